@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hashes: SHA-256 names content and signs; XXH64 only finds damage.
+ * OpenSSL does the work; each thread keeps one context for its life.
+ */
+#ifndef KINFS_BASE_HASH_H
+#define KINFS_BASE_HASH_H
+
+#include "fs/base/bytes.h"
+#include "fs/base/id.h"
+
+void hash_bytes(const void *data, size_t len, struct hash *ret);
+/* The hash of the parts one after the other. */
+void hash_slices(const struct slice *parts, size_t count, struct hash *ret);
+void hash_hmac(struct slice key, struct slice data, struct hash *ret);
+uint64_t checksum64(const void *data, size_t len, uint64_t seed);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every limit that more than one layer must agree on, with its unit and its
+ * reason. Limits of one file only stand in that file.
+ */
+#ifndef KINFS_BASE_LIMITS_H
+#define KINFS_BASE_LIMITS_H
+
+/* Bytes of one name: what Linux file systems allow. */
+#define NAME_BYTES_MAX 255
+/* Bytes of a symlink's target: PATH_MAX without the NUL. */
+#define SYMLINK_BYTES_MAX 4095
+/* Bytes of a node's label: it becomes part of sibling names. */
+#define LABEL_BYTES_MAX 32
+/* Content up to this many bytes lives in the object's row. */
+#define INLINE_BYTES_MAX 4096
+/* Bytes of a user or group name in OWNER: what useradd(8) allows, doubled. */
+#define PRINCIPAL_BYTES_MAX 64
+/* Earlier places remembered by a LINK: where a cut cycle returns to. */
+#define LINK_PREV_MAX 3
+/* Ancestors remembered by a CONTENT version. */
+#define ANCESTORS_MAX 8
+/* CONTENT versions named by `seen` of one version: the shown siblings cap. */
+#define SEEN_MAX 64
+/* Human versions named by `leaves` of an automatic version. */
+#define LEAVES_MAX 64
+/* Origins in one volume: bounds every knowledge vector. */
+#define ORIGINS_MAX 4096
+/* Versions in one row: rejects a hostile row, far above any honest one. */
+#define ROW_VERSIONS_MAX 8192
+/* Bytes of one encoded row: fits a frame with room for the envelope. */
+#define ROW_BYTES_MAX (1024 * 1024 - 4096)
+/* Siblings shown of one file; all are kept. */
+#define SIBLINGS_SHOWN_MAX 64
+/* Levels of directories. */
+#define TREE_DEPTH_MAX 4096
+/* Content-defined chunks, bytes. */
+#define CHUNK_BYTES_MIN (16 * 1024)
+#define CHUNK_BYTES_AVG (64 * 1024)
+#define CHUNK_BYTES_MAX (256 * 1024)
+/* Bytes of one block of a manifest, and levels of blocks. */
+#define MANIFEST_BYTES_MAX (64 * 1024)
+#define MANIFEST_DEPTH_MAX 5
+/* Bytes of one frame on the wire, with its type, without its length. */
+#define FRAME_BYTES_MAX (1024 * 1024)
+/* Largest file: what a signed 64-bit offset can name. */
+#define FILE_BYTES_MAX INT64_MAX
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chunk table: from the hash of a chunk or block to where its bytes lie.
+ * Key: the hash. Value: u32 segment, u64 offset, u32 length, u32 references
+ * (0: nothing counts them yet).
+ *
+ * What this table says is checked like anything else on disk; whether the
+ * bytes are right only chunk_read() knows, because it hashes them.
+ */
+#include <errno.h>
+
+#include "fs/base/hash.h"
+#include "fs/store/content.h"
+
+#define CHUNK_VALUE_BYTES 20
+
+static struct slice chunk_key(const struct hash *hash)
+{
+	return SLICE(hash->b, sizeof(hash->b));
+}
+
+int chunk_find(struct store *s, const struct hash *hash,
+	       struct data_loc *ret_loc, uint32_t *ret_len)
+{
+	struct data_loc loc;
+	struct slice value;
+	struct reader r;
+	uint32_t len;
+	int e;
+
+	e = store_get(s, TABLE_CHUNK, chunk_key(hash), &value);
+	if (e < 0)
+		return e == -ENOENT ? e : -EIO;
+	r = READER(value.data, value.len);
+	loc.segment = reader_u32(&r);
+	loc.offset = reader_u64(&r);
+	len = reader_u32(&r);
+	reader_u32(&r);
+	if (reader_done(&r) < 0 || len < 1 || len > CHUNK_BYTES_MAX)
+		return -EIO;
+	*ret_loc = loc;
+	*ret_len = len;
+	return 0;
+}
+
+bool chunk_exists(struct store *s, const struct hash *hash)
+{
+	struct slice value;
+
+	return store_get(s, TABLE_CHUNK, chunk_key(hash), &value) == 0;
+}
+
+int chunk_add(struct store *s, const struct hash *hash, struct data_loc loc,
+	      uint32_t len)
+{
+	uint8_t value[CHUNK_VALUE_BYTES];
+
+	kin_assert(len >= 1 && len <= CHUNK_BYTES_MAX);
+	if (chunk_exists(s, hash))
+		return 0;
+	put_le32(value, loc.segment);
+	put_le64(value + 4, loc.offset);
+	put_le32(value + 12, len);
+	put_le32(value + 16, 0);
+	return store_put(s, TABLE_CHUNK, chunk_key(hash),
+			 SLICE(value, sizeof(value)));
+}
+
+int chunk_read(struct store *s, const struct hash *hash, struct buf *ret)
+{
+	struct data_loc loc;
+	struct hash found;
+	uint32_t len;
+	int r;
+
+	store_lock(s);
+	r = chunk_find(s, hash, &loc, &len);
+	store_unlock(s);
+	if (r < 0)
+		return r;
+	buf_reset(ret);
+	if (!buf_extend(ret, len))
+		return -ENOMEM;
+	r = data_read(s, loc, ret->data, len);
+	if (r < 0)
+		return -EIO;
+	hash_bytes(ret->data, len, &found);
+	return hash_equal(&found, hash) ? 0 : -EIO;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content values, reading them, and what of them is here.
+ *
+ * content_read() hashes nothing: the check of form of the blocks, and of
+ * the length of each chunk, is enough not to return bytes of another place
+ * (content_cursor.c), and file data is hashed by the scrub and before it
+ * goes into a new version. The walks hash the blocks, because what they say
+ * is believed for longer than one read.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/base/hash.h"
+#include "fs/store/content_cursor.h"
+
+void content_empty(struct content *ret)
+{
+	content_inline(SLICE(NULL, 0), ret);
+}
+
+void content_inline(struct slice bytes, struct content *ret)
+{
+	kin_assert(bytes.len <= INLINE_BYTES_MAX);
+	*ret = (struct content){ .size = bytes.len, .inline_bytes = bytes };
+	hash_bytes(bytes.data, bytes.len, &ret->root);
+}
+
+bool content_equal(const struct content *a, const struct content *b)
+{
+	return !content_compare(a, b);
+}
+
+int content_compare(const struct content *a, const struct content *b)
+{
+	if (a->depth != b->depth)
+		return a->depth < b->depth ? -1 : 1;
+	if (a->size != b->size)
+		return a->size < b->size ? -1 : 1;
+	return hash_compare(&a->root, &b->root);
+}
+
+/* Reads from one chunk or hole; returns the number of bytes. */
+static int64_t read_entry(struct content_cursor *c, uint64_t offset,
+			  uint8_t *ret, size_t len)
+{
+	struct manifest_entry e;
+	struct data_loc loc;
+	uint64_t start, skip;
+	int r;
+
+	r = content_cursor_seek(c, 1, offset, &e, &start);
+	if (r < 0)
+		return r;
+	skip = offset - start;
+	len = MIN_OF((uint64_t)len, e.len - skip);
+	if (e.hole) {
+		memset(ret, 0, len);
+		return (int64_t)len;
+	}
+	r = content_cursor_locate(c, &e, &loc);
+	if (r < 0)
+		return r;
+	loc.offset += skip;
+	return data_read(c->store, loc, ret, len) < 0 ? -EIO : (int64_t)len;
+}
+
+int64_t content_read(struct store *s, const struct content *content,
+		     uint64_t offset, void *ret, size_t len)
+{
+	struct content_cursor c;
+	size_t done = 0;
+	int64_t r;
+
+	if (offset >= content->size)
+		return 0;
+	len = MIN_OF((uint64_t)len, content->size - offset);
+	if (!len)
+		return 0;
+	if (!content->depth) {
+		if (content->inline_bytes.len != content->size)
+			return -EIO;
+		memcpy(ret, content->inline_bytes.data + offset, len);
+		return (int64_t)len;
+	}
+	r = content_cursor_init(&c, s, content, 0);
+	while (r >= 0 && done < len) {
+		r = read_entry(&c, offset + done, (uint8_t *)ret + done,
+			       len - done);
+		if (r > 0)
+			done += (size_t)r;
+	}
+	content_cursor_release(&c);
+	return r < 0 ? r : (int64_t)done;
+}
+
+/*
+ * Calls fn for each entry that has a hash, level after level from the root,
+ * so that blocks come first. What stands in blocks that are not here is
+ * left out if `partial`, else -ENOENT. Stops at the first non-zero of fn.
+ */
+static int each_entry(struct store *s, const struct content *content,
+		      bool partial,
+		      int (*fn)(void *arg, const struct hash *), void *arg)
+{
+	struct content_cursor c;
+	int r;
+
+	if (!content->depth)
+		return 0;
+	r = content_cursor_init(&c, s, content, CURSOR_VERIFY | CURSOR_LOCKED);
+	for (uint8_t level = c.depth + 1; !r && level >= 1; level--) {
+		for (uint64_t at = 0; !r && at < c.size;) {
+			struct manifest_entry e;
+			uint64_t start;
+
+			r = content_cursor_seek(&c, level, at, &e, &start);
+			if (r == -ENOENT && partial) {
+				at = c.absent_end;
+				r = 0;
+				continue;
+			}
+			if (!r && !e.hole)
+				r = fn(arg, &e.hash);
+			at = start + e.len;
+		}
+	}
+	content_cursor_release(&c);
+	return r;
+}
+
+struct missing {
+	struct store *store;
+	uint64_t max, count;
+	int (*fn)(void *arg, const struct hash *);
+	void *arg;
+};
+
+static int missing_entry(void *arg, const struct hash *hash)
+{
+	struct missing *m = arg;
+	int r;
+
+	if (chunk_exists(m->store, hash))
+		return 0;
+	r = m->fn(m->arg, hash);
+	if (r < 0)
+		return r;
+	return ++m->count >= m->max ? 1 : 0;
+}
+
+int64_t content_missing(struct store *s, const struct content *content,
+			uint64_t max,
+			int (*fn)(void *arg, const struct hash *), void *arg)
+{
+	struct missing m = { s, max, 0, fn, arg };
+	int r;
+
+	store_assert_locked(s);
+	if (!max)
+		return 0;
+	r = each_entry(s, content, true, missing_entry, &m);
+	return r < 0 ? r : (int64_t)m.count;
+}
+
+struct walk {
+	struct store *store;
+	int (*fn)(void *arg, const struct hash *, uint32_t len);
+	void *arg;
+};
+
+static int walk_entry(void *arg, const struct hash *hash)
+{
+	struct walk *w = arg;
+	struct data_loc loc;
+	uint32_t len;
+	int r = chunk_find(w->store, hash, &loc, &len);
+
+	return r < 0 ? r : w->fn(w->arg, hash, len);
+}
+
+int content_walk(struct store *s, const struct content *content,
+		 int (*fn)(void *arg, const struct hash *, uint32_t len),
+		 void *arg)
+{
+	struct walk w = { s, fn, arg };
+
+	store_assert_locked(s);
+	return each_entry(s, content, false, walk_entry, &w);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of the store that are not LMDB's own: log records and the META
+ * values of the store itself. FORMAT.md is the specification.
+ */
+#ifndef KINFS_STORE_FORMAT_H
+#define KINFS_STORE_FORMAT_H
+
+#include "fs/base/bytes.h"
+#include "fs/store/store.h"
+
+/* Version of everything in FORMAT.md; a newer one is refused. */
+#define STORE_FORMAT 1
+
+/* META keys that only the store itself writes. */
+#define META_FORMAT "format" /* u32: STORE_FORMAT */
+#define META_LOG "log"	     /* struct log_state */
+
+/* Bytes of a log record before its entries. */
+#define LOG_HEADER_BYTES 32
+/* Where the magic stands in a record: damaged logs are searched for it. */
+#define LOG_MAGIC_AT 8
+#define LOG_MAGIC "KLOG"
+#define LOG_MAGIC_BYTES 4
+
+/* Name of a table in LMDB. */
+const char *table_name(enum store_table);
+
+struct log_state {
+	uint64_t id;  /* random; seeds the checksums of this store's log */
+	uint64_t lsn; /* the last record that the tables contain */
+};
+#define LOG_STATE_BYTES 16
+
+void log_state_encode(const struct log_state *, uint8_t *ret);
+/* Errors: -EBADMSG. */
+must_check int log_state_decode(struct slice, struct log_state *ret);
+
+struct log_header {
+	uint32_t length; /* bytes of the record with its header */
+	uint64_t lsn;	 /* +1 a record, for the life of the store */
+	uint64_t lap;	 /* lsn of the record at the start of the segment */
+};
+
+struct log_entry {
+	enum store_table table;
+	bool is_delete;
+	struct slice key, value;
+};
+
+/*
+ * Building a record: begin, any number of put and del, seal. put and del
+ * return the copies in the record of what was passed, valid until the next
+ * change of the buffer; check buf_error() first.
+ */
+void log_record_begin(struct buf *);
+void log_record_put(struct buf *, enum store_table, struct slice key,
+		    struct slice value, struct slice *ret_key,
+		    struct slice *ret_value);
+void log_record_del(struct buf *, enum store_table, struct slice key,
+		    struct slice *ret_key);
+void log_record_seal(struct buf *, uint64_t id, uint64_t lsn, uint64_t lap);
+
+/*
+ * Takes the header of the record that `at` starts with; more may follow it.
+ * Does not look at the checksum. Errors: -EBADMSG no record here.
+ */
+must_check int log_header_decode(struct slice at, struct log_header *ret);
+/*
+ * Takes a whole record and checks it. Errors: -EBADMSG no valid record of
+ * the log with this id.
+ */
+must_check int log_record_decode(struct slice at, uint64_t id,
+				 struct log_header *ret,
+				 struct slice *ret_entries);
+/* One entry; until reader_left() is 0. Errors: -EBADMSG. */
+must_check int log_entry_decode(struct reader *, struct log_entry *ret);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole reads and writes at an offset, and how much room a disk has. */
+#ifndef KINFS_STORE_IO_H
+#define KINFS_STORE_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/macro.h"
+
+must_check int io_write_at(int fd, const void *data, size_t len,
+			   uint64_t offset);
+/* Errors: -ENODATA the file ends before. */
+must_check int io_read_at(int fd, void *ret, size_t len, uint64_t offset);
+must_check int io_size(int fd, uint64_t *ret);
+/* Bytes that are free for ordinary users on the disk of an open file. */
+must_check int io_free_bytes(int fd, uint64_t *ret);
+/* fdatasync() and fsync(). */
+must_check int io_datasync(int fd);
+must_check int io_sync(int fd);
+/* CLOCK_MONOTONIC. */
+uint64_t io_now_ms(void);
+
+#endif

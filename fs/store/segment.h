@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data segments: append-only files of bytes, seg/%08x. What the bytes are,
+ * and which of them are alive, only the tables know. Functions may be
+ * called from any thread, with or without the store's lock.
+ */
+#ifndef KINFS_STORE_SEGMENT_H
+#define KINFS_STORE_SEGMENT_H
+
+#include "fs/base/bytes.h"
+#include "fs/store/store.h"
+
+/* Files that the store keeps open for data. */
+#define SEGMENT_FDS_MAX 16
+/* Segments that wait for a sync; the next one is synced at once. */
+#define SEGMENT_DIRTY_MAX 8
+
+struct segments;
+
+/*
+ * Opens the segments in a directory. Takes ownership of dirfd, also on
+ * error. Appending goes on at the end of the last segment, or in a new one
+ * if `fresh`.
+ */
+must_check int segments_open(int dirfd, uint64_t segment_bytes, bool fresh,
+			     bool no_sync, struct segments **ret);
+void segments_close(struct segments *);
+must_check int segments_append(struct segments *, struct slice bytes,
+			       struct data_loc *ret);
+/* Errors: -EUCLEAN there are no such bytes. */
+must_check int segments_read(struct segments *, struct data_loc, void *ret,
+			     size_t len);
+/*
+ * Makes all bytes durable whose append returned before the call. After an
+ * error the store has failed.
+ */
+must_check int segments_sync(struct segments *);
+/* Bytes that segments_sync() would have to write. */
+uint64_t segments_dirty_bytes(struct segments *);
+/* Bytes appended since open. */
+uint64_t segments_appended_bytes(struct segments *);
+
+#endif

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store: opening, closing, the lock, and what does not belong to
+ * groups (txg.c), operations (op.c), the log (journal.c) or data
+ * (segment.c).
+ *
+ * Opening goes from the outside in, and changes nothing before it knows
+ * that it may: the directory (ours, private), the lock file (nobody else),
+ * the format (not newer), then recovery, then the first group.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "fs/store/io.h"
+#include "fs/store/store_internal.h"
+
+/* Defaults of the options. */
+#define MAP_BYTES (1ull << 40)
+#define LOG_BYTES (8u << 20)
+#define GROUP_MAX_OPS 10000
+#define GROUP_MAX_MS 1000
+#define SEGMENT_BYTES (256ull << 20)
+
+int lmdb_errno(int rc)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_MAP_FULL:
+	case MDB_TXN_FULL:
+		return -ENOSPC;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_INCOMPATIBLE:
+		return -EUCLEAN;
+	case MDB_BAD_VALSIZE:
+		return -EINVAL;
+	}
+	return rc > 0 ? -rc : -EIO;
+}
+
+/* ---- failure */
+
+int store_failure(struct store *s)
+{
+	return __atomic_load_n(&s->failure, __ATOMIC_ACQUIRE);
+}
+
+int store_fail(struct store *s, int r, const char *what)
+{
+	int none = 0;
+
+	if (__atomic_compare_exchange_n(&s->failure, &none, r, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		log_errno(r, "store '%s' has failed: %s", s->path, what);
+	return store_failure(s);
+}
+
+/* ---- the lock */
+
+static void lock_taken(struct store *s)
+{
+	while (s->gate_closed)
+		pthread_cond_wait(&s->gate_opened, &s->mutex);
+	__atomic_store_n(&s->holder, pthread_self(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->held, true, __ATOMIC_RELAXED);
+}
+
+void store_lock(struct store *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	lock_taken(s);
+}
+
+void store_unlock(struct store *s)
+{
+	store_assert_locked(s);
+	kin_assert(!s->op.active);
+	__atomic_store_n(&s->held, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&s->mutex);
+}
+
+void store_wait(struct store *s, pthread_cond_t *cond)
+{
+	__atomic_store_n(&s->held, false, __ATOMIC_RELAXED);
+	pthread_cond_wait(cond, &s->mutex);
+	lock_taken(s);
+}
+
+void store_assert_locked(const struct store *s)
+{
+	kin_assert(__atomic_load_n(&s->held, __ATOMIC_RELAXED) &&
+		   pthread_equal(__atomic_load_n(&s->holder, __ATOMIC_RELAXED),
+				 pthread_self()));
+}
+
+/* ---- opening: the directory */
+
+/* Says why an error of the system keeps the store closed; returns it. */
+static int explain(struct buf *why, int r, const char *path, const char *what)
+{
+	if (why && !why->len)
+		buf_printf(why, "store '%s': %s: %s", path, what, strerror(-r));
+	return r;
+}
+
+static int dir_check(const char *path, int fd, struct buf *why)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return explain(why, -errno, path, "cannot be examined");
+	if (st.st_uid != geteuid()) {
+		if (why)
+			buf_printf(why,
+				   "store '%s' belongs to user %u, and this is "
+				   "user %u: run kin as its owner",
+				   path, (unsigned int)st.st_uid,
+				   (unsigned int)geteuid());
+		return -EPERM;
+	}
+	if (st.st_mode & 077) {
+		if (why)
+			buf_printf(why,
+				   "store '%s' is open to other users (mode "
+				   "%04o): make it private with chmod 700",
+				   path, (unsigned int)st.st_mode & 07777);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/*
+ * What was made here is private from the start, and what was there before
+ * is looked at through the descriptor: no name is trusted twice.
+ */
+static int dir_open(const char *path, bool must_exist, struct buf *why,
+		    int *ret_fd)
+{
+	autoclose int fd = -1;
+	int r;
+
+	if (!must_exist && mkdirat(AT_FDCWD, path, 0700) < 0 && errno != EEXIST)
+		return explain(why, -errno, path, "cannot be made");
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return explain(why, -errno, path, "cannot be opened");
+	r = dir_check(path, fd, why);
+	if (r)
+		return r;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static int subdir_open(struct store *s, const char *name, int *ret_fd)
+{
+	int fd;
+
+	if (mkdirat(s->dirfd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(s->dirfd, name,
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int lock_take(struct store *s, bool must_exist, struct buf *why)
+{
+	struct stat st;
+
+	if (must_exist && fstatat(s->dirfd, "db", &st, AT_SYMLINK_NOFOLLOW))
+		return explain(why, -errno, s->path, "there is no store here");
+	s->lock_fd = openat(s->dirfd, "lock",
+			    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return explain(why, -errno, s->path, "cannot be locked");
+	if (!flock(s->lock_fd, LOCK_EX | LOCK_NB))
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return explain(why, -errno, s->path, "cannot be locked");
+	if (why)
+		buf_printf(why, "store '%s' is open in another process",
+			   s->path);
+	return -EBUSY;
+}
+
+/* ---- opening: the tables */
+
+static int env_open(struct store *s, const struct store_options *o)
+{
+	char path[64];
+	int rc = mdb_env_create(&s->env);
+
+	if (rc) {
+		s->env = NULL;
+		return lmdb_errno(rc);
+	}
+	/* The directory that was checked, wherever its name leads by now. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/db", s->dirfd);
+	rc = mdb_env_set_maxdbs(s->env, TABLE_COUNT);
+	if (!rc)
+		rc = mdb_env_set_mapsize(s->env, o->map_bytes ? o->map_bytes
+							      : MAP_BYTES);
+	if (!rc)
+		rc = mdb_env_open(s->env, path,
+				  MDB_NOSUBDIR | MDB_NOTLS |
+					  (s->no_sync ? MDB_NOSYNC : 0),
+				  0600);
+	return lmdb_errno(rc);
+}
+
+static int format_refuse(const struct store *s, uint32_t found, struct buf *why)
+{
+	if (found <= STORE_FORMAT)
+		return -EUCLEAN;
+	if (why)
+		buf_printf(why,
+			   "store '%s' has format %u, and this kinfs knows "
+			   "formats up to %u: upgrade kinfs",
+			   s->path, found, STORE_FORMAT);
+	return -EPROTONOSUPPORT;
+}
+
+/* Reads the store's own META values; no META and nothing else: fresh. */
+static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
+		       struct log_state *ret, bool *ret_fresh)
+{
+	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, value;
+	struct reader rd;
+	uint32_t format;
+	MDB_stat st;
+	MDB_dbi dbi;
+	int rc = mdb_dbi_open(txn, table_name(TABLE_META), 0, &dbi);
+
+	if (rc == MDB_NOTFOUND) {
+		rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+		if (!rc)
+			rc = mdb_stat(txn, dbi, &st);
+		if (rc)
+			return lmdb_errno(rc);
+		*ret_fresh = true;
+		return st.ms_entries ? -EUCLEAN : 0;
+	}
+	if (!rc)
+		rc = mdb_get(txn, dbi, &key, &value);
+	if (rc)
+		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
+	rd = READER(value.mv_data, value.mv_size);
+	format = reader_u32(&rd);
+	if (reader_done(&rd) || format != STORE_FORMAT)
+		return format_refuse(s, format, why);
+	key = (MDB_val){strlen(META_LOG), (void *)META_LOG};
+	rc = mdb_get(txn, dbi, &key, &value);
+	if (rc)
+		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
+	*ret_fresh = false;
+	return log_state_decode(SLICE(value.mv_data, value.mv_size), ret)
+		       ? -EUCLEAN
+		       : 0;
+}
+
+static int format_check(struct store *s, struct buf *why, struct log_state *ret,
+			bool *ret_fresh)
+{
+	MDB_txn *txn;
+	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn));
+
+	if (r)
+		return r;
+	r = format_read(s, txn, why, ret, ret_fresh);
+	mdb_txn_abort(txn);
+	return r;
+}
+
+static int format_write(struct store *s, struct log_state *ret)
+{
+	uint8_t format[4], log[LOG_STATE_BYTES];
+	int r;
+
+	ret->lsn = 0;
+	if (getrandom(&ret->id, sizeof(ret->id), 0) != sizeof(ret->id))
+		return -EIO;
+	put_le32(format, STORE_FORMAT);
+	log_state_encode(ret, log);
+	r = table_put(s, TABLE_META, SLICE_STR(META_FORMAT),
+		      SLICE(format, sizeof(format)));
+	return r ? r
+		 : table_put(s, TABLE_META, SLICE_STR(META_LOG),
+			     SLICE(log, sizeof(log)));
+}
+
+/* Opens the handles of all tables, and makes what is missing. */
+static int tables_open(struct store *s, bool fresh, struct log_state *log)
+{
+	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+
+	if (r) {
+		s->txn = NULL;
+		return r;
+	}
+	for (unsigned int i = 0; !r && i < TABLE_COUNT; i++)
+		r = lmdb_errno(mdb_dbi_open(s->txn, table_name(i), MDB_CREATE,
+					    &s->dbi[i]));
+	if (!r && fresh)
+		r = format_write(s, log);
+	memset(s->cursors, 0, sizeof(s->cursors));
+	if (r)
+		mdb_txn_abort(steal(&s->txn));
+	else
+		r = lmdb_errno(mdb_txn_commit(steal(&s->txn)));
+	return r;
+}
+
+/* The names of new files must last as well, up to the store's own name. */
+static int dir_sync(const struct store *s)
+{
+	autoclose int parent = -1;
+	int r;
+
+	if (s->no_sync)
+		return 0;
+	r = io_sync(s->dirfd);
+	if (r)
+		return r;
+	parent = openat(s->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* A parent that we may not read was not made by us. */
+	return parent < 0 ? 0 : io_sync(parent);
+}
+
+/* ---- opening: all of it */
+
+static int store_open_db(struct store *s, const struct store_options *o,
+			 struct buf *why, bool *ret_fresh,
+			 struct log_state *ret)
+{
+	int r = env_open(s, o);
+
+	if (!r)
+		r = format_check(s, why, ret, ret_fresh);
+	if (!r)
+		r = tables_open(s, *ret_fresh, ret);
+	return r ? explain(why, r, s->path, "the tables cannot be opened") : 0;
+}
+
+static int store_open_log(struct store *s, const struct store_options *o,
+			  const struct log_state *log, struct log_scan *ret)
+{
+	int fd = -1, r = subdir_open(s, "log", &fd);
+
+	if (!r)
+		r = journal_open(&s->journal, fd,
+				 o->log_bytes ? o->log_bytes : LOG_BYTES,
+				 log->id, s->no_sync);
+	if (!r)
+		r = txg_recover(s, log->lsn, ret);
+	if (!r)
+		r = journal_start(&s->journal, ret->max_lsn);
+	return r;
+}
+
+/*
+ * After a replay appending goes on in a new segment: the log may name bytes
+ * that a power cut has taken away, and their place must stay empty.
+ */
+static int store_open_data(struct store *s, const struct store_options *o,
+			   bool replayed)
+{
+	int fd = -1, r = subdir_open(s, "seg", &fd);
+
+	if (r)
+		return r;
+	return segments_open(
+		fd, o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES,
+		replayed, s->no_sync, &s->segments);
+}
+
+static int store_open_parts(struct store *s, const struct store_options *o,
+			    struct buf *why)
+{
+	struct log_state log = {0};
+	struct log_scan scan = {0};
+	bool fresh = false;
+	int r = dir_open(s->path, o->must_exist, why, &s->dirfd);
+
+	if (!r)
+		r = lock_take(s, o->must_exist, why);
+	if (!r)
+		r = store_open_db(s, o, why, &fresh, &log);
+	if (r)
+		return r;
+	s->log_id = log.id;
+	space_release(&s->space);
+	space_open(&s->space, s->dirfd, s->no_sync);
+	r = store_open_log(s, o, &log, &scan);
+	if (r)
+		return explain(why, r, s->path, "the log cannot be replayed");
+	s->stats.replayed = scan.applied;
+	s->synced_lsn = scan.max_lsn;
+	if (scan.applied)
+		log_info("store '%s': %llu operations recovered from the log",
+			 s->path, (unsigned long long)scan.applied);
+	r = store_open_data(s, o, scan.max_lsn > log.lsn);
+	if (!r && fresh)
+		r = dir_sync(s);
+	if (!r)
+		r = txg_start(s, o->threads);
+	return r ? explain(why, r, s->path, "cannot be opened") : 0;
+}
+
+static struct store *store_new(const struct store_options *o)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	pthread_condattr_t monotonic;
+
+	if (!s)
+		return NULL;
+	s->path = strdup(o->path);
+	if (!s->path) {
+		free(s);
+		return NULL;
+	}
+	s->dirfd = s->lock_fd = -1;
+	s->no_sync = o->no_sync;
+	s->group_max_ops = o->group_max_ops ? o->group_max_ops : GROUP_MAX_OPS;
+	s->group_max_ms = o->group_max_ms ? o->group_max_ms : GROUP_MAX_MS;
+	journal_init(&s->journal);
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->gate_opened, NULL);
+	pthread_cond_init(&s->group_done, NULL);
+	pthread_cond_init(&s->sync_done, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->owner_wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	/* So that closing is right after any failure to open. */
+	space_open(&s->space, -1, true);
+	return s;
+}
+
+static void store_free(struct store *s)
+{
+	segments_close(s->segments);
+	journal_release(&s->journal);
+	if (s->env)
+		mdb_env_close(s->env);
+	space_release(&s->space);
+	op_release(&s->op);
+	/* The lock goes last: then everything is closed. */
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	if (s->dirfd >= 0)
+		close(s->dirfd);
+	pthread_cond_destroy(&s->owner_wake);
+	pthread_cond_destroy(&s->sync_done);
+	pthread_cond_destroy(&s->group_done);
+	pthread_cond_destroy(&s->gate_opened);
+	pthread_mutex_destroy(&s->mutex);
+	free(s->path);
+	free(s);
+}
+
+/* Ends the last group, the owner thread and the store. */
+static int store_end(struct store *s, enum txg_job job)
+{
+	int r;
+
+	store_lock(s);
+	txg_run(s, job);
+	store_unlock(s);
+	if (s->threads)
+		pthread_join(s->owner, NULL);
+	r = store_failure(s);
+	store_free(s);
+	return r;
+}
+
+int store_open(const struct store_options *o, struct buf *why,
+	       struct store **ret)
+{
+	struct store *s = store_new(o);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = store_open_parts(s, o, why);
+	if (r) {
+		store_end(s, TXG_ABANDON);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+int store_close(struct store *s)
+{
+	return s ? store_end(s, TXG_FINISH) : 0;
+}
+
+void store_abandon(struct store *s)
+{
+	if (s)
+		store_end(s, TXG_ABANDON);
+}
+
+/* ---- data */
+
+int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
+{
+	int r = store_failure(s);
+
+	if (!r)
+		r = space_check(&s->space, bytes.len);
+	return r ? r : segments_append(s->segments, bytes, ret);
+}
+
+int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
+{
+	return segments_read(s->segments, loc, ret, len);
+}
+
+/* ---- facts */
+
+void store_stats(struct store *s, struct store_stats *ret)
+{
+	store_lock(s);
+	*ret = s->stats;
+	store_unlock(s);
+	ret->data_bytes = segments_appended_bytes(s->segments);
+}
+
+const char *store_path(const struct store *s)
+{
+	return s->path;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The leader store: a crash-safe, transactional key-value store (LMDB) with
+ * an intent log in front of it and append-only data segments beside it. It
+ * knows nothing of files, names or peers. FORMAT.md gives the bytes.
+ *
+ * How it works (as ZFS does it with transaction groups and the ZIL): all
+ * mutations go into one open LMDB write transaction, the *group*, which is
+ * committed with full sync when it holds many operations or is old. Each
+ * completed *operation* is first appended to the intent log as one record:
+ * its puts and deletes. After a crash the records newer than the last commit
+ * are applied again, whatever they mean. The append is one pwrite, so an
+ * operation survives kill -9 of the process once store_op_end() returned;
+ * it survives a power cut once store_sync() returned, or the group that
+ * holds it was committed (at most group_max_ms later).
+ *
+ * Locking: store_lock() is the one big mutex. Everything marked [locked]
+ * needs it held by the caller; everything else must be called without it,
+ * except where it says "any". With `threads`, LMDB begin and commit run on a
+ * thread of the store's own (LMDB wants one thread for both), groups are
+ * closed in the background, and store_sync() coalesces its callers. Without
+ * (tests, the simulator), all runs in the caller's thread and groups are
+ * closed by store_op_end() and store_sync() only.
+ *
+ * Failure: after a commit or a sync that failed, the store is *failed*:
+ * store_op_begin(), store_op_end() and store_sync() return the first error
+ * from then on, reads go on, and the next store_open() recovers from the
+ * log. A page may be marked clean although it is not on disk, so trying
+ * again would lie.
+ */
+#ifndef KINFS_STORE_STORE_H
+#define KINFS_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/base/bytes.h"
+#include "fs/base/macro.h"
+
+/* Tables; the names in LMDB and what is in them are in FORMAT.md. */
+enum store_table {
+	TABLE_META,	/* names -> small values */
+	TABLE_OBJ,	/* object id -> row */
+	TABLE_SEQ,	/* local sequence -> object id: the change stream */
+	TABLE_CUT,	/* local sequence -> knowledge vector */
+	TABLE_DIR,	/* directory, name hash, object, slot -> name */
+	TABLE_INO,	/* inode number -> what it shows */
+	TABLE_CHUNK,	/* hash -> where the bytes lie */
+	TABLE_DIRTY,	/* inode, offset -> extent not yet in a version */
+	TABLE_HIST,	/* old contents (reserved) */
+	TABLE_STAGE,	/* rows of a cut on its way in (reserved) */
+	TABLE_MEMBER,	/* device -> member record */
+	TABLE_BUCKET,	/* sums over rows (reserved) */
+	TABLE_MARK,	/* directory, name hash: has names that are view */
+	TABLE_GROUP,	/* merged directories */
+	TABLE_PENDING,	/* local sequence, object: content not all here */
+	TABLE_COUNT,
+};
+
+/* Bytes of the longest key (LMDB's own limit is 511). */
+#define STORE_KEY_BYTES_MAX 320
+
+struct store;
+
+struct store_options {
+	const char *path;	/* directory, made with mode 0700 if missing */
+	bool must_exist;	/* else a missing store is created */
+	bool threads;		/* false: tests and the simulator */
+	bool no_sync;		/* the simulator: never sync to disk */
+	uint64_t map_bytes;	/* LMDB address space; 0: 1 TiB */
+	uint32_t log_bytes;	/* of one log segment; 0: 8 MiB */
+	uint32_t group_max_ops;	/* 0: 10,000 */
+	uint32_t group_max_ms;	/* 0: 1,000 */
+	uint64_t segment_bytes;	/* of one data segment; 0: 256 MiB */
+};
+
+/*
+ * Opens the store, replays the intent log, begins the first group. `why`
+ * (may be NULL) receives a sentence for the user on failure.
+ * Errors: -EBUSY another process has it open, -EPROTONOSUPPORT made by a
+ * newer kinfs, -EUCLEAN damaged, -ENOENT must_exist and is not there,
+ * -EPERM owned by another user or open to others, others of the system.
+ */
+must_check int store_open(const struct store_options *, struct buf *why,
+			  struct store **ret);
+/* Commits and closes. Errors: the first failure of the store, if any. */
+int store_close(struct store *);
+/* Closes as kill -9 would: the open group is lost, the log is kept. */
+void store_abandon(struct store *);
+
+/* ---- the lock */
+void store_lock(struct store *);
+void store_unlock(struct store *);
+/* Asserts that the calling thread holds the lock. */
+void store_assert_locked(const struct store *);
+
+/* ---- operations [locked] */
+/*
+ * Between begin and end, puts and deletes belong to one operation: all of
+ * them survive or none. Operations do not nest, and the lock is held from
+ * begin to end. Every begin must be followed by exactly one end or abort.
+ * Errors of begin: -EROFS or the store's first failure.
+ */
+must_check int store_op_begin(struct store *);
+/*
+ * Appends the log record. An operation too large for the log is made
+ * durable by closing its group before this returns. On error the operation
+ * is undone, as by abort. Errors: -ENOSPC, -EIO, the store's first failure.
+ */
+must_check int store_op_end(struct store *);
+/* Undoes the puts and deletes since begin. */
+void store_op_abort(struct store *);
+bool store_in_op(const struct store *);
+
+/*
+ * Values returned are borrowed, and valid until the next put or delete, or
+ * until the lock is released, whichever is first.
+ * Errors: -ENOENT no such key; -EUCLEAN, -EIO.
+ */
+must_check int store_get(struct store *, enum store_table, struct slice key,
+			 struct slice *ret_value);
+/* First entry with key >= `key`. Errors: as store_get. */
+must_check int store_seek(struct store *, enum store_table, struct slice key,
+			  struct slice *ret_key, struct slice *ret_value);
+/* Last entry with key < `key`; an empty key means the last of all. */
+must_check int store_seek_before(struct store *, enum store_table,
+				 struct slice key, struct slice *ret_key,
+				 struct slice *ret_value);
+/*
+ * Only inside an operation. Errors: -ENOSPC map or disk full, -EIO. After
+ * an error the operation must be aborted. The value may not point into the
+ * store unless it was copied first.
+ */
+must_check int store_put(struct store *, enum store_table, struct slice key,
+			 struct slice value);
+/* Deleting what is not there is no error. */
+must_check int store_del(struct store *, enum store_table, struct slice key);
+/* Entries in a table. */
+uint64_t store_count(struct store *, enum store_table);
+
+/* ---- durability */
+/*
+ * Makes every operation that ended before the call durable, with the data
+ * it names: fdatasync of the data segments written since the last sync,
+ * then of the log. Callers that wait at the same time share one sync.
+ */
+must_check int store_sync(struct store *);
+/* As store_sync, and closes the group too. */
+must_check int store_commit(struct store *);
+/* First failure since open, or 0. Any. */
+int store_failure(struct store *);
+
+/* ---- data segments (any: with or without the lock) */
+/* Where bytes lie. Immutable once written. */
+struct data_loc {
+	uint32_t segment;
+	uint64_t offset;
+};
+
+/*
+ * Appends to a segment and returns where. Calls one after another that fit
+ * lie one behind the other, so that a file written sequentially is
+ * contiguous. The caller must name the bytes in an operation that it ends,
+ * else nobody will ever read them.
+ * Errors: -ENOSPC (also when little space is left, so that the group in
+ * hand can still be committed), -EDQUOT, -EIO.
+ */
+must_check int data_append(struct store *, struct slice bytes,
+			   struct data_loc *ret);
+/* Reads exactly len bytes. Errors: -EIO, -EUCLEAN beyond the end. */
+must_check int data_read(struct store *, struct data_loc, void *ret,
+			 size_t len);
+
+/* ---- facts */
+struct store_stats {
+	uint64_t ops, commits, syncs, replayed;	/* since open */
+	uint64_t log_bytes, data_bytes;		/* appended since open */
+};
+void store_stats(struct store *, struct store_stats *ret);
+const char *store_path(const struct store *);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the store share; nobody else includes this. */
+#ifndef KINFS_STORE_INTERNAL_H
+#define KINFS_STORE_INTERNAL_H
+
+#include <lmdb.h>
+#include <pthread.h>
+
+#include "fs/store/format.h"
+#include "fs/store/journal.h"
+#include "fs/store/segment.h"
+#include "fs/store/space.h"
+#include "fs/store/store.h"
+
+/* What the thread that owns the LMDB transaction can be asked to do. */
+enum txg_job {
+	TXG_IDLE,
+	TXG_BEGIN,   /* begin the first group */
+	TXG_CLOSE,   /* close the group, begin the next */
+	TXG_REBUILD, /* the transaction is broken: make it again */
+	TXG_FINISH,  /* close the last group */
+	TXG_ABANDON, /* drop the group */
+};
+
+/* The operation in hand. Its buffers live as long as the store. */
+struct op {
+	bool active;
+	bool unlogged;	   /* complete, in the transaction, not in the log */
+	int error;	   /* of a put or delete: it cannot end well */
+	int64_t growth;	   /* bytes of keys and values */
+	struct buf record; /* redo: the log record, not yet sealed */
+	struct buf old;	   /* keys and values of the undo list */
+	struct undo {
+		size_t at; /* in old: the key, then the value */
+		uint32_t key_len, value_len;
+		enum store_table table;
+		bool existed;
+	} * undo;
+	size_t undo_count, undo_alloc;
+};
+
+struct store {
+	/* Never change while the store is open. */
+	char *path;
+	int dirfd, lock_fd;
+	bool threads; /* the owner thread runs */
+	bool no_sync;
+	uint32_t group_max_ops, group_max_ms;
+	MDB_env *env;
+	MDB_dbi dbi[TABLE_COUNT];
+	uint64_t log_id;
+
+	/* Guarded by themselves. */
+	struct segments *segments;
+	struct space space;
+	int failure; /* atomic: the first one */
+
+	/* The lock. The rest is guarded by it. */
+	pthread_mutex_t mutex;
+	pthread_t holder; /* atomic: who called store_lock() */
+	bool held;	  /* atomic */
+	/*
+	 * Closed while the holder lends the lock to the owner thread, which
+	 * takes the mutex alone. Others wait, so that for the callers of
+	 * the holder the lock was never released.
+	 */
+	bool gate_closed;
+	pthread_cond_t gate_opened;
+
+	/* The group. begin, commit and abort are the owner thread's. */
+	MDB_txn *txn;			  /* NULL: none could be begun */
+	MDB_cursor *cursors[TABLE_COUNT]; /* made when needed */
+	bool txn_broken;
+	uint64_t group; /* its number */
+	uint32_t group_ops;
+	uint64_t group_due_ms;
+
+	pthread_t owner;
+	pthread_cond_t owner_wake; /* work for the owner thread */
+	pthread_cond_t group_done; /* a group or a job is done */
+	enum txg_job job;
+	int job_result;
+	uint64_t close_through; /* groups up to this are wanted closed */
+	bool owner_exits;
+
+	struct op op;
+	struct journal journal;
+	bool syncing; /* a leader syncs the log */
+	pthread_cond_t sync_done;
+	uint64_t synced_lsn;
+	struct store_stats stats;
+};
+
+/*
+ * Waits for a condition of the store's; the lock is free meanwhile. Not for
+ * the owner thread, and not within an operation.
+ */
+void store_wait(struct store *, pthread_cond_t *);
+/* Maps an LMDB result to a negative errno. */
+int lmdb_errno(int rc);
+/* The store has failed, if it had not before. Returns the first failure. */
+int store_fail(struct store *, int r, const char *what);
+
+/* ---- op.c: tables and operations */
+/* Applies the entries of a log record to the group. arg: the store. */
+must_check int table_apply(void *arg, struct slice entries);
+must_check int table_put(struct store *, enum store_table, struct slice key,
+			 struct slice value);
+void op_release(struct op *);
+
+/* ---- txg.c: groups */
+/*
+ * Does a job of the owner thread: there if the store has threads, else
+ * here. The caller holds the lock, lends it meanwhile, and has it again.
+ */
+int txg_run(struct store *, enum txg_job);
+/* Begins the first group, on a thread of the store's own if `threads`. */
+must_check int txg_start(struct store *, bool threads);
+/* The group has one operation more. */
+void txg_note_op(struct store *);
+/*
+ * Before any group: replays the log after an lsn, and commits that with the
+ * lsn after which the log goes on (ret->max_lsn).
+ */
+must_check int txg_recover(struct store *, uint64_t after,
+			   struct log_scan *ret);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transaction groups: who begins and commits, when, and what happens if it
+ * cannot be done.
+ *
+ * LMDB's write lock belongs to a thread, so begin and commit are done by
+ * one thread, the owner. Others may use the transaction between, under the
+ * store's lock. What they need of the owner they ask for as a *job* and
+ * wait, still holding the lock as far as their callers can see (txg_run).
+ *
+ * Closing a group: the data segments are synced with the lock free, as
+ * often as it takes to leave little; then, with the lock held, the little
+ * that is left, the lsn of the log into META, the commit, the next begin.
+ *
+ * A failed commit has dropped the transaction. The log has everything that
+ * was in it, so it is made again by replaying the log into a new one. If
+ * the disk was full the reserve is given up and the commit tried again:
+ * all pages of the group are written again, so nothing that the first try
+ * lost in the page cache is trusted. After any other error the group is
+ * kept for reading only, and the store has failed.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/base/log.h"
+#include "fs/store/io.h"
+#include "fs/store/store_internal.h"
+
+/* Data left for the sync under the lock, and rounds to get there. */
+#define DATA_LEFT_BYTES (1u << 20)
+#define DATA_ROUNDS_MAX 4
+
+/* ---- the transaction */
+
+static int group_begin(struct store *s)
+{
+	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+
+	memset(s->cursors, 0, sizeof(s->cursors));
+	s->txn_broken = false;
+	if (r)
+		s->txn = NULL;
+	return r;
+}
+
+/* LMDB frees the cursors of a write transaction at its end. */
+static void group_drop(struct store *s)
+{
+	memset(s->cursors, 0, sizeof(s->cursors));
+	if (s->txn)
+		mdb_txn_abort(steal(&s->txn));
+	s->txn_broken = false;
+}
+
+/* Ends the transaction either way. */
+static int group_commit(struct store *s, uint64_t lsn)
+{
+	struct log_state st = {.id = s->log_id, .lsn = lsn};
+	uint8_t value[LOG_STATE_BYTES];
+	int r;
+
+	log_state_encode(&st, value);
+	r = table_put(s, TABLE_META, SLICE_STR(META_LOG),
+		      SLICE(value, sizeof(value)));
+	if (r) {
+		group_drop(s);
+		return r;
+	}
+	memset(s->cursors, 0, sizeof(s->cursors));
+	return lmdb_errno(mdb_txn_commit(steal(&s->txn)));
+}
+
+static int group_replay(struct store *s)
+{
+	struct journal *j = &s->journal;
+	struct log_scan scan;
+	int r = group_begin(s);
+
+	if (!r)
+		r = journal_replay(j, j->committed_lsn, table_apply, s, &scan);
+	if (!r && scan.last_lsn != j->last_lsn)
+		r = log_errno(-EIO, "the log of '%s' cannot be read again",
+			      s->path);
+	if (!r && s->op.unlogged)
+		r = table_apply(s, SLICE(s->op.record.data + LOG_HEADER_BYTES,
+					 s->op.record.len - LOG_HEADER_BYTES));
+	return r;
+}
+
+/* Makes the group again from the log. On error there is no transaction. */
+static int group_rebuild(struct store *s)
+{
+	int r;
+
+	group_drop(s);
+	r = group_replay(s);
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space)) {
+		group_drop(s);
+		r = group_replay(s);
+	}
+	if (!r)
+		return 0;
+	group_drop(s);
+	return store_fail(s, r, "the open group cannot be made again");
+}
+
+/* ---- closing */
+
+/* Syncs data until little is left, without the lock if there are threads. */
+static int group_sync_data(struct store *s)
+{
+	int r = 0;
+
+	if (!s->threads || !segments_dirty_bytes(s->segments))
+		return 0;
+	pthread_mutex_unlock(&s->mutex);
+	for (int i = 0; !r && i < DATA_ROUNDS_MAX; i++) {
+		r = segments_sync(s->segments);
+		if (segments_dirty_bytes(s->segments) <= DATA_LEFT_BYTES)
+			break;
+	}
+	pthread_mutex_lock(&s->mutex);
+	return r;
+}
+
+static void group_closed(struct store *s, uint64_t lsn)
+{
+	journal_committed(&s->journal, lsn);
+	s->synced_lsn = MAX_OF(s->synced_lsn, lsn);
+	s->group++;
+	s->group_ops = 0;
+	s->stats.commits++;
+}
+
+/* With the lock; lets go of it while data is synced. */
+static int txg_close(struct store *s)
+{
+	uint64_t lsn;
+	int r;
+
+	if (store_failure(s))
+		return store_failure(s);
+	if (!s->group_ops)
+		return 0;
+	space_refill(&s->space);
+	r = group_sync_data(s);
+	if (store_failure(s))
+		return store_failure(s);
+	if (s->job == TXG_REBUILD)
+		return 0; /* asked for meanwhile: first that */
+	if (!r)
+		r = segments_sync(s->segments);
+	if (r)
+		return store_fail(s, r, "data cannot be synced");
+	lsn = s->journal.last_lsn;
+	r = group_commit(s, lsn);
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space)) {
+		r = group_rebuild(s);
+		if (!r)
+			r = group_commit(s, lsn);
+	}
+	if (r) {
+		store_fail(s, r, "the group cannot be committed");
+		s->op.unlogged = false; /* it failed, and is left out */
+		group_rebuild(s);
+		return r;
+	}
+	group_closed(s, lsn);
+	r = group_begin(s);
+	return r ? store_fail(s, r, "no group can be begun") : 0;
+}
+
+static int txg_do(struct store *s, enum txg_job job)
+{
+	int r = 0;
+
+	switch (job) {
+	case TXG_IDLE:
+		break;
+	case TXG_BEGIN:
+		return group_begin(s);
+	case TXG_CLOSE:
+		return txg_close(s);
+	case TXG_REBUILD:
+		return group_rebuild(s);
+	case TXG_FINISH:
+		r = txg_close(s);
+		group_drop(s);
+		s->owner_exits = true;
+		break;
+	case TXG_ABANDON:
+		group_drop(s);
+		s->owner_exits = true;
+		break;
+	}
+	return r;
+}
+
+/* ---- the owner thread */
+
+static void owner_wait(struct store *s)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(s->group_due_ms / 1000),
+		.tv_nsec = (long)(s->group_due_ms % 1000) * 1000000,
+	};
+
+	if (s->group_ops && !store_failure(s))
+		pthread_cond_timedwait(&s->owner_wake, &s->mutex, &ts);
+	else /* an idle store does not wake up */
+		pthread_cond_wait(&s->owner_wake, &s->mutex);
+}
+
+static bool group_is_due(const struct store *s)
+{
+	if (!s->group_ops)
+		return false;
+	return s->close_through >= s->group ||
+	       s->group_ops >= s->group_max_ops ||
+	       io_now_ms() >= s->group_due_ms;
+}
+
+static void *owner_main(void *arg)
+{
+	struct store *s = arg;
+
+	pthread_mutex_lock(&s->mutex);
+	while (!s->owner_exits) {
+		if (s->job) {
+			s->job_result = txg_do(s, s->job);
+			s->job = TXG_IDLE;
+		} else if (!store_failure(s) && group_is_due(s)) {
+			txg_close(s);
+		} else {
+			owner_wait(s);
+			continue;
+		}
+		pthread_cond_broadcast(&s->group_done);
+	}
+	pthread_mutex_unlock(&s->mutex);
+	return NULL;
+}
+
+int txg_run(struct store *s, enum txg_job job)
+{
+	if (!s->threads)
+		return txg_do(s, job);
+	kin_assert(!s->gate_closed && s->job == TXG_IDLE);
+	s->gate_closed = true;
+	s->job = job;
+	pthread_cond_signal(&s->owner_wake);
+	while (s->job)
+		pthread_cond_wait(&s->group_done, &s->mutex);
+	s->gate_closed = false;
+	pthread_cond_broadcast(&s->gate_opened);
+	return s->job_result;
+}
+
+int txg_start(struct store *s, bool threads)
+{
+	int r;
+
+	s->group = 1;
+	if (threads) {
+		r = pthread_create(&s->owner, NULL, owner_main, s);
+		if (r)
+			return -r;
+		s->threads = true;
+	}
+	store_lock(s);
+	r = txg_run(s, TXG_BEGIN);
+	store_unlock(s);
+	return r;
+}
+
+void txg_note_op(struct store *s)
+{
+	s->group_ops++;
+	if (!s->threads) {
+		if (s->group_ops >= s->group_max_ops)
+			txg_close(
+				s); /* the operation is in the log: it ended */
+		return;
+	}
+	if (s->group_ops == 1) {
+		s->group_due_ms = io_now_ms() + s->group_max_ms;
+		pthread_cond_signal(&s->owner_wake);
+	}
+	if (s->group_ops >= s->group_max_ops || journal_is_short(&s->journal)) {
+		if (s->close_through < s->group) {
+			s->close_through = s->group;
+			pthread_cond_signal(&s->owner_wake);
+		}
+		/* Writers that are faster than the owner wait for it. */
+		if (s->group_ops / 2 >= s->group_max_ops)
+			txg_run(s, TXG_CLOSE);
+	}
+}
+
+/* ---- recovery */
+
+static int recover_once(struct store *s, uint64_t after, struct log_scan *ret)
+{
+	int r = group_begin(s);
+
+	if (!r)
+		r = journal_replay(&s->journal, after, table_apply, s, ret);
+	if (r || ret->max_lsn == after) {
+		group_drop(s);
+		return r;
+	}
+	return group_commit(s, ret->max_lsn);
+}
+
+int txg_recover(struct store *s, uint64_t after, struct log_scan *ret)
+{
+	int r = recover_once(s, after, ret);
+
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space))
+		r = recover_once(s, after, ret);
+	return r;
+}
+
+/* ---- durability */
+
+int store_commit(struct store *s)
+{
+	uint64_t group;
+	int r;
+
+	store_lock(s);
+	group = s->group;
+	if (!s->threads) {
+		r = txg_close(s);
+		store_unlock(s);
+		return r;
+	}
+	if (s->group_ops && !store_failure(s)) {
+		s->close_through = MAX_OF(s->close_through, group);
+		pthread_cond_signal(&s->owner_wake);
+		while (s->group == group && !store_failure(s))
+			store_wait(s, &s->group_done);
+	}
+	/* Was the group closed before the store failed? */
+	r = s->group == group ? store_failure(s) : 0;
+	store_unlock(s);
+	return r;
+}
+
+/* Syncs for all whose operations ended before. With the lock. */
+static int sync_lead(struct store *s)
+{
+	struct log_sync sync;
+	int r;
+
+	s->syncing = true;
+	journal_sync_begin(&s->journal, &sync);
+	store_unlock(s);
+	r = segments_sync(s->segments);
+	if (!r)
+		r = log_sync_run(&sync);
+	store_lock(s);
+	s->syncing = false;
+	if (r)
+		r = store_fail(s, r, "the log cannot be synced");
+	else
+		s->synced_lsn = MAX_OF(s->synced_lsn, sync.lsn);
+	s->stats.syncs++;
+	pthread_cond_broadcast(&s->sync_done);
+	return r;
+}
+
+int store_sync(struct store *s)
+{
+	uint64_t lsn;
+	int r = 0;
+
+	store_lock(s);
+	lsn = s->journal.last_lsn;
+	while (!(r = store_failure(s)) && s->synced_lsn < lsn) {
+		if (!s->syncing)
+			r = sync_lead(s);
+		else
+			store_wait(s, &s->sync_done);
+		if (r)
+			break;
+	}
+	store_unlock(s);
+	return r;
+}

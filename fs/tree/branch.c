@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing versions. The rules are those of the merge (FORMAT.md, "Rows", and
+ * PROTOCOL.md, "Merge"):
+ *
+ *  - a content write replaces its own branch and what is hidden under it
+ *    (and the branches that it settles), never another;
+ *  - with no other branch known, rank and branch are the write's own; else
+ *    the rank is the greatest of those replaced and the branch the displayed
+ *    tag, with a level that keeps the order: a save never changes who is
+ *    main, nor a name, not even with a slow clock;
+ *  - KEEP: an edit adds a weak LINK for each shown name, so that it survives
+ *    a removal that had not seen it;
+ *  - removing always writes: a TOMB, a void, or main asserted again. What
+ *    only took versions away would be lost on its way through a relay.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/tree_internal.h"
+
+/* A settlement lowers or raises a level by this; `else` by one. */
+#define LEVEL_STEP 65536
+
+void row_drop(struct row *row, uint8_t reg, uint64_t slot)
+{
+	for (size_t k = row->o.count; k-- > 0;) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == reg &&
+		    (reg != REG_LINK || v->link.slot == slot))
+			object_remove(&row->o, k);
+	}
+}
+
+/* A TOMB means nothing on what lives: it goes with the next LINK. */
+int row_add(struct row *row, const struct version *v)
+{
+	if (v->reg == REG_LINK)
+		row_drop(row, REG_TOMB, 0);
+	return object_add(&row->o, v) ? 0 : -ENOMEM;
+}
+
+/* ---- content */
+
+static int entry_descending(const void *a, const void *b)
+{
+	return -entry_name_compare(a, b);
+}
+
+/* Newest ancestors: what is replaced, and what that had replaced. */
+static int make_trail(struct row *row, const struct version *const *gone,
+		      size_t count, struct content_value *c)
+{
+	struct entry_name *all;
+	size_t n = 0, out = 0;
+
+	all = object_alloc(&row->o, (count * (ANCESTORS_MAX + 1) + 1) *
+					    sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	for (size_t k = 0; k < count; k++) {
+		const struct content_value *v = &gone[k]->content;
+
+		all[n++] = version_entry_name(gone[k]);
+		for (size_t a = 0; a < v->anc_count; a++)
+			all[n++] = v->anc[a];
+	}
+	if (n > 1)
+		qsort(all, n, sizeof(*all), entry_descending);
+	for (size_t k = 0; k < n && out < ANCESTORS_MAX; k++)
+		if (!out || entry_name_compare(&all[out - 1], &all[k]))
+			all[out++] = all[k];
+	c->anc = all;
+	c->anc_count = out;
+	return 0;
+}
+
+static bool among(const struct version *const *list, size_t n,
+		  const struct version *v)
+{
+	for (size_t k = 0; k < n; k++)
+		if (list[k] == v)
+			return true;
+	return false;
+}
+
+static int make_seen(struct row *row, const struct info *i,
+		     const struct version *const *gone, size_t count,
+		     struct content_value *c)
+{
+	struct entry_name *seen;
+	size_t n = 0;
+
+	for (size_t g = 0; g < i->branch_count; g++)
+		n += i->branches[g].count;
+	seen = object_alloc(&row->o, (n + 1) * sizeof(*seen));
+	if (!seen)
+		return -ENOMEM;
+	c->seen = seen;
+	for (size_t g = 0; g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++) {
+			const struct version *v = i->branches[g].versions[k];
+
+			if (!among(gone, count, v) &&
+			    c->seen_count < SEEN_MAX)
+				seen[c->seen_count++] = version_entry_name(v);
+		}
+	return 0;
+}
+
+static bool branch_replaced(const struct branch *x, const struct branch *b,
+			    const struct content_write *w)
+{
+	if (x == b)
+		return true;
+	for (size_t k = 0; k < w->over_count; k++)
+		if (w->over[k] == x)
+			return true;
+	return false;
+}
+
+static void make_rank(struct tree *t, const struct info *i,
+		      const struct branch *b, const struct content_write *w,
+		      struct content_value *c)
+{
+	bool is_main = b == &i->branches[0];
+	struct stamp rank;
+
+	c->rank = op_stamp(t);
+	c->branch = t->op_dot;
+	c->branch_hlc = t->op_hlc;
+	c->label = c->author = tree_label_slice(t);
+	if (!b || i->branch_count < 2)
+		return;
+	rank = b->top->content.rank;
+	for (size_t k = 0; k < w->over_count; k++)
+		if (stamp_compare(&w->over[k]->top->content.rank, &rank) > 0)
+			rank = w->over[k]->top->content.rank;
+	if (!is_main && !w->over_count &&
+	    !stamp_compare(&rank, &i->branches[0].top->content.rank)) {
+		rank.level -= LEVEL_STEP;
+	} else {
+		bool tied = false;
+
+		for (size_t k = 0; k < i->branch_count; k++)
+			if (!branch_replaced(&i->branches[k], b, w) &&
+			    !stamp_compare(&rank, &i->branches[k]
+							   .top->content.rank))
+				tied = true;
+		if (tied)
+			rank.level += is_main ? LEVEL_STEP : 1;
+	}
+	c->rank = rank;
+	c->branch = b->tag;
+	c->branch_hlc = b->tag_hlc;
+	c->label = b->label;
+}
+
+/* KEEP: a weak copy of each shown LINK, in place of older weak ones. */
+static int keep_links(struct tree *t, struct row *row, const struct info *i)
+{
+	struct version *keep;
+	size_t n = i->shown_count;
+	int r = 0;
+
+	if (!n)
+		return 0;
+	keep = calloc(n, sizeof(*keep));
+	if (!keep)
+		return -ENOMEM;
+	for (size_t k = 0; k < n; k++) {
+		keep[k] = op_version(t, REG_LINK);
+		keep[k].flags = VERSION_WEAK;
+		keep[k].link = i->links[k].link->link;
+	}
+	for (size_t x = row->o.count; x-- > 0;) {
+		const struct version *v = &row->o.versions[x];
+
+		for (size_t k = 0; k < n && v->reg == REG_LINK; k++)
+			if (v->flags & VERSION_WEAK &&
+			    v->link.slot == keep[k].link.slot) {
+				object_remove(&row->o, x);
+				break;
+			}
+	}
+	for (size_t k = 0; !r && k < n; k++)
+		r = row_add(row, &keep[k]);
+	free(keep);
+	return r;
+}
+
+static int drop_versions(struct row *row, struct version *const copies,
+			 size_t count)
+{
+	for (size_t k = 0; k < count; k++) {
+		int at = object_find(&row->o, &copies[k]);
+
+		if (at < 0)
+			return -EUCLEAN;
+		object_remove(&row->o, (size_t)at);
+	}
+	return 0;
+}
+
+int branch_write(struct tree *t, struct row *row, const struct info *i,
+		 const struct branch *b, const struct version *base,
+		 const struct content_write *w)
+{
+	const struct version **gone;
+	autofree struct version *copies = NULL;
+	struct version v;
+	size_t n = 0;
+	int r;
+
+	op_tick(t);
+	gone = object_alloc(&row->o, (row->o.count + 1) * sizeof(*gone));
+	copies = calloc(row->o.count + 1, sizeof(*copies));
+	if (!gone || !copies)
+		return -ENOMEM;
+	for (size_t g = 0; g < i->branch_count; g++)
+		for (size_t k = 0; branch_replaced(&i->branches[g], b, w) &&
+				   k < i->branches[g].count; k++)
+			gone[n++] = i->branches[g].versions[k];
+	v = op_version(t, REG_CONTENT);
+	if (w->content)
+		v.content.content = *w->content;
+	else
+		v.flags = VERSION_VOID;
+	v.content.mtime = w->mtime;
+	make_rank(t, i, b, w, &v.content);
+	/* Made from a version that others replaced meanwhile: its line goes
+	 * on, and what is here now was not seen by the writer. */
+	if (!n && base)
+		r = make_trail(row, &base, 1, &v.content);
+	else
+		r = make_trail(row, gone, n, &v.content);
+	if (!r && (n || !base))
+		r = make_seen(row, i, gone, n, &v.content);
+	for (size_t k = 0; k < n; k++)
+		copies[k] = *gone[k];
+	if (!r && w->keep)
+		r = keep_links(t, row, i);
+	if (!r)
+		r = drop_versions(row, copies, n);
+	return r ? r : row_add(row, &v);
+}
+
+/* ---- names */
+
+int row_place(struct tree *t, struct row *row, const struct info *i,
+	      uint64_t slot, struct place at, bool remember,
+	      const struct stamp *since)
+{
+	struct version v, others[8];
+	size_t n = 0;
+	int r = 0;
+
+	op_tick(t);
+	v = op_version(t, REG_LINK);
+	v.link.slot = slot;
+	v.link.at = at;
+	v.link.since = since ? *since : op_stamp(t);
+	for (size_t k = 0; i && k < i->link_count; k++) {
+		const struct link_value *old = &i->links[k].link->link;
+
+		if (i->links[k].slot == slot && remember) {
+			v.link.prev[0] = old->at;
+			v.link.prev_count = 1;
+			for (int p = 0; p < old->prev_count &&
+					v.link.prev_count < LINK_PREV_MAX; p++)
+				v.link.prev[v.link.prev_count++] =
+					old->prev[p];
+		} else if (i->links[k].slot != slot && !i->strong &&
+			   k < i->shown_count && n < ARRAY_SIZE(others)) {
+			/* Shown by weak slots only: a strong one beside them
+			 * would hide them, so they are asserted too. */
+			others[n] = op_version(t, REG_LINK);
+			others[n++].link = *old;
+		}
+	}
+	row_drop(row, REG_LINK, slot);
+	for (size_t k = 0; k < n; k++)
+		row_drop(row, REG_LINK, others[k].link.slot);
+	for (size_t k = 0; !r && k < n; k++)
+		r = row_add(row, &others[k]);
+	return r ? r : row_add(row, &v);
+}
+
+/* Drops the LINKs of one slot, or all, and leaves a TOMB at `last`. */
+static int unlink_slots(struct tree *t, struct row *row, bool all,
+			uint64_t slot, const struct place *last)
+{
+	struct version tomb;
+
+	op_tick(t);
+	tomb = op_version(t, REG_TOMB);
+	tomb.tomb = *last;
+	for (size_t k = row->o.count; k-- > 0;) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == REG_TOMB ||
+		    (v->reg == REG_LINK && (all || v->link.slot == slot)))
+			object_remove(&row->o, k);
+	}
+	return row_add(row, &tomb);
+}
+
+int row_unlink_slot(struct tree *t, struct row *row, const struct info *i,
+		    uint64_t slot)
+{
+	const struct version *link = NULL;
+	bool last = true;
+
+	for (size_t k = 0; k < i->link_count; k++) {
+		if (i->links[k].slot == slot)
+			link = i->links[k].link;
+		else if (k < i->shown_count)
+			last = false;
+	}
+	if (!link)
+		return -EUCLEAN;
+	return unlink_slots(t, row, last, slot, &link->link.at);
+}
+
+static int row_unlink_all(struct tree *t, struct row *row,
+			  const struct info *i)
+{
+	return unlink_slots(t, row, true, 0, &i->links[0].link->link.at);
+}
+
+/* ---- rm of an entry */
+
+/* Main's content once more: a removal of a sibling is a dotted version. */
+static int reassert_main(struct tree *t, struct row *row,
+			 const struct info *i, const struct branch *without)
+{
+	const struct branch *main = &i->branches[0];
+	struct content_write w = {
+		.content = main->is_void ? NULL : &main->top->content.content,
+		.mtime = main->top->content.mtime,
+		.over = &without, .over_count = 1 };
+
+	return branch_write(t, row, i, main, NULL, &w);
+}
+
+static int remove_sibling(struct tree *t, struct row *row,
+			  const struct info *i, struct dot tag)
+{
+	const struct branch *b = info_branch(i, tag);
+
+	if (!b)
+		return -ENOENT;
+	if (i->real_count > 1)
+		return reassert_main(t, row, i, b);
+	return row_unlink_all(t, row, i); /* its last content */
+}
+
+static int remove_file(struct tree *t, struct row *row, const struct info *i,
+		       uint64_t slot)
+{
+	struct content_write w = { .content = NULL };
+
+	if (i->real_count > 1 && i->shown_count == 1) {
+		w.mtime = tree_now(t);
+		return branch_write(t, row, i, &i->branches[0], NULL, &w);
+	}
+	return row_unlink_slot(t, row, i, slot);
+}
+
+/* An unlinked file that is written goes with its last handle. */
+static int note_unlinked(struct tree *t, uint64_t ino)
+{
+	struct inode *open = inode_find(t, ino);
+	struct dirty d;
+	int r;
+
+	if (!open || !open->dirty)
+		return 0;
+	r = dirty_get(t, ino, &d);
+	if (r)
+		return r;
+	d.unlinked = true;
+	r = dirty_put(t, ino, &d);
+	dirty_release(&d);
+	return r;
+}
+
+static int remove_one(struct tree *t, const struct shown *s, struct objid id,
+		      uint64_t slot)
+{
+	uint64_t ino;
+	struct row row;
+	struct info i;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (r) {
+		row_release(&row);
+		return r;
+	}
+	ino = row.ino;
+	if (s->type == SHOWN_SIBLING)
+		r = ino_of_sibling(t, id, s->tag, &ino);
+	/* Handles go on with what they have, whatever main is from now on. */
+	if (!r && s->type == SHOWN_SIBLING && info_branch(&i, s->tag))
+		r = ino_detach(t, ino, id, info_branch(&i, s->tag)->top);
+	else if (!r && i.real_count > 1)
+		r = data_detach(t, &row, row_shown_content(&row, &i));
+	if (!r && s->type == SHOWN_SIBLING)
+		r = remove_sibling(t, &row, &i, s->tag);
+	else if (!r)
+		r = remove_file(t, &row, &i, slot);
+	info_release(&i);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r ? r : note_unlinked(t, ino);
+}
+
+/* Twins are one entry: removing it removes each. */
+int entry_remove(struct tree *t, const struct shown *s)
+{
+	struct idlist members = { 0 };
+	struct place_view p;
+	size_t head = SIZE_MAX;
+	int r;
+
+	if (s->type == SHOWN_SIBLING)
+		return remove_one(t, s, s->id, s->slot);
+	r = group_members(t, s->link.parent, &members);
+	if (!r)
+		r = place_view(t, &members, spot_name(&s->link), &p);
+	idlist_release(&members);
+	if (r)
+		return r;
+	for (size_t k = 0; k < p.holder_count; k++)
+		if (objid_equal(p.files[k].id, s->id) &&
+		    p.files[k].claim.slot == s->slot)
+			head = p.files[k].head;
+	if (head == SIZE_MAX)
+		r = -ENOENT;
+	for (size_t k = 0; !r && k < p.holder_count; k++)
+		if (p.files[k].head == head)
+			r = remove_one(t, s, p.files[k].id,
+				       p.files[k].claim.slot);
+	place_view_release(&p);
+	return r;
+}

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conflicts: found by the marks (place.c), never by a scan, and settled.
+ *
+ *	content	a file with siblings; settled by one version that replaces
+ *		all branches seen
+ *	name	several objects claim one name; settled by removing those that
+ *		are not taken
+ *	place	one file renamed to two places; settled by a LINK that replaces
+ *		both
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/list.h"
+#include "fs/tree/op.h"
+
+/* ---- collecting */
+
+struct found_version {
+	struct buf path;
+	struct slice label;
+	char label_bytes[LABEL_BYTES_MAX];
+	struct dot dot;
+	struct timespec time;
+	uint64_t size;
+	bool main;
+};
+
+struct found {
+	struct buf path;
+	enum conflict_kind kind;
+	struct found_version *v;
+	size_t count;
+};
+
+struct foundlist {
+	struct found *f;
+	size_t count;
+};
+
+static void foundlist_release(struct foundlist *l)
+{
+	for (size_t k = 0; k < l->count; k++) {
+		for (size_t n = 0; n < l->f[k].count; n++)
+			buf_release(&l->f[k].v[n].path);
+		free(l->f[k].v);
+		buf_release(&l->f[k].path);
+	}
+	free(l->f);
+	*l = (struct foundlist){ 0 };
+}
+
+static struct found *found_add(struct foundlist *l, enum conflict_kind kind)
+{
+	struct found *p = realloc(l->f, (l->count + 1) * sizeof(*p));
+
+	if (!p)
+		return NULL;
+	l->f = p;
+	p += l->count++;
+	*p = (struct found){ .kind = kind, .path = BUF_INIT };
+	return p;
+}
+
+static struct found_version *found_version(struct found *f)
+{
+	struct found_version *p;
+
+	p = realloc(f->v, (f->count + 1) * sizeof(*p));
+	if (!p)
+		return NULL;
+	f->v = p;
+	p += f->count++;
+	*p = (struct found_version){ .path = BUF_INIT };
+	return p;
+}
+
+static struct timespec hlc_time(uint64_t hlc)
+{
+	uint64_t ms = hlc >> 16;
+
+	return (struct timespec){ (time_t)(ms / 1000),
+				  (long)(ms % 1000 * 1000000) };
+}
+
+static void describe(struct found_version *v, const struct version *content)
+{
+	const struct content_value *c = &content->content;
+
+	memcpy(v->label_bytes, c->author.data, c->author.len);
+	v->label.len = c->author.len;
+	v->dot = content->dot;
+	v->time = hlc_time(content->hlc);
+	v->size = c->content.size;
+}
+
+/* A file's main and its siblings, as shown in `dir`. */
+static int collect_content(struct tree *t, struct objid dir,
+			   const struct shownlist *virtuals,
+			   const struct claimant *c, struct foundlist *l)
+{
+	struct found *f = found_add(l, CONFLICT_CONTENT);
+	struct row row;
+	struct info i;
+	struct shown at;
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	r = row_load(t, c->id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = path_join(t, dir, spot_name(&c->claim.at), &f->path);
+	for (size_t k = 0; !r && k < i.branch_count; k++) {
+		struct found_version *v;
+		const struct shown *s = NULL;
+
+		for (size_t n = 0; n < virtuals->count && !s; n++) {
+			const struct shown *x = &virtuals->shown[n];
+
+			if (!objid_equal(x->id, c->id))
+				continue;
+			if (k ? x->type == SHOWN_SIBLING &&
+					dot_equal(x->tag, i.branches[k].tag)
+			      : x->type == SHOWN_SUFFIXED)
+				s = x;
+		}
+		if (i.branches[k].is_void || (k && !s))
+			continue;
+		v = found_version(f);
+		if (!v)
+			r = -ENOMEM;
+		if (r)
+			break;
+		describe(v, i.branches[k].top);
+		v->main = !k;
+		if (!s && view_find(t, dir, spot_name(&c->claim.at), &at))
+			continue;
+		r = path_join(t, dir,
+			      s ? shown_name(s) : spot_name(&c->claim.at),
+			      &v->path);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int collect_name_version(struct tree *t, struct objid dir,
+				const struct claimant *c, struct slice name,
+				bool main, struct found *f)
+{
+	struct found_version *v = found_version(f);
+	struct row row;
+	struct info i;
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	v->main = main;
+	r = path_join(t, dir, name, &v->path);
+	if (r || !c)
+		return r;
+	r = row_load(t, c->id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && i.branch_count)
+		describe(v, i.branches[0].top);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int collect_name(struct tree *t, struct objid dir,
+			const struct shownlist *virtuals, struct slice name,
+			const struct place_view *p, struct foundlist *l)
+{
+	struct found *f = found_add(l, CONFLICT_NAME);
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	r = path_join(t, dir, name, &f->path);
+	if (!r)
+		r = collect_name_version(t, dir,
+					 p->dirs.count ? NULL : &p->files[0],
+					 name, true, f);
+	for (size_t k = 0; !r && k < virtuals->count; k++) {
+		const struct shown *s = &virtuals->shown[k];
+
+		if (s->type != SHOWN_SUFFIXED ||
+		    !slice_equal(spot_name(&s->link), name))
+			continue;
+		for (size_t n = 0; !r && n < p->holder_count; n++)
+			if (objid_equal(p->files[n].id, s->id) &&
+			    p->files[n].claim.slot == s->slot)
+				r = collect_name_version(t, dir, &p->files[n],
+							 shown_name(s), false,
+							 f);
+	}
+	return r;
+}
+
+static int collect_place(struct tree *t, struct objid parent,
+			 struct slice name, struct foundlist *l)
+{
+	struct objid dir = group_canonical(t, parent);
+	struct idlist members = { 0 };
+	struct shownlist virtuals = { 0 };
+	struct place_view p = { 0 };
+	size_t heads;
+	int r = group_members(t, dir, &members);
+
+	if (!r)
+		r = view_virtuals(t, dir, &virtuals);
+	if (!r)
+		r = place_view(t, &members, name, &p);
+	heads = p.dirs.count ? 1 : 0;
+	for (size_t k = 0; k < p.holder_count; k++)
+		heads += p.files[k].head == k;
+	if (!r && heads > 1)
+		r = collect_name(t, dir, &virtuals, name, &p, l);
+	for (size_t k = 0; !r && k < p.file_count; k++)
+		if (p.files[k].claim.flags & CLAIM_SIBLINGS)
+			r = collect_content(t, dir, &virtuals, &p.files[k],
+					    l);
+	place_view_release(&p);
+	shownlist_release(&virtuals);
+	idlist_release(&members);
+	return r;
+}
+
+/* One file, renamed to several places: the winner's is where it is. */
+static int collect_renames(struct tree *t, struct objid id,
+			   struct foundlist *l)
+{
+	struct found *f = found_add(l, CONFLICT_PLACE);
+	struct row row;
+	struct info i;
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	r = row_load(t, id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	for (size_t k = 0; !r && k < row.o.count && row.claim_count; k++) {
+		const struct version *v = &row.o.versions[k];
+		struct found_version *fv;
+		bool main;
+
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK)
+			continue;
+		fv = found_version(f);
+		if (!fv) {
+			r = -ENOMEM;
+			break;
+		}
+		main = v == i.links[0].link;
+		if (i.branch_count)
+			describe(fv, i.branches[0].top);
+		fv->dot = v->dot;
+		fv->time = hlc_time(v->hlc);
+		fv->main = main;
+		r = path_join(t, v->link.at.parent, v->link.at.name,
+			      &fv->path);
+		if (r == -ENOENT) /* that directory is gone */
+			r = 0;
+		if (!r && main)
+			r = path_join(t, v->link.at.parent, v->link.at.name,
+				      &f->path);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int collect_all(struct tree *t, struct foundlist *l)
+{
+	uint8_t key[26] = { 0 };
+	size_t len = 0;
+
+	for (;;) {
+		struct slice k, v;
+		struct objid id;
+		uint8_t name[NAME_BYTES_MAX];
+		size_t name_len;
+		int r = store_seek(t->store, TABLE_MARK, SLICE(key, len), &k,
+				   &v);
+
+		if (r == -ENOENT)
+			return 0;
+		if (r)
+			return r;
+		if (k.len < 17 || k.len > 25 || v.len > sizeof(name))
+			return -EUCLEAN;
+		memcpy(key, k.data, k.len);
+		len = k.len;
+		key[len++] = 0;
+		memcpy(id.b, key + 1, 16);
+		name_len = v.len;
+		memcpy(name, v.data, v.len);
+		r = key[0] == 'n' ? collect_place(t, id, SLICE(name, name_len),
+						  l)
+				  : collect_renames(t, id, l);
+		if (r && r != -ENOENT)
+			return r;
+	}
+}
+
+/* ---- listing */
+
+static int found_order(const void *pa, const void *pb)
+{
+	const struct found *a = pa, *b = pb;
+	int r = slice_compare(buf_slice(&a->path), buf_slice(&b->path));
+
+	return r ? r : (int)a->kind - (int)b->kind;
+}
+
+static bool path_within(struct slice path, struct slice top)
+{
+	if (!top.len)
+		return true;
+	if (path.len < top.len || memcmp(path.data, top.data, top.len))
+		return false;
+	return path.len == top.len || path.data[top.len] == '/';
+}
+
+static bool found_within(const struct found *f, struct slice top)
+{
+	if (path_within(buf_slice(&f->path), top))
+		return true;
+	for (size_t k = 0; k < f->count; k++)
+		if (path_within(buf_slice(&f->v[k].path), top))
+			return true;
+	return false;
+}
+
+static int give(const struct found *f,
+		int (*fn)(void *arg, const struct conflict *), void *arg)
+{
+	struct conflict_version *v = calloc(f->count + 1, sizeof(*v));
+	struct conflict c = { .path = buf_slice(&f->path), .kind = f->kind,
+			      .versions = v, .count = f->count };
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t k = 0; k < f->count; k++)
+		v[k] = (struct conflict_version){
+			.path = buf_slice(&f->v[k].path),
+			.label = SLICE(f->v[k].label_bytes,
+				       f->v[k].label.len),
+			.dot = f->v[k].dot, .time = f->v[k].time,
+			.size = f->v[k].size, .main = f->v[k].main };
+	r = fn(arg, &c);
+	free(v);
+	return r;
+}
+
+int tree_conflicts(struct tree *t, uint64_t ino,
+		   int (*fn)(void *arg, const struct conflict *), void *arg)
+{
+	struct foundlist l = { 0 };
+	struct buf top = BUF_INIT;
+	int r = tree_path(t, ino, &top);
+
+	if (!r) {
+		store_lock(t->store);
+		r = collect_all(t, &l);
+		store_unlock(t->store);
+	}
+	if (!r && l.count > 1)
+		qsort(l.f, l.count, sizeof(*l.f), found_order);
+	for (size_t k = 0; !r && k < l.count; k++)
+		if (l.f[k].count > 1 ||
+		    (l.f[k].kind == CONFLICT_CONTENT && l.f[k].count))
+			if (found_within(&l.f[k], buf_slice(&top)))
+				r = give(&l.f[k], fn, arg);
+	foundlist_release(&l);
+	buf_release(&top);
+	return r;
+}
+
+static int count_one(void *arg, const struct conflict *c)
+{
+	(void)c;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+uint64_t tree_conflict_count(struct tree *t)
+{
+	uint64_t n = 0, marks;
+
+	store_lock(t->store);
+	marks = store_count(t->store, TABLE_MARK);
+	store_unlock(t->store);
+	if (marks && tree_conflicts(t, TREE_ROOT_INO, count_one, &n))
+		n = marks;
+	return n;
+}
+
+/* ---- settling */
+
+static bool slice_is(struct slice s, const char *text)
+{
+	return slice_equal(s, SLICE_STR(text));
+}
+
+/* The branch that `take` names. */
+static int choose_branch(struct tree *t, struct objid dir,
+			 const struct info *i, struct slice take,
+			 struct dot *ret)
+{
+	struct shown s;
+	size_t n = 0;
+
+	if (slice_is(take, "main")) {
+		*ret = i->branches[0].tag;
+		return i->branches[0].is_void ? -ENOENT : 0;
+	}
+	if (!view_find(t, dir, take, &s) &&
+	    objid_equal(s.id, i->object->id)) {
+		*ret = s.type == SHOWN_SIBLING ? s.tag : i->branches[0].tag;
+		return 0;
+	}
+	for (size_t k = 0; k < i->branch_count; k++) {
+		if (i->branches[k].is_void ||
+		    !slice_equal(i->branches[k].top->content.author, take))
+			continue;
+		*ret = i->branches[k].tag;
+		n++;
+	}
+	return n == 1 ? 0 : n ? -EEXIST : -ENOENT;
+}
+
+static int resolve_content(struct tree *t, struct objid dir,
+			   const struct shown *s, struct slice take)
+{
+	struct dot tag;
+	struct row row;
+	struct info i;
+	int r = row_load(t, s->id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = choose_branch(t, dir, &i, take, &tag);
+	info_release(&i);
+	row_release(&row);
+	return r ? r : sibling_take_main(t, s->id, tag, true);
+}
+
+/* Which head of the place does `take` name? dirs: SIZE_MAX. */
+static int choose_claimant(struct tree *t, struct objid dir,
+			   const struct place_view *p, struct slice take,
+			   size_t *ret)
+{
+	struct shown s;
+	size_t n = 0;
+
+	if (slice_is(take, "main")) {
+		*ret = p->dirs.count ? SIZE_MAX : 0;
+		return 0;
+	}
+	if (!view_find(t, dir, take, &s)) {
+		*ret = SIZE_MAX;
+		for (size_t k = 0; k < p->holder_count; k++)
+			if (objid_equal(p->files[k].id, s.id) &&
+			    p->files[k].claim.slot == s.slot)
+				*ret = k;
+		if (*ret != SIZE_MAX || s.type == SHOWN_DIR)
+			return 0;
+	}
+	for (size_t k = 0; k < p->holder_count; k++) {
+		if (p->files[k].head != k ||
+		    !slice_equal(SLICE(p->files[k].label_bytes,
+				       p->files[k].label.len), take))
+			continue;
+		*ret = k;
+		n++;
+	}
+	return n == 1 ? 0 : n ? -EEXIST : -ENOENT;
+}
+
+static int resolve_name(struct tree *t, struct objid dir,
+			const struct place_view *p, struct slice take)
+{
+	size_t keep;
+	int r = choose_claimant(t, dir, p, take, &keep);
+
+	if (!r && keep != SIZE_MAX && p->dirs.count)
+		r = -EISDIR; /* a directory keeps its name */
+	for (size_t k = 0; !r && k < p->holder_count; k++) {
+		const struct claimant *f = &p->files[k];
+		struct shown s = { .type = SHOWN_FILE, .id = f->id,
+				   .slot = f->claim.slot, .kind = f->kind,
+				   .link = f->claim.at };
+
+		if (f->head == k && k != keep)
+			r = entry_remove(t, &s);
+	}
+	return r;
+}
+
+/* A LINK at the place taken replaces all. */
+static int resolve_place(struct tree *t, const struct shown *s,
+			 struct slice take)
+{
+	struct place to = { 0 };
+	struct row row;
+	struct info i;
+	struct shown there;
+	bool found = false;
+	int r = row_load(t, s->id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	for (size_t k = 0; !r && k < row.o.count; k++) {
+		const struct version *v = &row.o.versions[k];
+		bool main = v == i.links[0].link;
+
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
+		    v->link.slot != i.links[0].slot)
+			continue;
+		if (slice_is(take, "main") ? main
+					   : slice_equal(v->link.at.name,
+							 take)) {
+			to = v->link.at;
+			found = true;
+		}
+	}
+	if (!r && !found)
+		r = -ENOENT;
+	if (!r && !slice_is(take, "main") &&
+	    !view_find(t, group_canonical(t, to.parent), to.name, &there) &&
+	    !objid_equal(there.id, s->id))
+		r = -EEXIST;
+	if (!r && i.kind == KIND_DIR)
+		r = pin_overrides(t);
+	if (!r)
+		r = row_place(t, &row, &i, i.links[0].slot, to, true, NULL);
+	if (!r)
+		r = row_store(t, &row, 0);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int resolve_locked(struct tree *t, uint64_t parent, struct slice name,
+			  struct slice take)
+{
+	struct idlist members = { 0 };
+	struct place_view p = { 0 };
+	struct objid dir;
+	struct shown s;
+	struct row row;
+	struct info i;
+	size_t branches = 0, heads;
+	bool place;
+	uint8_t key[17] = { 'p' };
+	struct slice v;
+	int r = ino_dir(t, parent, &dir);
+
+	if (!r)
+		r = view_find(t, dir, name, &s);
+	if (r)
+		return r;
+	memcpy(key + 1, s.id.b, 16);
+	place = !store_get(t->store, TABLE_MARK, SLICE(key, sizeof(key)), &v);
+	if (s.type != SHOWN_DIR) {
+		r = row_load(t, s.id, &row);
+		if (r)
+			return r;
+		r = info_init(&i, &row.o);
+		branches = r ? 0 : i.branch_count;
+		info_release(&i);
+		row_release(&row);
+	}
+	if (!r && branches > 1)
+		return resolve_content(t, dir, &s, take);
+	if (!r && s.type != SHOWN_DIR)
+		name = spot_name(&s.link);
+	if (!r)
+		r = group_members(t, dir, &members);
+	if (!r)
+		r = place_view(t, &members, name, &p);
+	heads = p.dirs.count ? 1 : 0;
+	for (size_t k = 0; k < p.holder_count; k++)
+		heads += p.files[k].head == k;
+	if (!r && heads > 1)
+		r = resolve_name(t, dir, &p, take);
+	else if (!r)
+		r = place ? resolve_place(t, &s, take) : -ENODATA;
+	place_view_release(&p);
+	idlist_release(&members);
+	return r;
+}
+
+int tree_resolve(struct tree *t, uint64_t parent, struct slice name,
+		 struct slice take)
+{
+	int r = op_begin(t);
+
+	return r ? r : op_end(t, resolve_locked(t, parent, name, take));
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content cuts: an inode's unsent writes become a version.
+ *
+ * When: at the last release of a written inode; 5 s after the last write
+ * while it is open, 1 s after the first unsent append; every 10 minutes when
+ * it is written without pause, but never before its first close if it was
+ * born or emptied by that handle; and on request (tree_cut_settled).
+ *
+ * How: the inode is marked `cutting`, which makes its writers wait; extents
+ * are chunked and hashed without the lock; then one operation writes the
+ * version on the branch that the writes were based on. If that branch was
+ * replaced meanwhile by somebody who had not seen the writes, the result is
+ * a branch of its own, a sibling. If the file was removed elsewhere
+ * meanwhile, the edit keeps it: its name returns where it was.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/dirty.h"
+
+#define CUT_FORCED_NS (600 * UINT64_C(1000000000))
+/* After a cut that failed (disk full) it is tried again. */
+#define CUT_RETRY_NS (5 * UINT64_C(1000000000))
+
+void cut_alarm(struct tree *t, uint64_t when_ns)
+{
+	if (when_ns >= t->cut_next_ns)
+		return;
+	t->cut_next_ns = when_ns;
+	if (t->cut_wake)
+		t->cut_wake(t->cut_wake_arg);
+}
+
+void tree_on_cut_wake(struct tree *t, void (*fn)(void *arg), void *arg)
+{
+	store_lock(t->store);
+	t->cut_wake = fn;
+	t->cut_wake_arg = arg;
+	store_unlock(t->store);
+}
+
+/* ---- one cut */
+
+struct cut {
+	uint64_t ino;
+	struct dirty d;
+	struct extents extents;
+	struct content base, content;
+	struct buf bytes;
+	struct content_build *build;
+};
+
+static void cut_release(struct cut *c)
+{
+	dirty_release(&c->d);
+	extents_release(&c->extents);
+	buf_release(&c->bytes);
+	content_build_free(c->build);
+}
+
+/* 1: go on; 0: nothing to do. */
+static int cut_start(struct tree *t, struct cut *c)
+{
+	struct inode *i;
+	int r = 0;
+
+	store_lock(t->store);
+	i = inode_find(t, c->ino);
+	if (i && i->dirty && !i->cutting) {
+		r = dirty_get(t, c->ino, &c->d);
+		if (!r)
+			r = extents_load(t, c->ino, 0, FILE_BYTES_MAX,
+					 &c->extents);
+		if (!r) {
+			i->cutting = true;
+			r = 1;
+		}
+	}
+	store_unlock(t->store);
+	if (r == 1 && c->d.base.count &&
+	    !(c->d.base.versions[0].flags & VERSION_VOID))
+		c->base = c->d.base.versions[0].content.content;
+	else
+		content_empty(&c->base);
+	return r;
+}
+
+/* [locked] */
+static void cut_stop(struct tree *t, struct cut *c, bool done)
+{
+	struct inode *i = inode_find(t, c->ino);
+
+	if (i) {
+		i->cutting = false;
+		i->dirty = !done;
+		if (!done)
+			i->last_write_ns = t->env->monotonic_ns(t->env->arg) +
+					   CUT_RETRY_NS;
+		inode_drop(t, i);
+	}
+	pthread_mutex_lock(&t->cut_mutex);
+	t->cuts_ended++;
+	pthread_cond_broadcast(&t->cut_cond);
+	pthread_mutex_unlock(&t->cut_mutex);
+}
+
+/* The branch that the writes replace, or NULL. */
+static const struct branch *cut_branch(const struct info *i,
+				       const struct cut *c)
+{
+	const struct version *base;
+
+	if (!c->d.base.count) /* it had no content: born here */
+		return NULL;
+	base = &c->d.base.versions[0];
+	for (size_t g = 0; g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++)
+			if (version_same(i->branches[g].versions[k], base))
+				return &i->branches[g];
+	for (size_t g = 0; g < i->branch_count; g++) {
+		const struct version *v = i->branches[g].top;
+
+		if (!(base->flags & VERSION_VOID) &&
+		    !(v->flags & VERSION_VOID) &&
+		    version_entry_name(v).hash64 ==
+			    version_entry_name(base).hash64 &&
+		    v->content.content.size == base->content.content.size)
+			return &i->branches[g];
+	}
+	return NULL;
+}
+
+static int write_times(struct tree *t, struct row *row,
+		       struct timespec mtime, struct timespec btime)
+{
+	struct version v;
+
+	op_tick(t);
+	v = op_version(t, REG_TIMES);
+	v.times.mtime = mtime;
+	v.times.btime = btime;
+	row_drop(row, REG_TIMES, 0);
+	return row_add(row, &v);
+}
+
+/* Removed elsewhere while it was written here: the edit keeps the name. */
+static int return_name(struct tree *t, struct row *row, struct place last)
+{
+	uint64_t slot = 0;
+	struct version v;
+
+	while (!slot)
+		t->env->random(t->env->arg, &slot, sizeof(slot));
+	op_tick(t);
+	v = op_version(t, REG_LINK);
+	v.flags = VERSION_WEAK;
+	v.link.slot = slot;
+	v.link.at = last;
+	v.link.since = op_stamp(t);
+	return row_add(row, &v);
+}
+
+static bool content_same(const struct branch *b, const struct content *c)
+{
+	struct content own;
+
+	if (!b || b->is_void)
+		return false;
+	own = b->top->content.content;
+	if (!own.depth)
+		content_inline(own.inline_bytes, &own);
+	return content_equal(&own, c);
+}
+
+static int cut_write(struct tree *t, struct cut *c, struct row *row,
+		     struct info *i)
+{
+	const struct branch *b = cut_branch(i, c);
+	struct content_write w = { .content = &c->content,
+				   .mtime = c->d.mtime, .keep = true };
+	/* (writing versions moves what the info points to) */
+	struct place last = i->tomb ? i->tomb->tomb : (struct place){ 0 };
+	struct timespec btime = i->times ? i->times->times.btime : c->d.mtime;
+	bool nameless = !i->shown_count;
+	int r = 0;
+
+	if (nameless && !i->tomb)
+		return -EUCLEAN;
+	if (!content_same(b, &c->content) || nameless)
+		r = branch_write(t, row, i, b,
+				 c->d.base.count ? &c->d.base.versions[0]
+						 : NULL, &w);
+	if (!r && nameless) {
+		r = return_name(t, row, last);
+		if (!r)
+			r = revive_up(t, last.parent);
+	}
+	return r ? r : write_times(t, row, c->d.mtime, btime);
+}
+
+/* A detached number goes on as what was just written to it. */
+static int cut_reattach(struct tree *t, struct cut *c, const struct row *row)
+{
+	struct inoref ref;
+	int r = ino_get(t, c->ino, &ref);
+
+	if (r)
+		return r == -ESTALE ? 0 : r;
+	for (size_t k = 0; !r && ref.type == INO_DETACHED &&
+			   k < row->o.count; k++) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == REG_CONTENT && dot_equal(v->dot, t->op_dot)) {
+			r = ino_detach(t, c->ino, row->o.id, v);
+			break;
+		}
+	}
+	inoref_release(&ref);
+	return r;
+}
+
+static int cut_commit(struct tree *t, struct cut *c)
+{
+	struct dirty now;
+	struct row row;
+	struct info i;
+	int r;
+
+	/* What may have changed meanwhile: the mtime, and the name. */
+	r = dirty_get(t, c->ino, &now);
+	if (r)
+		return r;
+	c->d.mtime = now.mtime;
+	c->d.unlinked = now.unlinked;
+	dirty_release(&now);
+	r = row_load(t, c->d.id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && (i.shown_count || !c->d.unlinked)) {
+		r = cut_write(t, c, &row, &i);
+		if (!r)
+			r = cut_reattach(t, c, &row);
+		if (!r)
+			r = content_commit(t->store, c->build);
+		if (!r)
+			r = row_store(t, &row, 0);
+	} else if (!r) {
+		/* Unlinked: no version; its bytes go with the handle. */
+		struct inode *open = inode_find(t, c->ino);
+
+		if (open && open->opens)
+			r = -EAGAIN;
+	}
+	info_release(&i);
+	row_release(&row);
+	return r ? r : dirty_drop(t, c->ino);
+}
+
+int data_cut(struct tree *t, uint64_t ino)
+{
+	struct cut c = { .ino = ino, .bytes = BUF_INIT };
+	int r = cut_start(t, &c);
+
+	if (r == 1) {
+		r = content_build(t->store, &c.base, c.d.kept, c.d.size,
+				  c.extents.list, c.extents.count, &c.bytes,
+				  &c.content, &c.build);
+		if (!r)
+			r = op_begin(t);
+		if (!r)
+			r = op_end(t, cut_commit(t, &c));
+		store_lock(t->store);
+		cut_stop(t, &c, !r);
+		store_unlock(t->store);
+	}
+	cut_release(&c);
+	return r;
+}
+
+/* ---- which are due */
+
+static uint64_t cut_due_ns(const struct inode *i)
+{
+	uint64_t due = i->last_write_ns + CUT_IDLE_NS;
+
+	if (!i->writers)
+		return i->last_write_ns;
+	if (i->appended)
+		due = MIN_OF(due, i->first_write_ns + CUT_APPEND_NS);
+	if (!i->fresh)
+		due = MIN_OF(due, i->first_write_ns + CUT_FORCED_NS);
+	return due;
+}
+
+/* Numbers of the inodes that are dirty; those not due by `now` set *next. */
+static size_t cut_list(struct tree *t, uint64_t now, bool settled,
+		       uint64_t idle_ns, uint64_t **ret, uint64_t *next)
+{
+	size_t n = 0;
+	struct inode *i, *tmp;
+
+	*ret = malloc((HASH_COUNT(t->inodes) + 1) * sizeof(**ret));
+	*next = UINT64_MAX;
+	if (!*ret)
+		return 0;
+	HASH_ITER(hh, t->inodes, i, tmp) {
+		uint64_t due = settled ? i->last_write_ns + idle_ns
+				       : cut_due_ns(i);
+
+		if (!i->dirty || i->cutting)
+			continue;
+		if (due <= now)
+			(*ret)[n++] = i->ino;
+		else
+			*next = MIN_OF(*next, due);
+	}
+	return n;
+}
+
+uint64_t tree_cut_due(struct tree *t)
+{
+	autofree uint64_t *list = NULL;
+	uint64_t now = t->env->monotonic_ns(t->env->arg), next;
+	size_t n;
+
+	store_lock(t->store);
+	t->cut_next_ns = UINT64_MAX;
+	n = cut_list(t, now, false, 0, &list, &next);
+	store_unlock(t->store);
+	for (size_t k = 0; k < n; k++)
+		if (data_cut(t, list[k]))
+			next = MIN_OF(next, now + CUT_RETRY_NS);
+	/* (an alarm may have been set meanwhile) */
+	store_lock(t->store);
+	t->cut_next_ns = next = MIN_OF(next, t->cut_next_ns);
+	store_unlock(t->store);
+	return next;
+}
+
+int tree_cut_settled(struct tree *t, uint64_t idle_ms)
+{
+	autofree uint64_t *list = NULL;
+	uint64_t now = t->env->monotonic_ns(t->env->arg), next;
+	struct inode *i, *tmp;
+	size_t n;
+	int left = 0;
+
+	store_lock(t->store);
+	n = cut_list(t, now, true, idle_ms * 1000000, &list, &next);
+	store_unlock(t->store);
+	for (size_t k = 0; k < n; k++)
+		(void)!data_cut(t, list[k]);
+	store_lock(t->store);
+	HASH_ITER(hh, t->inodes, i, tmp) {
+		struct dirty d;
+
+		if (!i->dirty)
+			continue;
+		if (i->cutting || dirty_get(t, i->ino, &d)) {
+			left++;
+			continue;
+		}
+		left += !d.unlinked;
+		dirty_release(&d);
+	}
+	store_unlock(t->store);
+	return left;
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File data: handles, reads, writes.
+ *
+ * Writes go to the data segments (larger files) or into their extents (files
+ * that stay inline), and are on record when the call returns; what others
+ * see of them, a version, is made by a content cut (cut.c). A read overlays
+ * the extents on the version they are based on.
+ *
+ * A file that gets another content from elsewhere while it is open is
+ * detached: the name gets a new inode number, the open handles keep the old
+ * one, with what they saw and with their branch.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/dirty.h"
+#include "fs/tree/op.h"
+
+/* A write larger than this never stands in an extent. */
+#define SMALL_WRITE_MAX INLINE_BYTES_MAX
+
+/* ---- handles */
+
+int tree_open_file(struct tree *t, uint64_t ino, bool write)
+{
+	struct target f;
+	struct inode *i;
+	int r;
+
+	store_lock(t->store);
+	r = target_load(t, ino, &f);
+	if (!r) {
+		if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
+			r = -EISDIR;
+		target_release(&f);
+	}
+	i = r ? NULL : inode_get(t, ino);
+	if (!r && !i)
+		r = -ENOMEM;
+	if (i) {
+		i->opens++;
+		i->writers += write;
+	}
+	store_unlock(t->store);
+	return r;
+}
+
+/* The last handle of a detached content takes it along. */
+static int forget_detached(struct tree *t, uint64_t ino)
+{
+	struct inoref ref;
+	uint8_t key[9] = { 'i' };
+	int r;
+
+	store_lock(t->store);
+	r = ino_get(t, ino, &ref);
+	store_unlock(t->store);
+	if (r)
+		return r;
+	inoref_release(&ref);
+	if (ref.type != INO_DETACHED)
+		return 0;
+	put_be64(key + 1, ino);
+	r = op_begin(t);
+	if (r)
+		return r;
+	r = dirty_drop(t, ino);
+	if (!r)
+		r = store_del(t->store, TABLE_INO, SLICE(key, sizeof(key)));
+	return op_end(t, r);
+}
+
+void tree_release_file(struct tree *t, uint64_t ino, bool write)
+{
+	struct inode *i;
+	bool cut, last;
+
+	store_lock(t->store);
+	i = inode_find(t, ino);
+	if (!i || !i->opens) {
+		store_unlock(t->store);
+		return;
+	}
+	if (write && i->writers)
+		i->writers--;
+	cut = i->dirty && !i->writers;
+	if (!i->writers)
+		i->fresh = false;
+	last = --i->opens == 0;
+	store_unlock(t->store);
+	/* On failure the writes stay on record, and the housekeeping tries
+	 * again: tree_cut_due(). */
+	if (cut && data_cut(t, ino)) {
+		store_lock(t->store);
+		cut_alarm(t, 0);
+		store_unlock(t->store);
+	}
+	if (!last)
+		return;
+	(void)!forget_detached(t, ino);
+	store_lock(t->store);
+	i = inode_find(t, ino);
+	if (i)
+		inode_drop(t, i);
+	store_unlock(t->store);
+}
+
+/* ---- detaching */
+
+int ino_detach(struct tree *t, uint64_t ino, struct objid id,
+	       const struct version *shown)
+{
+	struct inode *i = inode_find(t, ino);
+	struct inoref ref = { .type = INO_DETACHED, .id = id };
+	int r;
+
+	if (!i || (!i->opens && !i->dirty) || !shown)
+		return 0;
+	object_init(&ref.version, id);
+	r = object_add_copy(&ref.version, shown);
+	if (!r)
+		r = ino_put(t, ino, &ref);
+	inoref_release(&ref);
+	return r;
+}
+
+int data_detach(struct tree *t, struct row *row, const struct version *shown)
+{
+	struct inoref ref = { .type = INO_OBJECT, .id = row->o.id };
+	struct inode *i = inode_find(t, row->ino);
+	int r;
+
+	if (!i || (!i->opens && !i->dirty) || !shown)
+		return 0;
+	r = ino_detach(t, row->ino, row->o.id, shown);
+	if (r)
+		return r;
+	row->ino = ino_new(t);
+	return ino_put(t, row->ino, &ref);
+}
+
+/* ---- reading */
+
+/* What a read needs, copied out from under the lock. */
+struct snapshot {
+	struct content base;
+	uint8_t bytes[INLINE_BYTES_MAX];
+	uint64_t size, kept;
+	struct extents extents;
+};
+
+static void snapshot_base(struct snapshot *s, const struct version *v)
+{
+	if (!v || v->flags & VERSION_VOID) {
+		content_empty(&s->base);
+		return;
+	}
+	s->base = v->content.content;
+	if (!s->base.depth) {
+		memcpy(s->bytes, s->base.inline_bytes.data,
+		       s->base.inline_bytes.len);
+		s->base.inline_bytes.data = s->bytes;
+	}
+}
+
+static int snapshot_dirty(struct tree *t, uint64_t ino, uint64_t from,
+			  uint64_t to, struct snapshot *s)
+{
+	struct dirty d;
+	int r = dirty_get(t, ino, &d);
+
+	if (r)
+		return r;
+	snapshot_base(s, d.base.count ? &d.base.versions[0] : NULL);
+	s->size = d.size;
+	s->kept = d.kept;
+	dirty_release(&d);
+	return extents_load(t, ino, from, to, &s->extents);
+}
+
+static int snapshot_take(struct tree *t, uint64_t ino, uint64_t from,
+			 uint64_t to, struct snapshot *s)
+{
+	struct inode *i = inode_find(t, ino);
+	struct target f;
+	int r;
+
+	if (i && i->dirty)
+		return snapshot_dirty(t, ino, from, to, s);
+	r = target_load(t, ino, &f);
+	if (r)
+		return r;
+	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
+		r = -EISDIR;
+	snapshot_base(s, f.content);
+	s->size = s->kept = s->base.size;
+	target_release(&f);
+	return r;
+}
+
+static int read_extent(struct tree *t, const struct content_extent *e,
+		       uint64_t offset, uint8_t *ret, size_t len)
+{
+	uint64_t from = MAX_OF(e->offset, offset);
+	uint64_t to = MIN_OF(e->offset + e->len, offset + len);
+	uint64_t skip = from - e->offset;
+	struct data_loc loc = { e->loc.segment, e->loc.offset + skip };
+
+	ret += from - offset;
+	switch (e->kind) {
+	case EXTENT_DATA:
+		return data_read(t->store, loc, ret, (size_t)(to - from));
+	case EXTENT_BYTES:
+		memcpy(ret, e->bytes + skip, (size_t)(to - from));
+		return 0;
+	default:
+		memset(ret, 0, (size_t)(to - from));
+		return 0;
+	}
+}
+
+int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
+		  size_t len)
+{
+	autofree struct snapshot *s = calloc(1, sizeof(*s));
+	uint8_t *out = ret;
+	int64_t n = 0;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	if (offset > FILE_BYTES_MAX)
+		return -EINVAL;
+	len = MIN_OF(len, (size_t)(FILE_BYTES_MAX - offset));
+	store_lock(t->store);
+	r = snapshot_take(t, ino, offset, offset + len, s);
+	store_unlock(t->store);
+	if (r)
+		return r;
+	if (offset < s->size)
+		len = (size_t)MIN_OF((uint64_t)len, s->size - offset);
+	else
+		len = 0;
+	if (offset < s->kept && len)
+		n = content_read(t->store, &s->base, offset, out,
+				 (size_t)MIN_OF((uint64_t)len,
+						s->kept - offset));
+	if (n >= 0) {
+		memset(out + n, 0, len - (size_t)n);
+		for (size_t k = 0; !r && k < s->extents.count; k++)
+			if (s->extents.list[k].offset < offset + len)
+				r = read_extent(t, &s->extents.list[k], offset,
+						out, len);
+	}
+	extents_release(&s->extents);
+	if (n < 0)
+		return n == -ENOENT ? -EIO : n;
+	return r ? r : (int64_t)len;
+}
+
+int tree_readlink(struct tree *t, uint64_t ino, struct buf *ret)
+{
+	struct target f;
+	int r;
+
+	store_lock(t->store);
+	r = target_load(t, ino, &f);
+	if (!r) {
+		if (f.info.kind != KIND_SYMLINK)
+			r = -EINVAL;
+		else if (f.content)
+			buf_put_slice(ret,
+				      f.content->content.content.inline_bytes);
+		else
+			r = -EIO;
+		target_release(&f);
+	}
+	store_unlock(t->store);
+	return r ? r : buf_error(ret);
+}
+
+/* ---- writing */
+
+/* Marks the inode as having unsent writes; wakes the housekeeping. */
+static void inode_wrote(struct tree *t, struct inode *i, bool append)
+{
+	uint64_t now = t->env->monotonic_ns(t->env->arg);
+
+	if (!i->dirty) {
+		i->first_write_ns = now;
+		i->appended = append;
+	}
+	i->dirty = true;
+	i->last_write_ns = now;
+	cut_alarm(t, i->appended ? now + CUT_APPEND_NS : now + CUT_IDLE_NS);
+}
+
+static int write_locked(struct tree *t, uint64_t ino, uint64_t offset,
+			bool append, struct content_extent *e)
+{
+	struct dirty d;
+	int r = dirty_begin(t, ino, &d);
+
+	if (r)
+		return r;
+	e->offset = append ? d.size : offset;
+	if (e->offset > FILE_BYTES_MAX - e->len)
+		r = -EFBIG;
+	else
+		r = extent_add(t, ino, e);
+	d.size = MAX_OF(d.size, e->offset + e->len);
+	d.mtime = tree_now(t);
+	if (!r)
+		r = dirty_put(t, ino, &d);
+	dirty_release(&d);
+	return r;
+}
+
+/* In an operation, so that none begins between the check and the write. */
+int begin_uncut(struct tree *t, uint64_t ino)
+{
+	for (;;) {
+		struct inode *i;
+		uint64_t seen;
+		int r = op_begin(t);
+
+		if (r)
+			return r;
+		i = inode_find(t, ino);
+		if (!i || !i->cutting)
+			return 0;
+		seen = t->cuts_ended;
+		store_op_abort(t->store);
+		store_unlock(t->store);
+		pthread_mutex_lock(&t->cut_mutex);
+		while (seen == t->cuts_ended)
+			pthread_cond_wait(&t->cut_cond, &t->cut_mutex);
+		pthread_mutex_unlock(&t->cut_mutex);
+	}
+}
+
+static bool stays_inline(struct tree *t, uint64_t ino, uint64_t end,
+			 bool append)
+{
+	struct attr a;
+	int r;
+
+	if (end > SMALL_WRITE_MAX)
+		return false;
+	store_lock(t->store);
+	r = attr_of(t, ino, &a);
+	store_unlock(t->store);
+	return !r && a.size + (append ? end : 0) <= INLINE_BYTES_MAX;
+}
+
+int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
+	       struct slice bytes, bool append)
+{
+	struct content_extent e = { .len = bytes.len };
+	struct inode *i;
+	int r;
+
+	if (!bytes.len)
+		return 0;
+	if (!append && (offset > FILE_BYTES_MAX ||
+			bytes.len > FILE_BYTES_MAX - offset))
+		return -EFBIG;
+	if (stays_inline(t, ino, (append ? 0 : offset) + bytes.len, append)) {
+		e.kind = EXTENT_BYTES;
+		e.bytes = bytes.data;
+	} else {
+		e.kind = EXTENT_DATA;
+		r = data_append(t->store, bytes, &e.loc);
+		if (r)
+			return r;
+	}
+	r = begin_uncut(t, ino);
+	if (r)
+		return r;
+	r = write_locked(t, ino, offset, append, &e);
+	i = inode_find(t, ino);
+	if (!r && i)
+		inode_wrote(t, i, append);
+	return op_end(t, r);
+}
+
+int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
+{
+	struct inode *i;
+	struct dirty d;
+	int r;
+
+	if (size > FILE_BYTES_MAX)
+		return -EFBIG;
+	r = dirty_begin(t, ino, &d);
+	if (r)
+		return r;
+	if (size < d.size)
+		r = extent_clear(t, ino, size, FILE_BYTES_MAX);
+	d.kept = MIN_OF(d.kept, size);
+	d.size = size;
+	d.mtime = tree_now(t);
+	if (!r)
+		r = dirty_put(t, ino, &d);
+	dirty_release(&d);
+	i = inode_find(t, ino);
+	if (r || !i)
+		return r;
+	inode_wrote(t, i, false);
+	if (!size && i->writers)
+		i->fresh = true;
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unsent writes in the store: header, base, extents. All [locked]. */
+#ifndef KINFS_TREE_DIRTY_H
+#define KINFS_TREE_DIRTY_H
+
+#include "fs/tree/tree_internal.h"
+
+/* Loads the header, or starts one for the first write; the caller puts it
+ * with dirty_put() and marks the inode. In an operation. */
+must_check int dirty_begin(struct tree *, uint64_t ino, struct dirty *ret);
+
+/* Extents with their own copies of bytes. */
+struct extents {
+	struct content_extent *list;
+	size_t count, alloc;
+};
+/* Those that touch [from, to), whole. */
+must_check int extents_load(struct tree *, uint64_t ino, uint64_t from,
+			    uint64_t to, struct extents *ret);
+void extents_release(struct extents *);
+must_check int extent_seek(struct tree *, uint64_t ino, uint64_t offset,
+			   struct content_extent *ret);
+must_check int extent_clear(struct tree *, uint64_t ino, uint64_t from,
+			    uint64_t to);
+must_check int extent_add(struct tree *, uint64_t ino,
+			  const struct content_extent *);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a row is read. Contents are few (nearly always one), so the pairwise
+ * comparisons below cost nothing that matters; a row with very many, which
+ * only a hostile or a very busy volume can make, is quadratic in them.
+ */
+#include "fs/tree/info.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- order of contents */
+
+static bool is_void(const struct version *v)
+{
+	return v->flags & VERSION_VOID;
+}
+
+static bool is_auto(const struct version *v)
+{
+	return v->flags & VERSION_AUTO;
+}
+
+static bool same_value(const struct version *a, const struct version *b)
+{
+	if (is_void(a) || is_void(b))
+		return is_void(a) && is_void(b);
+	return content_equal(&a->content.content, &b->content.content);
+}
+
+/* (rank, a content above a void, key). */
+static int order_compare(const struct version *a, const struct version *b)
+{
+	int r = stamp_compare(&a->content.rank, &b->content.rank);
+
+	if (!r)
+		r = (int)!is_void(a) - (int)!is_void(b);
+	return r ? r : version_key_compare(a, b);
+}
+
+static bool entries_have(const struct entry_name *e, size_t n,
+			 const struct entry_name *what)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!entry_name_compare(&e[i], what))
+			return true;
+	return false;
+}
+
+/* Is any of the line of v (v itself and its ancestors), less the ancestors
+ * of `less`, among what the writer of `less` saw? */
+static bool line_was_seen(const struct version *v, const struct version *less)
+{
+	const struct content_value *l = &less->content;
+	struct entry_name own = version_entry_name(v);
+
+	if (!entries_have(l->anc, l->anc_count, &own) &&
+	    entries_have(l->seen, l->seen_count, &own))
+		return true;
+	for (size_t i = 0; i < v->content.anc_count; i++) {
+		const struct entry_name *e = &v->content.anc[i];
+
+		if (!entries_have(l->anc, l->anc_count, e) &&
+		    entries_have(l->seen, l->seen_count, e))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * x repeats what both were made from, and neither writer knew the other's
+ * line: y goes on, and x is no conflict.
+ */
+static bool reverted(const struct version *x, const struct version *y)
+{
+	const struct entry_name *base = NULL;
+
+	if (is_void(y) || same_value(x, y))
+		return false;
+	for (size_t i = 0; i < x->content.anc_count; i++) {
+		const struct entry_name *e = &x->content.anc[i];
+
+		if (entries_have(y->content.anc, y->content.anc_count, e) &&
+		    (!base || entry_name_compare(e, base) > 0))
+			base = e;
+	}
+	if (!base || base->hash64 != version_entry_name(x).hash64)
+		return false;
+	return !line_was_seen(x, y) && !line_was_seen(y, x);
+}
+
+static bool leaves_within(const struct version *a, const struct version *b)
+{
+	const struct content_value *x = &a->content, *y = &b->content;
+
+	for (size_t i = 0; i < x->leaves_count; i++) {
+		size_t k = 0;
+
+		while (k < y->leaves_count &&
+		       !dot_equal(x->leaves[i], y->leaves[k]))
+			k++;
+		if (k == y->leaves_count)
+			return false;
+	}
+	return true;
+}
+
+/* An automatic x is redundant beside an automatic y that settles more. */
+static bool subsumed(const struct version *x, const struct version *y)
+{
+	int r;
+
+	if (!leaves_within(x, y))
+		return false;
+	if (x->content.leaves_count < y->content.leaves_count)
+		return true;
+	r = content_compare(&y->content.content, &x->content.content);
+	return r > 0 || (!r && version_key_compare(y, x) > 0);
+}
+
+/* ---- grouping */
+
+struct scratch {
+	const struct version **v;	/* all CONTENT versions */
+	size_t *under;			/* index of what hides it, or NONE */
+	size_t *group;			/* index of its group */
+	size_t count;
+};
+
+#define NONE SIZE_MAX
+
+static int descending(const void *pa, const void *pb)
+{
+	return -order_compare(*(const struct version *const *)pa,
+			      *(const struct version *const *)pb);
+}
+
+/* s->v is sorted, greatest first. */
+static void find_hidden(struct scratch *s)
+{
+	for (size_t x = 0; x < s->count; x++) {
+		s->under[x] = NONE;
+		for (size_t y = 0; is_auto(s->v[x]) && y < s->count; y++)
+			if (y != x && is_auto(s->v[y]) &&
+			    subsumed(s->v[x], s->v[y]))
+				s->under[x] = y;
+	}
+	/* Lowest first; only something shown hides. */
+	for (size_t x = s->count; x-- > 0;) {
+		if (s->under[x] != NONE)
+			continue;
+		for (size_t y = 0; y < s->count; y++) {
+			if (y == x || s->under[y] != NONE ||
+			    !reverted(s->v[x], s->v[y]))
+				continue;
+			s->under[x] = y;
+			break;
+		}
+	}
+}
+
+static void make_groups(struct info *i, struct scratch *s)
+{
+	for (size_t x = 0; x < s->count; x++) {
+		size_t g = 0;
+
+		s->group[x] = NONE;
+		if (s->under[x] != NONE)
+			continue;
+		while (g < i->branch_count &&
+		       !same_value(i->branches[g].top, s->v[x]))
+			g++;
+		s->group[x] = g;
+		if (g == i->branch_count) {
+			i->branches[g] = (struct branch){
+				.top = s->v[x], .is_void = is_void(s->v[x]) };
+			i->branch_count++;
+			i->real_count += !is_void(s->v[x]);
+		}
+	}
+	for (size_t x = 0; x < s->count; x++) {
+		size_t y = x;
+
+		/* Auto chains end: leaves only grow. */
+		while (s->under[y] != NONE)
+			y = s->under[y];
+		s->group[x] = s->group[y];
+	}
+}
+
+/* One tag, one name: a tag taken by a higher group gives way to the dot. */
+static void name_groups(struct info *i)
+{
+	for (size_t g = 0; g < i->branch_count; g++) {
+		struct branch *b = &i->branches[g];
+		const struct content_value *c = &b->top->content;
+
+		b->tag = c->branch;
+		b->tag_hlc = c->branch_hlc;
+		b->label = c->label;
+		for (size_t k = 0; k < g; k++) {
+			if (!dot_equal(i->branches[k].tag, b->tag))
+				continue;
+			if (dot_equal(b->tag, b->top->dot))
+				b->tag.origin ^= 0x9e3779b97f4a7c15u;
+			else
+				b->tag = b->top->dot;
+			b->tag_hlc = b->top->hlc;
+			b->label = c->author;
+			k = NONE; /* look again from the first */
+		}
+	}
+}
+
+static int read_contents(struct info *i, const struct object *o, size_t n)
+{
+	autofree void *memory = NULL;
+	struct scratch s = { .count = n };
+	const struct version **slots;
+
+	if (!n)
+		return 0;
+	memory = calloc(n, sizeof(*s.v) + 2 * sizeof(size_t));
+	i->branches = calloc(n, sizeof(*i->branches) + sizeof(*slots));
+	if (!memory || !i->branches)
+		return -ENOMEM;
+	slots = (const struct version **)(i->branches + n);
+	s.v = memory;
+	s.under = (size_t *)(s.v + n);
+	s.group = s.under + n;
+	for (size_t k = 0, at = 0; k < o->count; k++)
+		if (o->versions[k].reg == REG_CONTENT)
+			s.v[at++] = &o->versions[k];
+	if (n > 1)
+		qsort(s.v, n, sizeof(*s.v), descending);
+	find_hidden(&s);
+	make_groups(i, &s);
+	name_groups(i);
+	for (size_t g = 0; g < i->branch_count; g++) {
+		i->branches[g].versions = slots;
+		for (size_t x = 0; x < n; x++)
+			if (s.group[x] == g)
+				slots[i->branches[g].count++] = s.v[x];
+		slots += i->branches[g].count;
+	}
+	return 0;
+}
+
+/* ---- links and the rest */
+
+static bool link_wins(const struct version *a, const struct version *b)
+{
+	bool a_strong = !(a->flags & VERSION_WEAK);
+	bool b_strong = !(b->flags & VERSION_WEAK);
+
+	if (a_strong != b_strong)
+		return a_strong;
+	return version_key_compare(a, b) > 0;
+}
+
+static int by_shown_and_slot(const void *pa, const void *pb)
+{
+	const struct shown_link *a = pa, *b = pb;
+
+	if (a->strong != b->strong)
+		return a->strong ? -1 : 1;
+	return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
+static int read_links(struct info *i, const struct object *o, size_t n)
+{
+	if (!n)
+		return 0;
+	i->links = calloc(n, sizeof(*i->links));
+	if (!i->links)
+		return -ENOMEM;
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+		struct shown_link *l = i->links;
+
+		if (v->reg != REG_LINK)
+			continue;
+		while (l < i->links + i->link_count && l->slot != v->link.slot)
+			l++;
+		if (l == i->links + i->link_count) {
+			i->link_count++;
+			l->slot = v->link.slot;
+			l->link = v;
+		} else if (link_wins(v, l->link)) {
+			l->link = v;
+		}
+		if (!(v->flags & VERSION_WEAK))
+			l->strong = i->strong = true;
+	}
+	qsort(i->links, i->link_count, sizeof(*i->links), by_shown_and_slot);
+	for (size_t k = 0; k < i->link_count; k++)
+		if (!i->strong || i->links[k].strong)
+			i->shown_count++;
+	return 0;
+}
+
+static void keep_max(const struct version **best, const struct version *v)
+{
+	if (!*best || version_key_compare(v, *best) > 0)
+		*best = v;
+}
+
+int info_init(struct info *i, const struct object *o)
+{
+	size_t links = 0, contents = 0;
+	int r;
+
+	*i = (struct info){ .object = o };
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+
+		switch (v->reg) {
+		case REG_KIND:
+			i->kind = v->kind.kind;
+			break;
+		case REG_LINK:
+			links++;
+			break;
+		case REG_CONTENT:
+			contents++;
+			break;
+		case REG_MODE:
+			keep_max(&i->mode, v);
+			break;
+		case REG_OWNER:
+			keep_max(&i->owner, v);
+			break;
+		case REG_TIMES:
+			keep_max(&i->times, v);
+			break;
+		case REG_TOMB:
+			keep_max(&i->tomb, v);
+			break;
+		}
+	}
+	r = read_links(i, o, links);
+	if (!r)
+		r = read_contents(i, o, contents);
+	if (r)
+		info_release(i);
+	return r;
+}
+
+void info_release(struct info *i)
+{
+	free(i->links);
+	free(i->branches);
+	*i = (struct info){ 0 };
+}
+
+bool info_live_file(const struct info *i)
+{
+	return (i->kind == KIND_FILE || i->kind == KIND_SYMLINK) &&
+	       i->link_count && i->real_count;
+}
+
+bool info_holds_name(const struct info *i)
+{
+	return info_live_file(i) && !i->branches[0].is_void;
+}
+
+const struct branch *info_branch(const struct info *i, struct dot tag)
+{
+	for (size_t k = 0; k < i->branch_count; k++)
+		if (dot_equal(i->branches[k].tag, tag))
+			return &i->branches[k];
+	return NULL;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inode numbers and attributes. A number stands for what is shown: an
+ * object's main content (or a directory), a sibling of a file by its
+ * branch, or a *detached* content: what open handles go on seeing after the
+ * name got another content from elsewhere.
+ *
+ * INO, by first byte of the key: 'i' number -> what it is; 's' object and
+ * branch -> number of that sibling.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/tree/tree_internal.h"
+
+#define DIR_SIZE_BYTES 4096
+#define ROOT_PERM_DEFAULT 0755
+
+static struct slice ino_key(uint8_t key[9], uint64_t ino)
+{
+	key[0] = 'i';
+	put_be64(key + 1, ino);
+	return SLICE(key, 9);
+}
+
+static struct slice sibling_key(uint8_t key[33], struct objid id,
+				struct dot tag)
+{
+	key[0] = 's';
+	memcpy(key + 1, id.b, 16);
+	put_be64(key + 17, tag.origin);
+	put_be64(key + 25, tag.seq);
+	return SLICE(key, 33);
+}
+
+void inoref_release(struct inoref *ref)
+{
+	object_release(&ref->version);
+}
+
+int ino_get(struct tree *t, uint64_t ino, struct inoref *ret)
+{
+	uint8_t key[9];
+	struct slice v;
+	struct reader in;
+	int r;
+
+	*ret = (struct inoref){ 0 };
+	r = store_get(t->store, TABLE_INO, ino_key(key, ino), &v);
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	in = READER(v.data, v.len);
+	ret->type = reader_u8(&in);
+	reader_copy(&in, ret->id.b, sizeof(ret->id.b));
+	if (ret->type == INO_SIBLING) {
+		ret->tag.origin = reader_u64(&in);
+		ret->tag.seq = reader_u64(&in);
+	}
+	if (ret->type == INO_DETACHED) {
+		struct slice row = reader_bytes(&in, reader_left(&in));
+
+		object_init(&ret->version, ret->id);
+		r = object_decode(row, &ret->version);
+		if (r == -ENOMEM)
+			return r;
+		if (r || ret->version.count != 1 ||
+		    ret->version.versions[0].reg != REG_CONTENT)
+			reader_fail(&in);
+	}
+	if (reader_done(&in) || ret->type < INO_OBJECT ||
+	    ret->type > INO_DETACHED) {
+		inoref_release(ret);
+		return -EUCLEAN;
+	}
+	return 0;
+}
+
+int ino_put(struct tree *t, uint64_t ino, const struct inoref *ref)
+{
+	uint8_t key[9];
+	struct buf b = BUF_INIT;
+	autofree uint8_t *bytes = NULL;
+	int r = 0;
+
+	buf_put_u8(&b, (uint8_t)ref->type);
+	buf_put(&b, ref->id.b, sizeof(ref->id.b));
+	if (ref->type == INO_SIBLING) {
+		buf_put_u64(&b, ref->tag.origin);
+		buf_put_u64(&b, ref->tag.seq);
+	}
+	if (ref->type == INO_DETACHED)
+		r = object_encode((struct object *)&ref->version, &b);
+	bytes = b.data;
+	if (!r)
+		r = buf_error(&b);
+	if (r)
+		return r;
+	return store_put(t->store, TABLE_INO, ino_key(key, ino),
+			 buf_slice(&b));
+}
+
+uint64_t ino_new(struct tree *t)
+{
+	return t->next_ino++;
+}
+
+int ino_of_sibling(struct tree *t, struct objid id, struct dot tag,
+		   uint64_t *ret)
+{
+	struct inoref ref = { .type = INO_SIBLING, .id = id, .tag = tag };
+	uint8_t key[33], value[8];
+	struct slice k = sibling_key(key, id, tag), v;
+	int r = store_get(t->store, TABLE_INO, k, &v);
+
+	if (!r && v.len != 8)
+		return -EUCLEAN;
+	if (!r) {
+		*ret = get_be64(v.data);
+		return 0;
+	}
+	if (r != -ENOENT)
+		return r;
+	if (!store_in_op(t->store))
+		return -EUCLEAN; /* given out when the row was stored */
+	*ret = ino_new(t);
+	put_be64(value, *ret);
+	r = store_put(t->store, TABLE_INO, k, SLICE(value, 8));
+	return r ? r : ino_put(t, *ret, &ref);
+}
+
+int ino_forget_sibling(struct tree *t, struct objid id, struct dot tag)
+{
+	uint8_t key[33];
+
+	return store_del(t->store, TABLE_INO, sibling_key(key, id, tag));
+}
+
+int ino_dir(struct tree *t, uint64_t ino, struct objid *ret)
+{
+	struct inoref ref;
+	struct row row;
+	struct info i;
+	int r = ino_get(t, ino, &ref);
+
+	if (r)
+		return r;
+	*ret = ref.id;
+	inoref_release(&ref);
+	if (objid_is_root(ref.id))
+		return 0;
+	if (ref.type != INO_OBJECT)
+		return -ENOTDIR;
+	r = row_load(t, ref.id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && !row.exists)
+		r = -ESTALE;
+	if (!r && i.kind != KIND_DIR)
+		r = -ENOTDIR;
+	if (!r && !i.link_count)
+		r = -ENOENT; /* removed, and still somebody's cwd */
+	info_release(&i);
+	row_release(&row);
+	if (!r)
+		*ret = group_canonical(t, *ret);
+	return r;
+}
+
+/*
+ * Numbers only grow, so the smallest of a group is the one that this node
+ * showed first: a live directory never changes its number.
+ */
+int dir_ino(struct tree *t, struct objid dir, uint64_t *ret)
+{
+	struct idlist members = { 0 };
+	int r = group_members(t, dir, &members);
+
+	*ret = 0;
+	if (objid_is_root(dir))
+		*ret = TREE_ROOT_INO;
+	for (size_t k = 0; !r && !objid_is_root(dir) && k < members.count;
+	     k++) {
+		struct row row;
+
+		r = row_load(t, members.ids[k], &row);
+		if (r)
+			break;
+		if (row.ino && (!*ret || row.ino < *ret))
+			*ret = row.ino;
+		row_release(&row);
+	}
+	idlist_release(&members);
+	if (!r && !*ret)
+		r = -ENOENT;
+	return r;
+}
+
+/* ---- open and dirty inodes */
+
+struct inode *inode_find(struct tree *t, uint64_t ino)
+{
+	struct inode *i;
+
+	HASH_FIND(hh, t->inodes, &ino, sizeof(ino), i);
+	return i;
+}
+
+struct inode *inode_get(struct tree *t, uint64_t ino)
+{
+	struct inode *i = inode_find(t, ino);
+
+	if (i)
+		return i;
+	i = calloc(1, sizeof(*i));
+	if (!i)
+		return NULL;
+	i->ino = ino;
+	HASH_ADD(hh, t->inodes, ino, sizeof(ino), i);
+	return i;
+}
+
+void inode_drop(struct tree *t, struct inode *i)
+{
+	if (i->opens || i->dirty || i->cutting)
+		return;
+	HASH_DEL(t->inodes, i);
+	free(i);
+}
+
+/* ---- what is at a number */
+
+static const struct version *content_of_ref(const struct row *row,
+					    const struct info *i,
+					    const struct inoref *ref)
+{
+	const struct branch *b;
+
+	switch (ref->type) {
+	case INO_OBJECT:
+		return row_shown_content(row, i);
+	case INO_SIBLING:
+		b = info_branch(i, ref->tag);
+		return b ? b->top : NULL;
+	default:
+		return &ref->version.versions[0];
+	}
+}
+
+void target_release(struct target *t)
+{
+	info_release(&t->info);
+	row_release(&t->row);
+	inoref_release(&t->ref);
+}
+
+int target_load(struct tree *t, uint64_t ino, struct target *ret)
+{
+	int r;
+
+	*ret = (struct target){ 0 };
+	r = ino_get(t, ino, &ret->ref);
+	if (r)
+		return r;
+	r = row_load(t, ret->ref.id, &ret->row);
+	if (!r)
+		r = info_init(&ret->info, &ret->row.o);
+	if (!r) {
+		ret->content = content_of_ref(&ret->row, &ret->info,
+					      &ret->ref);
+		ret->is_main = ret->ref.type == INO_OBJECT;
+		if (ret->ref.type == INO_SIBLING && !ret->content)
+			r = -ESTALE;
+		if (!ret->row.exists && !objid_is_root(ret->ref.id) &&
+		    ret->ref.type != INO_DETACHED)
+			r = -ESTALE;
+	}
+	if (r)
+		target_release(ret);
+	return r;
+}
+
+static void attr_of_file(const struct target *f,
+			 struct attr *a)
+{
+	const struct info *i = &f->info;
+
+	a->mode = i->kind == KIND_SYMLINK ? S_IFLNK : S_IFREG;
+	a->nlink = (uint32_t)i->shown_count;
+	if (f->ref.type == INO_DETACHED || !i->real_count)
+		a->nlink = 0;
+	if (i->kind == KIND_SYMLINK)
+		a->mode |= 0777;
+	else
+		a->mode |= i->mode ? i->mode->mode.perm : 0600;
+	if (f->content) {
+		a->size = f->content->content.content.size;
+		if (f->ref.type == INO_OBJECT && !f->row.has_prior && i->times)
+			a->mtime = i->times->times.mtime;
+		else
+			a->mtime = f->content->content.mtime;
+	}
+
+}
+
+static void attr_of_dir(const struct target *d, struct attr *a)
+{
+	const struct info *i = &d->info;
+	bool root = objid_is_root(d->ref.id);
+
+	a->mode = S_IFDIR | (i->mode ? i->mode->mode.perm : ROOT_PERM_DEFAULT);
+	/* As on btrfs: no count of subdirectories, see find(1) -noleaf. */
+	a->nlink = root || i->link_count ? 1 : 0;
+	a->size = DIR_SIZE_BYTES;
+	if (i->times)
+		a->mtime = i->times->times.mtime;
+}
+
+int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
+{
+	struct target f;
+	struct inode *open;
+	int r = target_load(t, ino, &f);
+
+	if (r)
+		return r;
+	/* Attributes of a merged directory are its canonical one's. */
+	if (f.info.kind == KIND_DIR && t->group_records) {
+		struct objid canonical = group_canonical(t, f.ref.id);
+
+		if (!objid_equal(canonical, f.ref.id)) {
+			info_release(&f.info);
+			row_release(&f.row);
+			r = row_load(t, canonical, &f.row);
+			if (!r)
+				r = info_init(&f.info, &f.row.o);
+			if (r) {
+				target_release(&f);
+				return r;
+			}
+		}
+	}
+	*ret = (struct attr){ .ino = ino };
+	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
+		attr_of_dir(&f, ret);
+	else
+		attr_of_file(&f, ret);
+	if (f.info.times)
+		ret->btime = f.info.times->times.btime;
+	ret->ctime.tv_sec = f.row.ctime_ns / 1000000000;
+	ret->ctime.tv_nsec = f.row.ctime_ns % 1000000000;
+	if (f.info.owner && t->env->uid_of)
+		ret->uid = t->env->uid_of(t->env->arg,
+					  f.info.owner->owner.user);
+	if (f.info.owner && t->env->gid_of)
+		ret->gid = t->env->gid_of(t->env->arg,
+					  f.info.owner->owner.group);
+	target_release(&f);
+	open = inode_find(t, ino);
+	if (open && open->dirty) {
+		struct dirty d;
+
+		r = dirty_get(t, ino, &d);
+		if (r)
+			return r;
+		ret->size = d.size;
+		ret->mtime = ret->ctime = d.mtime;
+		dirty_release(&d);
+	}
+	ret->atime = ret->mtime;
+	ret->blocks = (ret->size + 511) / 512;
+	return 0;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listing directories, and paths.
+ *
+ * A listing is in order of the hash of the displayed name, which is also the
+ * cookie: stable, and an entry that nobody touches between two calls is
+ * given exactly once. Nearly every name has one claim, in one directory;
+ * only where a name is claimed twice is its place looked at as a whole.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/tree/list.h"
+
+/* ---- one name after the other */
+
+int lister_init(struct tree *t, struct objid dir, uint64_t cookie,
+		struct lister *l)
+{
+	int r;
+
+	*l = (struct lister){ .at = cookie + 1 };
+	r = group_members(t, dir, &l->members);
+	if (!r)
+		r = view_virtuals(t, dir, &l->virtuals);
+	if (r)
+		lister_release(l);
+	return r;
+}
+
+void lister_release(struct lister *l)
+{
+	idlist_release(&l->members);
+	shownlist_release(&l->virtuals);
+	free(l->names);
+	*l = (struct lister){ 0 };
+}
+
+static int lister_add_name(struct lister *l, const struct spot *s)
+{
+	struct spot *p;
+
+	for (size_t k = 0; k < l->name_count; k++)
+		if (slice_equal(spot_name(&l->names[k]), spot_name(s)))
+			return 0;
+	p = realloc(l->names, (l->name_count + 1) * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	l->names = p;
+	p[l->name_count++] = *s;
+	return 0;
+}
+
+/* The distinct names at the smallest hash >= l->at; -ENOENT: no more. */
+static int lister_gather(struct tree *t, struct lister *l)
+{
+	uint64_t smallest = UINT64_MAX;
+	struct claim c;
+	struct objid id;
+	int r;
+
+	l->name_count = 0;
+	l->single = true;
+	for (size_t k = 0; k < l->members.count; k++) {
+		r = claim_seek(t, l->members.ids[k], l->at, ROOT_ID, 0, &c,
+			       &id);
+		if (r && r != -ENOENT)
+			return r;
+		if (!r && c.at.hash < smallest)
+			smallest = c.at.hash;
+	}
+	if (smallest == UINT64_MAX)
+		return -ENOENT;
+	l->at = smallest;
+	for (size_t k = 0; k < l->members.count; k++) {
+		r = claim_seek(t, l->members.ids[k], smallest, ROOT_ID, 0, &c,
+			       &id);
+		while (!r && c.at.hash == smallest) {
+			if (l->name_count)
+				l->single = false;
+			l->claim = c;
+			l->claim_id = id;
+			r = lister_add_name(l, &c.at);
+			if (!r)
+				r = claim_next(t, &c, &id);
+		}
+		if (r && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+/* The usual case, without reading the place again. */
+static bool lister_plain(const struct lister *l, struct shown *ret)
+{
+	const struct claim *c = &l->claim;
+	bool dir = (c->flags & CLAIM_KIND) == KIND_DIR;
+
+	if (!l->single || l->members.count > 1 ||
+	    (dir && c->flags & CLAIM_WEAK) ||
+	    (!dir && (!(c->flags & CLAIM_HOLDS) || c->flags & CLAIM_HIDDEN)))
+		return false;
+	*ret = (struct shown){ .type = dir ? SHOWN_DIR : SHOWN_FILE,
+			       .id = l->claim_id, .slot = c->slot,
+			       .kind = c->flags & CLAIM_KIND, .link = c->at,
+			       .name_len = c->at.name_len };
+	memcpy(ret->name, c->at.name, c->at.name_len);
+	return true;
+}
+
+static int lister_virtual(struct lister *l, uint64_t before,
+			  struct shown *ret)
+{
+	const struct shown *best = NULL;
+	uint64_t best_hash = 0;
+
+	for (size_t k = 0; k < l->virtuals.count; k++) {
+		const struct shown *s = &l->virtuals.shown[k];
+		uint64_t h = name_hash(shown_name(s));
+
+		if (h >= l->at && h < before && (!best || h < best_hash)) {
+			best = s;
+			best_hash = h;
+		}
+	}
+	if (!best)
+		return -ENOENT;
+	*ret = *best;
+	l->cookie = best_hash;
+	l->at = best_hash + 1;
+	return 0;
+}
+
+int lister_next(struct tree *t, struct lister *l, struct shown *ret)
+{
+	for (;;) {
+		uint64_t from = l->at, hash;
+		int r;
+
+		while (l->name_count) {
+			struct spot *s = &l->names[--l->name_count];
+
+			r = view_find_plain(t, &l->members, spot_name(s), ret);
+			if (!r) {
+				l->cookie = s->hash;
+				return 0;
+			}
+			if (r != -ENOENT)
+				return r;
+		}
+		if (l->at > INT64_MAX)
+			return -ENOENT;
+		r = lister_gather(t, l);
+		if (r && r != -ENOENT)
+			return r;
+		hash = r ? UINT64_MAX : l->at;
+		l->at = from;
+		if (l->virtuals.count && !lister_virtual(l, hash, ret)) {
+			l->name_count = 0;
+			return 0;
+		}
+		if (r)
+			return r;
+		l->at = hash + 1;
+		if (lister_plain(l, ret)) {
+			l->name_count = 0;
+			l->cookie = hash;
+			return 0;
+		}
+	}
+}
+
+/* ---- readdir */
+
+static uint32_t type_bits(enum kind k)
+{
+	switch (k) {
+	case KIND_DIR:
+		return S_IFDIR;
+	case KIND_SYMLINK:
+		return S_IFLNK;
+	default:
+		return S_IFREG;
+	}
+}
+
+int tree_readdir(struct tree *t, uint64_t ino, uint64_t cookie,
+		 int (*fn)(void *arg, const struct tree_dirent *), void *arg)
+{
+	struct lister l = { 0 };
+	struct shown s;
+	struct objid dir;
+	int r;
+
+	store_lock(t->store);
+	r = ino_dir(t, ino, &dir);
+	if (!r)
+		r = lister_init(t, dir, cookie, &l);
+	while (!r && !(r = lister_next(t, &l, &s))) {
+		struct tree_dirent d = { .name = shown_name(&s),
+					 .type = type_bits(s.kind),
+					 .cookie = l.cookie,
+					 .is_view = s.type >= SHOWN_SUFFIXED };
+
+		r = shown_ino(t, &s, &d.ino);
+		if (!r && fn(arg, &d))
+			break;
+	}
+	lister_release(&l);
+	store_unlock(t->store);
+	return r == -ENOENT ? 0 : r;
+}
+
+int tree_entry_locked(struct tree *t, const struct tree_dirent *d,
+		      struct entry *ret)
+{
+	ret->is_view = d->is_view;
+	return attr_of(t, d->ino, &ret->attr);
+}
+
+/* ---- paths */
+
+/* Prepends the path of a directory to ret. */
+int path_of_dir(struct tree *t, struct objid dir, struct buf *ret)
+{
+	struct spot *way = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	while (!r && !objid_is_root(dir)) {
+		struct row row;
+		struct spot *p;
+
+		if (n == TREE_DEPTH_MAX) {
+			r = -ENAMETOOLONG;
+			break;
+		}
+		r = row_load(t, dir, &row);
+		if (r)
+			break;
+		p = realloc(way, (n + 1) * sizeof(*way));
+		if (!p)
+			r = -ENOMEM;
+		else
+			way = p;
+		if (!r && !row.claim_count)
+			r = -ENOENT;
+		if (!r) {
+			way[n++] = row.claims[0].at;
+			dir = row.claims[0].at.parent;
+		}
+		row_release(&row);
+	}
+	while (!r && n--) {
+		if (ret->len)
+			buf_put_u8(ret, '/');
+		buf_put_slice(ret, spot_name(&way[n]));
+	}
+	free(way);
+	return r ? r : buf_error(ret);
+}
+
+int path_join(struct tree *t, struct objid dir, struct slice name,
+	      struct buf *ret)
+{
+	int r = path_of_dir(t, dir, ret);
+
+	if (r)
+		return r;
+	if (ret->len)
+		buf_put_u8(ret, '/');
+	buf_put_slice(ret, name);
+	return buf_error(ret);
+}
+
+/* The name under which a file's number is shown in its directory. */
+static int path_of_file(struct tree *t, uint64_t ino, struct objid dir,
+			struct buf *ret)
+{
+	struct lister l;
+	struct shown s;
+	int r = lister_init(t, dir, 0, &l);
+
+	while (!r && !(r = lister_next(t, &l, &s))) {
+		uint64_t at;
+
+		r = shown_ino(t, &s, &at);
+		if (!r && at == ino) {
+			r = path_join(t, dir, shown_name(&s), ret);
+			break;
+		}
+	}
+	lister_release(&l);
+	return r;
+}
+
+int tree_path(struct tree *t, uint64_t ino, struct buf *ret)
+{
+	struct target f;
+	struct objid dir;
+	int r;
+
+	store_lock(t->store);
+	r = target_load(t, ino, &f);
+	if (!r) {
+		dir = f.ref.id;
+		if (f.info.kind == KIND_DIR || objid_is_root(dir)) {
+			r = path_of_dir(t, dir, ret);
+		} else if (!f.row.claim_count) {
+			r = -ENOENT;
+		} else {
+			dir = f.row.claims[0].at.parent;
+			r = path_of_file(t, ino, dir, ret);
+		}
+		target_release(&f);
+	}
+	store_unlock(t->store);
+	return r;
+}
+
+int tree_resolve_path(struct tree *t, struct slice path, uint64_t *ret_ino)
+{
+	uint64_t ino = TREE_ROOT_INO;
+
+	while (path.len) {
+		const uint8_t *slash = memchr(path.data, '/', path.len);
+		size_t len = slash ? (size_t)(slash - path.data) : path.len;
+		struct entry e;
+		int r = 0;
+
+		if (len)
+			r = tree_lookup(t, ino, SLICE(path.data, len), &e);
+		if (r)
+			return r;
+		if (len)
+			ino = e.attr.ino;
+		len += slash != NULL;
+		path = SLICE(path.data + len, path.len - len);
+	}
+	*ret_ino = ino;
+	return 0;
+}

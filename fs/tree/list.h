@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listing a directory as it is shown. [locked] */
+#ifndef KINFS_TREE_LIST_H
+#define KINFS_TREE_LIST_H
+
+#include "fs/tree/tree_internal.h"
+
+struct lister {
+	struct idlist members;
+	struct shownlist virtuals;
+	uint64_t at;		/* next hash to look at */
+	uint64_t cookie;	/* of the entry just given */
+	struct spot *names;	/* names at one hash, still to give */
+	size_t name_count;
+	bool single;		/* one claim there: */
+	struct claim claim;
+	struct objid claim_id;
+};
+
+/* Lists what comes after the cookie. */
+must_check int lister_init(struct tree *, struct objid dir, uint64_t cookie,
+			   struct lister *);
+void lister_release(struct lister *);
+/* -ENOENT at the end. */
+must_check int lister_next(struct tree *, struct lister *, struct shown *ret);
+
+must_check int path_of_dir(struct tree *, struct objid dir, struct buf *ret);
+must_check int path_join(struct tree *, struct objid dir, struct slice name,
+			 struct buf *ret);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An object (file, directory, symlink) as a set of live, dotted versions of
+ * its registers, and its encoding as a row. The same bytes stand in the
+ * store, on the wire and under hashes. FORMAT.md, "Rows".
+ *
+ * A version is immutable; (dot, register, slot) names one value for ever.
+ * Several concurrent versions of one register may be live at once; how they
+ * are read is a pure function of the set: info.h.
+ */
+#ifndef KINFS_TREE_OBJECT_H
+#define KINFS_TREE_OBJECT_H
+
+#include <time.h>
+
+#include "fs/base/id.h"
+#include "fs/base/limits.h"
+#include "fs/store/content.h"
+
+/*
+ * Registers. A row may hold registers of a newer kinfs: they are kept and
+ * forwarded as they are (REG_FIRST_OPAQUE and above).
+ */
+enum reg {
+	REG_KIND = 1,
+	REG_LINK = 2,		/* one register for each slot */
+	REG_CONTENT = 3,	/* multi-value: see info.h */
+	REG_MODE = 4,
+	REG_OWNER = 5,
+	REG_TIMES = 6,
+	REG_TOMB = 7,		/* trace and last place of a removal */
+	REG_FIRST_OPAQUE = 8,
+};
+
+enum kind { KIND_FILE = 1, KIND_DIR = 2, KIND_SYMLINK = 3 };
+
+enum version_flags {
+	VERSION_WEAK = 1,	/* LINK: a keep-stamp or a revival */
+	VERSION_AUTO = 2,	/* CONTENT: made by a policy or a hook */
+	VERSION_VOID = 4,	/* CONTENT: main was removed, siblings stay */
+};
+
+/* A directory has the one slot 0; a file's slots are random, never 0. */
+#define SLOT_DIR 0
+
+struct place {
+	struct objid parent;
+	struct slice name;
+};
+
+/*
+ * A point in the total order of writes, with a level to go just above or
+ * below it. Compared by hlc, origin, seq, level.
+ */
+struct stamp {
+	uint64_t hlc;
+	struct dot dot;
+	int64_t level;
+};
+
+/* How `anc` and `seen` name a CONTENT version, for ever. */
+struct entry_name {
+	uint64_t hlc;
+	struct dot dot;
+	uint64_t hash64;	/* first 8 bytes of the root hash */
+};
+
+struct link_value {
+	uint64_t slot;
+	struct place at;
+	struct place prev[LINK_PREV_MAX];	/* newest first */
+	uint8_t prev_count;
+	struct stamp since;	/* seniority of the name, not of the LINK */
+};
+
+struct content_value {
+	/*
+	 * Size 0, depth 0 when void. The root of inline content is computed
+	 * only when a row has several CONTENT versions; elsewhere use
+	 * version_entry_name() or content_inline().
+	 */
+	/*
+	 * Size 0, depth 0 when void. The root of inline content is computed
+	 * only when a row has several CONTENT versions; elsewhere use
+	 * version_entry_name() or content_inline().
+	 */
+	struct content content;
+	struct timespec mtime;	/* of this content: siblings, history */
+	struct stamp rank;
+	struct dot branch;	/* what its sibling is named by ... */
+	uint64_t branch_hlc;	/* ... with this date */
+	struct slice label;	/* ... and its author's label */
+	struct slice author;	/* label of who wrote this version */
+	struct entry_name *anc;	/* newest ancestors, newest first */
+	size_t anc_count;
+	struct entry_name *seen; /* versions its writer saw and left beside */
+	size_t seen_count;
+	struct dot *leaves;	/* automatic versions only */
+	size_t leaves_count;
+};
+
+struct version {
+	struct dot dot;
+	uint64_t hlc;
+	uint8_t reg;
+	uint8_t flags;
+	union {
+		struct {
+			uint8_t kind;
+		} kind;
+		struct link_value link;
+		struct content_value content;
+		struct {
+			uint32_t perm;	/* 07777 */
+			struct slice acl; /* reserved, empty */
+		} mode;
+		struct {
+			struct slice user, group;
+		} owner;
+		struct {
+			struct timespec mtime, btime;
+		} times;
+		struct place tomb;
+		struct slice opaque;
+	};
+};
+
+/*
+ * A decoded row. Slices and arrays of its versions live in the object's own
+ * arena, or are borrowed by whoever added the version, who must keep them
+ * until the object is encoded or released.
+ */
+struct object {
+	struct objid id;
+	struct version *versions;
+	size_t count, alloc;
+	struct arena *arena;
+};
+
+void object_init(struct object *, struct objid);
+void object_release(struct object *);
+/*
+ * Decodes a row's versions, checking every limit; replaces *ret, whose id
+ * stays. The bytes are copied. Errors: -EBADMSG, -ENOMEM.
+ */
+must_check int object_decode(struct slice row, struct object *ret);
+/*
+ * Encodes the versions in canonical order: equal sets give equal bytes.
+ * Sorts o->versions. Errors: -ENOMEM, -E2BIG over ROW_BYTES_MAX.
+ */
+must_check int object_encode(struct object *o, struct buf *ret);
+/*
+ * Appends a version. The value's slices are borrowed (use object_dup() to
+ * put them into the arena). The pointer is good until the next add.
+ */
+struct version *object_add(struct object *, const struct version *);
+void object_remove(struct object *, size_t index);
+/* Memory that lives as long as the object. NULL when out of memory. */
+void *object_alloc(struct object *, size_t bytes);
+struct slice object_dup(struct object *, struct slice);
+
+/* Copies a version of another object, with all that it borrows. */
+must_check int object_add_copy(struct object *, const struct version *);
+/* Index of the version with this identity, or -1. */
+int object_find(const struct object *, const struct version *like);
+
+/* Same (dot, register, slot). */
+bool version_same(const struct version *a, const struct version *b);
+/* key: (hlc, origin, seq). */
+int version_key_compare(const struct version *a, const struct version *b);
+int stamp_compare(const struct stamp *a, const struct stamp *b);
+int entry_name_compare(const struct entry_name *a,
+		       const struct entry_name *b);
+struct entry_name version_entry_name(const struct version *);
+
+/* A name of one path component: 1..255 bytes, no '/', NUL, "." or "..". */
+bool name_is_valid(struct slice name);
+bool label_is_valid(struct slice label);
+
+#endif

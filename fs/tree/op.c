@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations that make and remove names, and attributes. Each is one store
+ * operation and one dot. rename.c has the rest of the names' life.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/tree/op.h"
+
+/* ---- looking */
+
+static int entry_of(struct tree *t, const struct shown *s, struct entry *ret)
+{
+	uint64_t ino;
+	int r = shown_ino(t, s, &ino);
+
+	if (!r)
+		r = attr_of(t, ino, &ret->attr);
+	ret->is_view = s->type == SHOWN_SIBLING || s->type == SHOWN_SUFFIXED;
+	return r;
+}
+
+int check_name(struct slice name)
+{
+	if (name.len > NAME_BYTES_MAX)
+		return -ENAMETOOLONG;
+	return name_is_valid(name) ? 0 : -EINVAL;
+}
+
+int tree_lookup(struct tree *t, uint64_t parent, struct slice name,
+		struct entry *ret)
+{
+	struct objid dir;
+	struct shown s;
+	int r = check_name(name);
+
+	if (r)
+		return r;
+	store_lock(t->store);
+	r = ino_dir(t, parent, &dir);
+	if (!r)
+		r = view_find(t, dir, name, &s);
+	if (!r)
+		r = entry_of(t, &s, ret);
+	store_unlock(t->store);
+	return r;
+}
+
+int tree_getattr(struct tree *t, uint64_t ino, struct attr *ret)
+{
+	int r;
+
+	store_lock(t->store);
+	r = attr_of(t, ino, ret);
+	store_unlock(t->store);
+	return r;
+}
+
+int tree_parent(struct tree *t, uint64_t ino, uint64_t *ret)
+{
+	struct target f;
+	int r;
+
+	if (ino == TREE_ROOT_INO) {
+		*ret = TREE_ROOT_INO;
+		return 0;
+	}
+	store_lock(t->store);
+	r = target_load(t, ino, &f);
+	if (!r) {
+		if (f.row.claim_count)
+			r = dir_ino(t, f.row.claims[0].at.parent, ret);
+		else
+			r = -ENOENT;
+		target_release(&f);
+	}
+	store_unlock(t->store);
+	return r;
+}
+
+bool tree_has_view_names(struct tree *t, uint64_t ino)
+{
+	struct objid dir;
+	bool yes = false;
+
+	store_lock(t->store);
+	if (ino_dir(t, ino, &dir) || view_has_virtuals(t, dir, &yes))
+		yes = true; /* what cannot be read is not to be cached */
+	store_unlock(t->store);
+	return yes;
+}
+
+/* ---- directory times */
+
+/* The canonical directory's mtime is now; no KEEP, no revival. */
+int touch_dir(struct tree *t, struct objid dir)
+{
+	struct row row;
+	struct info i;
+	struct version v;
+	struct timespec now = tree_now(t);
+	int r = row_load(t, group_canonical(t, dir), &row);
+
+	if (r)
+		return r;
+	if (!row.exists) { /* a joiner's root, before the first cut */
+		row_release(&row);
+		return 0;
+	}
+	r = info_init(&i, &row.o);
+	if (!r) {
+		op_tick(t);
+		v = op_version(t, REG_TIMES);
+		v.times.mtime = now;
+		v.times.btime = i.times ? i.times->times.btime : now;
+		info_release(&i);
+		row_drop(&row, REG_TIMES, 0);
+		r = row_add(&row, &v);
+	}
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+/* ---- making */
+
+struct objid new_objid(struct tree *t)
+{
+	struct objid id;
+	uint64_t ms = replica_hlc(t) >> 16;
+
+	for (int k = 5; k >= 0; k--, ms >>= 8)
+		id.b[k] = (uint8_t)ms;
+	t->env->random(t->env->arg, id.b + 6, sizeof(id.b) - 6);
+	return id;
+}
+
+uint64_t new_slot(struct tree *t)
+{
+	uint64_t slot = 0;
+
+	while (!slot)
+		t->env->random(t->env->arg, &slot, sizeof(slot));
+	return slot;
+}
+
+static int add_metadata(struct tree *t, struct row *row,
+			const struct tree_new *n)
+{
+	struct version v = op_version(t, REG_KIND);
+	int r;
+
+	v.kind.kind = (uint8_t)n->kind;
+	r = row_add(row, &v);
+	v = op_version(t, REG_MODE);
+	v.mode.perm = n->perm & 07777;
+	if (!r)
+		r = row_add(row, &v);
+	v = op_version(t, REG_OWNER);
+	v.owner.user = n->user;
+	v.owner.group = n->group;
+	if (!r)
+		r = row_add(row, &v);
+	v = op_version(t, REG_TIMES);
+	v.times.mtime = v.times.btime = tree_now(t);
+	return r ? r : row_add(row, &v);
+}
+
+/* A new object in a row of its own, not yet stored. */
+int object_make(struct tree *t, struct place at, const struct tree_new *n,
+		const struct content *content, struct timespec mtime,
+		struct row *ret)
+{
+	struct info none = { 0 };
+	struct content_write w = { .content = content, .mtime = mtime };
+	int r = row_load(t, new_objid(t), ret);
+
+	if (r)
+		return r;
+	op_tick(t);
+	r = add_metadata(t, ret, n);
+	if (!r)
+		r = row_place(t, ret, NULL,
+			      n->kind == KIND_DIR ? SLOT_DIR : new_slot(t), at,
+			      false, NULL);
+	if (!r && n->kind != KIND_DIR)
+		r = branch_write(t, ret, &none, NULL, NULL, &w);
+	if (r)
+		row_release(ret);
+	return r;
+}
+
+static int create_locked(struct tree *t, uint64_t parent, struct slice name,
+			 const struct tree_new *n, struct entry *ret,
+			 uint64_t *ret_ino)
+{
+	struct content content;
+	struct objid dir;
+	struct shown there;
+	struct row row;
+	int r = ino_dir(t, parent, &dir);
+
+	if (!r)
+		r = view_find(t, dir, name, &there);
+	if (!r)
+		return -EEXIST;
+	if (r != -ENOENT || (r = ino_dir(t, parent, &dir)))
+		return r;
+	if (n->kind == KIND_SYMLINK)
+		content_inline(n->target, &content);
+	else
+		content_empty(&content);
+	r = object_make(t, (struct place){ dir, name }, n, &content,
+			tree_now(t), &row);
+	if (r)
+		return r;
+	r = row_store(t, &row, 0);
+	*ret_ino = row.ino;
+	row_release(&row);
+	if (!r)
+		r = touch_dir(t, dir);
+	if (!r)
+		r = attr_of(t, *ret_ino, &ret->attr);
+	ret->is_view = false;
+	return r;
+}
+
+int tree_create(struct tree *t, uint64_t parent, struct slice name,
+		const struct tree_new *n, bool open, struct entry *ret)
+{
+	struct inode *i = NULL;
+	uint64_t ino = 0;
+	int r = check_name(name);
+
+	if (r)
+		return r;
+	if (n->kind == KIND_SYMLINK && n->target.len > SYMLINK_BYTES_MAX)
+		return -ENAMETOOLONG;
+	if (n->kind == KIND_SYMLINK && !n->target.len)
+		return -ENOENT;
+	r = op_begin(t);
+	if (r)
+		return r;
+	r = create_locked(t, parent, name, n, ret, &ino);
+	if (!r && open) {
+		i = inode_get(t, ino);
+		if (i) {
+			i->opens++;
+			i->writers++;
+			i->fresh = true;
+		} else {
+			r = -ENOMEM;
+		}
+	}
+	r = op_end(t, r);
+	if (r && i) {
+		store_lock(t->store);
+		i->opens--;
+		i->writers--;
+		inode_drop(t, i);
+		store_unlock(t->store);
+	}
+	return r;
+}
+
+/* ---- removing */
+
+static int unlink_locked(struct tree *t, uint64_t parent, struct slice name)
+{
+	struct objid dir;
+	struct shown s;
+	int r = ino_dir(t, parent, &dir);
+
+	if (!r)
+		r = view_find(t, dir, name, &s);
+	if (r)
+		return r;
+	if (s.type == SHOWN_DIR)
+		return -EISDIR;
+	r = entry_remove(t, &s);
+	return r ? r : touch_dir(t, dir);
+}
+
+int tree_unlink(struct tree *t, uint64_t parent, struct slice name)
+{
+	int r = check_name(name);
+
+	if (r)
+		return r;
+	r = op_begin(t);
+	return r ? r : op_end(t, unlink_locked(t, parent, name));
+}
+
+/* Removes every member of the group, each with a TOMB. */
+int dir_remove(struct tree *t, struct objid dir)
+{
+	struct idlist members = { 0 };
+	bool empty;
+	int r = view_is_empty(t, dir, &empty);
+
+	if (!r && !empty)
+		return -ENOTEMPTY;
+	if (!r)
+		r = pin_overrides(t);
+	if (!r)
+		r = group_members(t, dir, &members);
+	for (size_t k = 0; !r && k < members.count; k++) {
+		struct row row;
+		struct info i;
+
+		r = row_load(t, members.ids[k], &row);
+		if (r)
+			break;
+		r = info_init(&i, &row.o);
+		if (!r)
+			r = row_unlink_slot(t, &row, &i, SLOT_DIR);
+		info_release(&i);
+		if (!r)
+			r = row_store(t, &row, 0);
+		row_release(&row);
+	}
+	idlist_release(&members);
+	return r;
+}
+
+static int rmdir_locked(struct tree *t, uint64_t parent, struct slice name)
+{
+	struct objid dir;
+	struct shown s;
+	int r = ino_dir(t, parent, &dir);
+
+	if (!r)
+		r = view_find(t, dir, name, &s);
+	if (r)
+		return r;
+	if (s.type != SHOWN_DIR)
+		return -ENOTDIR;
+	r = dir_remove(t, s.id);
+	return r ? r : touch_dir(t, dir);
+}
+
+int tree_rmdir(struct tree *t, uint64_t parent, struct slice name)
+{
+	int r = check_name(name);
+
+	if (r)
+		return r;
+	r = op_begin(t);
+	return r ? r : op_end(t, rmdir_locked(t, parent, name));
+}
+
+/* ---- attributes */
+
+static int set_mode(struct tree *t, struct row *row, uint32_t perm)
+{
+	struct version v;
+
+	op_tick(t);
+	v = op_version(t, REG_MODE);
+	v.mode.perm = perm & 07777;
+	row_drop(row, REG_MODE, 0);
+	return row_add(row, &v);
+}
+
+static int set_owner(struct tree *t, struct row *row, const struct info *i,
+		     const struct tree_setattr *s)
+{
+	struct version v;
+
+	op_tick(t);
+	v = op_version(t, REG_OWNER);
+	if (i->owner)
+		v.owner = i->owner->owner;
+	if (s->set & TREE_SET_USER)
+		v.owner.user = s->user;
+	if (s->set & TREE_SET_GROUP)
+		v.owner.group = s->group;
+	row_drop(row, REG_OWNER, 0);
+	return row_add(row, &v);
+}
+
+static int set_mtime(struct tree *t, struct row *row,
+		     struct timespec mtime, struct timespec btime)
+{
+	struct version v;
+
+	op_tick(t);
+	v = op_version(t, REG_TIMES);
+	v.times.mtime = mtime;
+	v.times.btime = btime;
+	row_drop(row, REG_TIMES, 0);
+	return row_add(row, &v);
+}
+
+static int setattr_row(struct tree *t, struct objid id,
+		       const struct tree_setattr *s)
+{
+	struct timespec btime = s->mtime;
+	struct row row;
+	struct info i;
+	int r = row_load(t, group_canonical(t, id), &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && i.times)
+		btime = i.times->times.btime;
+	/* (owner first: what the info points to moves with each write) */
+	if (!r && s->set & (TREE_SET_USER | TREE_SET_GROUP))
+		r = set_owner(t, &row, &i, s);
+	info_release(&i);
+	if (!r && s->set & TREE_SET_MODE)
+		r = set_mode(t, &row, s->perm);
+	if (!r && s->set & TREE_SET_MTIME)
+		r = set_mtime(t, &row, s->mtime, btime);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+static int setattr_locked(struct tree *t, uint64_t ino,
+			  const struct tree_setattr *s, struct attr *ret)
+{
+	struct inoref ref;
+	int r = 0;
+
+	if (s->set & TREE_SET_SIZE)
+		r = data_truncate(t, ino, s->size);
+	if (!r && s->set & TREE_SET_MTIME)
+		r = dirty_set_mtime(t, ino, s->mtime);
+	if (!r && s->set & ~(uint32_t)TREE_SET_SIZE) {
+		r = ino_get(t, ino, &ref);
+		if (r)
+			return r;
+		r = setattr_row(t, ref.id, s);
+		inoref_release(&ref);
+	}
+	return r ? r : attr_of(t, ino, ret);
+}
+
+int tree_setattr(struct tree *t, uint64_t ino, const struct tree_setattr *s,
+		 struct attr *ret)
+{
+	bool cut = false;
+	int r;
+
+	if (s->user.len > PRINCIPAL_BYTES_MAX ||
+	    s->group.len > PRINCIPAL_BYTES_MAX)
+		return -EINVAL;
+	r = s->set & TREE_SET_SIZE ? begin_uncut(t, ino) : op_begin(t);
+	if (r)
+		return r;
+	r = op_end(t, setattr_locked(t, ino, s, ret));
+	if (!r && s->set & TREE_SET_SIZE) {
+		/* truncate(2) without a handle: nobody will release it */
+		struct inode *i;
+
+		store_lock(t->store);
+		i = inode_find(t, ino);
+		cut = i && i->dirty && !i->writers;
+		store_unlock(t->store);
+	}
+	if (cut && data_cut(t, ino)) {
+		store_lock(t->store);
+		cut_alarm(t, 0);
+		store_unlock(t->store);
+	}
+	return r;
+}

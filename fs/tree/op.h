@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the operations on names share. [locked, in an operation] */
+#ifndef KINFS_TREE_OP_H
+#define KINFS_TREE_OP_H
+
+#include "fs/tree/tree_internal.h"
+
+must_check int check_name(struct slice name);
+must_check int touch_dir(struct tree *, struct objid dir);
+struct objid new_objid(struct tree *);
+uint64_t new_slot(struct tree *);
+/* A new object in a row of its own, not yet stored. Released on error. */
+must_check int object_make(struct tree *, struct place at,
+			   const struct tree_new *, const struct content *,
+			   struct timespec mtime, struct row *ret);
+/* Removes an empty directory, all members of its group. -ENOTEMPTY. */
+must_check int dir_remove(struct tree *, struct objid dir);
+/* op_begin(), once no cut of this inode is being made. */
+must_check int begin_uncut(struct tree *, uint64_t ino);
+/* Moves a shown file or directory to a place where others may claim too. */
+must_check int entry_move(struct tree *, const struct shown *,
+			  struct place to);
+/* Settles in favour of the sibling: its content replaces main (and the
+ * branches of `over`). */
+must_check int sibling_take_main(struct tree *, struct objid file,
+				 struct dot tag, bool over_all);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content that is not here yet. A row is merged whole when its cut comes;
+ * the chunks of larger files follow. Until they are all here the object is
+ * *pending*: PENDING holds (local sequence at which it became so, id) -> its
+ * size; what it showed before stays shown (row->prior), and a new file is
+ * hidden.
+ *
+ * The hashes to ask for are kept in memory, a batch at a time, so that each
+ * chunk that comes is found at once, and a manifest is not walked again for
+ * each of its chunks.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/hash.h"
+#include "fs/tree/tree_internal.h"
+
+/* Hashes remembered at once: bounds memory, and the walks over manifests. */
+#define WANTS_MAX 2048
+
+struct wanted {
+	struct hash hash;
+	struct objid id;
+};
+
+struct wants {
+	struct wanted list[WANTS_MAX];
+	size_t count;
+	bool stale;		/* there may be more than is listed */
+};
+
+void pending_release(struct tree *t)
+{
+	free(t->wants);
+	t->wants = NULL;
+}
+
+static int stop_at_first(void *arg, const struct hash *h)
+{
+	(void)arg;
+	(void)h;
+	return 0;
+}
+
+bool content_complete(struct tree *t, const struct content *c)
+{
+	if (!c->depth)
+		return true;
+	return content_missing(t->store, c, 1, stop_at_first, NULL) == 0;
+}
+
+static struct slice pending_key(uint8_t key[24], uint64_t lseq,
+				struct objid id)
+{
+	put_be64(key, lseq);
+	memcpy(key + 8, id.b, 16);
+	return SLICE(key, 24);
+}
+
+static bool was_complete(const struct row *row, const struct version *v)
+{
+	return row->before && !row->pending && object_find(row->before, v) >= 0;
+}
+
+/* Bytes of content that is not all here; 0 when it is. */
+static uint64_t incomplete_bytes(struct tree *t, const struct row *row)
+{
+	uint64_t bytes = 0;
+
+	for (size_t k = 0; k < row->o.count; k++) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg != REG_CONTENT || !v->content.content.depth ||
+		    was_complete(row, v) ||
+		    content_complete(t, &v->content.content))
+			continue;
+		bytes += v->content.content.size;
+	}
+	return bytes;
+}
+
+int pending_check(struct tree *t, struct row *row)
+{
+	uint8_t key[24], value[8];
+	uint64_t bytes;
+	int r;
+
+	/* What is written here is here. */
+	if (!t->remote && !row->pending)
+		return 0;
+	bytes = incomplete_bytes(t, row);
+	if (!bytes && !row->pending)
+		return 0;
+	if (!bytes) {
+		r = store_del(t->store, TABLE_PENDING,
+			      pending_key(key, row->pending, row->o.id));
+		row->pending = 0;
+		row->has_prior = false;
+		return r;
+	}
+	if (!row->pending)
+		row->pending = row->lseq;
+	if (t->wants)
+		t->wants->stale = true;
+	put_le64(value, bytes);
+	return store_put(t->store, TABLE_PENDING,
+			 pending_key(key, row->pending, row->o.id),
+			 SLICE(value, sizeof(value)));
+}
+
+/* ---- which hashes */
+
+struct collect {
+	struct wants *wants;
+	struct objid id;
+};
+
+static int collect_hash(void *arg, const struct hash *h)
+{
+	struct collect *c = arg;
+
+	if (c->wants->count < WANTS_MAX)
+		c->wants->list[c->wants->count++] =
+			(struct wanted){ *h, c->id };
+	return 0;
+}
+
+static int collect_row(struct tree *t, struct objid id, struct wants *w)
+{
+	struct collect c = { w, id };
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	for (size_t k = 0; !r && k < row.o.count && w->count < WANTS_MAX;
+	     k++) {
+		const struct version *v = &row.o.versions[k];
+		int64_t n;
+
+		if (v->reg != REG_CONTENT || !v->content.content.depth)
+			continue;
+		n = content_missing(t->store, &v->content.content,
+				    WANTS_MAX - w->count, collect_hash, &c);
+		if (n < 0)
+			r = (int)n;
+	}
+	row_release(&row);
+	return r;
+}
+
+/* Shows what is complete. [locked] */
+static int pending_recheck(struct tree *t, struct objid id)
+{
+	struct row row;
+	uint64_t before;
+	int r = op_begin_locked(t);
+
+	if (r)
+		return r;
+	t->remote = true;
+	r = row_load(t, id, &row);
+	before = r ? 0 : row.pending;
+	if (before)
+		r = pending_check(t, &row);
+	if (!r && before && !row.pending) {
+		r = row_store_local(t, &row);
+		event_inode(t, row.ino);
+		for (size_t k = 0; !r && k < row.claim_count; k++)
+			r = work_spot(t, &row.claims[k].at);
+	}
+	row_release(&row);
+	r = op_end_locked(t, r);
+	if (!r && before)
+		tell_applied(t);
+	return r;
+}
+
+static int wants_fill(struct tree *t, struct wants *w)
+{
+	struct idlist complete = { 0 };
+	uint8_t key[25] = { 0 };
+	size_t len = 8;
+	int r = 0;
+
+	w->count = 0;
+	w->stale = false;
+	while (!r && w->count < WANTS_MAX) {
+		struct slice k, v;
+		struct objid id;
+		size_t had = w->count;
+
+		r = store_seek(t->store, TABLE_PENDING, SLICE(key, len), &k,
+			       &v);
+		if (r == -ENOENT)
+			break;
+		if (!r && k.len != 24)
+			r = -EUCLEAN;
+		if (r)
+			break;
+		memcpy(key, k.data, 24);
+		key[24] = 0;
+		len = 25;
+		memcpy(id.b, key + 8, 16);
+		r = collect_row(t, id, w);
+		if (!r && w->count == had)
+			r = idlist_add(&complete, id);
+	}
+	w->stale = w->count == WANTS_MAX;
+	if (r == -ENOENT)
+		r = 0;
+	for (size_t k = 0; !r && k < complete.count; k++)
+		r = pending_recheck(t, complete.ids[k]);
+	idlist_release(&complete);
+	return r;
+}
+
+int64_t replica_wants(struct tree *t, uint64_t max,
+		      int (*fn)(void *arg, const struct hash *), void *arg)
+{
+	struct wants *w = t->wants;
+	int64_t n = 0;
+	int r = 0;
+
+	if (!store_count(t->store, TABLE_PENDING)) {
+		pending_release(t);
+		return 0;
+	}
+	if (!w) {
+		w = t->wants = calloc(1, sizeof(*w));
+		if (!w)
+			return -ENOMEM;
+		w->stale = true;
+	}
+	if (w->stale && w->count < MIN_OF(max, (uint64_t)WANTS_MAX / 2))
+		r = wants_fill(t, w);
+	for (size_t k = 0; !r && k < w->count && (uint64_t)n < max; k++) {
+		r = fn(arg, &w->list[k].hash);
+		n++;
+	}
+	return r < 0 ? r : n;
+}
+
+int replica_debt(struct tree *t, struct replica_debt *ret)
+{
+	uint8_t key[25] = { 0 };
+	size_t len = 8;
+
+	*ret = (struct replica_debt){ 0 };
+	for (;;) {
+		struct slice k, v;
+		int r = store_seek(t->store, TABLE_PENDING, SLICE(key, len),
+				   &k, &v);
+
+		if (r == -ENOENT)
+			return 0;
+		if (r)
+			return r;
+		if (k.len != 24 || v.len != 8)
+			return -EUCLEAN;
+		ret->objects++;
+		ret->bytes += get_le64(v.data);
+		memcpy(key, k.data, 24);
+		key[24] = 0;
+		len = 25;
+	}
+}
+
+/* ---- a chunk comes */
+
+static bool wants_have(const struct wants *w, struct objid id)
+{
+	for (size_t k = 0; k < w->count; k++)
+		if (objid_equal(w->list[k].id, id))
+			return true;
+	return false;
+}
+
+/* [locked] */
+static int wants_arrived(struct tree *t, const struct hash *h)
+{
+	struct wants *w = t->wants;
+	struct idlist ids = { 0 };
+	size_t out = 0;
+	int r = 0;
+
+	if (!w)
+		return 0;
+	for (size_t k = 0; k < w->count; k++) {
+		if (!hash_equal(&w->list[k].hash, h))
+			w->list[out++] = w->list[k];
+		else if (!r && !idlist_has(&ids, w->list[k].id))
+			r = idlist_add(&ids, w->list[k].id);
+	}
+	w->count = out;
+	for (size_t k = 0; !r && k < ids.count; k++) {
+		if (wants_have(w, ids.ids[k]))
+			continue;
+		r = pending_recheck(t, ids.ids[k]);
+		w->stale = true; /* a block names chunks to ask for next */
+	}
+	idlist_release(&ids);
+	return r;
+}
+
+int replica_chunk_received(struct tree *t, const struct hash *h,
+			   struct slice bytes)
+{
+	struct data_loc loc;
+	struct hash own;
+	bool here;
+	int r;
+
+	hash_bytes(bytes.data, bytes.len, &own);
+	if (!hash_equal(&own, h) || !bytes.len ||
+	    bytes.len > CHUNK_BYTES_MAX)
+		return -EPROTO;
+	store_lock(t->store);
+	here = chunk_exists(t->store, h);
+	store_unlock(t->store);
+	if (!here) {
+		r = data_append(t->store, bytes, &loc);
+		if (!r)
+			r = op_begin(t);
+		if (!r)
+			r = op_end(t, chunk_add(t->store, h, loc,
+						(uint32_t)bytes.len));
+		if (r)
+			return r;
+	}
+	store_lock(t->store);
+	r = wants_arrived(t, h);
+	store_unlock(t->store);
+	return r;
+}

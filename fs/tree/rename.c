@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rename(2), which means more here than moving a LINK:
+ *
+ *	a file or directory		a strong LINK at the new place
+ *	... over a file			the old file loses its name first
+ *	a sibling over its main		settles the conflict in its favour
+ *	a sibling elsewhere		a new file with its content, and main is
+ *					asserted without it
+ *	twins				the oldest moves, the others are removed
+ *
+ * A newcomer on a name that others claim too is one level more senior than
+ * the oldest of them: it holds the plain name on every node.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/op.h"
+
+static bool same_entry(const struct shown *a, const struct shown *b)
+{
+	return a->type == b->type && objid_equal(a->id, b->id) &&
+	       a->slot == b->slot && dot_equal(a->tag, b->tag);
+}
+
+/* Is directory `dir` at or below `top`? By effective places. */
+static int is_within(struct tree *t, struct objid dir, struct objid top,
+		     bool *ret)
+{
+	*ret = false;
+	for (int depth = 0; depth <= TREE_DEPTH_MAX; depth++) {
+		struct row row;
+		int r;
+
+		dir = group_canonical(t, dir);
+		if (objid_equal(dir, top)) {
+			*ret = true;
+			return 0;
+		}
+		if (objid_is_root(dir))
+			return 0;
+		r = row_load(t, dir, &row);
+		if (r)
+			return r;
+		if (!row.claim_count) {
+			row_release(&row);
+			return -ENOENT;
+		}
+		dir = row.claims[0].at.parent;
+		row_release(&row);
+	}
+	return -ENAMETOOLONG;
+}
+
+/* One level more senior than the oldest that claims the place. */
+static int seniority(struct tree *t, struct place to, struct stamp *ret,
+		     bool *ret_any)
+{
+	struct idlist members = { 0 };
+	struct place_view p;
+	int r = group_members(t, to.parent, &members);
+
+	*ret_any = false;
+	if (!r)
+		r = place_view(t, &members, to.name, &p);
+	idlist_release(&members);
+	if (r)
+		return r;
+	for (size_t k = 0; k < p.holder_count; k++) {
+		struct row row;
+		struct info i;
+
+		r = row_load(t, p.files[k].id, &row);
+		if (r)
+			break;
+		r = info_init(&i, &row.o);
+		for (size_t n = 0; !r && n < i.shown_count; n++) {
+			const struct stamp *since =
+				&i.links[n].link->link.since;
+
+			if (i.links[n].slot != p.files[k].claim.slot)
+				continue;
+			if (!*ret_any || stamp_compare(since, ret) < 0)
+				*ret = *since;
+			*ret_any = true;
+		}
+		info_release(&i);
+		row_release(&row);
+	}
+	place_view_release(&p);
+	if (*ret_any)
+		ret->level--;
+	return r;
+}
+
+static int move_row(struct tree *t, struct objid id, uint64_t slot,
+		    struct place to, const struct stamp *since)
+{
+	struct row row;
+	struct info i;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = row_place(t, &row, &i, slot, to, true, since);
+	info_release(&i);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+static int move_dir(struct tree *t, const struct shown *s, struct place to)
+{
+	struct idlist members = { 0 };
+	int r = pin_overrides(t);
+
+	if (!r)
+		r = group_members(t, s->id, &members);
+	for (size_t k = 0; !r && k < members.count; k++)
+		r = move_row(t, members.ids[k], SLOT_DIR, to, NULL);
+	idlist_release(&members);
+	return r;
+}
+
+/* The other twins of an entry, which go when it is moved. */
+static int remove_twins(struct tree *t, const struct shown *s)
+{
+	struct idlist members = { 0 };
+	struct place_view p;
+	size_t head = SIZE_MAX;
+	int r = group_members(t, s->link.parent, &members);
+
+	if (!r)
+		r = place_view(t, &members, spot_name(&s->link), &p);
+	idlist_release(&members);
+	if (r)
+		return r;
+	for (size_t k = 0; k < p.holder_count; k++)
+		if (objid_equal(p.files[k].id, s->id) &&
+		    p.files[k].claim.slot == s->slot)
+			head = p.files[k].head;
+	for (size_t k = 0; !r && k < p.holder_count; k++) {
+		struct row row;
+		struct info i;
+
+		if (p.files[k].head != head ||
+		    objid_equal(p.files[k].id, s->id))
+			continue;
+		r = row_load(t, p.files[k].id, &row);
+		if (r)
+			break;
+		r = info_init(&i, &row.o);
+		if (!r)
+			r = row_unlink_slot(t, &row, &i,
+					    p.files[k].claim.slot);
+		info_release(&i);
+		if (!r)
+			r = row_store(t, &row, 0);
+		row_release(&row);
+	}
+	place_view_release(&p);
+	return r;
+}
+
+int entry_move(struct tree *t, const struct shown *s, struct place to)
+{
+	struct stamp since;
+	bool contested;
+	int r;
+
+	if (s->type == SHOWN_DIR)
+		return move_dir(t, s, to);
+	r = remove_twins(t, s);
+	if (!r)
+		r = seniority(t, to, &since, &contested);
+	return r ? r : move_row(t, s->id, s->slot, to,
+				contested ? &since : NULL);
+}
+
+/* ---- siblings */
+
+int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
+		      bool over_all)
+{
+	struct content_write w = { .keep = true };
+	const struct branch **over, *b, *main;
+	struct row row;
+	struct info i;
+	int r = row_load(t, file, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	over = r ? NULL : calloc(i.branch_count + 1, sizeof(*over));
+	b = r ? NULL : info_branch(&i, tag);
+	if (!r && !over)
+		r = -ENOMEM;
+	if (!r && (!b || b->is_void))
+		r = -ENOENT;
+	if (!r) {
+		main = &i.branches[0];
+		for (size_t k = 1; k < i.branch_count; k++)
+			if (over_all || &i.branches[k] == b)
+				over[w.over_count++] = &i.branches[k];
+		w.over = over;
+		w.content = &b->top->content.content;
+		w.mtime = b->top->content.mtime;
+		if (b != main)
+			r = data_detach(t, &row,
+					row_shown_content(&row, &i));
+		if (!r)
+			r = branch_write(t, &row, &i, main, NULL, &w);
+	}
+	free(over);
+	info_release(&i);
+	if (!r) {
+		row.has_prior = false;
+		r = row_store(t, &row, 0);
+	}
+	row_release(&row);
+	return r;
+}
+
+/*
+ * The kernel thinks that the sibling's inode has moved to main's name; so
+ * that number is the object's from now on.
+ */
+static int number_moves(struct tree *t, struct objid from, struct dot tag,
+			struct objid to)
+{
+	struct inoref ref = { .type = INO_OBJECT, .id = to };
+	struct row row;
+	uint64_t ino;
+	int r = ino_of_sibling(t, from, tag, &ino);
+
+	if (!r)
+		r = ino_forget_sibling(t, from, tag);
+	if (!r)
+		r = ino_put(t, ino, &ref);
+	if (!r)
+		r = row_load(t, to, &row);
+	if (r)
+		return r;
+	row.ino = ino;
+	r = row_store_local(t, &row);
+	row_release(&row);
+	return r;
+}
+
+static int sibling_over_main(struct tree *t, const struct shown *s)
+{
+	int r = sibling_take_main(t, s->id, s->tag, false);
+
+	return r ? r : number_moves(t, s->id, s->tag, s->id);
+}
+
+/* A new file with the sibling's content; then as rm of the sibling. */
+static int sibling_out(struct tree *t, const struct shown *s, struct place to)
+{
+	struct tree_new n = { .kind = s->kind, .perm = 0600 };
+	struct row row, made;
+	struct info i;
+	const struct branch *b;
+	struct stamp since;
+	bool contested;
+	int r = row_load(t, s->id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	b = r ? NULL : info_branch(&i, s->tag);
+	if (!r && !b)
+		r = -ENOENT;
+	if (!r)
+		r = seniority(t, to, &since, &contested);
+	if (!r) {
+		if (i.mode)
+			n.perm = i.mode->mode.perm;
+		if (i.owner) {
+			n.user = i.owner->owner.user;
+			n.group = i.owner->owner.group;
+		}
+		r = object_make(t, to, &n, &b->top->content.content,
+				b->top->content.mtime, &made);
+	}
+	if (!r) {
+		for (size_t k = 0; k < made.o.count; k++) {
+			struct version *v = &made.o.versions[k];
+
+			if (v->reg == REG_TIMES)
+				v->times.mtime = b->top->content.mtime;
+			if (v->reg == REG_LINK && contested)
+				v->link.since = since;
+		}
+		r = row_store(t, &made, 0);
+		if (!r)
+			r = number_moves(t, s->id, s->tag, made.o.id);
+		row_release(&made);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r ? r : entry_remove(t, s);
+}
+
+/* ---- the call */
+
+/* Is `to` where the sibling's own main stands, or stood? */
+static bool is_own_main(const struct shown *s, struct objid to_dir,
+			struct slice to_name, const struct shown *there,
+			struct tree *t)
+{
+	if (there)
+		return there->type != SHOWN_SIBLING &&
+		       objid_equal(there->id, s->id);
+	return objid_equal(group_canonical(t, s->link.parent), to_dir) &&
+	       slice_equal(spot_name(&s->link), to_name);
+}
+
+static int check_over(const struct shown *s, const struct shown *there)
+{
+	if (s->type == SHOWN_DIR && there->type != SHOWN_DIR)
+		return -ENOTDIR;
+	if (s->type != SHOWN_DIR && there->type == SHOWN_DIR)
+		return -EISDIR;
+	return 0;
+}
+
+static int remove_target(struct tree *t, const struct shown *there)
+{
+	if (there->type == SHOWN_DIR)
+		return dir_remove(t, there->id);
+	return entry_remove(t, there);
+}
+
+static int rename_found(struct tree *t, const struct shown *s,
+			struct place to, const struct shown *there)
+{
+	struct stamp since;
+	bool contested = false;
+	int r;
+
+	if (s->type == SHOWN_SIBLING &&
+	    is_own_main(s, to.parent, to.name, there, t))
+		return sibling_over_main(t, s);
+	/* Seniority counts who claims the name before any of them goes. */
+	if (s->type != SHOWN_DIR && s->type != SHOWN_SIBLING) {
+		r = seniority(t, to, &since, &contested);
+		if (!r)
+			r = remove_twins(t, s);
+		if (!r && there)
+			r = remove_target(t, there);
+		return r ? r : move_row(t, s->id, s->slot, to,
+					contested ? &since : NULL);
+	}
+	r = there ? remove_target(t, there) : 0;
+	if (r)
+		return r;
+	return s->type == SHOWN_DIR ? move_dir(t, s, to)
+				    : sibling_out(t, s, to);
+}
+
+static int rename_locked(struct tree *t, uint64_t parent, struct slice name,
+			 uint64_t new_parent, struct slice new_name,
+			 uint32_t flags)
+{
+	struct objid from, to;
+	struct shown s, there;
+	bool within, exists;
+	int r = ino_dir(t, parent, &from);
+
+	if (!r)
+		r = ino_dir(t, new_parent, &to);
+	if (!r)
+		r = view_find(t, from, name, &s);
+	if (r)
+		return r;
+	r = view_find(t, to, new_name, &there);
+	if (r && r != -ENOENT)
+		return r;
+	exists = !r;
+	if (exists && flags & TREE_RENAME_NOREPLACE)
+		return -EEXIST;
+	if (exists && same_entry(&s, &there))
+		return 0;
+	if (s.type == SHOWN_DIR) {
+		r = is_within(t, to, s.id, &within);
+		if (!r && within)
+			r = -EINVAL;
+		if (r && r != -ENOENT)
+			return r;
+	}
+	r = exists ? check_over(&s, &there) : 0;
+	if (!r)
+		r = rename_found(t, &s, (struct place){ to, new_name },
+				 exists ? &there : NULL);
+	if (!r)
+		r = touch_dir(t, from);
+	if (!r && !objid_equal(from, to))
+		r = touch_dir(t, to);
+	return r;
+}
+
+int tree_rename(struct tree *t, uint64_t parent, struct slice name,
+		uint64_t new_parent, struct slice new_name, uint32_t flags)
+{
+	int r = check_name(name);
+
+	if (!r)
+		r = check_name(new_name);
+	if (!r && flags & ~(uint32_t)TREE_RENAME_NOREPLACE)
+		r = -ENOTSUP;
+	if (r)
+		return r;
+	r = op_begin(t);
+	return r ? r : op_end(t, rename_locked(t, parent, name, new_parent,
+					       new_name, flags));
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the replication core needs: rows in the order of their change, the
+ * knowledge vector and the cut table, and the versions that a merge itself
+ * writes (re-stamps, revivals).
+ */
+#include "fs/tree/replica.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/tree_internal.h"
+
+/* Entries of the cut table before the older half is thinned: a peer that
+ * was away long streams a little more than it must. */
+#define CUTS_MAX 15000
+#define CUTS_THIN 5000
+
+int replica_begin(struct tree *t)
+{
+	int r = op_begin_locked(t);
+
+	t->remote = true;
+	return r;
+}
+
+int replica_end(struct tree *t, int r)
+{
+	bool changed = t->lseq != t->saved.lseq;
+
+	r = op_end_locked(t, r);
+	if (!r && changed)
+		tell_applied(t);
+	return r;
+}
+
+void tell_applied(struct tree *t)
+{
+	t->applied = t->lseq;
+	if (t->observer.applied)
+		t->observer.applied(t->observer.arg, t->lseq);
+}
+
+uint64_t replica_applied(struct tree *t)
+{
+	return t->applied;
+}
+
+uint64_t replica_origin(struct tree *t)
+{
+	return t->origin;
+}
+
+const struct know *replica_know(struct tree *t)
+{
+	return &t->know;
+}
+
+uint64_t replica_lseq(struct tree *t)
+{
+	return t->lseq;
+}
+
+/* ---- rows */
+
+/* The versions, behind the local part. */
+static int versions_of(struct slice value, struct slice *ret, uint64_t *from)
+{
+	struct reader r = READER(value.data, value.len);
+	uint8_t flags;
+
+	(void)reader_u8(&r);
+	flags = reader_u8(&r);
+	(void)reader_bytes(&r, 16);
+	*from = reader_u64(&r);
+	(void)reader_bytes(&r, 8);
+	(void)reader_varint(&r);
+	if (flags & 1)
+		(void)reader_string(&r, ROW_BYTES_MAX);
+	*ret = reader_bytes(&r, reader_left(&r));
+	return reader_ok(&r) ? -EUCLEAN : 0;
+}
+
+int replica_row(struct tree *t, struct objid id, struct slice *ret)
+{
+	struct slice v;
+	uint64_t from;
+	int r = store_get(t->store, TABLE_OBJ, SLICE(id.b, 16), &v);
+
+	return r ? r : versions_of(v, ret, &from);
+}
+
+int replica_row_load(struct tree *t, struct objid id, struct object *ret)
+{
+	struct slice row;
+	int r;
+
+	object_init(ret, id);
+	r = replica_row(t, id, &row);
+	if (r == -ENOENT)
+		return 0;
+	if (!r)
+		r = object_decode(row, ret);
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+static bool same_shown(const struct version *a, const struct version *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->flags & VERSION_VOID || b->flags & VERSION_VOID)
+		return false;
+	return version_same(a, b) ||
+	       (a->content.content.depth == b->content.content.depth &&
+		a->content.content.size == b->content.content.size &&
+		version_entry_name(a).hash64 == version_entry_name(b).hash64);
+}
+
+/* Open handles of siblings that go or change keep what they show. */
+static int detach_siblings(struct tree *t, const struct row *row,
+			   const struct info *old, const struct info *new)
+{
+	for (size_t k = 1; k < old->branch_count; k++) {
+		const struct branch *was = &old->branches[k];
+		const struct branch *is = info_branch(new, was->tag);
+		uint64_t ino;
+		int r;
+
+		if (was->is_void || (is && same_shown(was->top, is->top)))
+			continue;
+		r = ino_of_sibling(t, row->o.id, was->tag, &ino);
+		if (r)
+			return r;
+		event_inode(t, ino);
+		r = ino_detach(t, ino, row->o.id, was->top);
+		if (!r && inode_find(t, ino))
+			r = ino_forget_sibling(t, row->o.id, was->tag);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Main that is not all here: what was shown stays shown. */
+static int keep_prior(struct tree *t, struct row *row,
+		      const struct version *shown, const struct info *new)
+{
+	const struct version *main = row_shown_content(
+		&(struct row){ .o = row->o }, new);
+	int r = 0;
+
+	if (!main || content_complete(t, &main->content.content)) {
+		row->has_prior = false;
+	} else if (!row->has_prior && shown && !row->pending) {
+		object_release(&row->prior);
+		object_init(&row->prior, row->o.id);
+		r = object_add_copy(&row->prior, shown);
+		row->has_prior = !r;
+	}
+	return r;
+}
+
+static int row_merged(struct tree *t, struct row *row, struct object *o)
+{
+	struct info old, new;
+	const struct version *shown;
+	int r = info_init(&old, &row->o);
+
+	if (r)
+		return r;
+	r = info_init(&new, o);
+	if (r) {
+		info_release(&old);
+		return r;
+	}
+	shown = row_shown_content(row, &old);
+	r = keep_prior(t, row, shown, &new);
+	if (!r && row->exists && old.kind == KIND_FILE && !row->has_prior &&
+	    !same_shown(shown, row_shown_content(row, &new)) &&
+	    new.shown_count)
+		r = data_detach(t, row, shown);
+	if (!r && old.branch_count > 1)
+		r = detach_siblings(t, row, &old, &new);
+	info_release(&old);
+	info_release(&new);
+	return r;
+}
+
+int replica_row_store(struct tree *t, struct object *o, uint64_t from)
+{
+	struct object before;
+	struct row row;
+	uint64_t ino;
+	int r = row_load(t, o->id, &row);
+
+	if (r)
+		return r;
+	ino = row.ino;
+	r = row_merged(t, &row, o);
+	before = row.o;
+	row.o = *o;
+	row.before = row.exists ? &before : NULL;
+	if (!r)
+		r = row_store(t, &row, from);
+	*o = row.o;
+	row.o = before;
+	event_inode(t, row.ino);
+	if (ino != row.ino) {
+		/* detached: the names are another inode now */
+		for (size_t k = 0; !r && k < row.claim_count; k++)
+			r = work_spot(t, &row.claims[k].at);
+	}
+	row_release(&row);
+	return r;
+}
+
+int replica_rows_after(struct tree *t, uint64_t after, size_t max,
+		       int (*fn)(void *arg, const struct replica_row *),
+		       void *arg)
+{
+	int n = 0;
+
+	while ((size_t)n < max && after < UINT64_MAX) {
+		struct replica_row row;
+		struct slice k, v;
+		uint8_t key[8];
+		int r;
+
+		put_be64(key, after + 1);
+		r = store_seek(t->store, TABLE_SEQ, SLICE(key, 8), &k, &v);
+		if (r == -ENOENT)
+			break;
+		if (r)
+			return r;
+		if (k.len != 8 || v.len != 16)
+			return -EUCLEAN;
+		row.lseq = after = get_be64(k.data);
+		memcpy(row.id.b, v.data, 16);
+		r = store_get(t->store, TABLE_OBJ, SLICE(row.id.b, 16), &v);
+		if (!r)
+			r = versions_of(v, &row.row, &row.from);
+		if (r)
+			return r == -ENOENT ? -EUCLEAN : r;
+		r = fn(arg, &row);
+		if (r < 0)
+			return r;
+		n++;
+	}
+	return n;
+}
+
+/* ---- knowledge and cuts */
+
+int replica_know_join(struct tree *t, const struct know *k)
+{
+	t->know_changed = true;
+	return know_join(&t->know, k);
+}
+
+/* Every other one of the oldest goes; repeated, their spacing grows. */
+static int cuts_thin(struct tree *t)
+{
+	uint8_t key[8] = { 0 };
+	int r = 0;
+
+	for (int n = 0; !r && n < CUTS_THIN; n++) {
+		struct slice k, v;
+
+		r = store_seek(t->store, TABLE_CUT, SLICE(key, 8), &k, &v);
+		if (r || k.len != 8)
+			return r == -ENOENT ? 0 : r ? r : -EUCLEAN;
+		memcpy(key, k.data, 8);
+		if (n & 1)
+			r = store_del(t->store, TABLE_CUT, SLICE(key, 8));
+		put_be64(key, get_be64(key) + 1);
+	}
+	return r;
+}
+
+int replica_cut_note(struct tree *t)
+{
+	struct buf b = BUF_INIT;
+	autofree uint8_t *bytes = NULL;
+	uint8_t key[8];
+	int r;
+
+	put_be64(key, t->lseq);
+	know_encode(&t->know, &b);
+	bytes = b.data;
+	if (b.failed)
+		return -ENOMEM;
+	r = store_put(t->store, TABLE_CUT, SLICE(key, 8), buf_slice(&b));
+	if (!r && store_count(t->store, TABLE_CUT) > CUTS_MAX)
+		r = cuts_thin(t);
+	return r;
+}
+
+/* Goes back through the cut table from lseq `below`; -ENOENT at its end. */
+static int cut_before(struct tree *t, uint64_t below, uint64_t *ret_lseq,
+		      struct know *ret)
+{
+	struct slice k, v;
+	struct reader in;
+	uint8_t key[8];
+	int r;
+
+	put_be64(key, below);
+	r = store_seek_before(t->store, TABLE_CUT,
+			      SLICE(key, below == UINT64_MAX ? 0 : 8), &k, &v);
+	if (r)
+		return r;
+	if (k.len != 8)
+		return -EUCLEAN;
+	*ret_lseq = get_be64(k.data);
+	in = READER(v.data, v.len);
+	r = know_decode(&in, ret);
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+int replica_cut_start(struct tree *t, const struct know *peer,
+		      uint64_t *ret_lseq)
+{
+	struct know k = KNOW_INIT;
+	uint64_t lseq = UINT64_MAX;
+	int r;
+
+	do
+		r = cut_before(t, lseq, &lseq, &k);
+	while (!r && !know_leq(&k, peer));
+	know_release(&k);
+	if (r && r != -ENOENT)
+		return r;
+	*ret_lseq = r ? 0 : lseq;
+	return 0;
+}
+
+int replica_know_complete(struct tree *t, struct know *ret)
+{
+	struct slice k, v;
+	uint64_t lseq;
+	int r = store_seek(t->store, TABLE_PENDING, SLICE("", 0), &k, &v);
+
+	if (r == -ENOENT)
+		return know_copy(ret, &t->know);
+	if (r)
+		return r;
+	r = cut_before(t, get_be64(k.data), &lseq, ret);
+	if (r == -ENOENT) {
+		know_clear(ret);
+		return 0;
+	}
+	return r;
+}
+
+/* ---- versions that a merge writes */
+
+int replica_tick(struct tree *t, struct dot *ret_dot, uint64_t *ret_hlc)
+{
+	op_tick_again(t);
+	*ret_dot = t->op_dot;
+	*ret_hlc = t->op_hlc;
+	return 0;
+}
+
+/* The old dot becomes the newest ancestor. */
+static int restamp_trail(struct row *row, struct version *v)
+{
+	struct content_value *c = &v->content;
+	struct entry_name *anc;
+	size_t n = 1;
+
+	anc = object_alloc(&row->o, ANCESTORS_MAX * sizeof(*anc));
+	if (!anc)
+		return -ENOMEM;
+	anc[0] = version_entry_name(v);
+	for (size_t k = 0; k < c->anc_count && n < ANCESTORS_MAX; k++)
+		anc[n++] = c->anc[k];
+	c->anc = anc;
+	c->anc_count = n;
+	return 0;
+}
+
+int replica_restamp(struct tree *t, struct objid id, const struct version *old)
+{
+	struct version v = *old;
+	struct row row;
+	int r = row_load(t, id, &row), at;
+
+	if (r)
+		return r;
+	at = object_find(&row.o, old);
+	if (at >= 0)
+		object_remove(&row.o, (size_t)at);
+	if (v.reg == REG_CONTENT)
+		r = restamp_trail(&row, &v);
+	op_tick_again(t);
+	v.dot = t->op_dot;
+	if (!r)
+		r = row_add(&row, &v);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+/* One dead directory on the way up: a weak LINK where its TOMB says. */
+static int revive_one(struct tree *t, struct row *row, const struct info *i)
+{
+	struct version v;
+
+	op_tick_again(t);
+	v = op_version(t, REG_LINK);
+	v.flags = VERSION_WEAK;
+	v.link.slot = SLOT_DIR;
+	v.link.at = i->tomb->tomb;
+	/* Equal at every node that revives it. */
+	v.link.since = (struct stamp){ i->tomb->hlc, i->tomb->dot, 0 };
+	row_drop(row, REG_TOMB, 0);
+	if (row_add(row, &v))
+		return -ENOMEM;
+	return row_store(t, row, 0);
+}
+
+int revive_up(struct tree *t, struct objid dir)
+{
+	int r = 0;
+
+	/* (bounded: weak LINKs may close a cycle) */
+	for (int depth = 0; !r && depth < TREE_DEPTH_MAX; depth++) {
+		struct row row;
+		struct info i;
+		bool more = false;
+
+		if (objid_is_root(dir))
+			return 0;
+		r = row_load(t, dir, &row);
+		if (r)
+			return r;
+		r = info_init(&i, &row.o);
+		if (!r && !i.link_count && i.tomb && i.kind == KIND_DIR) {
+			dir = i.tomb->tomb.parent;
+			r = revive_one(t, &row, &i);
+			more = true;
+		} else if (!r && i.link_count && !i.strong &&
+			   i.kind == KIND_DIR) {
+			/* The parents of a strong one live, or are in the
+			 * list of those that died; of a weak one they may
+			 * be gone. */
+			dir = i.links[0].link->link.at.parent;
+			more = true;
+		}
+		info_release(&i);
+		row_release(&row);
+		if (!more)
+			return r;
+	}
+	return r;
+}
+
+static int revive_parents(struct tree *t, struct objid id)
+{
+	struct idlist parents = { 0 };
+	struct row row;
+	struct info i;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && (info_live_file(&i) || (i.kind == KIND_DIR && i.strong)))
+		for (size_t k = 0; !r && k < i.shown_count; k++)
+			r = idlist_add(&parents,
+				       i.links[k].link->link.at.parent);
+	info_release(&i);
+	row_release(&row);
+	for (size_t k = 0; !r && k < parents.count; k++)
+		r = revive_up(t, parents.ids[k]);
+	idlist_release(&parents);
+	return r;
+}
+
+int replica_finish(struct tree *t)
+{
+	int r = 0;
+
+	/* (both lists grow while directories return) */
+	for (size_t k = 0; !r && k < t->work.live.count; k++)
+		r = revive_parents(t, t->work.live.ids[k]);
+	for (size_t k = 0; !r && k < t->work.died.count; k++) {
+		struct objid id = t->work.died.ids[k];
+		bool live;
+
+		r = dir_has_live_child(t, id, &live);
+		if (!r && live)
+			r = revive_up(t, id);
+	}
+	if (!r)
+		r = revive_overridden(t);
+	return r;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree as a replica: what the replication core needs of it. All
+ * functions are [locked] unless they say otherwise; those that change
+ * something run inside one store operation of the caller, so that a cut
+ * becomes visible as one transaction:
+ *
+ *	store_lock(); replica_begin();
+ *	replica_row_load() ... merge ... replica_row_store() for each row;
+ *	replica_know_join(); replica_restamp(); replica_finish();
+ *	replica_end(); store_unlock();
+ */
+#ifndef KINFS_TREE_REPLICA_H
+#define KINFS_TREE_REPLICA_H
+
+#include "fs/tree/info.h"
+#include "fs/tree/tree.h"
+
+/* Begins a store operation. Errors: as store_op_begin(). */
+must_check int replica_begin(struct tree *);
+/*
+ * Brings the view up to date (cycles, merged directories, names) and ends
+ * the operation; or, when r < 0, undoes all of it. Returns r or an error of
+ * the end, after which nothing has changed either.
+ */
+must_check int replica_end(struct tree *, int r);
+
+/* This store's incarnation: the origin of its dots. */
+uint64_t replica_origin(struct tree *);
+/* Everything merged here. Borrowed until the lock is released. */
+const struct know *replica_know(struct tree *);
+/* The newest local sequence number: rows change, it grows. */
+uint64_t replica_lseq(struct tree *);
+/* What tree_observer.applied was told last; 0: nothing since the start. */
+uint64_t replica_applied(struct tree *);
+/* Hybrid logical clock: now, and after hearing of a remote one (which is
+ * clamped to ten minutes ahead of the wall clock). */
+uint64_t replica_hlc(struct tree *);
+void replica_hlc_heard(struct tree *, uint64_t hlc);
+
+/* ---- rows */
+/* The encoded versions; -ENOENT: absent. Borrowed as store_get says. */
+must_check int replica_row(struct tree *, struct objid, struct slice *ret);
+/* Loads into *ret (initialised by this call), empty when absent. */
+must_check int replica_row_load(struct tree *, struct objid,
+				struct object *ret);
+/*
+ * Stores the row as merged from elsewhere: a new lseq, the directory index,
+ * inode numbers, the marks of names in conflict, observers' events. An
+ * object without versions is deleted. Call only if the set changed.
+ * from: see replica_row_from. `o` is sorted by this.
+ */
+must_check int replica_row_store(struct tree *, struct object *o,
+				 uint64_t from);
+/*
+ * Rows changed after lseq `after`, oldest first, up to max of them. fn gets
+ * the encoded row (borrowed for the call) and the row's `from` (0: changed
+ * here). Returns the number of rows given, or the first negative of fn.
+ */
+struct replica_row {
+	struct objid id;
+	struct slice row;
+	uint64_t lseq;
+	uint64_t from;
+};
+must_check int replica_rows_after(struct tree *, uint64_t after, size_t max,
+				  int (*fn)(void *arg,
+					    const struct replica_row *),
+				  void *arg);
+
+/* ---- knowledge and cuts */
+/* K := K joined with this. In an operation. */
+must_check int replica_know_join(struct tree *, const struct know *);
+/* Notes (lseq, K) in the cut table, thinned. In an operation. */
+must_check int replica_cut_note(struct tree *);
+/*
+ * The newest lseq L such that everything a row with lseq <= L says is
+ * covered by `peer`: a stream to that peer starts after L.
+ */
+must_check int replica_cut_start(struct tree *, const struct know *peer,
+				 uint64_t *ret_lseq);
+/*
+ * Knowledge up to which all content is here too: K, or what K was before
+ * the oldest row whose content is still pending.
+ */
+must_check int replica_know_complete(struct tree *, struct know *ret);
+
+/* ---- events written by a merge: ordinary local versions */
+/* A new local dot for this operation. In an operation; errors -EROFS. */
+must_check int replica_tick(struct tree *, struct dot *ret_dot,
+			    uint64_t *ret_hlc);
+/*
+ * Re-stamp: the same version under a new local dot (each its own). Keeps
+ * hlc, rank, branch, since; the old dot becomes an ancestor. Adds it to the
+ * object's row and stores that.
+ */
+must_check int replica_restamp(struct tree *, struct objid,
+			       const struct version *);
+/*
+ * After the last row of a cut: for every live file and strong directory
+ * stored since the operation began, and for every row that died in it,
+ * walks up the parents; a dead one gets a weak LINK where its latest TOMB
+ * says.
+ */
+must_check int replica_finish(struct tree *);
+
+/* ---- content that is not here yet */
+/*
+ * After a cut or a restart: hashes wanted for pending objects, oldest
+ * first, at most max. Returns how many. [locked]
+ */
+must_check int64_t replica_wants(struct tree *, uint64_t max,
+				 int (*fn)(void *arg, const struct hash *),
+				 void *arg);
+/* Bytes and objects still to come, for status. */
+struct replica_debt {
+	uint64_t objects, bytes;
+};
+must_check int replica_debt(struct tree *, struct replica_debt *ret);
+/*
+ * A chunk or block from a peer: checks the hash, stores it, and shows the
+ * objects that are complete with it. [not locked]
+ * Errors: -EPROTO the bytes are not what the hash names.
+ */
+must_check int replica_chunk_received(struct tree *, const struct hash *,
+				      struct slice bytes);
+
+/* ---- the whole state, for tests, the simulator and proofs */
+/*
+ * Calls fn for every entry of the view, in a defined order: path as shown,
+ * kind, content identity, mode, mtime, inode. [not locked]
+ */
+struct replica_view_entry {
+	struct slice path;
+	struct objid id;
+	enum kind kind;
+	bool is_sibling;
+	uint32_t perm;
+	struct timespec mtime;
+	struct content content;	/* inline bytes borrowed for the call */
+	struct dot version;
+	bool complete;
+};
+must_check int replica_view(struct tree *,
+			    int (*fn)(void *arg,
+				      const struct replica_view_entry *),
+			    void *arg);
+/* Calls fn for every row that is not dead, in order of id. [not locked] */
+must_check int replica_rows(struct tree *,
+			    int (*fn)(void *arg, struct objid, struct slice),
+			    void *arg);
+/*
+ * Checks what must always hold: indexes agree with rows, every shown name
+ * is a live group and the other way round, the tree is a tree. `why`
+ * receives what does not. [not locked] Errors: -EUCLEAN.
+ */
+must_check int replica_check(struct tree *, struct buf *why);
+
+#endif

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The volume and its operations. An operation of the file system is one
+ * store operation and draws at most one dot, when it writes its first
+ * version; op_end() settles the view, writes the clock and hands over to the
+ * intent log. What an operation changed in memory is taken back when it
+ * fails.
+ */
+#include "fs/tree/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/tree/tree_internal.h"
+
+/* A remote clock may lead the wall clock by this much, else it is clamped. */
+#define HLC_AHEAD_MS (10 * 60 * 1000)
+#define HLC_COUNTER_BITS 16
+
+/* ---- clocks */
+
+struct timespec tree_now(struct tree *t)
+{
+	int64_t ns = t->env->now_ns(t->env->arg);
+
+	return (struct timespec){ ns / 1000000000, ns % 1000000000 };
+}
+
+static uint64_t wall_hlc(struct tree *t)
+{
+	int64_t ns = t->env->now_ns(t->env->arg);
+
+	return (uint64_t)MAX_OF(ns / 1000000, (int64_t)0) << HLC_COUNTER_BITS;
+}
+
+/* Greater than every one before, and not behind the wall clock. */
+uint64_t tree_now_hlc(struct tree *t)
+{
+	t->hlc = MAX_OF(t->hlc + 1, wall_hlc(t));
+	return t->hlc;
+}
+
+uint64_t replica_hlc(struct tree *t)
+{
+	return MAX_OF(t->hlc, wall_hlc(t));
+}
+
+void replica_hlc_heard(struct tree *t, uint64_t hlc)
+{
+	uint64_t limit = wall_hlc(t) +
+			 ((uint64_t)HLC_AHEAD_MS << HLC_COUNTER_BITS);
+
+	if (hlc <= limit)
+		t->hlc = MAX_OF(t->hlc, hlc);
+}
+
+void op_tick_again(struct tree *t)
+{
+	uint64_t seq = know_get(&t->know, t->origin) + 1;
+
+	/* The own entry exists since tree_open(): this cannot fail. */
+	kin_assert(!know_set(&t->know, t->origin, seq));
+	t->op_dot = (struct dot){ t->origin, seq };
+	t->op_hlc = tree_now_hlc(t);
+	t->ticked = true;
+}
+
+void op_tick(struct tree *t)
+{
+	if (!t->ticked)
+		op_tick_again(t);
+}
+
+struct stamp op_stamp(struct tree *t)
+{
+	return (struct stamp){ t->op_hlc, t->op_dot, 0 };
+}
+
+struct version op_version(struct tree *t, uint8_t reg)
+{
+	return (struct version){ .dot = t->op_dot, .hlc = t->op_hlc,
+				 .reg = reg };
+}
+
+struct slice tree_label_slice(struct tree *t)
+{
+	return SLICE_STR(t->label);
+}
+
+/* ---- META */
+
+static int meta_put(struct tree *t, const char *name, struct slice value)
+{
+	return store_put(t->store, TABLE_META, SLICE_STR(name), value);
+}
+
+static int meta_put_clock(struct tree *t)
+{
+	uint8_t value[32];
+
+	put_le64(value, know_get(&t->know, t->origin));
+	put_le64(value + 8, t->hlc);
+	put_le64(value + 16, t->lseq);
+	put_le64(value + 24, t->next_ino);
+	return meta_put(t, "clock", SLICE(value, sizeof(value)));
+}
+
+static int meta_put_know(struct tree *t)
+{
+	struct buf b = BUF_INIT;
+	autofree uint8_t *bytes = NULL;
+
+	know_encode(&t->know, &b);
+	bytes = b.data;
+	if (b.failed)
+		return -ENOMEM;
+	return meta_put(t, "know", buf_slice(&b));
+}
+
+static int meta_get(struct tree *t, const char *name, struct slice *ret)
+{
+	int r = store_get(t->store, TABLE_META, SLICE_STR(name), ret);
+
+	return r == -ENOENT ? -EUCLEAN : r;
+}
+
+static int meta_load(struct tree *t)
+{
+	struct slice v;
+	struct reader in;
+	uint64_t seq;
+	int r;
+
+	r = meta_get(t, "volume", &v);
+	if (!r && v.len != sizeof(t->volume.b))
+		r = -EUCLEAN;
+	if (r)
+		return r;
+	memcpy(t->volume.b, v.data, v.len);
+	r = meta_get(t, "label", &v);
+	if (!r && !label_is_valid(v))
+		r = -EUCLEAN;
+	if (r)
+		return r;
+	memcpy(t->label, v.data, v.len);
+	t->label[v.len] = '\0';
+	r = meta_get(t, "origin", &v);
+	if (!r && v.len != 8)
+		r = -EUCLEAN;
+	if (r)
+		return r;
+	t->origin = get_le64(v.data);
+	r = meta_get(t, "know", &v);
+	if (r)
+		return r;
+	in = READER(v.data, v.len);
+	if (know_decode(&in, &t->know))
+		return -EUCLEAN;
+	r = meta_get(t, "clock", &v);
+	if (r)
+		return r;
+	in = READER(v.data, v.len);
+	seq = reader_u64(&in);
+	t->hlc = reader_u64(&in);
+	t->lseq = reader_u64(&in);
+	t->next_ino = reader_u64(&in);
+	if (reader_done(&in))
+		return -EUCLEAN;
+	return know_set(&t->know, t->origin, seq);
+}
+
+/* ---- operations */
+
+/* What the operation changed in memory, back to what the store says. */
+static void op_restore(struct tree *t)
+{
+	struct slice v;
+	struct reader in;
+
+	if (t->know_changed &&
+	    !store_get(t->store, TABLE_META, SLICE_STR("know"), &v)) {
+		in = READER(v.data, v.len);
+		kin_assert(!know_decode(&in, &t->know));
+	}
+	kin_assert(!know_set(&t->know, t->origin, t->saved.seq));
+	t->lseq = t->saved.lseq;
+	t->next_ino = t->saved.next_ino;
+	t->group_records = store_count(t->store, TABLE_GROUP);
+}
+
+int op_begin_locked(struct tree *t)
+{
+	int r = store_op_begin(t->store);
+
+	if (r)
+		return r;
+	t->saved.seq = know_get(&t->know, t->origin);
+	t->saved.lseq = t->lseq;
+	t->saved.next_ino = t->next_ino;
+	t->ticked = false;
+	t->remote = false;
+	t->know_changed = false;
+	work_clear(t);
+	return 0;
+}
+
+static int op_finish(struct tree *t)
+{
+	int r = settle(t);
+
+	if (!r && t->know_changed)
+		r = meta_put_know(t);
+	if (!r)
+		r = meta_put_clock(t);
+	return r;
+}
+
+int op_end_locked(struct tree *t, int r)
+{
+	if (!r)
+		r = op_finish(t);
+	if (!r)
+		r = store_op_end(t->store);
+	else
+		store_op_abort(t->store);
+	if (r)
+		op_restore(t);
+	else if (t->ticked && t->observer.changed)
+		t->observer.changed(t->observer.arg);
+	work_clear(t);
+	return r;
+}
+
+int op_begin(struct tree *t)
+{
+	int r;
+
+	store_lock(t->store);
+	r = op_begin_locked(t);
+	if (r)
+		store_unlock(t->store);
+	return r;
+}
+
+int op_end(struct tree *t, int r)
+{
+	r = op_end_locked(t, r);
+	store_unlock(t->store);
+	return r;
+}
+
+int tree_sync(struct tree *t)
+{
+	return store_sync(t->store);
+}
+
+/* ---- volumes */
+
+bool tree_exists(struct store *s)
+{
+	struct slice v;
+	bool yes;
+
+	store_lock(s);
+	yes = !store_get(s, TABLE_META, SLICE_STR("volume"), &v);
+	store_unlock(s);
+	return yes;
+}
+
+static int root_create(struct tree *t, const struct tree_options *o)
+{
+	struct row row;
+	struct version v;
+	int r = row_load(t, ROOT_ID, &row);
+
+	if (r)
+		return r;
+	op_tick(t);
+	v = op_version(t, REG_KIND);
+	v.kind.kind = KIND_DIR;
+	r = row_add(&row, &v);
+	v = op_version(t, REG_MODE);
+	v.mode.perm = o->root_perm & 07777;
+	if (!r)
+		r = row_add(&row, &v);
+	v = op_version(t, REG_OWNER);
+	v.owner.user = o->user;
+	v.owner.group = o->group;
+	if (!r)
+		r = row_add(&row, &v);
+	v = op_version(t, REG_TIMES);
+	v.times.mtime = v.times.btime = tree_now(t);
+	if (!r)
+		r = row_add(&row, &v);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+static int volume_create(struct tree *t, const struct tree_options *o)
+{
+	struct inoref root = { .type = INO_OBJECT, .id = ROOT_ID };
+	uint8_t origin[8];
+	int r;
+
+	if (!label_is_valid(o->label))
+		return -EINVAL;
+	t->volume = o->volume;
+	memcpy(t->label, o->label.data, o->label.len);
+	do
+		t->env->random(t->env->arg, &t->origin, sizeof(t->origin));
+	while (!t->origin);
+	t->next_ino = TREE_ROOT_INO + 1;
+	put_le64(origin, t->origin);
+	r = op_begin(t);
+	if (r)
+		return r;
+	t->know_changed = true;
+	r = meta_put(t, "volume", SLICE(o->volume.b, sizeof(o->volume.b)));
+	if (!r)
+		r = meta_put(t, "label", o->label);
+	if (!r)
+		r = meta_put(t, "origin", SLICE(origin, sizeof(origin)));
+	if (!r)
+		r = ino_put(t, TREE_ROOT_INO, &root);
+	/* A joiner's root comes with its first cut. */
+	if (!r && o->user.len)
+		r = root_create(t, o);
+	r = op_end(t, r);
+	return r ? r : store_sync(t->store);
+}
+
+int tree_open(const struct tree_options *o, struct tree **ret)
+{
+	struct tree *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->store = o->store;
+	t->env = o->env;
+	t->cut_next_ns = UINT64_MAX;
+	pthread_mutex_init(&t->cut_mutex, NULL);
+	pthread_cond_init(&t->cut_cond, NULL);
+	if (tree_exists(o->store)) {
+		store_lock(t->store);
+		r = meta_load(t);
+		t->group_records = store_count(t->store, TABLE_GROUP);
+		if (!r)
+			r = dirty_load_all(t);
+		store_unlock(t->store);
+	} else {
+		r = volume_create(t, o);
+	}
+	if (r) {
+		tree_close(t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+void tree_close(struct tree *t)
+{
+	struct inode *i, *next;
+
+	if (!t)
+		return;
+	HASH_ITER(hh, t->inodes, i, next) {
+		HASH_DEL(t->inodes, i);
+		free(i);
+	}
+	pending_release(t);
+	free(t->work.spots.spots);
+	idlist_release(&t->work.dirs);
+	idlist_release(&t->work.died);
+	idlist_release(&t->work.live);
+	know_release(&t->know);
+	pthread_cond_destroy(&t->cut_cond);
+	pthread_mutex_destroy(&t->cut_mutex);
+	free(t);
+}
+
+void tree_observe(struct tree *t, const struct tree_observer *o)
+{
+	store_lock(t->store);
+	t->observer = *o;
+	store_unlock(t->store);
+}
+
+struct store *tree_store(struct tree *t)
+{
+	return t->store;
+}
+
+struct volid tree_volume(struct tree *t)
+{
+	return t->volume;
+}
+
+void tree_label(struct tree *t, char ret[LABEL_BYTES_MAX + 1])
+{
+	store_lock(t->store);
+	memcpy(ret, t->label, sizeof(t->label));
+	store_unlock(t->store);
+}
+
+int tree_set_label(struct tree *t, struct slice label)
+{
+	int r;
+
+	if (!label_is_valid(label))
+		return -EINVAL;
+	r = op_begin(t);
+	if (r)
+		return r;
+	r = op_end(t, meta_put(t, "label", label));
+	if (r)
+		return r;
+	store_lock(t->store);
+	memcpy(t->label, label.data, label.len);
+	t->label[label.len] = '\0';
+	store_unlock(t->store);
+	return 0;
+}
+
+void tree_statfs(struct tree *t, struct tree_statfs *ret)
+{
+	store_lock(t->store);
+	ret->objects = store_count(t->store, TABLE_OBJ);
+	store_unlock(t->store);
+}
+
+/* ---- events */
+
+void event_inode(struct tree *t, uint64_t ino)
+{
+	if (t->observer.inode)
+		t->observer.inode(t->observer.arg, ino);
+}
+
+/* The kernel may know a merged directory by any of its members' numbers. */
+void event_entry(struct tree *t, struct objid dir, struct slice name)
+{
+	struct idlist members = { 0 };
+
+	if (!t->observer.entry || group_members(t, dir, &members))
+		return;
+	for (size_t k = 0; k < members.count; k++) {
+		struct row row;
+		uint64_t ino = TREE_ROOT_INO;
+
+		if (!objid_is_root(members.ids[k])) {
+			if (row_load(t, members.ids[k], &row))
+				continue;
+			ino = row.ino;
+			row_release(&row);
+		}
+		if (ino)
+			t->observer.entry(t->observer.arg, ino, name);
+	}
+	idlist_release(&members);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replicated tree of one volume, as this node has it: objects with
+ * dotted versions in the store, the view that people see of them, and the
+ * operations on it. Every operation is one store operation, has one dot,
+ * and writes at least one dotted version of each object that it changes.
+ *
+ * The front end (FUSE) uses this header; the replication core uses it and
+ * replica.h. Neither the tree nor anything below it knows the time or draws
+ * a random number by itself: both come from `struct tree_env`, so that one
+ * seed reproduces a run.
+ *
+ * Inode numbers are local, persistent, never used twice, 1 is the root. A
+ * number stands for what is *shown*: a file, a sibling of it, a (merged)
+ * directory.
+ *
+ * Locking: functions marked [locked] want store_lock() held; all others
+ * take it themselves and must be called without it. All are thread safe.
+ */
+#ifndef KINFS_TREE_TREE_H
+#define KINFS_TREE_TREE_H
+
+#include <sys/types.h>
+
+#include "fs/tree/know.h"
+#include "fs/tree/object.h"
+
+struct tree;
+
+/* Where time and chance come from. Called with the lock held or not. */
+struct tree_env {
+	void *arg;
+	/* Wall clock, nanoseconds since 1970. */
+	int64_t (*now_ns)(void *arg);
+	/* Monotonic clock, nanoseconds. */
+	uint64_t (*monotonic_ns)(void *arg);
+	void (*random)(void *arg, void *ret, size_t len);
+	/* Principals: names travel, numbers are local. NULL: always 0. */
+	uint32_t (*uid_of)(void *arg, struct slice user);
+	uint32_t (*gid_of)(void *arg, struct slice group);
+};
+
+/*
+ * Who wants to hear of changes. All are called with the lock held: they may
+ * only note what happened and wake a thread. Any may be NULL.
+ */
+struct tree_observer {
+	void *arg;
+	/* A local operation ended: there is something to send. */
+	void (*changed)(void *arg);
+	/* Something shown changed in a way the kernel did not ask for:
+	 * attributes or bytes of an inode; */
+	void (*inode)(void *arg, uint64_t ino);
+	/* an entry (a name that appeared, went, or now is another inode); */
+	void (*entry)(void *arg, uint64_t parent, struct slice name);
+	/* all such calls for one applied cut were made; its number. */
+	void (*applied)(void *arg, uint64_t lseq);
+};
+
+struct tree_options {
+	struct store *store;		/* borrowed */
+	const struct tree_env *env;	/* borrowed for the tree's life */
+	/* For a volume that this call creates: */
+	struct volid volume;
+	struct slice user, group;	/* owner of the root directory */
+	uint32_t root_perm;
+	struct slice label;		/* of this node, 1..32 bytes */
+};
+
+/* Is there a volume in the store? [not locked] */
+bool tree_exists(struct store *);
+/*
+ * Opens the volume, or creates it in an empty store. A node that joins a
+ * volume creates it here too, with the volume's id: the root's registers
+ * come with the first cut.
+ * Errors: -EUCLEAN, of the store.
+ */
+must_check int tree_open(const struct tree_options *, struct tree **ret);
+void tree_close(struct tree *);
+void tree_observe(struct tree *, const struct tree_observer *);
+struct store *tree_store(struct tree *);
+struct volid tree_volume(struct tree *);
+/* This node's label; setting it changes future versions only. */
+void tree_label(struct tree *, char ret[LABEL_BYTES_MAX + 1]);
+must_check int tree_set_label(struct tree *, struct slice label);
+
+/* ---- what programs see */
+#define TREE_ROOT_INO 1
+
+struct attr {
+	uint64_t ino;
+	uint32_t mode;		/* S_IFMT and 07777 */
+	uint32_t nlink;
+	uint32_t uid, gid;
+	uint64_t size;
+	uint64_t blocks;	/* of 512 bytes */
+	struct timespec atime, mtime, ctime, btime;
+};
+
+struct entry {
+	struct attr attr;
+	/* The name is pure view (a sibling, a suffixed name): not to be
+	 * cached by the kernel. */
+	bool is_view;
+};
+
+/*
+ * Errors of all below, besides those named: -ENOENT, -ENOTDIR, -EISDIR,
+ * -ESTALE (the inode is gone), -ENAMETOOLONG, -EINVAL (a bad name),
+ * -EIO, -EUCLEAN, -ENOSPC, -EROFS, -ENOMEM, as in the system calls.
+ */
+must_check int tree_lookup(struct tree *, uint64_t parent, struct slice name,
+			   struct entry *ret);
+must_check int tree_getattr(struct tree *, uint64_t ino, struct attr *ret);
+/* The directory that holds `ino`, itself a directory; root: root. */
+must_check int tree_parent(struct tree *, uint64_t ino, uint64_t *ret);
+
+enum tree_set {
+	TREE_SET_MODE = 1,
+	TREE_SET_USER = 2,
+	TREE_SET_GROUP = 4,
+	TREE_SET_SIZE = 8,
+	TREE_SET_MTIME = 16,
+};
+
+struct tree_setattr {
+	uint32_t set;		/* enum tree_set */
+	uint32_t perm;		/* 07777 */
+	struct slice user, group;
+	uint64_t size;
+	struct timespec mtime;
+};
+must_check int tree_setattr(struct tree *, uint64_t ino,
+			    const struct tree_setattr *, struct attr *ret);
+
+/* What a new object is made of. */
+struct tree_new {
+	enum kind kind;
+	uint32_t perm;
+	struct slice user, group;
+	struct slice target;	/* symlinks */
+};
+/* Errors: -EEXIST. With `open`, the inode is opened for writing too. */
+must_check int tree_create(struct tree *, uint64_t parent, struct slice name,
+			   const struct tree_new *, bool open,
+			   struct entry *ret);
+must_check int tree_unlink(struct tree *, uint64_t parent, struct slice name);
+/* Errors: -ENOTEMPTY, -EBUSY the root. */
+must_check int tree_rmdir(struct tree *, uint64_t parent, struct slice name);
+
+enum tree_rename_flags { TREE_RENAME_NOREPLACE = 1 };
+/* Errors: -EEXIST, -ENOTEMPTY, -EINVAL into itself, -ENOTSUP flags. */
+must_check int tree_rename(struct tree *, uint64_t parent, struct slice name,
+			   uint64_t new_parent, struct slice new_name,
+			   uint32_t flags);
+must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
+
+/*
+ * Calls fn for each entry after `cookie` (0: from the start), in order of
+ * cookie, until it returns non-zero (which is no error: the entry is not
+ * consumed). fn runs with the lock held. "." and ".." are not among them.
+ * An entry that nobody touches between two calls is given exactly once.
+ */
+struct tree_dirent {
+	struct slice name;
+	uint64_t ino;
+	uint32_t type;		/* S_IFMT bits */
+	uint64_t cookie;	/* 1..2^63-1, stable */
+	bool is_view;
+};
+must_check int tree_readdir(struct tree *, uint64_t dir, uint64_t cookie,
+			    int (*fn)(void *arg, const struct tree_dirent *),
+			    void *arg);
+/* As tree_readdir, for the entry just given. [locked, inside fn] */
+must_check int tree_entry_locked(struct tree *, const struct tree_dirent *,
+				 struct entry *ret);
+/* Does the directory show any name that is pure view? */
+bool tree_has_view_names(struct tree *, uint64_t dir);
+
+/* ---- file data */
+must_check int tree_open_file(struct tree *, uint64_t ino, bool write);
+/* Balances tree_open_file. The last writer's release makes the version. */
+void tree_release_file(struct tree *, uint64_t ino, bool write);
+/* Bytes read, fewer only at the end. Errors: -EIO damaged or not here. */
+must_check int64_t tree_read(struct tree *, uint64_t ino, uint64_t offset,
+			     void *ret, size_t len);
+/* Writes all, at the end if append. Errors: -EFBIG, -ENOSPC. */
+must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
+			  struct slice bytes, bool append);
+/* Makes everything written so far durable (fsync, of file or directory). */
+must_check int tree_sync(struct tree *);
+
+/*
+ * Content cuts by time: makes versions of files whose unsent writes are due
+ * (5 s after the last write while open, 1 s after the first append, every
+ * 10 min when never idle). Returns when to call again: monotonic ns, or
+ * UINT64_MAX. To be called by a housekeeping thread; tree_cut_wake is its
+ * alarm clock: called [locked] when an earlier time becomes due.
+ */
+uint64_t tree_cut_due(struct tree *);
+void tree_on_cut_wake(struct tree *, void (*fn)(void *arg), void *arg);
+/*
+ * Cuts every file with unsent writes and none in the last idle_ms. Returns
+ * the number of files left, which were written too recently.
+ */
+must_check int tree_cut_settled(struct tree *, uint64_t idle_ms);
+
+struct tree_statfs {
+	uint64_t objects;	/* rows, dead ones included */
+};
+void tree_statfs(struct tree *, struct tree_statfs *ret);
+
+/* ---- conflicts */
+enum conflict_kind { CONFLICT_CONTENT, CONFLICT_NAME, CONFLICT_PLACE };
+
+struct conflict_version {
+	struct slice path;	/* relative to the root, as shown now */
+	struct slice label;	/* author */
+	struct dot dot;		/* what names the version; its node */
+	struct timespec time;
+	uint64_t size;
+	bool main;
+};
+
+struct conflict {
+	struct slice path;	/* of main, or where main was */
+	enum conflict_kind kind;
+	const struct conflict_version *versions;
+	size_t count;
+};
+/*
+ * Lists conflicts at or below ino (a directory, a file or a sibling), in
+ * order of path. fn runs without the lock; its argument is good until it
+ * returns. Stops at and returns the first non-zero of fn.
+ */
+must_check int tree_conflicts(struct tree *, uint64_t ino,
+			      int (*fn)(void *arg, const struct conflict *),
+			      void *arg);
+/* Objects or names in conflict, for status: cheap. */
+uint64_t tree_conflict_count(struct tree *);
+/*
+ * Settles a content or name conflict of the file shown at (parent, name),
+ * main or sibling, in favour of `take`: "main", the name of a sibling, or a
+ * label. Errors: -ENOENT no such version, -EEXIST several versions have
+ * that label, -ENODATA not in conflict.
+ */
+must_check int tree_resolve(struct tree *, uint64_t parent, struct slice name,
+			    struct slice take);
+/* Path of an inode, relative to the root, without a leading '/'. */
+must_check int tree_path(struct tree *, uint64_t ino, struct buf *ret);
+/* Inode at a path relative to the root ("" is the root). */
+must_check int tree_resolve_path(struct tree *, struct slice path,
+				 uint64_t *ret_ino);
+
+#endif

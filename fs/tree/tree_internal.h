@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of fs/tree share. Everything here wants the store's lock
+ * held, and, where it writes, an operation open.
+ *
+ * Layers inside this folder, lower ones first:
+ *	know, object, info	pure values
+ *	row			a row with its local part, stored and indexed
+ *	names, place, group	the view: who is shown where under which name
+ *	settle			keeps the view's indexes after rows changed
+ *	inode, data		numbers, open files, unsent writes
+ *	branch			content versions: cuts, settlements, removals
+ *	op			the operations of the file system
+ *	conflict, replica	what tools and the replication core see
+ */
+#ifndef KINFS_TREE_INTERNAL_H
+#define KINFS_TREE_INTERNAL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "fs/tree/info.h"
+#include "fs/tree/replica.h"
+#include "fs/tree/tree.h"
+
+/* A growing array of object ids. */
+struct idlist {
+	struct objid *ids;
+	size_t count, alloc;
+};
+
+void idlist_release(struct idlist *);
+must_check int idlist_add(struct idlist *, struct objid);
+bool idlist_has(const struct idlist *, struct objid);
+
+/* Where a name stands: a directory (as LINKs name it) and a plain name. */
+struct spot {
+	struct objid parent;
+	uint64_t hash;		/* name_hash(name) */
+	uint8_t name[NAME_BYTES_MAX];
+	uint8_t name_len;
+};
+
+struct spotlist {
+	struct spot *spots;
+	size_t count, alloc;
+};
+
+/* What the operation in hand must settle before it ends. */
+struct worklist {
+	struct spotlist spots;	/* places whose claims changed */
+	struct idlist dirs;	/* directories whose LINK winner changed */
+	struct idlist died;	/* rows that lost their last LINK */
+	struct idlist live;	/* rows stored that are live */
+};
+
+/* An inode that is open or has unsent writes. */
+struct inode {
+	uint64_t ino;
+	uint32_t opens, writers;
+	bool dirty;		/* has a header in DIRTY */
+	bool appended;
+	bool fresh;		/* born or emptied by a handle still open */
+	bool cutting;		/* a cut is being made: writes wait */
+	uint64_t first_write_ns, last_write_ns;	/* monotonic */
+	UT_hash_handle hh;
+};
+
+struct tree {
+	struct store *store;
+	const struct tree_env *env;
+	struct tree_observer observer;
+	uint64_t applied;	/* what it was told last, a number */
+	struct volid volume;
+	uint64_t origin;
+	char label[LABEL_BYTES_MAX + 1];
+
+	/* Persisted as META "clock" with every operation. */
+	struct know know;
+	uint64_t hlc, lseq, next_ino;
+
+	/* Of the operation in hand. */
+	bool ticked;		/* a local dot was drawn */
+	struct dot op_dot;
+	uint64_t op_hlc;
+	bool remote;		/* it applies changes from elsewhere */
+	bool know_changed;
+	struct worklist work;
+	struct {
+		uint64_t seq, lseq, next_ino;
+	} saved;
+
+	uint64_t group_records;	/* entries in GROUP: 0 is the usual case */
+	struct inode *inodes;	/* by number */
+	/* Writers wait for a cut to end: cuts_ended changes under both the
+	 * store's lock and cut_mutex. */
+	pthread_mutex_t cut_mutex;
+	pthread_cond_t cut_cond;
+	uint64_t cuts_ended;
+	void (*cut_wake)(void *arg);
+	void *cut_wake_arg;
+	uint64_t cut_next_ns;	/* when tree_cut_due() was last told */
+	struct wants *wants;	/* pending.c */
+};
+
+/* ---- tree.c: operations */
+must_check int op_begin(struct tree *);	/* takes the lock */
+/* Ends or, when r < 0, undoes it; releases the lock; returns r or an error
+ * of the end. */
+must_check int op_end(struct tree *, int r);
+must_check int op_begin_locked(struct tree *);
+must_check int op_end_locked(struct tree *, int r);
+/* The dot of the operation in hand: drawn once. */
+void op_tick(struct tree *);
+/* A dot of its own for an event within an operation. */
+void op_tick_again(struct tree *);
+uint64_t tree_now_hlc(struct tree *);
+struct timespec tree_now(struct tree *);
+struct slice tree_label_slice(struct tree *);
+struct stamp op_stamp(struct tree *);
+/* A version of this operation, without its value. */
+struct version op_version(struct tree *, uint8_t reg);
+
+/* ---- row.c */
+enum claim_flags {
+	CLAIM_KIND = 3,		/* mask: enum kind */
+	CLAIM_WEAK = 4,
+	CLAIM_HOLDS = 8,	/* a file whose main holds the name */
+	CLAIM_SIBLINGS = 16,	/* its siblings stand here */
+	CLAIM_HIDDEN = 32,	/* content not here yet, nothing to show */
+};
+
+struct claim {
+	struct spot at;
+	uint64_t slot;
+	uint8_t flags;
+};
+
+struct row {
+	struct object o;
+	bool exists;
+	/* Local part. */
+	uint64_t lseq, ino, from;
+	int64_t ctime_ns;
+	uint64_t pending;	/* lseq under which it is in PENDING, or 0 */
+	bool hidden;		/* main is not complete, nor is a prior here */
+	bool has_prior;		/* shown while main is not complete: */
+	struct object prior;	/* one CONTENT version */
+	/* Its claims as stored. */
+	struct claim *claims;
+	size_t claim_count;
+	/* What it was before a merge, or NULL: spares looking again for
+	 * content that is known to be here. */
+	const struct object *before;
+};
+
+uint64_t name_hash(struct slice name);
+struct slice spot_name(const struct spot *);
+struct spot spot_at(struct objid parent, struct slice name);
+
+/* Loads, or starts an empty one when there is none. */
+must_check int row_load(struct tree *, struct objid, struct row *);
+void row_release(struct row *);
+/* Stores, numbers, indexes, notes what is to be settled. */
+must_check int row_store(struct tree *, struct row *, uint64_t from);
+/* Only the local part changed. */
+must_check int row_store_local(struct tree *, struct row *);
+/* Effective place of a directory: its override, or its LINK's. */
+must_check int dir_place(struct tree *, const struct info *, struct objid,
+			 struct spot *ret);
+/* All LINKs name this row's parent; false when it has none. */
+must_check int claims_of(struct tree *, const struct row *,
+			 const struct info *, struct claim **ret,
+			 size_t *ret_count);
+/* Main content as shown: prior when main is not complete; NULL: none. */
+const struct version *row_shown_content(const struct row *,
+					const struct info *);
+
+/* ---- names.c */
+/* "stem (conflict LABEL DATE TAG).ext" with tag_len characters of tag. */
+size_t conflict_name(struct slice name,
+		     struct slice label, uint64_t hlc, const struct hash *tag,
+		     size_t tag_len, uint8_t ret[NAME_BYTES_MAX]);
+#define CONFLICT_TAG_MIN 4
+#define CONFLICT_TAG_MAX 52
+
+/* ---- place.c: the view of one directory */
+enum shown_type { SHOWN_DIR, SHOWN_FILE, SHOWN_SUFFIXED, SHOWN_SIBLING };
+
+struct shown {
+	enum shown_type type;
+	struct objid id;	/* canonical, for a directory */
+	uint64_t slot;
+	enum kind kind;
+	struct dot tag;		/* SHOWN_SIBLING: of its branch */
+	struct spot link;	/* the LINK's own place */
+	uint8_t name[NAME_BYTES_MAX]; /* as displayed */
+	uint8_t name_len;
+};
+
+struct shownlist {
+	struct shown *shown;
+	size_t count, alloc;
+};
+
+/* A file that claims a name, with what orders it. */
+struct claimant {
+	struct objid id;
+	struct claim claim;
+	struct stamp since;
+	bool weak;
+	/* Twins: same kind, content and mode, one content, one name. */
+	bool single;
+	uint32_t perm;
+	uint8_t kind;
+	struct content content;	/* no inline bytes: by hash */
+	size_t head;		/* index of the twin it is folded into */
+	struct slice label;	/* in `labels` */
+	char label_bytes[LABEL_BYTES_MAX];
+};
+
+struct place_view {
+	struct idlist dirs;	/* live directories here */
+	struct claimant *files;	/* in order; hidden ones and voids last */
+	size_t file_count;
+	size_t holder_count;	/* files[0..) that hold the name */
+};
+
+must_check int place_view(struct tree *, const struct idlist *members,
+			  struct slice name, struct place_view *ret);
+void place_view_release(struct place_view *);
+must_check int view_find(struct tree *, struct objid dir, struct slice name,
+			 struct shown *ret);
+/* Of plain names only. */
+must_check int view_find_plain(struct tree *, const struct idlist *members,
+			       struct slice name, struct shown *ret);
+/* All names of the directory that are pure view, in a defined order. */
+must_check int view_virtuals(struct tree *, struct objid dir,
+			     struct shownlist *ret);
+void shownlist_release(struct shownlist *);
+/* Is anything shown in the directory (or still hidden in it)? */
+must_check int view_is_empty(struct tree *, struct objid dir, bool *ret);
+struct slice shown_name(const struct shown *);
+/* Does the directory have names that are view? Cheap. */
+must_check int view_has_virtuals(struct tree *, struct objid dir, bool *ret);
+/* The shown entry's inode number. */
+must_check int shown_ino(struct tree *, const struct shown *, uint64_t *ret);
+/* Claims of one directory (not its group) from a hash on. */
+must_check int claim_seek(struct tree *, struct objid parent, uint64_t hash,
+			  struct objid id, uint64_t slot,
+			  struct claim *ret, struct objid *ret_id);
+/* The next after this one, in the same directory. -ENOENT at the end. */
+must_check int claim_next(struct tree *, struct claim *, struct objid *id);
+
+/* ---- group.c: merged directories and liveness */
+struct objid group_canonical(struct tree *, struct objid dir);
+must_check int group_members(struct tree *, struct objid dir,
+			     struct idlist *ret);
+/* Strong, or with a live descendant. */
+must_check int dir_is_live(struct tree *, struct objid dir, bool *ret);
+must_check int dir_has_live_child(struct tree *, struct objid dir,
+				  bool *ret);
+must_check int group_set(struct tree *, const struct idlist *members);
+must_check int group_clear(struct tree *, struct objid dir,
+			   struct idlist *ret_members);
+
+/* ---- settle.c */
+must_check int settle(struct tree *);
+must_check int work_spot(struct tree *, const struct spot *);
+must_check int work_dir(struct tree *, struct objid);
+void work_clear(struct tree *);
+/* Directories that are not where their LINK says are pinned there. */
+must_check int pin_overrides(struct tree *);
+must_check int override_get(struct tree *, struct objid, struct spot *ret);
+
+/* ---- inode.c */
+enum inoref_type { INO_OBJECT = 1, INO_SIBLING = 2, INO_DETACHED = 3 };
+
+struct inoref {
+	enum inoref_type type;
+	struct objid id;
+	struct dot tag;		/* sibling: its branch */
+	struct object version;	/* detached: one CONTENT version */
+};
+
+must_check int ino_get(struct tree *, uint64_t ino, struct inoref *ret);
+void inoref_release(struct inoref *);
+must_check int ino_put(struct tree *, uint64_t ino, const struct inoref *);
+uint64_t ino_new(struct tree *);
+/* The number of a sibling, given out at first use. */
+must_check int ino_of_sibling(struct tree *, struct objid, struct dot tag,
+			      uint64_t *ret);
+must_check int ino_forget_sibling(struct tree *, struct objid,
+				  struct dot tag);
+/* The directory behind a number. -ENOTDIR, -ESTALE. */
+must_check int ino_dir(struct tree *, uint64_t ino, struct objid *ret);
+/* Number shown for a directory (group): the first that this node gave. */
+must_check int dir_ino(struct tree *, struct objid dir, uint64_t *ret);
+struct inode *inode_find(struct tree *, uint64_t ino);
+struct inode *inode_get(struct tree *, uint64_t ino);
+void inode_drop(struct tree *, struct inode *);
+must_check int attr_of(struct tree *, uint64_t ino, struct attr *ret);
+/* The file at `ino` and the version that is shown there. */
+struct target {
+	struct inoref ref;
+	struct row row;
+	struct info info;
+	const struct version *content;	/* NULL: none */
+	bool is_main;
+};
+must_check int target_load(struct tree *, uint64_t ino, struct target *);
+void target_release(struct target *);
+
+/* ---- data.c: unsent writes */
+struct dirty {
+	struct objid id;
+	uint64_t size, kept;
+	struct timespec mtime;
+	bool unlinked;
+	struct object base;	/* no version, or one CONTENT version */
+};
+must_check int dirty_get(struct tree *, uint64_t ino, struct dirty *ret);
+void dirty_release(struct dirty *);
+must_check int dirty_put(struct tree *, uint64_t ino, const struct dirty *);
+/* Forgets the unsent writes of an inode. */
+must_check int dirty_drop(struct tree *, uint64_t ino);
+/* Sets the size of a file as ftruncate does. In an operation. */
+must_check int data_truncate(struct tree *, uint64_t ino, uint64_t size);
+must_check int dirty_set_mtime(struct tree *, uint64_t ino,
+			       struct timespec);
+/* When unsent writes become a version: see cut.c. */
+#define CUT_IDLE_NS (5 * UINT64_C(1000000000))
+#define CUT_APPEND_NS UINT64_C(1000000000)
+/* Something is due then: wakes the housekeeping if that is sooner. */
+void cut_alarm(struct tree *, uint64_t when_ns);
+/* Makes a version of the unsent writes. [not locked] */
+must_check int data_cut(struct tree *, uint64_t ino);
+must_check int dirty_load_all(struct tree *);
+/* The content of an inode changes from elsewhere: its open handles keep
+ * what they show under a number of their own. */
+must_check int data_detach(struct tree *, struct row *,
+			   const struct version *shown);
+/* If the number is open or dirty, it goes on as this content. */
+must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
+			  const struct version *shown);
+
+/* ---- branch.c: content versions (RULES: content, rm of an entry) */
+struct content_write {
+	const struct content *content;	/* NULL: void */
+	struct timespec mtime;
+	bool keep;		/* KEEP: the edit survives a removal */
+	/* Branches replaced besides the one written. */
+	const struct branch **over;
+	size_t over_count;
+};
+/*
+ * Writes a CONTENT version on branch b (NULL: a new branch beside the
+ * others, made from `base`). In row->o; invalidates the info.
+ */
+must_check int branch_write(struct tree *, struct row *,
+			    const struct info *, const struct branch *b,
+			    const struct version *base,
+			    const struct content_write *);
+/* Drops LINKs of the slot (all, when it is the last shown) and leaves a
+ * TOMB. */
+must_check int row_unlink_slot(struct tree *, struct row *,
+			       const struct info *, uint64_t slot);
+/* rm of an entry: a sibling, a main with siblings, or a name. */
+must_check int entry_remove(struct tree *, const struct shown *);
+/* A strong LINK for the slot. since: NULL for the operation's own. */
+must_check int row_place(struct tree *, struct row *, const struct info *,
+			 uint64_t slot, struct place at, bool remember,
+			 const struct stamp *since);
+/* Drops all versions of a register (of a slot, for LINK) but CONTENT. */
+void row_drop(struct row *, uint8_t reg, uint64_t slot);
+must_check int row_add(struct row *, const struct version *);
+
+/* ---- replica.c */
+/* All events of an applied change were made: tells the observer so. */
+void tell_applied(struct tree *);
+
+/* ---- pending.c */
+/* Notes in the row and in PENDING whether all its content is here. */
+must_check int pending_check(struct tree *, struct row *);
+bool content_complete(struct tree *, const struct content *);
+void pending_release(struct tree *);
+
+/* ---- revival (replica.c) */
+must_check int revive_up(struct tree *, struct objid dir);
+must_check int revive_overridden(struct tree *);
+
+/* ---- events */
+void event_inode(struct tree *, uint64_t ino);
+void event_entry(struct tree *, struct objid dir, struct slice name);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data segments: places, ends, reopening, many files, threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/store/segment.h"
+#include "scratch_support.h"
+
+static struct segments *open_segments(const char *path, uint64_t bytes,
+				      bool fresh, bool no_sync)
+{
+	struct segments *s = NULL;
+
+	assert_int_equal(segments_open(open(path, O_RDONLY | O_DIRECTORY),
+				       bytes, fresh, no_sync, &s),
+			 0);
+	return s;
+}
+
+static struct data_loc append(struct segments *s, const char *text)
+{
+	struct data_loc loc;
+
+	assert_int_equal(segments_append(s, SLICE_STR(text), &loc), 0);
+	return loc;
+}
+
+static void assert_loc(struct data_loc loc, uint32_t segment, uint64_t offset)
+{
+	assert_int_equal(loc.segment, segment);
+	assert_int_equal(loc.offset, offset);
+}
+
+static void assert_text(struct segments *s, struct data_loc loc,
+			const char *text)
+{
+	char buf[64];
+
+	assert_int_equal(segments_read(s, loc, buf, strlen(text)), 0);
+	assert_memory_equal(buf, text, strlen(text));
+}
+
+static void test_places(void **state)
+{
+	char *path = scratch_make();
+	struct segments *s = open_segments(path, 10, false, false);
+	struct data_loc loc;
+	char buf[16];
+
+	(void)state;
+	assert_loc(append(s, "abcd"), 0, 0);
+	assert_loc(append(s, "efghij"), 0, 4);
+	assert_loc(append(s, "k"), 1, 0);
+	assert_loc(append(s, "0123456789"), 2, 0);
+	/* Longer than a segment: one of its own. */
+	assert_loc(append(s, "0123456789abcdef"), 3, 0);
+	assert_loc(append(s, "l"), 4, 0);
+	loc = (struct data_loc){0, 2};
+	assert_text(s, loc, "cdefghij");
+	loc.offset = 3;
+	assert_int_equal(segments_read(s, loc, buf, 8), -EUCLEAN);
+	loc.offset = UINT64_MAX;
+	assert_int_equal(segments_read(s, loc, buf, 1), -EUCLEAN);
+	loc.segment = 9;
+	assert_int_equal(segments_read(s, loc, buf, 1), -EUCLEAN);
+	assert_int_equal(segments_dirty_bytes(s), 38);
+	assert_int_equal(segments_appended_bytes(s), 38);
+	assert_int_equal(segments_sync(s), 0);
+	assert_int_equal(segments_dirty_bytes(s), 0);
+	segments_close(s);
+	scratch_remove(path);
+}
+
+static void test_reopen(void **state)
+{
+	char *path = scratch_make();
+	char *name = scratch_path(path, "00000000");
+	struct segments *s = open_segments(path, 100, false, true);
+	struct data_loc loc = append(s, "before");
+
+	(void)state;
+	segments_close(s);
+	/* Bytes that an append left which never returned. */
+	assert_int_equal(truncate(name, 20), 0);
+	s = open_segments(path, 100, false, true);
+	assert_loc(append(s, "after"), 0, 20);
+	assert_text(s, loc, "before");
+	segments_close(s);
+	s = open_segments(path, 100, true, true);
+	assert_text(s, loc, "before");
+	assert_loc(append(s, "fresh"), 1, 0);
+	segments_close(s);
+	s = open_segments(path, 5, false, true);
+	assert_loc(append(s, "x"), 2, 0);
+	segments_close(s);
+	free(name);
+	scratch_remove(path);
+}
+
+/* ---- more segments than slots, from many threads */
+
+#define WORKERS 6
+#define WORKER_BLOCKS 400
+#define BLOCK_BYTES 128
+
+struct worker {
+	struct segments *segments;
+	uint64_t rng;
+	struct data_loc locs[WORKER_BLOCKS];
+	int failed;
+};
+
+static void block_fill(uint8_t block[BLOCK_BYTES], unsigned int worker,
+		       unsigned int i)
+{
+	memset(block, (int)(worker * 31 + i), BLOCK_BYTES);
+	put_le32(block, i);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; i < WORKER_BLOCKS; i++) {
+		uint8_t block[BLOCK_BYTES], back[BLOCK_BYTES];
+		unsigned int old = scratch_random(&w->rng, i + 1);
+
+		block_fill(block, 0, i);
+		w->failed |= segments_append(
+			w->segments, SLICE(block, sizeof(block)), &w->locs[i]);
+		block_fill(block, 0, old);
+		w->failed |= segments_read(w->segments, w->locs[old], back,
+					   sizeof(back));
+		w->failed |= memcmp(block, back, sizeof(back));
+		if (!scratch_random(&w->rng, 40))
+			w->failed |= segments_sync(w->segments);
+	}
+	return NULL;
+}
+
+static void test_many(void **state)
+{
+	char *path = scratch_make();
+	struct segments *s =
+		open_segments(path, 10 * BLOCK_BYTES, false, false);
+	static struct worker workers[WORKERS];
+	pthread_t threads[WORKERS];
+
+	(void)state;
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		workers[i] = (struct worker){.segments = s, .rng = i + 1};
+		assert_int_equal(pthread_create(&threads[i], NULL, worker_main,
+						&workers[i]),
+				 0);
+	}
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(workers[i].failed, 0);
+	}
+	assert_int_equal(segments_sync(s), 0);
+	assert_int_equal(segments_dirty_bytes(s), 0);
+	assert_int_equal(segments_appended_bytes(s),
+			 WORKERS * WORKER_BLOCKS * BLOCK_BYTES);
+	segments_close(s);
+	scratch_remove(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_reopen),
+		cmocka_unit_test(test_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One node: names, data, attributes, and what survives a crash. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "tree_support.h"
+
+#define ROOT TREE_ROOT_INO
+
+static void test_names(void **state)
+{
+	struct fixture f;
+	char names[8][256];
+	uint64_t d, a;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	d = make_dir(&f, ROOT, "d");
+	a = make_file(&f, d, "a", "hello");
+	make_file(&f, d, "b", "world");
+	assert_int_equal(look(&f, d, "a"), a);
+	assert_int_equal(list(&f, d, names, 8), 2);
+	assert_string_equal(names[0], "a");
+	assert_string_equal(names[1], "b");
+	assert_int_equal(tree_rmdir(f.tree, ROOT, SLICE_STR("d")), -ENOTEMPTY);
+	assert_int_equal(tree_unlink(f.tree, ROOT, SLICE_STR("d")), -EISDIR);
+	assert_int_equal(tree_rename(f.tree, d, SLICE_STR("a"), ROOT,
+				     SLICE_STR("c"), 0), 0);
+	assert_int_equal(look(&f, ROOT, "c"), a);
+	assert_int_equal(look_error(&f, d, "a"), -ENOENT);
+	assert_int_equal(tree_rename(f.tree, ROOT, SLICE_STR("c"), d,
+				     SLICE_STR("b"),
+				     TREE_RENAME_NOREPLACE), -EEXIST);
+	assert_int_equal(tree_rename(f.tree, ROOT, SLICE_STR("c"), d,
+				     SLICE_STR("b"), 0), 0);
+	assert_int_equal(look(&f, d, "b"), a);
+	expect_bytes(&f, a, "hello");
+	check_tree(&f);
+	assert_int_equal(tree_rename(f.tree, ROOT, SLICE_STR("d"), d,
+				     SLICE_STR("x"), 0), -EINVAL);
+	assert_int_equal(tree_unlink(f.tree, d, SLICE_STR("b")), 0);
+	assert_int_equal(tree_unlink(f.tree, d, SLICE_STR("b")), -ENOENT);
+	assert_int_equal(tree_rmdir(f.tree, ROOT, SLICE_STR("d")), 0);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 0);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+static void test_bad_names(void **state)
+{
+	struct fixture f;
+	char longname[300];
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	memset(longname, 'x', sizeof(longname));
+	longname[256] = '\0';
+	assert_int_equal(look_error(&f, ROOT, longname), -ENAMETOOLONG);
+	longname[255] = '\0';
+	make_file(&f, ROOT, longname, "x");
+	assert_int_equal(look_error(&f, ROOT, "."), -EINVAL);
+	fixture_close(&f);
+}
+
+static void test_data(void **state)
+{
+	struct fixture f;
+	struct attr a;
+	struct tree_setattr s = { .set = TREE_SET_SIZE };
+	size_t big = 3 << 20;
+	uint8_t *bytes = malloc(big), *got = malloc(big + 10);
+	uint64_t ino;
+
+	(void)state;
+	for (size_t k = 0; k < big; k++)
+		bytes[k] = (uint8_t)(k * 2654435761u >> 13);
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "0123456789");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	assert_int_equal(tree_write(f.tree, ino, 4, SLICE_STR("XY"), false),
+			 0);
+	expect_bytes(&f, ino, "0123XY6789");
+	assert_int_equal(tree_write(f.tree, ino, 0, SLICE_STR("end"), true),
+			 0);
+	expect_bytes(&f, ino, "0123XY6789end");
+	s.size = 6;
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	assert_int_equal(a.size, 6);
+	s.size = 8;
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	assert_int_equal(tree_read(f.tree, ino, 0, got, 20), 8);
+	assert_memory_equal(got, "0123XY\0\0", 8);
+	for (size_t at = 0; at < big; at += 100000)
+		assert_int_equal(tree_write(f.tree, ino, at,
+					    SLICE(bytes + at,
+						  big - at < 100000
+							  ? big - at
+							  : 100000),
+					    false), 0);
+	assert_int_equal(tree_read(f.tree, ino, 0, got, big + 10), big);
+	assert_memory_equal(got, bytes, big);
+	tree_release_file(f.tree, ino, true);
+	assert_int_equal(tree_read(f.tree, ino, 0, got, big + 10), big);
+	assert_memory_equal(got, bytes, big);
+	assert_int_equal(tree_read(f.tree, ino, 1234567, got, 1000), 1000);
+	assert_memory_equal(got, bytes + 1234567, 1000);
+	s.size = 2000000;
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	assert_int_equal(tree_read(f.tree, ino, 0, got, big), 2000000);
+	assert_memory_equal(got, bytes, 2000000);
+	fixture_crash(&f);
+	assert_int_equal(tree_read(f.tree, ino, 0, got, big), 2000000);
+	assert_memory_equal(got, bytes, 2000000);
+	check_tree(&f);
+	fixture_close(&f);
+	free(bytes);
+	free(got);
+}
+
+static void test_crash_keeps_unsent(void **state)
+{
+	struct fixture f;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "one");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	assert_int_equal(tree_write(f.tree, ino, 3, SLICE_STR(" two"), false),
+			 0);
+	fixture_crash(&f);
+	expect_bytes(&f, look(&f, ROOT, "f"), "one two");
+	tree_cut_due(f.tree); /* nobody has it open: due at once */
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	expect_bytes(&f, look(&f, ROOT, "f"), "one two");
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+static void test_unlinked_open(void **state)
+{
+	struct fixture f;
+	struct attr a;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "bytes");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	assert_int_equal(tree_unlink(f.tree, ROOT, SLICE_STR("f")), 0);
+	expect_bytes(&f, ino, "bytes");
+	assert_int_equal(tree_write(f.tree, ino, 5, SLICE_STR("+"), false), 0);
+	expect_bytes(&f, ino, "bytes+");
+	assert_int_equal(tree_getattr(f.tree, ino, &a), 0);
+	assert_int_equal(a.nlink, 0);
+	tree_release_file(f.tree, ino, true);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 0);
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+static void test_attributes(void **state)
+{
+	struct fixture f;
+	struct tree_setattr s = { .set = TREE_SET_MODE | TREE_SET_MTIME,
+				  .perm = 0751,
+				  .mtime = { 123456789, 987654321 } };
+	struct attr a;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "x");
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	assert_int_equal(a.mode, S_IFREG | 0751);
+	assert_int_equal(a.mtime.tv_sec, 123456789);
+	assert_int_equal(a.mtime.tv_nsec, 987654321);
+	/* cp -p: write, utimens, close */
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	assert_int_equal(tree_write(f.tree, ino, 0, SLICE_STR("yy"), false),
+			 0);
+	s.mtime.tv_sec = 77;
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	tree_release_file(f.tree, ino, true);
+	assert_int_equal(tree_getattr(f.tree, ino, &a), 0);
+	assert_int_equal(a.mtime.tv_sec, 77);
+	assert_int_equal(a.size, 2);
+	fixture_crash(&f);
+	assert_int_equal(tree_getattr(f.tree, ino, &a), 0);
+	assert_int_equal(a.mtime.tv_sec, 77);
+	fixture_close(&f);
+}
+
+static void test_many_names(void **state)
+{
+	struct fixture f;
+	char name[32];
+	uint64_t d;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	d = make_dir(&f, ROOT, "d");
+	for (int k = 0; k < 3000; k++) {
+		snprintf(name, sizeof(name), "file-%d", k);
+		make_file(&f, d, name, name);
+	}
+	assert_int_equal(list(&f, d, NULL, 0), 3000);
+	for (int k = 0; k < 3000; k++) {
+		snprintf(name, sizeof(name), "file-%d", k);
+		expect_bytes(&f, look(&f, d, name), name);
+	}
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_bad_names),
+		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_crash_keeps_unsent),
+		cmocka_unit_test(test_unlinked_open),
+		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_many_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

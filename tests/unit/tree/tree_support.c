@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tree_support.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int64_t now_ns(void *arg)
+{
+	struct fixture *f = arg;
+
+	return f->now_ns += 1000000;
+}
+
+static uint64_t monotonic_ns(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (uint64_t)f->now_ns;
+}
+
+static void draw(void *arg, void *ret, size_t len)
+{
+	struct fixture *f = arg;
+	uint8_t *out = ret;
+
+	while (len--) {
+		f->random = f->random * 6364136223846793005u + 1442695040888963407u;
+		*out++ = (uint8_t)(f->random >> 56);
+	}
+}
+
+static void fixture_start(struct fixture *f, bool found)
+{
+	struct store_options so = { .path = f->path, .no_sync = true,
+				    .log_bytes = 1 << 20,
+				    .map_bytes = 1 << 30 };
+	struct tree_options to = { .env = &f->env,
+				   .volume = { { 7 } },
+				   .root_perm = 0755,
+				   .label = SLICE_STR(f->label) };
+	struct buf why = BUF_INIT;
+
+	if (found) {
+		to.user = SLICE_STR("root");
+		to.group = SLICE_STR("root");
+	}
+	assert_int_equal(store_open(&so, &why, &f->store), 0);
+	buf_release(&why);
+	to.store = f->store;
+	assert_int_equal(tree_open(&to, &f->tree), 0);
+}
+
+void fixture_open(struct fixture *f, const char *label, bool found)
+{
+	*f = (struct fixture){ .label = label,
+			       .now_ns = 1700000000000000000 };
+	for (const char *p = label; *p; p++)
+		f->random = f->random * 31 + (uint8_t)*p;
+	f->env = (struct tree_env){ .arg = f, .now_ns = now_ns,
+				    .monotonic_ns = monotonic_ns,
+				    .random = draw };
+	snprintf(f->path, sizeof(f->path), "%s/kinfs-tree-XXXXXX",
+		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	assert_non_null(mkdtemp(f->path));
+	fixture_start(f, found);
+}
+
+void fixture_crash(struct fixture *f)
+{
+	tree_close(f->tree);
+	store_abandon(f->store);
+	fixture_start(f, false);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void fixture_close(struct fixture *f)
+{
+	tree_close(f->tree);
+	assert_int_equal(store_close(f->store), 0);
+	nftw(f->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+uint64_t make_file(struct fixture *f, uint64_t dir, const char *name,
+		   const char *bytes)
+{
+	struct tree_new n = { .kind = KIND_FILE, .perm = 0644,
+			      .user = SLICE_STR("root"),
+			      .group = SLICE_STR("root") };
+	struct entry e;
+
+	assert_int_equal(tree_create(f->tree, dir, SLICE_STR(name), &n, true,
+				     &e), 0);
+	assert_int_equal(tree_write(f->tree, e.attr.ino, 0, SLICE_STR(bytes),
+				    false), 0);
+	tree_release_file(f->tree, e.attr.ino, true);
+	return e.attr.ino;
+}
+
+uint64_t make_dir(struct fixture *f, uint64_t dir, const char *name)
+{
+	struct tree_new n = { .kind = KIND_DIR, .perm = 0755,
+			      .user = SLICE_STR("root"),
+			      .group = SLICE_STR("root") };
+	struct entry e;
+
+	assert_int_equal(tree_create(f->tree, dir, SLICE_STR(name), &n, false,
+				     &e), 0);
+	return e.attr.ino;
+}
+
+void write_file(struct fixture *f, uint64_t ino, const char *bytes)
+{
+	struct tree_setattr s = { .set = TREE_SET_SIZE };
+	struct attr a;
+
+	assert_int_equal(tree_open_file(f->tree, ino, true), 0);
+	assert_int_equal(tree_setattr(f->tree, ino, &s, &a), 0);
+	assert_int_equal(tree_write(f->tree, ino, 0, SLICE_STR(bytes), false),
+			 0);
+	tree_release_file(f->tree, ino, true);
+}
+
+int look_error(struct fixture *f, uint64_t dir, const char *name)
+{
+	struct entry e;
+
+	return tree_lookup(f->tree, dir, SLICE_STR(name), &e);
+}
+
+uint64_t look(struct fixture *f, uint64_t dir, const char *name)
+{
+	struct entry e;
+
+	assert_int_equal(tree_lookup(f->tree, dir, SLICE_STR(name), &e), 0);
+	return e.attr.ino;
+}
+
+void expect_bytes(struct fixture *f, uint64_t ino, const char *bytes)
+{
+	size_t len = strlen(bytes);
+	char *got = malloc(len + 100);
+	int64_t n = tree_read(f->tree, ino, 0, got, len + 100);
+
+	assert_int_equal(n, len);
+	assert_memory_equal(got, bytes, len);
+	free(got);
+}
+
+struct listing {
+	char (*names)[256];
+	size_t count, max;
+};
+
+static int list_one(void *arg, const struct tree_dirent *d)
+{
+	struct listing *l = arg;
+
+	if (l->names && l->count < l->max) {
+		memcpy(l->names[l->count], d->name.data, d->name.len);
+		l->names[l->count][d->name.len] = '\0';
+	}
+	l->count++;
+	return 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+size_t list(struct fixture *f, uint64_t dir, char ret[][256], size_t max)
+{
+	struct listing l = { ret, 0, max };
+
+	assert_int_equal(tree_readdir(f->tree, dir, 0, list_one, &l), 0);
+	if (ret)
+		qsort(ret, l.count < max ? l.count : max, sizeof(*ret),
+		      by_text);
+	return l.count;
+}
+
+void name_with(struct fixture *f, uint64_t dir, const char *text,
+	       char ret[256])
+{
+	static char names[100][256];
+	size_t n = list(f, dir, names, 100), found = 0;
+
+	for (size_t k = 0; k < n; k++)
+		if (strstr(names[k], text)) {
+			strcpy(ret, names[k]);
+			found++;
+		}
+	assert_int_equal(found, 1);
+}
+
+void check_tree(struct fixture *f)
+{
+	struct buf why = BUF_INIT;
+	int r = replica_check(f->tree, &why);
+
+	if (r)
+		print_error("%s: %s\n", f->label, (char *)why.data);
+	assert_int_equal(r, 0);
+	buf_release(&why);
+}
+
+/* ---- a cut, by the rule of the merge */
+
+struct cut_arg {
+	struct fixture *to;
+	struct know mine;
+	const struct know *theirs;
+};
+
+static int merge_row(void *arg, const struct replica_row *row)
+{
+	struct cut_arg *c = arg;
+	struct object mine, theirs, merged;
+	bool changed = false;
+	int r;
+
+	object_init(&theirs, row->id);
+	object_init(&merged, row->id);
+	assert_int_equal(object_decode(row->row, &theirs), 0);
+	assert_int_equal(replica_row_load(c->to->tree, row->id, &mine), 0);
+	for (size_t k = 0; k < mine.count; k++) {
+		const struct version *v = &mine.versions[k];
+
+		if (object_find(&theirs, v) >= 0 ||
+		    !know_covers(c->theirs, v->dot))
+			assert_int_equal(object_add_copy(&merged, v), 0);
+		else
+			changed = true;
+	}
+	for (size_t k = 0; k < theirs.count; k++) {
+		const struct version *v = &theirs.versions[k];
+
+		if (object_find(&mine, v) >= 0 ||
+		    know_covers(&c->mine, v->dot))
+			continue;
+		assert_int_equal(object_add_copy(&merged, v), 0);
+		changed = true;
+	}
+	r = changed ? replica_row_store(c->to->tree, &merged, 0) : 0;
+	assert_int_equal(r, 0);
+	object_release(&mine);
+	object_release(&theirs);
+	object_release(&merged);
+	return 0;
+}
+
+struct row_copy {
+	struct objid id;
+	struct buf bytes;
+};
+
+struct row_copies {
+	struct row_copy *list;
+	size_t count;
+};
+
+static int copy_row(void *arg, const struct replica_row *row)
+{
+	struct row_copies *c = arg;
+
+	c->list = realloc(c->list, (c->count + 1) * sizeof(*c->list));
+	c->list[c->count].id = row->id;
+	c->list[c->count].bytes = BUF_INIT;
+	buf_put_slice(&c->list[c->count++].bytes, row->row);
+	return 0;
+}
+
+void merge_from(struct fixture *to, struct fixture *from)
+{
+	struct know theirs = KNOW_INIT;
+	struct cut_arg arg = { .to = to, .theirs = &theirs };
+	struct row_copies rows = { 0 };
+	int r;
+
+	store_lock(from->store);
+	assert_int_equal(know_copy(&theirs, replica_know(from->tree)), 0);
+	assert_true(replica_rows_after(from->tree, 0, 1 << 20, copy_row,
+				       &rows) >= 0);
+	store_unlock(from->store);
+	store_lock(to->store);
+	assert_int_equal(know_copy(&arg.mine, replica_know(to->tree)), 0);
+	assert_int_equal(replica_begin(to->tree), 0);
+	for (size_t k = 0; k < rows.count; k++) {
+		struct replica_row row = { .id = rows.list[k].id,
+					   .row = buf_slice(
+						   &rows.list[k].bytes) };
+		merge_row(&arg, &row);
+		buf_release(&rows.list[k].bytes);
+	}
+	assert_int_equal(replica_know_join(to->tree, &theirs), 0);
+	replica_hlc_heard(to->tree, replica_hlc(from->tree));
+	r = replica_finish(to->tree);
+	assert_int_equal(replica_end(to->tree, r), 0);
+	store_unlock(to->store);
+	free(rows.list);
+	know_release(&theirs);
+	know_release(&arg.mine);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tree on a store in a directory of its own, with a clock and a PRNG of
+ * the test's. */
+#ifndef TREE_SUPPORT_H
+#define TREE_SUPPORT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fs/tree/replica.h"
+#include "fs/tree/tree.h"
+
+struct fixture {
+	char path[64];
+	struct store *store;
+	struct tree *tree;
+	struct tree_env env;
+	int64_t now_ns;
+	uint64_t random;
+	const char *label;
+};
+
+void fixture_open(struct fixture *, const char *label, bool found);
+/* As kill -9, then open again. */
+void fixture_crash(struct fixture *);
+void fixture_close(struct fixture *);
+
+/* All fail the test on an error. */
+uint64_t make_file(struct fixture *, uint64_t dir, const char *name,
+		   const char *bytes);
+uint64_t make_dir(struct fixture *, uint64_t dir, const char *name);
+void write_file(struct fixture *, uint64_t ino, const char *bytes);
+uint64_t look(struct fixture *, uint64_t dir, const char *name);
+int look_error(struct fixture *, uint64_t dir, const char *name);
+void expect_bytes(struct fixture *, uint64_t ino, const char *bytes);
+/* Number of entries, and their names in `ret` (may be NULL), sorted. */
+size_t list(struct fixture *, uint64_t dir, char ret[][256], size_t max);
+void check_tree(struct fixture *);
+/* Merges all that `from` has into `to`, as one cut. */
+void merge_from(struct fixture *to, struct fixture *from);
+/* The name in dir that contains text; fails unless there is exactly one. */
+void name_with(struct fixture *, uint64_t dir, const char *text,
+	       char ret[256]);
+
+#endif
