@@ -19,6 +19,7 @@
 
 #define LOCAL_FORMAT 1
 #define LOCAL_HAS_PRIOR 1
+#define LOCAL_HIDDEN 2
 /* Cookies below this are for "." and "..", see tree_readdir(). */
 #define NAME_HASH_MIN 16
 #define DIR_KEY_BYTES 48
@@ -161,8 +162,8 @@ const struct version *row_shown_content(const struct row *row,
 	return i->branches[0].top;
 }
 
-static uint8_t file_claim_flags(struct tree *t, const struct row *row,
-				const struct info *i, size_t k)
+static uint8_t file_claim_flags(const struct row *row, const struct info *i,
+				size_t k)
 {
 	uint8_t flags = i->kind;
 	size_t siblings = i->real_count - (i->branches[0].is_void ? 0 : 1);
@@ -204,7 +205,7 @@ int claims_of(struct tree *t, const struct row *row, const struct info *i,
 			c[k].flags = KIND_DIR | (i->strong ? 0 : CLAIM_WEAK);
 			r = dir_place(t, i, row->o.id, &c[k].at);
 		} else {
-			c[k].flags = file_claim_flags(t, row, i, k);
+			c[k].flags = file_claim_flags(row, i, k);
 			c[k].at = spot_at(v->link.at.parent, v->link.at.name);
 		}
 	}

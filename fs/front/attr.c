@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes: of inodes, and of the file system as a whole.
+ *
+ * The kernel checks permissions (default_permissions) and takes set-id bits
+ * away on write, truncate and chown by sending the new mode, because
+ * HANDLE_KILLPRIV is not asked for: with it, each write would have to read
+ * the mode here first. Access times are not stored.
+ */
+#include <errno.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "fs/front/front_internal.h"
+#include "fs/store/store.h"
+
+/* The unit of st_blksize and of statfs; a page, as the kernel wants it. */
+#define BLOCK_BYTES 4096
+
+struct stat attr_to_stat(const struct attr *attr)
+{
+	return (struct stat){
+		.st_ino = attr->ino,
+		.st_mode = attr->mode,
+		.st_nlink = attr->nlink,
+		.st_uid = attr->uid,
+		.st_gid = attr->gid,
+		.st_size = (off_t)attr->size,
+		.st_blocks = (blkcnt_t)attr->blocks,
+		.st_blksize = BLOCK_BYTES,
+		.st_atim = attr->atime,
+		.st_mtim = attr->mtime,
+		.st_ctim = attr->ctime,
+	};
+}
+
+struct fuse_entry_param entry_to_param(const struct entry *entry,
+				       double seconds)
+{
+	/* A name that is pure view may change without notice. */
+	double timeout = entry->is_view ? 0 : seconds;
+
+	return (struct fuse_entry_param){
+		.ino = entry->attr.ino,
+		.attr = attr_to_stat(&entry->attr),
+		.attr_timeout = timeout,
+		.entry_timeout = timeout,
+	};
+}
+
+static void reply_attr(fuse_req_t req, const struct attr *attr)
+{
+	struct stat st = attr_to_stat(attr);
+
+	fuse_reply_attr(req, &st, CACHE_SECONDS);
+}
+
+void front_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct attr attr;
+	int r;
+
+	(void)fi;
+	r = tree_getattr(front_of(req)->tree, ino, &attr);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		reply_attr(req, &attr);
+}
+
+void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		   struct fuse_file_info *fi)
+{
+	char user[PRINCIPAL_BYTES_MAX], group[PRINCIPAL_BYTES_MAX];
+	struct tree *tree = front_of(req)->tree;
+	struct tree_setattr set = { 0 };
+	struct attr attr;
+	int r;
+
+	(void)fi;
+	if (to_set & FUSE_SET_ATTR_MODE) {
+		set.set |= TREE_SET_MODE;
+		set.perm = st->st_mode & 07777;
+	}
+	if (to_set & FUSE_SET_ATTR_UID) {
+		set.set |= TREE_SET_USER;
+		set.user = idmap_user(st->st_uid, user);
+	}
+	if (to_set & FUSE_SET_ATTR_GID) {
+		set.set |= TREE_SET_GROUP;
+		set.group = idmap_group(st->st_gid, group);
+	}
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		set.set |= TREE_SET_SIZE;
+		set.size = (uint64_t)st->st_size;
+	}
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW) {
+		set.set |= TREE_SET_MTIME;
+		clock_gettime(CLOCK_REALTIME, &set.mtime);
+	} else if (to_set & FUSE_SET_ATTR_MTIME) {
+		set.set |= TREE_SET_MTIME;
+		set.mtime = st->st_mtim;
+	}
+	r = set.set ? tree_setattr(tree, ino, &set, &attr) :
+		      tree_getattr(tree, ino, &attr);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		reply_attr(req, &attr);
+}
+
+/* Space is that of the file system that holds the store. */
+void front_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct tree *tree = front_of(req)->tree;
+	struct tree_statfs facts;
+	struct statvfs st;
+
+	(void)ino;
+	if (statvfs(store_path(tree_store(tree)), &st) < 0) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	tree_statfs(tree, &facts);
+	/* Inodes are limited by space alone; ext4's count says nothing. */
+	st.f_ffree = st.f_favail = st.f_bavail;
+	st.f_files = facts.objects + st.f_ffree;
+	st.f_namemax = NAME_BYTES_MAX;
+	fuse_reply_statfs(req, &st);
+}

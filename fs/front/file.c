@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files. A handle is one bit, whether it may write, so that a restarted
+ * daemon needs to know nothing of it. The page cache is kept over open: the
+ * notifier drops what changes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "fs/front/front_internal.h"
+
+/*
+ * open(O_TRUNC). The kernel leaves the truncation to us and, other than for
+ * truncate(), the removal of set-id bits as well.
+ */
+static int truncate_opened(fuse_req_t req, fuse_ino_t ino)
+{
+	struct tree *tree = front_of(req)->tree;
+	struct tree_setattr set = { .set = TREE_SET_SIZE };
+	uint32_t set_id = S_ISUID;
+	struct attr attr;
+	int r;
+
+	r = tree_setattr(tree, ino, &set, &attr);
+	if (r < 0)
+		return r;
+	if (attr.mode & S_IXGRP)
+		set_id |= S_ISGID;
+	if (!(attr.mode & set_id) || fuse_req_ctx(req)->uid == 0)
+		return 0;
+	set.set = TREE_SET_MODE;
+	set.perm = attr.mode & 07777 & ~set_id;
+	return tree_setattr(tree, ino, &set, &attr);
+}
+
+void front_open_file(fuse_req_t req, fuse_ino_t ino,
+		     struct fuse_file_info *fi)
+{
+	struct tree *tree = front_of(req)->tree;
+	bool truncate = fi->flags & O_TRUNC;
+	bool write = (fi->flags & O_ACCMODE) != O_RDONLY || truncate;
+	int r;
+
+	r = tree_open_file(tree, ino, write);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	r = truncate ? truncate_opened(req, ino) : 0;
+	if (r < 0) {
+		tree_release_file(tree, ino, write);
+		fuse_reply_err(req, -r);
+		return;
+	}
+	fi->fh = write;
+	fi->keep_cache = 1;
+	/* Interrupted: nobody will release it. */
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		tree_release_file(tree, ino, write);
+}
+
+void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		struct fuse_file_info *fi)
+{
+	autofree char *data = malloc(size);
+	int64_t r;
+
+	(void)fi;
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	r = tree_read(front_of(req)->tree, ino, (uint64_t)offset, data, size);
+	if (r < 0)
+		fuse_reply_err(req, (int)-r);
+	else
+		fuse_reply_buf(req, data, (size_t)r);
+}
+
+/*
+ * An append goes to the end as the tree knows it. The kernel has put the
+ * bytes into its page cache at the end as it knows it; when the two differ
+ * (the file changed elsewhere meanwhile) its pages are wrong.
+ */
+static void check_appended(struct front *front, fuse_ino_t ino, uint64_t end)
+{
+	struct attr attr;
+
+	if (tree_getattr(front->tree, ino, &attr) < 0 || attr.size != end)
+		front_note_inode(front, ino);
+}
+
+void front_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
+		 off_t offset, struct fuse_file_info *fi)
+{
+	struct front *front = front_of(req);
+	/* Pages of a mapping go where they belong, whatever the flags. */
+	bool append = (fi->flags & O_APPEND) && !fi->writepage;
+	int r;
+
+	r = tree_write(front->tree, ino, (uint64_t)offset, SLICE(data, size),
+		       append);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	fuse_reply_write(req, size);
+	if (append)
+		check_appended(front, ino, (uint64_t)offset + size);
+}
+
+void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	tree_release_file(front_of(req)->tree, ino, fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+void front_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		 struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	fuse_reply_err(req, -tree_sync(front_of(req)->tree));
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mounting, and the life of the session.
+ *
+ * What can go wrong with a mount is looked at before libfuse tries, because
+ * libfuse tells only its log, and tells it to programmers.
+ *
+ * Not handled on purpose, since the kernel then does the right thing for
+ * good after one ENOSYS: flush (a close needs no request), access (the
+ * kernel checks), xattrs (ENOTSUP), fallocate (ENOTSUP; the C library
+ * writes zeros), lseek, copy_file_range and ioctl (generic ones), locks
+ * (local ones). Forget has nothing to forget: numbers are never used again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "fs/front/front_internal.h"
+
+/* Bytes of one write request: the most that Linux sends. */
+#define WRITE_BYTES_MAX (1024 * 1024)
+#define LOG_LINE_MAX 256
+
+static void front_init(void *userdata, struct fuse_conn_info *conn)
+{
+	const unsigned int wanted =
+		FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_ASYNC_READ |
+		FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+		FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+		FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
+		FUSE_CAP_EXPIRE_ONLY;
+	/* Writeback: it would freeze size and mtime against changes from
+	 * elsewhere. Auto-inval excludes explicit. Killpriv: see attr.c.
+	 * Splicing gains nothing for data that is in memory. */
+	const unsigned int unwanted =
+		FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA |
+		FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
+		FUSE_CAP_DONT_MASK | FUSE_CAP_SPLICE_READ |
+		FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+	struct front *front = userdata;
+
+	conn->want |= wanted & conn->capable;
+	conn->want &= ~unwanted;
+	conn->max_write = WRITE_BYTES_MAX;
+	conn->time_gran = 1;
+	atomic_store(&front->can_expire, conn->capable & FUSE_CAP_EXPIRE_ONLY);
+}
+
+static const struct fuse_lowlevel_ops front_ops = {
+	.init = front_init,
+	.lookup = front_lookup,
+	.getattr = front_getattr,
+	.setattr = front_setattr,
+	.readlink = front_readlink,
+	.mknod = front_mknod,
+	.mkdir = front_mkdir,
+	.unlink = front_unlink,
+	.rmdir = front_rmdir,
+	.symlink = front_symlink,
+	.rename = front_rename,
+	.link = front_link,
+	.open = front_open_file,
+	.read = front_read,
+	.write = front_write,
+	.release = front_release,
+	.fsync = front_fsync,
+	.opendir = front_opendir,
+	.readdir = front_readdir,
+	.readdirplus = front_readdirplus,
+	.releasedir = front_releasedir,
+	.fsyncdir = front_fsync,
+	.statfs = front_statfs,
+	.create = front_create,
+};
+
+/*
+ * libfuse's messages, without its prefix and newline. While a thread is in
+ * front_open(), they are part of the answer to its caller.
+ */
+static __thread struct buf *mount_messages;
+
+static void front_log(enum fuse_log_level level, const char *fmt, va_list args)
+{
+	char text[LOG_LINE_MAX];
+	const char *line = text;
+	int len = vsnprintf(text, sizeof(text), fmt, args);
+
+	if (len < 0)
+		return;
+	if (strncmp(line, "fuse: ", strlen("fuse: ")) == 0)
+		line += strlen("fuse: ");
+	text[strcspn(text, "\n")] = '\0';
+	if (mount_messages)
+		buf_printf(mount_messages, "%s%s",
+			   mount_messages->len ? "; " : "", line);
+	else if (level <= FUSE_LOG_ERR)
+		log_error("fuse: %s", line);
+	else
+		log_debug("fuse: %s", line);
+}
+
+static int check_device(struct buf *why)
+{
+	autoclose int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	int r = fd < 0 ? -errno : 0;
+
+	if (r == -ENOENT || r == -ENODEV || r == -ENXIO) {
+		buf_printf(why, "there is no /dev/fuse here: load the kernel "
+				"module (\"modprobe fuse\"), or give the "
+				"container that device");
+		return -ENODEV;
+	}
+	if (r == -EACCES || r == -EPERM) {
+		buf_printf(why, "/dev/fuse may not be opened by this user: "
+				"its mode should be 0666");
+		return -EPERM;
+	}
+	if (r < 0)
+		buf_printf(why, "cannot open /dev/fuse: %s", strerror(-r));
+	return r;
+}
+
+/* Without root, a set-user-id helper of the package fuse3 mounts. */
+static int check_helper(const char *mountpoint, struct buf *why)
+{
+	if (geteuid() == 0)
+		return 0;
+	if (access("/usr/bin/fusermount3", X_OK) < 0 &&
+	    access("/bin/fusermount3", X_OK) < 0) {
+		buf_printf(why, "fusermount3 is missing: install the package "
+				"\"fuse3\"");
+		return -EPERM;
+	}
+	if (access(mountpoint, W_OK) < 0) {
+		buf_printf(why, "'%s' may not be written by this user, so it "
+				"cannot be mounted on", mountpoint);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int check_mountpoint(const char *mountpoint, struct buf *why)
+{
+	autofree char *parent = NULL;
+	struct stat st, up;
+
+	if (stat(mountpoint, &st) < 0) {
+		int r = -errno;
+
+		if (r == -ENOTCONN) {
+			buf_printf(why, "a mount without its daemon is left on "
+					"'%s': unmount it with \"fusermount3 "
+					"-u\" first", mountpoint);
+			return -EBUSY;
+		}
+		buf_printf(why, "cannot use the mountpoint '%s': %s",
+			   mountpoint, strerror(-r));
+		return r;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		buf_printf(why, "the mountpoint '%s' is not a directory",
+			   mountpoint);
+		return -ENOTDIR;
+	}
+	if (asprintf(&parent, "%s/..", mountpoint) < 0) {
+		parent = NULL;
+		return -ENOMEM;
+	}
+	if (stat(parent, &up) == 0 &&
+	    (st.st_dev != up.st_dev || st.st_ino == up.st_ino)) {
+		buf_printf(why, "something is mounted on '%s' already",
+			   mountpoint);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int mount_options(const struct front_options *options, char **ret)
+{
+	autofree char *all = NULL, *source = NULL;
+
+	if (asprintf(&source, "fsname=%s", options->source) < 0) {
+		source = NULL;
+		return -ENOMEM;
+	}
+	if (fuse_opt_add_opt(&all, "subtype=kinfs") < 0 ||
+	    fuse_opt_add_opt(&all, "default_permissions,nosuid,nodev") < 0 ||
+	    (options->allow_other &&
+	     fuse_opt_add_opt(&all, "allow_other") < 0) ||
+	    fuse_opt_add_opt_escaped(&all, source) < 0)
+		return -ENOMEM;
+	*ret = steal(&all);
+	return 0;
+}
+
+static int session_open(struct front *front,
+			const struct front_options *options)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	autofree char *mount_opts = NULL;
+	int r;
+
+	r = mount_options(options, &mount_opts);
+	if (r < 0)
+		return r;
+	r = -ENOMEM;
+	if (fuse_opt_add_arg(&args, "kin") == 0 &&
+	    fuse_opt_add_arg(&args, "-o") == 0 &&
+	    fuse_opt_add_arg(&args, mount_opts) == 0) {
+		front->session = fuse_session_new(&args, &front_ops,
+						  sizeof(front_ops), front);
+		r = front->session ? 0 : -EINVAL;
+	}
+	fuse_opt_free_args(&args);
+	if (r < 0)
+		return r;
+	if (fuse_session_mount(front->session, front->mountpoint) < 0) {
+		fuse_session_destroy(front->session);
+		front->session = NULL;
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int session_open_explained(struct front *front,
+				  const struct front_options *options,
+				  struct buf *why)
+{
+	cleanup(buf_release) struct buf messages = BUF_INIT;
+	int r;
+
+	fuse_set_log_func(front_log);
+	mount_messages = &messages;
+	r = session_open(front, options);
+	mount_messages = NULL;
+	if (r < 0)
+		buf_printf(why, "cannot mount on '%s': %.*s",
+			   front->mountpoint,
+			   messages.len ? (int)messages.len :
+					  (int)strlen(strerror(-r)),
+			   messages.len ? (const char *)messages.data :
+					  strerror(-r));
+	return r;
+}
+
+static void front_free(struct front *front)
+{
+	notes_release(&front->notes);
+	tainted_release(&front->tainted);
+	front_loop_release(&front->loop);
+	pthread_cond_destroy(&front->notify_wake);
+	pthread_mutex_destroy(&front->notify_mutex);
+	free(front->mountpoint);
+	free(front);
+}
+
+static struct front *front_new(const struct front_options *options)
+{
+	struct front *front = calloc(1, sizeof(*front));
+
+	if (!front)
+		return NULL;
+	front->tree = options->tree;
+	front->shown = options->shown;
+	front->shown_arg = options->shown_arg;
+	front->notes = NOTES_INIT;
+	pthread_mutex_init(&front->notify_mutex, NULL);
+	pthread_cond_init(&front->notify_wake, NULL);
+	tainted_init(&front->tainted);
+	front_loop_init(&front->loop);
+	front->mountpoint = strdup(options->mountpoint);
+	if (!front->mountpoint) {
+		front_free(front);
+		return NULL;
+	}
+	return front;
+}
+
+int front_open(const struct front_options *options, struct buf *why,
+	       struct front **ret)
+{
+	struct front *front;
+	int r;
+
+	r = check_device(why);
+	if (r == 0)
+		r = check_mountpoint(options->mountpoint, why);
+	if (r == 0)
+		r = check_helper(options->mountpoint, why);
+	if (r < 0)
+		return r;
+	front = front_new(options);
+	if (!front)
+		return -ENOMEM;
+	r = session_open_explained(front, options, why);
+	if (r < 0) {
+		front_free(front);
+		return r;
+	}
+	r = notifier_start(front);
+	if (r < 0) {
+		buf_printf(why, "cannot start a thread: %s", strerror(-r));
+		front_close(front);
+		return r;
+	}
+	*ret = front;
+	return 0;
+}
+
+int front_run(struct front *front)
+{
+	int r = front_loop_run(front);
+
+	/* The notifier uses the descriptor that unmounting closes. If it is
+	 * in the kernel now, the connection is gone (else it would have ended
+	 * the loop itself), so it comes back. */
+	notifier_ask_stop(front);
+	notifier_join(front);
+	fuse_session_unmount(front->session);
+	return r;
+}
+
+void front_exit(struct front *front)
+{
+	notifier_ask_stop(front);
+}
+
+void front_close(struct front *front)
+{
+	if (!front)
+		return;
+	notifier_ask_stop(front);
+	notifier_join(front);
+	fuse_session_unmount(front->session);
+	fuse_session_destroy(front->session);
+	front_free(front);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front end: serves the tree through FUSE (low-level API, multi-threaded
+ * loop) and tells the kernel of changes from elsewhere.
+ *
+ * The daemon is the only mutator and invalidates explicitly, so the kernel
+ * may cache names, attributes, pages, listings and links for a day: warm
+ * stat, lookup and read never come here. Names that are pure view (siblings,
+ * suffixed names) are never cached.
+ *
+ * One notifier thread makes all invalidations, with no lock held: libfuse
+ * forbids them inside a request, and the kernel may wait for a request of
+ * the same inode.
+ */
+#ifndef KINFS_FRONT_FRONT_H
+#define KINFS_FRONT_FRONT_H
+
+#include "fs/tree/tree.h"
+
+struct front;
+
+struct front_options {
+	struct tree *tree;		/* borrowed */
+	const char *mountpoint;		/* absolute */
+	const char *source;		/* mount source, "kinfs:<control path>" */
+	bool allow_other;
+	/* Told when everything up to an applied number is shown; from the
+	 * notifier thread. */
+	void (*shown)(void *arg, uint64_t lseq);
+	void *shown_arg;
+};
+
+/*
+ * Mounts. Errors: -ENODEV no /dev/fuse, -EPERM, -ENOTDIR, -EBUSY; `why`
+ * receives a sentence that says what to do.
+ */
+must_check int front_open(const struct front_options *, struct buf *why,
+			  struct front **ret);
+/* Serves until unmounted or front_exit(); blocks. */
+must_check int front_run(struct front *);
+/* Ends front_run() and unmounts; any thread. */
+void front_exit(struct front *);
+void front_close(struct front *);
+
+/* Observer calls of the tree, to be passed on by whoever wires them. */
+void front_note_inode(struct front *, uint64_t ino);
+void front_note_entry(struct front *, uint64_t parent, struct slice name);
+void front_note_applied(struct front *, uint64_t lseq);
+
+/* Users and groups by name, for tree_env: cached, thread safe. */
+uint32_t idmap_uid(void *unused, struct slice user);
+uint32_t idmap_gid(void *unused, struct slice group);
+/* Names of numbers; a number without a name is "#N". ret_name has
+ * PRINCIPAL_BYTES_MAX bytes. */
+struct slice idmap_user(uint32_t uid, char *ret_name);
+struct slice idmap_group(uint32_t gid, char *ret_name);
+/* Who owns what belongs to a name unknown here. */
+void idmap_set_default(uint32_t uid, uint32_t gid);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the front end share. Requests are answered by libfuse's
+ * worker threads; nothing here is locked but what says so, since all state
+ * is in the tree.
+ */
+#ifndef KINFS_FRONT_FRONT_INTERNAL_H
+#define KINFS_FRONT_FRONT_INTERNAL_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "fs/front/front.h"
+#include "fs/front/notes.h"
+
+/* How long the kernel may believe us: a day. It is told of all changes. */
+#define CACHE_SECONDS 86400.0
+
+/*
+ * Directories whose listing the kernel may hold with a name in it that is
+ * pure view. Guarded by its mutex. See dir.c.
+ */
+#define TAINTED_MAX 65536
+struct tainted_dir;
+struct tainted {
+	pthread_mutex_t mutex;
+	struct tainted_dir *dirs;
+	bool all;		/* there were too many: every directory */
+};
+
+/* Requests answered at a time. Most wait for the store's one lock: more
+ * threads would only wait. */
+#define WORKERS_MAX 10
+
+struct worker {
+	struct front *front;
+	pthread_t thread;
+	struct fuse_buf request;	/* its memory is reused */
+};
+
+/* See loop.c. All under the mutex. */
+struct loop {
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct worker workers[WORKERS_MAX];
+	size_t count, idle;
+	bool ended;
+	int error;
+};
+
+struct front {
+	struct tree *tree;
+	struct fuse_session *session;
+	char *mountpoint;
+	void (*shown)(void *arg, uint64_t lseq);
+	void *shown_arg;
+
+	/* Counts notes: a reply about a name that was prepared while it
+	 * moved must not be cached. */
+	_Atomic uint64_t note_count;
+	/* The kernel can expire a name instead of dropping it. */
+	_Atomic bool can_expire;
+
+	/* The notifier: notify.c. */
+	pthread_t notifier;
+	bool notifier_started;
+	pthread_mutex_t notify_mutex;
+	pthread_cond_t notify_wake;
+	struct notes notes;		/* under notify_mutex */
+	_Atomic bool stopping;		/* set under notify_mutex */
+
+	struct loop loop;
+	struct tainted tainted;
+};
+
+static inline struct front *front_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* ---- loop.c */
+void front_loop_init(struct loop *);
+void front_loop_release(struct loop *);
+/* Answers requests until unmounted (0), front_loop_end() or an error. */
+must_check int front_loop_run(struct front *);
+/* Makes front_loop_run() return `error` (0 or negative) soon; any thread. */
+void front_loop_end(struct loop *, int error);
+
+/* ---- attr.c */
+struct stat attr_to_stat(const struct attr *);
+struct fuse_entry_param entry_to_param(const struct entry *, double seconds);
+void front_getattr(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void front_setattr(fuse_req_t, fuse_ino_t, struct stat *, int to_set,
+		   struct fuse_file_info *);
+void front_statfs(fuse_req_t, fuse_ino_t);
+
+/* ---- name.c: operations on names */
+void front_lookup(fuse_req_t, fuse_ino_t parent, const char *name);
+void front_create(fuse_req_t, fuse_ino_t parent, const char *name, mode_t,
+		  struct fuse_file_info *);
+void front_mknod(fuse_req_t, fuse_ino_t parent, const char *name, mode_t,
+		 dev_t);
+void front_mkdir(fuse_req_t, fuse_ino_t parent, const char *name, mode_t);
+void front_symlink(fuse_req_t, const char *target, fuse_ino_t parent,
+		   const char *name);
+void front_link(fuse_req_t, fuse_ino_t, fuse_ino_t parent, const char *name);
+void front_unlink(fuse_req_t, fuse_ino_t parent, const char *name);
+void front_rmdir(fuse_req_t, fuse_ino_t parent, const char *name);
+void front_rename(fuse_req_t, fuse_ino_t parent, const char *name,
+		  fuse_ino_t new_parent, const char *new_name,
+		  unsigned int flags);
+void front_readlink(fuse_req_t, fuse_ino_t);
+
+/* ---- dir.c: listings */
+void tainted_init(struct tainted *);
+void tainted_release(struct tainted *);
+void front_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void front_readdir(fuse_req_t, fuse_ino_t, size_t, off_t,
+		   struct fuse_file_info *);
+void front_readdirplus(fuse_req_t, fuse_ino_t, size_t, off_t,
+		       struct fuse_file_info *);
+void front_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+
+/* ---- file.c: open files */
+void front_open_file(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void front_read(fuse_req_t, fuse_ino_t, size_t, off_t,
+		struct fuse_file_info *);
+void front_write(fuse_req_t, fuse_ino_t, const char *, size_t, off_t,
+		 struct fuse_file_info *);
+void front_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void front_fsync(fuse_req_t, fuse_ino_t, int datasync,
+		 struct fuse_file_info *);
+
+/* ---- notify.c */
+/* Starts the thread. Errors: of pthread_create. */
+must_check int notifier_start(struct front *);
+/*
+ * Asks the notifier to stop and, as its last act, to end the loop. Any
+ * thread; does not wait.
+ */
+void notifier_ask_stop(struct front *);
+/* Waits for its end, after a notifier_ask_stop(). */
+void notifier_join(struct front *);
+/* ---- notify_all.c */
+/* Makes the kernel ask again about everything it knows. */
+void notify_everything(struct front *);
+/* Drops or expires one name, which has a NUL behind it (libfuse sends that
+ * too); the kernel need not know it. */
+void notify_name(struct front *, uint64_t parent, struct slice name);
+void notify_inode(struct front *, uint64_t ino);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop: workers that each read a request, answer it, and read the next.
+ * There is one, and another is started whenever all are busy, up to a bound;
+ * a worker lives until the end. (Starting few matters: the kernel wakes
+ * sleeping readers in turn, and a warm thread answers faster.)
+ *
+ * Why not libfuse's own loop: nothing but a request or an unmount ends it.
+ * A mount that is in use can only be unmounted lazily, which wakes nobody,
+ * so the loop would go on until the last file is closed. Here
+ * front_loop_end() wakes the thread in front_loop_run(), which cancels the
+ * workers that sleep in read(): only there can they be cancelled.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "fs/base/log.h"
+#include "fs/front/front_internal.h"
+
+static void *worker_main(void *arg);
+
+void front_loop_init(struct loop *loop)
+{
+	pthread_mutex_init(&loop->mutex, NULL);
+	pthread_cond_init(&loop->wake, NULL);
+	loop->count = loop->idle = 0;
+	loop->ended = false;
+	loop->error = 0;
+}
+
+void front_loop_release(struct loop *loop)
+{
+	pthread_cond_destroy(&loop->wake);
+	pthread_mutex_destroy(&loop->mutex);
+}
+
+/* Under the mutex. */
+static int worker_start(struct front *front)
+{
+	struct worker *worker = &front->loop.workers[front->loop.count];
+	sigset_t all, old;
+	int r;
+
+	worker->front = front;
+	worker->request = (struct fuse_buf){ 0 };
+	/* Signals are the caller's business, in threads of its own. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&worker->thread, NULL, worker_main, worker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r)
+		return -r;
+	front->loop.count++;
+	front->loop.idle++;
+	return 0;
+}
+
+/* A worker has a request: sees to it that somebody waits for the next. */
+static void worker_busy(struct front *front)
+{
+	struct loop *loop = &front->loop;
+
+	pthread_mutex_lock(&loop->mutex);
+	loop->idle--;
+	if (loop->idle == 0 && loop->count < WORKERS_MAX && !loop->ended) {
+		int r = worker_start(front);
+
+		if (r < 0)
+			log_errno(r, "cannot start another worker");
+	}
+	pthread_mutex_unlock(&loop->mutex);
+}
+
+static void worker_idle(struct front *front)
+{
+	pthread_mutex_lock(&front->loop.mutex);
+	front->loop.idle++;
+	pthread_mutex_unlock(&front->loop.mutex);
+}
+
+/* The only place where a worker can be cancelled. */
+static int receive(struct worker *worker)
+{
+	int r;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	r = fuse_session_receive_buf(worker->front->session,
+				     &worker->request);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return r;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	struct front *front = worker->front;
+	int r = 0;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	/* libfuse also ends a session with a kernel that is too old. */
+	while (!fuse_session_exited(front->session)) {
+		r = receive(worker);
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r <= 0)
+			break;	/* 0: unmounted */
+		worker_busy(front);
+		fuse_session_process_buf(front->session, &worker->request);
+		worker_idle(front);
+	}
+	front_loop_end(&front->loop, MIN_OF(r, 0));
+	return NULL;
+}
+
+void front_loop_end(struct loop *loop, int error)
+{
+	pthread_mutex_lock(&loop->mutex);
+	if (!loop->ended)
+		loop->error = error;
+	loop->ended = true;
+	pthread_cond_signal(&loop->wake);
+	pthread_mutex_unlock(&loop->mutex);
+}
+
+int front_loop_run(struct front *front)
+{
+	struct loop *loop = &front->loop;
+	size_t i;
+	int r;
+
+	pthread_mutex_lock(&loop->mutex);
+	r = loop->ended ? 0 : worker_start(front);
+	while (r == 0 && !loop->ended)
+		pthread_cond_wait(&loop->wake, &loop->mutex);
+	loop->ended = true;	/* the workers are fixed from here on */
+	pthread_mutex_unlock(&loop->mutex);
+	for (i = 0; i < loop->count; i++)
+		pthread_cancel(loop->workers[i].thread);
+	for (i = 0; i < loop->count; i++) {
+		pthread_join(loop->workers[i].thread, NULL);
+		free(loop->workers[i].request.mem);
+	}
+	loop->count = 0;
+	return r < 0 ? r : loop->error;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations on names: lookup, create, remove, rename.
+ *
+ * A new object belongs to the calling user, by name. Its group is the
+ * caller's, or the directory's when that has the set-group-id bit, which a
+ * new directory then inherits; the kernel has applied the umask.
+ *
+ * Lookup and what may be cached: names are cached for a day, absent ones
+ * too, except names that are pure view, and absent names of a directory that
+ * shows such names (the next sibling may take any of them). A lookup that
+ * was overtaken by a note is not cached either: its answer may be from
+ * before the change and reach the kernel after the invalidation. (What is
+ * left of that race is closed by the kernel: inval_entry waits for lookups
+ * in the same directory, and attributes carry versions.)
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "fs/front/front_internal.h"
+
+/* An absent name: cached as such. */
+static void reply_absent(fuse_req_t req, double seconds)
+{
+	struct fuse_entry_param param = { .entry_timeout = seconds };
+
+	fuse_reply_entry(req, &param);
+}
+
+void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct front *front = front_of(req);
+	uint64_t before = atomic_load(&front->note_count);
+	struct entry entry;
+	bool is_view_dir = false;
+	double seconds;
+	int r;
+
+	r = tree_lookup(front->tree, parent, SLICE_STR(name), &entry);
+	if (r == -ENOENT)
+		is_view_dir = tree_has_view_names(front->tree, parent);
+	seconds = atomic_load(&front->note_count) == before && !is_view_dir ?
+			  CACHE_SECONDS : 0;
+	if (r == -ENOENT) {
+		reply_absent(req, seconds);
+	} else if (r < 0) {
+		fuse_reply_err(req, -r);
+	} else {
+		struct fuse_entry_param param = entry_to_param(&entry, seconds);
+
+		fuse_reply_entry(req, &param);
+	}
+}
+
+struct creation {
+	fuse_ino_t parent;
+	struct slice name;
+	enum kind kind;
+	mode_t mode;
+	struct slice target;
+	bool open;
+};
+
+static int create(fuse_req_t req, const struct creation *c,
+		  struct fuse_entry_param *ret)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	char user[PRINCIPAL_BYTES_MAX], group[PRINCIPAL_BYTES_MAX];
+	struct tree *tree = front_of(req)->tree;
+	struct tree_new what = {
+		.kind = c->kind,
+		.perm = c->mode & 07777,
+		.target = c->target,
+	};
+	struct attr parent;
+	struct entry entry;
+	gid_t gid = ctx->gid;
+	int r;
+
+	r = tree_getattr(tree, c->parent, &parent);
+	if (r < 0)
+		return r;
+	if (parent.mode & S_ISGID) {
+		gid = parent.gid;
+		if (c->kind == KIND_DIR)
+			what.perm |= S_ISGID;
+	}
+	what.user = idmap_user(ctx->uid, user);
+	what.group = idmap_group(gid, group);
+	r = tree_create(tree, c->parent, c->name, &what, c->open, &entry);
+	if (r < 0)
+		return r;
+	*ret = entry_to_param(&entry, CACHE_SECONDS);
+	return 0;
+}
+
+static void reply_created(fuse_req_t req, const struct creation *c)
+{
+	struct fuse_entry_param param;
+	int r;
+
+	r = create(req, c, &param);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_entry(req, &param);
+}
+
+void front_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+		  mode_t mode, struct fuse_file_info *fi)
+{
+	struct creation c = {
+		.parent = parent,
+		.name = SLICE_STR(name),
+		.kind = KIND_FILE,
+		.mode = mode,
+		.open = true,
+	};
+	struct fuse_entry_param param;
+	int r;
+
+	r = create(req, &c, &param);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	fi->fh = true;	/* opened for writing, whatever the flags say */
+	fi->keep_cache = 1;
+	/* Interrupted: nobody will release it. */
+	if (fuse_reply_create(req, &param, fi) == -ENOENT)
+		tree_release_file(front_of(req)->tree, param.ino, true);
+}
+
+void front_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
+		 mode_t mode, dev_t rdev)
+{
+	struct creation c = {
+		.parent = parent,
+		.name = SLICE_STR(name),
+		.kind = KIND_FILE,
+		.mode = mode,
+	};
+
+	(void)rdev;
+	if (S_ISREG(mode))
+		reply_created(req, &c);
+	else
+		fuse_reply_err(req, ENOTSUP);
+}
+
+void front_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
+		 mode_t mode)
+{
+	struct creation c = {
+		.parent = parent,
+		.name = SLICE_STR(name),
+		.kind = KIND_DIR,
+		.mode = mode,
+	};
+
+	reply_created(req, &c);
+}
+
+void front_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
+		   const char *name)
+{
+	struct creation c = {
+		.parent = parent,
+		.name = SLICE_STR(name),
+		.kind = KIND_SYMLINK,
+		.mode = 0777,
+		.target = SLICE_STR(target),
+	};
+
+	reply_created(req, &c);
+}
+
+/* Hard links come later; without a handler the caller would get EPERM. */
+void front_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
+		const char *name)
+{
+	(void)ino;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, ENOTSUP);
+}
+
+void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, -tree_unlink(front_of(req)->tree, parent,
+					 SLICE_STR(name)));
+}
+
+void front_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, -tree_rmdir(front_of(req)->tree, parent,
+					SLICE_STR(name)));
+}
+
+void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+		  fuse_ino_t new_parent, const char *new_name,
+		  unsigned int flags)
+{
+	uint32_t tree_flags = 0;
+
+	if (flags & ~(unsigned int)RENAME_NOREPLACE) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	if (flags & RENAME_NOREPLACE)
+		tree_flags |= TREE_RENAME_NOREPLACE;
+	fuse_reply_err(req, -tree_rename(front_of(req)->tree, parent,
+					 SLICE_STR(name), new_parent,
+					 SLICE_STR(new_name), tree_flags));
+}
+
+void front_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	cleanup(buf_release) struct buf target = BUF_INIT;
+	int r;
+
+	r = tree_readlink(front_of(req)->tree, ino, &target);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	buf_put_u8(&target, '\0');
+	r = buf_error(&target);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_readlink(req, (const char *)target.data);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The notifier: one thread that tells the kernel what changed without its
+ * doing. The tree's observer calls come with the store lock held, so they
+ * only add to a set of notes; this thread takes the whole set, holds no
+ * lock, and works through it.
+ *
+ * Why a thread of its own: an invalidation waits in the kernel for requests
+ * on the same inode (page locks, the directory's lock). Made by a request
+ * handler, or under a lock that a handler wants, it waits for itself, and
+ * the process cannot even be killed.
+ *
+ * Names first, then inodes. What a lookup or a listing in flight may still
+ * put into the kernel's caches has then been put there before it is
+ * dropped: the invalidation of a name takes the directory's lock, which
+ * lookup, create and readdir hold, so it is a barrier.
+ *
+ *  - A name that now is a file, symlink: it is dropped (inval_entry).
+ *  - A name that now is a directory or nothing: it may have been a directory
+ *    in use. Dropping that would break getcwd() below it, so it is only
+ *    expired: the next use asks us. Kernels before 6.2 cannot, there it is
+ *    dropped, and is whole again when its path is next walked.
+ *  - An inode: attributes and pages, for a directory its listing, for a
+ *    symlink its target. If the kernel does not know it, it may be about to,
+ *    by a lookup in flight in its directory: barrier there, and once more.
+ *
+ * Ending: while the notifier is inside the kernel, requests must still be
+ * answered, or it never returns. So the loop is ended by this thread, as its
+ * last act.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "fs/base/log.h"
+#include "fs/front/front_internal.h"
+
+/* A name that no lookup uses: its invalidation is a barrier only. */
+static const char barrier_name[] = ".";
+
+static int drop(struct front *front, uint64_t parent, const char *name,
+		size_t len)
+{
+	return fuse_lowlevel_notify_inval_entry(front->session, parent, name,
+						len);
+}
+
+static int expire(struct front *front, uint64_t parent, const char *name,
+		  size_t len)
+{
+	if (!atomic_load(&front->can_expire))
+		return drop(front, parent, name, len);
+	return fuse_lowlevel_notify_expire_entry(front->session, parent, name,
+						 len, FUSE_LL_EXPIRE_ONLY);
+}
+
+/* Is it now something that cannot be a working directory? */
+static bool is_leaf_now(struct front *front, uint64_t parent,
+			struct slice name)
+{
+	struct entry entry;
+
+	return tree_lookup(front->tree, parent, name, &entry) == 0 &&
+	       !S_ISDIR(entry.attr.mode);
+}
+
+void notify_name(struct front *front, uint64_t parent, struct slice name)
+{
+	const char *text = (const char *)name.data;
+
+	/* Most changed names are unknown to the kernel: -ENOENT, and the
+	 * tree need not be asked. */
+	if (expire(front, parent, text, name.len) == 0 &&
+	    is_leaf_now(front, parent, name))
+		(void)drop(front, parent, text, name.len);
+}
+
+void notify_inode(struct front *front, uint64_t ino)
+{
+	uint64_t parent;
+
+	if (fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0) !=
+	    -ENOENT)
+		return;
+	if (tree_parent(front->tree, ino, &parent) < 0)
+		return;
+	(void)expire(front, parent, barrier_name, strlen(barrier_name));
+	(void)fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0);
+}
+
+static void show(struct front *front, const struct notes *notes)
+{
+	const struct note *note;
+
+	if (notes->everything) {
+		log_warn("too many changes at once, dropping all caches");
+		notify_everything(front);
+	}
+	for (note = notes->table; note; note = note->hh.next) {
+		if (atomic_load(&front->stopping))
+			return;
+		if (note->name.len)
+			notify_name(front, note->ino, note->name);
+	}
+	for (note = notes->table; note; note = note->hh.next) {
+		if (atomic_load(&front->stopping))
+			return;
+		if (!note->name.len)
+			notify_inode(front, note->ino);
+	}
+	if (notes->has_applied && front->shown &&
+	    !atomic_load(&front->stopping))
+		front->shown(front->shown_arg, notes->applied);
+}
+
+/* Waits for notes; returns false when it is time to stop. */
+static bool take(struct front *front, struct notes *ret)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&front->notify_mutex);
+	while (notes_is_empty(&front->notes) && !front->stopping)
+		pthread_cond_wait(&front->notify_wake, &front->notify_mutex);
+	stopping = front->stopping;
+	*ret = notes_take(&front->notes);
+	pthread_mutex_unlock(&front->notify_mutex);
+	return !stopping;
+}
+
+static void *notifier_main(void *arg)
+{
+	struct front *front = arg;
+	struct notes notes;
+
+	while (take(front, &notes)) {
+		show(front, &notes);
+		notes_release(&notes);
+	}
+	notes_release(&notes);
+	front_loop_end(&front->loop, 0);
+	return NULL;
+}
+
+int notifier_start(struct front *front)
+{
+	sigset_t all, old;
+	int r;
+
+	/* Signals are the caller's business, in threads of its own. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&front->notifier, NULL, notifier_main, front);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r)
+		return -r;
+	front->notifier_started = true;
+	return 0;
+}
+
+void notifier_ask_stop(struct front *front)
+{
+	pthread_mutex_lock(&front->notify_mutex);
+	front->stopping = true;
+	pthread_cond_signal(&front->notify_wake);
+	pthread_mutex_unlock(&front->notify_mutex);
+}
+
+void notifier_join(struct front *front)
+{
+	if (!front->notifier_started)
+		return;
+	pthread_join(front->notifier, NULL);
+	front->notifier_started = false;
+}
+
+/* Wakes the notifier when the set was empty before. */
+static void noted(struct front *front, bool was_empty)
+{
+	if (was_empty)
+		pthread_cond_signal(&front->notify_wake);
+}
+
+void front_note_inode(struct front *front, uint64_t ino)
+{
+	bool was_empty;
+
+	atomic_fetch_add(&front->note_count, 1);
+	pthread_mutex_lock(&front->notify_mutex);
+	was_empty = notes_is_empty(&front->notes);
+	notes_add_inode(&front->notes, ino);
+	noted(front, was_empty);
+	pthread_mutex_unlock(&front->notify_mutex);
+}
+
+void front_note_entry(struct front *front, uint64_t parent, struct slice name)
+{
+	bool was_empty;
+
+	atomic_fetch_add(&front->note_count, 1);
+	pthread_mutex_lock(&front->notify_mutex);
+	was_empty = notes_is_empty(&front->notes);
+	notes_add_entry(&front->notes, parent, name);
+	noted(front, was_empty);
+	pthread_mutex_unlock(&front->notify_mutex);
+}
+
+void front_note_applied(struct front *front, uint64_t lseq)
+{
+	bool was_empty;
+
+	pthread_mutex_lock(&front->notify_mutex);
+	was_empty = notes_is_empty(&front->notes);
+	notes_add_applied(&front->notes, lseq);
+	noted(front, was_empty);
+	pthread_mutex_unlock(&front->notify_mutex);
+}

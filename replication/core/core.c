@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Life of the core, its tick, and the one place where this node's knowledge
+ * becomes what others may hear of: core_sync(). K, C, and what is to be
+ * shown are read under one lock; then the store is synced; then they go into
+ * this node's STATUS row. So the row, and K in a CUT, never claim what a
+ * power cut could take back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "replication/core/core_internal.h"
+
+void core_due(struct core *c, uint64_t when_ms)
+{
+	c->due_ms = MIN_OF(c->due_ms, when_ms);
+}
+
+void core_fail(struct core *c, int r, const char *what)
+{
+	if (c->failure)
+		return;
+	c->failure = r;
+	log_errno(r, "replication stops: %s", what);
+	for (size_t i = 0; i < c->peer_count; i++)
+		peer_fail(c, c->peers[i], BYE_LOCAL, "the store failed");
+}
+
+/* ---- knowledge that is durable */
+
+int core_note_cut(struct core *c)
+{
+	const struct know *k = replica_know(c->tree);
+	uint64_t lseq = replica_lseq(c->tree);
+	int r;
+
+	if (lseq == c->noted_lseq && know_equal(k, &c->noted_k))
+		return 0;
+	r = replica_begin(c->tree);
+	if (r < 0)
+		return r;
+	r = replica_end(c->tree, replica_cut_note(c->tree));
+	if (r < 0)
+		return r;
+	c->noted_lseq = lseq;
+	return know_copy(&c->noted_k, k);
+}
+
+void core_show(struct core *c)
+{
+	int r = 0;
+
+	if (c->showing && c->shown_lseq >= c->showing_lseq) {
+		c->showing = false;
+		if (!know_leq(&c->showing_c, &c->own.v)) {
+			r = know_join(&c->own.v, &c->showing_c);
+			c->publish = true;
+		}
+	}
+	if (r == 0 && !c->showing && !know_leq(&c->own.c, &c->own.v)) {
+		r = know_copy(&c->showing_c, &c->own.c);
+		c->showing = true;
+		c->showing_lseq = c->has_mount ? c->applied_lseq : 0;
+		if (r == 0 && c->shown_lseq >= c->showing_lseq)
+			core_show(c);
+	}
+	if (r < 0)
+		core_fail(c, r, "cannot note what is shown");
+}
+
+struct snapshot {
+	struct know k, c;
+	uint64_t lseq, applied;
+	struct replica_debt debt;
+};
+
+static int snapshot_take(struct core *c, struct snapshot *ret)
+{
+	int r;
+
+	store_lock(c->store);
+	r = core_note_cut(c);
+	if (r == 0)
+		r = know_copy(&ret->k, replica_know(c->tree));
+	if (r == 0)
+		r = replica_know_complete(c->tree, &ret->c);
+	if (r == 0)
+		r = replica_debt(c->tree, &ret->debt);
+	ret->lseq = replica_lseq(c->tree);
+	ret->applied = replica_applied(c->tree);
+	store_unlock(c->store);
+	return r;
+}
+
+static int snapshot_adopt(struct core *c, struct snapshot *s)
+{
+	int r = 0;
+
+	if (!know_leq(&s->k, &c->own.k)) {
+		r = know_copy(&c->own.k, &s->k);
+		c->publish = true;
+		core_due(c, c->now_ms);	/* peers may lack it */
+	}
+	/* C only grows: a newer version that is not here yet does not take
+	 * away that the older one was. */
+	if (r == 0 && !know_leq(&s->c, &c->own.c)) {
+		r = know_join(&c->own.c, &s->c);
+		c->publish = true;
+	}
+	if (!!s->debt.objects != !!c->own.debt_objects)
+		c->publish = true;
+	c->own.debt_objects = s->debt.objects;
+	c->own.debt_bytes = s->debt.bytes;
+	c->synced_lseq = s->lseq;
+	c->applied_lseq = s->applied;
+	return r;
+}
+
+void core_sync(struct core *c)
+{
+	struct snapshot s = { .k = KNOW_INIT, .c = KNOW_INIT };
+	int r;
+
+	if (c->failure)
+		return;
+	c->sync_due_ms = NEVER;
+	r = snapshot_take(c, &s);
+	if (r == 0 && (s.lseq != c->synced_lseq || c->content_arrived ||
+		       !know_equal(&s.k, &c->own.k)))
+		r = store_sync(c->store);
+	c->content_arrived = c->wants_filled = false;
+	if (r == 0)
+		r = snapshot_adopt(c, &s);
+	know_release(&s.k);
+	know_release(&s.c);
+	if (r < 0)
+		core_fail(c, r, "cannot make changes durable");
+	else
+		core_show(c);
+}
+
+void core_sync_in(struct core *c, uint64_t delay_ms)
+{
+	c->sync_due_ms = MIN_OF(c->sync_due_ms, c->now_ms + delay_ms);
+}
+
+/* ---- events */
+
+void core_local_change(struct core *c, uint64_t now_ms)
+{
+	c->now_ms = now_ms;
+	core_sync_in(c, SETTLE_MS);
+}
+
+void core_shown(struct core *c, uint64_t now_ms, uint64_t lseq)
+{
+	c->now_ms = now_ms;
+	c->shown_lseq = MAX_OF(c->shown_lseq, lseq);
+	core_show(c);
+}
+
+void core_set_addresses(struct core *c, uint64_t now_ms, struct slice text)
+{
+	c->now_ms = now_ms;
+	if (!addresses_are_valid(text))
+		text = SLICE(NULL, 0);
+	if (slice_equal(text, SLICE_STR(c->own.addresses)))
+		return;
+	snprintf(c->own.addresses, sizeof(c->own.addresses), "%.*s",
+		 (int)text.len, (const char *)text.data);
+	c->publish = true;
+}
+
+uint64_t core_tick(struct core *c, uint64_t now_ms)
+{
+	c->now_ms = now_ms;
+	c->due_ms = NEVER;
+	peers_tick(c);
+	if (!c->failure)
+		wait_tick(c);
+	if (!c->failure && now_ms >= c->sync_due_ms)
+		core_sync(c);
+	for (size_t i = 0; !c->failure && i < c->peer_count; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p->dead || p->phase != PEER_READY)
+			continue;
+		push_tick(c, p);
+		want_serve(c, p);
+	}
+	if (!c->failure)
+		pull_tick(c);
+	if (!c->failure)
+		want_tick(c);
+	/* All that was wanted is here: tell it now. */
+	if (!c->failure && c->wants_filled && !c->want_count)
+		core_sync(c);
+	if (!c->failure && c->publish)
+		gossip_publish(c);
+	peers_reap(c);
+	core_due(c, c->sync_due_ms);
+	return MAX_OF(c->due_ms, now_ms);
+}
+
+/* ---- life */
+
+/* A volume without members was just created: this device is the first. */
+static int core_found(struct core *c)
+{
+	cleanup(buf_release) struct buf message = BUF_INIT;
+	struct member m = {
+		.volume = c->members.volume,
+		.device = c->self,
+		.signer = c->self,
+	};
+	int r;
+
+	tree_label(c->tree, m.label);
+	store_lock(c->store);
+	m.added_ms = replica_hlc(c->tree) >> 16;
+	store_unlock(c->store);
+	member_encode_signed(&m, &message);
+	r = buf_error(&message);
+	if (r == 0)
+		r = c->env.sign(c->env.arg, buf_slice(&message), m.signature);
+	if (r == 0)
+		r = members_adopt_first(&c->members, &m);
+	if (r < 0)
+		return r;
+	r = members_save(c->store, &c->members, 0, 1);
+	return r < 0 ? r : store_sync(c->store);
+}
+
+static int core_load(struct core *c)
+{
+	struct slice value;
+	uint64_t ceiling = 0;
+	int r;
+
+	store_lock(c->store);
+	r = members_load(&c->members, c->store);
+	if (r == 0)
+		r = store_get(c->store, TABLE_META, SLICE_STR("core.beat"),
+			      &value);
+	if (r == 0 && value.len == 8)
+		ceiling = get_le64(value.data);
+	else if (r == 0)
+		r = -EUCLEAN;
+	if (r == -ENOENT)
+		r = 0;
+	/* Greater than any beat of this node before, whatever the clock. */
+	c->own.beat = MAX_OF(ceiling, replica_hlc(c->tree) >> 16);
+	store_unlock(c->store);
+	if (r == 0 && !c->members.count)
+		r = core_found(c);
+	if (r == 0 && !members_find(&c->members, &c->self))
+		r = -EUCLEAN;
+	return r;
+}
+
+int core_new(const struct core_options *o, uint64_t now_ms,
+	     struct core **ret)
+{
+	struct core *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->tree = o->tree;
+	c->store = tree_store(o->tree);
+	c->env = o->env;
+	c->self = o->device;
+	c->has_mount = o->has_mount;
+	c->now_ms = now_ms;
+	c->sync_due_ms = NEVER;
+	c->origin = replica_origin(o->tree);
+	c->members.volume = tree_volume(o->tree);
+	c->wants_stale = true;
+	status_init(&c->own, &o->device);
+	c->own.origin = c->origin;
+	core_set_addresses(c, now_ms, o->addresses);
+	c->wants = calloc(WANTS_MAX, sizeof(*c->wants));
+	r = c->wants ? core_load(c) : -ENOMEM;
+	if (r == 0) {
+		core_sync(c);
+		gossip_publish(c);
+		r = c->failure;
+	}
+	if (r < 0) {
+		core_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void core_free(struct core *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->peer_count; i++)
+		c->peers[i]->dead = true;
+	peers_reap(c);
+	free(c->peers);
+	for (size_t i = 0; i < c->other_count; i++) {
+		status_release(c->others[i]);
+		free(c->others[i]);
+	}
+	free(c->others);
+	status_release(&c->own);
+	members_release(&c->members);
+	know_release(&c->noted_k);
+	know_release(&c->showing_c);
+	waits_release(c);
+	free(c->wants);
+	packer_release(&c->chunk_packer);
+	unpacker_release(&c->chunk_unpacker);
+	buf_release(&c->frame);
+	buf_release(&c->scratch);
+	free(c);
+}

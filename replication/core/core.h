@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replication core: a pure state machine that keeps this node's tree
+ * equal to the other members'. Events go in and carry the time; frames to
+ * send, links to close and the next deadline come out. No clock, socket,
+ * thread, file or random number of its own: the simulator runs N cores and
+ * their stores in one process from one seed. PROTOCOL.md gives the bytes
+ * and the rules.
+ *
+ * How changes travel (PROTOCOL.md, "Streams"):
+ *  - STATUS rows, one a member, are gossiped over all links: what the member
+ *    knows (K: merged and durable), has complete (C: with all content) and
+ *    shows (V: through its mount), where it listens, and which questions of
+ *    `wait` it has answered. A member's own row is its acknowledgement.
+ *  - A node *pushes* a cut to each linked peer when it has changes of its
+ *    own that the peer lacks; what it only passes on it merely announces, by
+ *    its STATUS row, and the peer *pulls* it from one link at a time. So a
+ *    change crosses a ring of N nodes in N-1 transfers. What a directly
+ *    linked origin will push itself is pulled elsewhere only after a grace
+ *    time.
+ *  - A cut is everything above what the peer knows: REC for each changed
+ *    row, then CUT with K. At most one cut is in flight to a peer. It is
+ *    applied whole, in one store operation, or not at all.
+ *  - Content that does not come in the rows is asked for by hash (WANT),
+ *    from peers whose C covers it, with its own bound in flight.
+ *
+ * Locking: all core_ functions are called by one thread at a time (the
+ * network thread), without the store's lock, which they take in short
+ * pieces. Callbacks are made from inside them, without the lock, and must
+ * not call back into the core, but for core_link_queued().
+ */
+#ifndef KINFS_CORE_CORE_H
+#define KINFS_CORE_CORE_H
+
+#include "fs/tree/replica.h"
+#include "replication/core/member.h"
+
+struct core;
+
+/* A link: one live, authenticated connection to a member. Chosen by the
+ * caller, never 0, not reused while up. */
+typedef uint32_t link_id;	/* a number, not a struct */
+
+struct core_env {
+	void *arg;
+	/* Queue one frame (as PROTOCOL.md: length, type, body). */
+	void (*send)(void *arg, link_id link, struct slice frame);
+	/* Drop the link after what is queued was sent. `why` is for logs and
+	 * status. core_link_down() is not called for it. */
+	void (*close)(void *arg, link_id link, const char *why);
+	/* The member set or somebody's addresses changed: time to dial. */
+	void (*members_changed)(void *arg);
+	void (*random)(void *arg, void *ret, size_t len);
+	/* Ed25519 signature by this device's key; 0 or -EIO. */
+	int (*sign)(void *arg, struct slice message, uint8_t ret[64]);
+};
+
+struct core_options {
+	struct tree *tree;		/* borrowed */
+	struct core_env env;
+	struct device device;		/* this node's public key */
+	struct slice addresses;		/* "host:port host:port", or empty */
+	bool has_mount;			/* V waits for core_shown() */
+};
+
+/*
+ * Loads members and status from the store. A volume without members (just
+ * created) gets this device as its first, with the tree's label.
+ */
+must_check int core_new(const struct core_options *, uint64_t now_ms,
+			struct core **ret);
+void core_free(struct core *);
+
+/* ---- links */
+/* Sends HELLO. Errors: -EACCES not a member, -EALREADY linked already. */
+must_check int core_link_up(struct core *, uint64_t now_ms, link_id,
+			    const struct device *peer);
+void core_link_down(struct core *, uint64_t now_ms, link_id);
+/*
+ * One received frame (type and body, without the length). A peer at fault
+ * gets BYE and the link is closed through env.close.
+ */
+void core_receive(struct core *, uint64_t now_ms, link_id,
+		  struct slice frame);
+/* Bytes queued and not yet sent on the link: the core stops streaming above
+ * a bound and goes on when this falls. */
+void core_link_queued(struct core *, link_id, size_t bytes);
+
+/* ---- other events */
+/* Something local changed (tree_observer.changed). */
+void core_local_change(struct core *, uint64_t now_ms);
+/* Everything up to this tree_observer.applied number is shown. */
+void core_shown(struct core *, uint64_t now_ms, uint64_t lseq);
+/* Does what is due; returns when to call again (now_ms at the earliest,
+ * UINT64_MAX for never). To be called after every other event too. */
+uint64_t core_tick(struct core *, uint64_t now_ms);
+void core_set_addresses(struct core *, uint64_t now_ms, struct slice);
+
+/* ---- waiting for everybody (kin wait) */
+enum core_wait_state {
+	CORE_WAIT_PENDING,
+	CORE_WAIT_DONE,		/* all asked hold and show everything */
+};
+/*
+ * Takes a point in time: everything that any member has when it hears of
+ * this is to be held and shown by all. The caller has cut local files
+ * before (tree_cut_settled). connected_only leaves out members without a
+ * direct link now. Returns an id > 0; -ENOMEM, -E2BIG too many at once.
+ */
+must_check int core_wait_begin(struct core *, uint64_t now_ms,
+			       bool connected_only);
+enum core_wait_state core_wait_state(struct core *, int id);
+/* What is missing now, for the message of a time-out: for each member that
+ * did not answer (unreachable) or does not show everything yet. */
+struct core_wait_missing {
+	struct device device;
+	char label[LABEL_BYTES_MAX + 1];
+	bool answered;
+	uint64_t changes;	/* operations not yet held and shown there */
+	bool self;		/* this node: content or mount not there yet */
+};
+size_t core_wait_missing(struct core *, int id,
+			 struct core_wait_missing *ret, size_t max);
+void core_wait_end(struct core *, int id);
+
+/* ---- facts */
+struct core_lag {
+	uint64_t changes, bytes;
+};
+
+struct core_peer_status {
+	struct device device;
+	char label[LABEL_BYTES_MAX + 1];
+	bool connected;
+	uint64_t last_heard_ms;	/* of this core's clock; 0: never */
+	struct core_lag behind;	/* what it lacks of ours */
+	struct core_lag ahead;	/* what we lack of its */
+	char addresses[256];
+};
+
+struct core_counters {
+	uint64_t cuts_sent, cuts_received, rows_sent, rows_received;
+	uint64_t changes_received;	/* operations new to us, in cuts */
+	uint64_t changes_known;		/* operations in rows known already */
+	uint64_t changes_forwarded;	/* of other origins, sent on */
+	uint64_t chunks_sent, chunks_received, bytes_sent, bytes_received;
+};
+
+/* Members but this one, in order of label. */
+size_t core_peers(struct core *, struct core_peer_status *ret, size_t max);
+void core_counters(struct core *, struct core_counters *ret);
+
+/* ---- members */
+/* Is this key a member's? */
+bool core_is_member(struct core *, const struct device *);
+/*
+ * Admits a device: signs and durably stores its record, and gossips it. The
+ * label gets -2, -3 ... if another member has it. ret_records: all records,
+ * encoded, as the joiner needs them (core_adopt_members).
+ */
+must_check int core_admit(struct core *, uint64_t now_ms,
+			  const struct device *, struct slice label,
+			  char ret_label[LABEL_BYTES_MAX + 1],
+			  struct buf *ret_records);
+/*
+ * For a joiner, before core_new: checks that the records are of this volume
+ * and well signed, that `self` and the `inviter` are among them, and stores
+ * them. [store not locked] Errors: -EBADMSG.
+ */
+must_check int core_adopt_members(struct tree *, struct slice records,
+				  const struct device *self,
+				  const struct device *inviter);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the core share. Each file has one job; core_tick() is
+ * the only place that acts, all events only note what happened and core_tick
+ * runs after each of them (the caller's duty).
+ *
+ *	core.c    life, the tick, K made durable, facts
+ *	peer.c    a link: hello, dispatch of frames, liveness, failure
+ *	gossip.c  MEMBERS and STATUS
+ *	push.c    streams out: REC, CUT, and the content that goes with rows
+ *	pull.c    streams in: PULL, staging, applying
+ *	want.c    content by hash, both ways
+ *	wait.c    kin wait: asking and answering
+ */
+#ifndef KINFS_CORE_INTERNAL_H
+#define KINFS_CORE_INTERNAL_H
+
+#include "replication/core/core.h"
+#include "replication/core/members.h"
+#include "replication/core/merge.h"
+#include "replication/core/pack.h"
+#include "replication/core/stage.h"
+#include "replication/core/status.h"
+#include "replication/core/wire.h"
+
+/* From the first change to its cut: lets one operation's siblings along. */
+#define SETTLE_MS 10
+/* From arrived content to telling of it, while more is to come. */
+#define CONTENT_SETTLE_MS 100
+/* How long a linked origin has to push before its news is pulled. */
+#define PULL_GRACE_MS 1000
+/* A stream in, or wanted content, without progress is tried elsewhere. */
+#define PROGRESS_TIMEOUT_MS 30000
+/* Between PINGs when nothing else is sent; then the link is dead. */
+#define PING_MS 15000
+#define DEAD_MS 45000
+/* Content that nobody has is asked for again. */
+#define WANT_RETRY_MS 5000
+/* Answering `wait`: writes younger than this are waited for, in steps ... */
+#define ASK_IDLE_MS 20
+#define ASK_STEP_MS 5
+/* ... so long at most. */
+#define ASK_LIMIT_MS 200
+/* Rows, and bytes of rows and of content, taken under one lock. */
+#define SLICE_ROWS 256
+#define SLICE_BYTES (1024 * 1024)
+/* Bytes of records gathered in one REC frame, where rows are small. */
+#define REC_GATHER_BYTES (64 * 1024)
+/* Content up to this many bytes goes with its row, unasked. */
+#define PUSH_CONTENT_BYTES_MAX (64 * 1024)
+/* Queued on a link: above it no records are added; chunks far earlier. */
+#define QUEUE_BYTES_MAX (4 * 1024 * 1024)
+#define QUEUE_CHUNK_BYTES_MAX (1024 * 1024)
+/* Hashes asked for and not answered, a link: 16 MiB of largest chunks. */
+#define WANTS_IN_FLIGHT_MAX 64
+/* Hashes looked after at once, found and unavailable ones together. */
+#define WANTS_MAX 1024
+/* A peer's unanswered wants: its 64, and those it gave up meanwhile. */
+#define ASKED_MAX 256
+/* `kin wait` at once. */
+#define WAITS_MAX 16
+/* Lines about faults of peers, at most one in this time. */
+#define FAULT_LOG_MS 1000
+/* Beats are reserved in blocks, so that a restart never repeats one. */
+#define BEAT_BLOCK 65536
+/* Clocks further apart are worth a line in the log. */
+#define SKEW_WARN_MS (10 * 60 * 1000)
+
+#define NEVER UINT64_MAX
+
+enum peer_phase {
+	PEER_HELLO,	/* up; its HELLO is awaited */
+	PEER_STATUS,	/* said hello; its own STATUS row is awaited */
+	PEER_READY,
+};
+
+enum push_state {
+	PUSH_IDLE,
+	PUSH_ROWS,	/* streaming rows */
+	PUSH_ACK,	/* CUT sent; K in its STATUS awaited */
+};
+
+struct peer {
+	link_id link;
+	struct device device;
+	uint64_t tag;		/* `from` of rows adopted from it; not 0 */
+	unsigned int slot;	/* small number, unique while it is up */
+	enum peer_phase phase;
+	bool dead;		/* closed; freed at the end of the tick */
+	uint64_t origin;
+	uint64_t heard_ms, sent_ms;
+	size_t queued;		/* bytes, as last told, and sent since */
+
+	struct {
+		enum push_state state;
+		bool pulled;	/* asked for what we only pass on */
+		struct know base;	/* what it knew at the start */
+		struct know k;		/* of the CUT sent */
+		uint64_t after;		/* rows up to this were sent */
+		uint64_t rows;
+		struct packer packer;
+	} push;
+
+	struct {
+		struct stage stage;
+		struct unpacker unpacker;
+		bool active;		/* rows or a cut are on their way */
+		struct know target;	/* what it will bring */
+		uint64_t progress_ms;
+		uint64_t failed_ms;	/* when it last stalled, or 0 */
+		/* The linked origin's news that is due, since when. */
+		uint64_t due_seq, due_since_ms;
+	} pull;
+
+	struct hash asked[ASKED_MAX];	/* ring: what it wants of us */
+	size_t asked_first, asked_count;
+	size_t wants_in_flight;		/* what we want of it */
+	uint64_t wants_progress_ms;
+};
+
+struct want {
+	struct hash hash;
+	struct peer *peer;	/* asked, or NULL */
+	uint64_t tried[MEMBERS_MAX / 64];	/* by slot */
+	uint64_t retry_ms;	/* NEVER: not backing off */
+};
+
+struct wait_member {
+	struct device device;
+	bool answered;
+};
+
+struct wait {
+	int id;
+	uint64_t nonce;
+	bool done;
+	struct know target;
+	struct wait_member *members;
+	size_t member_count;
+};
+
+struct core {
+	struct tree *tree;
+	struct store *store;
+	struct core_env env;
+	struct device self;
+	uint64_t origin;
+	bool has_mount;
+	uint64_t now_ms;
+	uint64_t due_ms;	/* the tick in hand: when to come back */
+	int failure;		/* of the store: nothing moves any more */
+	uint64_t fault_log_ms;
+
+	struct members members;
+	struct status own;
+	struct status **others;
+	size_t other_count;
+	bool publish;		/* our row changed */
+	uint64_t beat_ceiling;
+
+	struct peer **peers;
+	size_t peer_count;
+
+	uint64_t sync_due_ms;
+	bool content_arrived;	/* since the last sync */
+	uint64_t synced_lseq;
+	uint64_t noted_lseq;
+	struct know noted_k;	/* newest entry of the cut table */
+
+	/* What is complete but not shown yet: complete as of an applied
+	 * number, which is the mount's to reach. */
+	uint64_t applied_lseq, shown_lseq;
+	bool showing;
+	struct know showing_c;
+	uint64_t showing_lseq;
+
+	struct want *wants;
+	size_t want_count;
+	bool wants_stale;	/* look for what is wanted again */
+	bool wants_filled;	/* some came since the last sync */
+
+	struct wait waits[WAITS_MAX];
+	int wait_id;
+	uint64_t ask_limit_ms, ask_next_ms;	/* 0: nobody asks */
+
+	struct core_counters counters;
+	struct packer chunk_packer;
+	struct unpacker chunk_unpacker;
+	struct buf frame;	/* being encoded */
+	struct buf scratch;
+};
+
+/* ---- core.c */
+/* The tick in hand must come back then. */
+void core_due(struct core *, uint64_t when_ms);
+/*
+ * Reads what this node knows, makes it durable, and only then takes it into
+ * its own row. On failure the core stops.
+ */
+void core_sync(struct core *);
+/* Asks for core_sync() in so many ms at the latest. */
+void core_sync_in(struct core *, uint64_t delay_ms);
+/* Notes (lseq, K) unless it was noted. [store locked, no operation] */
+must_check int core_note_cut(struct core *);
+/* The store failed, or memory ran out: closes all links, for good. */
+void core_fail(struct core *, int r, const char *what);
+/* V := C, if all of it is shown. */
+void core_show(struct core *);
+
+/* ---- peer.c */
+struct peer *peer_find(struct core *, link_id);
+/* The live link to this device, or NULL. */
+struct peer *peer_of(struct core *, const struct device *);
+/* The row of the peer; NULL before the first. */
+struct status *peer_status(struct core *, struct peer *);
+/* Ends and sends core->frame. */
+void peer_send(struct core *, struct peer *);
+/* Sends BYE, closes. The peer stays in memory until the tick's end. */
+void peer_fail(struct core *, struct peer *, enum bye_code,
+	       const char *why);
+/* As peer_fail, for an error of ours or of the frame's bytes. */
+void peer_fail_errno(struct core *, struct peer *, int r, const char *what);
+void peers_tick(struct core *);
+void peers_reap(struct core *);
+
+/* ---- gossip.c */
+struct status *status_of(struct core *, const struct device *);
+/* All that a new link must hear: members, then rows. */
+void gossip_greet(struct core *, struct peer *);
+void gossip_publish(struct core *);
+must_check int gossip_members(struct core *, struct peer *, struct reader *);
+must_check int gossip_status(struct core *, struct peer *, struct reader *);
+/* Sends the records from this number on to all links but one. */
+void gossip_new_members(struct core *, size_t from, const struct peer *but);
+
+/* ---- push.c */
+void push_tick(struct core *, struct peer *);
+must_check int push_asked(struct core *, struct peer *, struct reader *);
+void push_release(struct peer *);
+/* Reads and sends a chunk. Returns 1 sent, 0 not here. */
+must_check int push_chunk(struct core *, struct peer *, const struct hash *);
+
+/* ---- pull.c */
+void pull_tick(struct core *);
+must_check int pull_rec(struct core *, struct peer *, struct reader *);
+must_check int pull_cut(struct core *, struct peer *, struct reader *);
+void pull_release(struct peer *);
+
+/* ---- want.c */
+void want_tick(struct core *);
+/* Serves what the peer wants, as far as its queue allows. */
+void want_serve(struct core *, struct peer *);
+must_check int want_asked(struct core *, struct peer *, struct reader *);
+must_check int want_chunk(struct core *, struct peer *, struct reader *);
+must_check int want_nohave(struct core *, struct peer *, struct reader *);
+/* The peer has new content, is new (forget what it had not) or gone. */
+void want_retry(struct core *, struct peer *);
+void want_peer_gone(struct core *, struct peer *);
+
+/* ---- wait.c */
+void wait_heard(struct core *, const struct status *);
+void wait_tick(struct core *);
+void waits_release(struct core *);
+
+#endif

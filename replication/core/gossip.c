@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * MEMBERS and STATUS: what everybody is to know, passed from link to link.
+ * News is forwarded to all links but the one it came from, once, since only
+ * a record that was not there and a row of a greater beat are news.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "replication/core/core_internal.h"
+
+/* Bytes of rows gathered in one STATUS frame; with one more row it still
+ * fits. */
+#define STATUS_GATHER_BYTES (FRAME_BYTES_MAX - STATUS_ROW_BYTES_MAX - 64)
+
+struct status *status_of(struct core *c, const struct device *device)
+{
+	for (size_t i = 0; i < c->other_count; i++)
+		if (device_equal(&c->others[i]->device, device))
+			return c->others[i];
+	return NULL;
+}
+
+/* ---- frames of rows: a count, which is not known before the end */
+
+struct rows_frame {
+	struct buf rows;
+	size_t count;
+};
+
+static void rows_send(struct core *c, struct rows_frame *f, struct peer *p)
+{
+	frame_begin(&c->frame, FRAME_STATUS);
+	buf_put_varint(&c->frame, f->count);
+	buf_put_slice(&c->frame, buf_slice(&f->rows));
+	c->frame.failed |= f->rows.failed;
+	peer_send(c, p);
+}
+
+static void rows_send_to_all(struct core *c, struct rows_frame *f,
+			     const struct peer *but)
+{
+	for (size_t i = 0; f->count && i < c->peer_count; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p != but && !p->dead && p->phase != PEER_HELLO)
+			rows_send(c, f, p);
+	}
+}
+
+static void rows_add(struct rows_frame *f, const struct status *s)
+{
+	buf_put_string(&f->rows, buf_slice(&s->raw));
+	f->count++;
+}
+
+void gossip_greet(struct core *c, struct peer *p)
+{
+	struct rows_frame f = { .rows = BUF_INIT };
+
+	frame_begin(&c->frame, FRAME_MEMBERS);
+	members_encode(&c->members, 0, &c->frame);
+	peer_send(c, p);
+	rows_add(&f, &c->own);
+	for (size_t i = 0; i < c->other_count; i++) {
+		if (!c->others[i]->raw.len)
+			continue;
+		if (f.rows.len > STATUS_GATHER_BYTES) {
+			rows_send(c, &f, p);
+			buf_reset(&f.rows);
+			f.count = 0;
+		}
+		rows_add(&f, c->others[i]);
+	}
+	if (f.count)
+		rows_send(c, &f, p);
+	buf_release(&f.rows);
+}
+
+/* ---- our own row */
+
+static int beat_reserve(struct core *c)
+{
+	uint8_t value[8];
+	int r;
+
+	if (c->own.beat < c->beat_ceiling)
+		return 0;
+	put_le64(value, c->own.beat + BEAT_BLOCK);
+	store_lock(c->store);
+	r = store_op_begin(c->store);
+	if (r == 0) {
+		r = store_put(c->store, TABLE_META, SLICE_STR("core.beat"),
+			      SLICE(value, sizeof(value)));
+		if (r == 0)
+			r = store_op_end(c->store);
+		else
+			store_op_abort(c->store);
+	}
+	store_unlock(c->store);
+	if (r == 0)
+		r = store_sync(c->store);
+	if (r == 0)
+		c->beat_ceiling = c->own.beat + BEAT_BLOCK;
+	return r;
+}
+
+void gossip_publish(struct core *c)
+{
+	struct rows_frame f = { .rows = BUF_INIT };
+	int r;
+
+	c->publish = false;
+	c->own.beat++;
+	r = beat_reserve(c);
+	if (r == 0)
+		r = status_encode(&c->own);
+	if (r < 0) {
+		core_fail(c, r, "cannot publish this node's status");
+		return;
+	}
+	rows_add(&f, &c->own);
+	rows_send_to_all(c, &f, NULL);
+	buf_release(&f.rows);
+}
+
+/* ---- members */
+
+void gossip_new_members(struct core *c, size_t from, const struct peer *but)
+{
+	for (size_t i = 0; i < c->peer_count; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p == but || p->dead || p->phase == PEER_HELLO)
+			continue;
+		frame_begin(&c->frame, FRAME_MEMBERS);
+		members_encode(&c->members, from, &c->frame);
+		peer_send(c, p);
+	}
+}
+
+static int gossip_adopt(void *arg, const struct member *m)
+{
+	struct core *c = arg;
+	int r = members_adopt(&c->members, m);
+
+	/* One that we cannot check is not taken, and not passed on. */
+	return r == -EBADMSG || r == -E2BIG ? 0 : r;
+}
+
+int gossip_members(struct core *c, struct peer *p, struct reader *r)
+{
+	size_t before = c->members.count;
+	int e = members_decode(r, gossip_adopt, c);
+
+	if (c->members.count > before) {
+		int k = members_save(c->store, &c->members, before,
+				     c->members.count);
+
+		if (k < 0)
+			return k;
+		log_info("%zu new member%s", c->members.count - before,
+			 c->members.count - before > 1 ? "s" : "");
+		gossip_new_members(c, before, p);
+		c->env.members_changed(c->env.arg);
+	}
+	return e;
+}
+
+/* ---- rows of others */
+
+static int addresses_heard(struct core *c, const struct status *s)
+{
+	struct member_entry *e = members_find(&c->members, &s->device);
+	size_t at = 0;
+	int r;
+
+	if (!e || !strcmp(e->addresses, s->addresses))
+		return 0;
+	memcpy(e->addresses, s->addresses, sizeof(e->addresses));
+	while (c->members.list[at] != e)
+		at++;
+	r = members_save(c->store, &c->members, at, at + 1);
+	if (r == 0)
+		c->env.members_changed(c->env.arg);
+	return r;
+}
+
+static int status_adopt(struct core *c, struct status *s)
+{
+	struct status *at = status_of(c, &s->device);
+
+	if (!at) {
+		struct status **p = realloc(c->others, (c->other_count + 1) *
+							       sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		c->others = p;
+		at = calloc(1, sizeof(*at));
+		if (!at)
+			return -ENOMEM;
+		c->others[c->other_count++] = at;
+	} else {
+		status_release(at);
+	}
+	*at = *s;
+	status_init(s, &at->device);
+	return 0;
+}
+
+/* Somebody passes on a row of ours that is not ours of now. */
+static void own_row_heard(struct core *c, const struct status *s)
+{
+	if (s->beat < c->own.beat ||
+	    (s->beat == c->own.beat && s->origin == c->origin))
+		return;
+	c->own.beat = s->beat;
+	c->publish = true;
+}
+
+/* Returns 1 for news. */
+static int row_heard(struct core *c, struct peer *p, struct status *s)
+{
+	struct status *old = status_of(c, &s->device);
+	bool is_peer = device_equal(&s->device, &p->device);
+	bool more_content = true;
+	int r;
+
+	if (device_equal(&s->device, &c->self)) {
+		own_row_heard(c, s);
+		return 0;
+	}
+	if (!members_find(&c->members, &s->device))
+		return 0;
+	if (is_peer && p->phase == PEER_STATUS) {
+		p->phase = PEER_READY;
+		c->wants_stale = true;
+	}
+	if (is_peer &&
+	    know_get(&s->k, c->origin) > know_get(&c->own.k, c->origin)) {
+		peer_fail(c, p, BYE_FORK, "it knows more of this node than "
+			  "this node itself: is the store an old copy?");
+		return 0;
+	}
+	if (old && old->beat >= s->beat)
+		return 0;
+	if (old)
+		more_content = !know_leq(&s->c, &old->c);
+	r = status_adopt(c, s);
+	if (r < 0)
+		return r;
+	if (is_peer && more_content)
+		want_retry(c, p);
+	return 1;
+}
+
+int gossip_status(struct core *c, struct peer *p, struct reader *r)
+{
+	struct rows_frame news = { .rows = BUF_INIT };
+	uint64_t count = reader_varint(r);
+	int e = reader_ok(r) == 0 && count <= MEMBERS_MAX ? 0 : -EBADMSG;
+
+	for (uint64_t i = 0; e == 0 && i < count && !p->dead; i++) {
+		struct slice raw = reader_string(r, STATUS_ROW_BYTES_MAX);
+		struct status s, *row;
+		struct device device;
+
+		status_init(&s, &(struct device){ { 0 } });
+		e = reader_ok(r) == 0 ? status_decode(raw, &s) : -EBADMSG;
+		device = s.device;
+		if (e == 0)
+			e = row_heard(c, p, &s);
+		status_release(&s);
+		if (e <= 0)
+			continue;
+		row = status_of(c, &device);
+		rows_add(&news, row);
+		wait_heard(c, row);
+		e = addresses_heard(c, row);
+	}
+	if (news.count)
+		rows_send_to_all(c, &news, p);
+	buf_release(&news.rows);
+	return e;
+}

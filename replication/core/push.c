@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams out. One cut at a time goes to a peer: all rows changed since the
+ * newest point that it covers, in slices, each taken under the store's lock
+ * and copied out. The slice that reaches the end of the change stream reads
+ * K in the same lock hold: then K says exactly what the rows say, for what
+ * changed meanwhile has moved to the end and was sent again.
+ *
+ * Nothing leaves before it is durable here: core_sync() stands between
+ * taking a slice and sending it.
+ *
+ * A cut is begun of our own accord when the peer lacks operations of this
+ * node, and on PULL for what we merely pass on. It ends when the peer's
+ * STATUS says that it knows it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "replication/core/core_internal.h"
+
+void push_release(struct peer *p)
+{
+	know_release(&p->push.base);
+	know_release(&p->push.k);
+	packer_release(&p->push.packer);
+}
+
+/* ---- taking a slice */
+
+struct take {
+	struct core *c;
+	struct peer *p;
+	struct buf records;	/* as they stand in REC */
+	struct buf hashes;	/* of content that goes along */
+	uint64_t content_bytes;
+	uint64_t last;		/* rows up to this are in */
+	uint64_t rows;
+};
+
+static int take_hash(void *arg, const struct hash *hash, uint32_t len)
+{
+	struct take *t = arg;
+
+	buf_put(&t->hashes, hash->b, sizeof(hash->b));
+	t->content_bytes += len;
+	return 0;
+}
+
+/* Small content of versions that are new to the peer. */
+static int take_content(struct take *t, const struct replica_row *row)
+{
+	cleanup(object_release) struct object o;
+	int r;
+
+	object_init(&o, row->id);
+	r = object_decode(row->row, &o);
+	for (size_t i = 0; r == 0 && i < o.count; i++) {
+		const struct version *v = &o.versions[i];
+		const struct content *content = &v->content.content;
+		size_t before = t->hashes.len;
+
+		if (v->reg != REG_CONTENT || !content->depth ||
+		    content->size > PUSH_CONTENT_BYTES_MAX ||
+		    know_covers(&t->p->push.base, v->dot))
+			continue;
+		r = content_walk(t->c->store, content, take_hash, t);
+		if (r == -ENOENT) {
+			/* Not all here yet: the peer will ask somebody. */
+			t->hashes.len = before;
+			r = 0;
+		}
+	}
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+static int take_row(void *arg, const struct replica_row *row)
+{
+	struct take *t = arg;
+	struct rec rec = { row->id, row->row };
+
+	if (t->records.len + t->content_bytes >= SLICE_BYTES)
+		return -ECANCELED;
+	t->last = row->lseq;
+	/* The peer has it: it is as it sent it. */
+	if (row->from == t->p->tag)
+		return 0;
+	rec_encode(&rec, &t->records);
+	t->rows++;
+	return take_content(t, row);
+}
+
+/*
+ * Takes the next slice; at the end of the stream K too. Returns 1 at the
+ * end. [takes the lock]
+ */
+static int push_take(struct take *t, struct cut *cut)
+{
+	struct core *c = t->c;
+	int r;
+
+	store_lock(c->store);
+	r = replica_rows_after(c->tree, t->last, SLICE_ROWS, take_row, t);
+	if (r >= 0 && r < SLICE_ROWS) {
+		r = core_note_cut(c);
+		if (r == 0)
+			r = know_copy(&cut->k, replica_know(c->tree));
+		cut->hlc = replica_hlc(c->tree);
+		if (r == 0)
+			r = 1;
+	} else if (r >= 0 || r == -ECANCELED) {
+		r = 0;
+	}
+	store_unlock(c->store);
+	if (r >= 0 && (buf_error(&t->records) < 0 ||
+		       buf_error(&t->hashes) < 0))
+		r = -ENOMEM;
+	return r;
+}
+
+/* ---- sending it */
+
+int push_chunk(struct core *c, struct peer *p, const struct hash *hash)
+{
+	struct chunk_frame f = { .hash = *hash };
+	cleanup(buf_release) struct buf packed = BUF_INIT;
+	int64_t n;
+	int r = chunk_read(c->store, hash, &c->scratch);
+
+	if (r == -ENOENT || r == -EIO)
+		return 0;	/* (damaged is as good as not here) */
+	if (r < 0)
+		return r;
+	n = pack_one(&c->chunk_packer, buf_slice(&c->scratch), &packed);
+	if (n < 0)
+		return (int)n;
+	f.flags = n ? CHUNK_ZSTD : 0;
+	f.len = (uint32_t)c->scratch.len;
+	f.bytes = n ? buf_slice(&packed) : buf_slice(&c->scratch);
+	frame_begin(&c->frame, FRAME_CHUNK);
+	chunk_frame_encode(&f, &c->frame);
+	peer_send(c, p);
+	c->counters.chunks_sent++;
+	return 1;
+}
+
+static int push_send_content(struct core *c, struct peer *p,
+			     const struct buf *hashes)
+{
+	struct reader r = READER(hashes->data, hashes->len);
+
+	while (reader_left(&r) && !p->dead) {
+		struct hash hash;
+		int e;
+
+		reader_copy(&r, hash.b, sizeof(hash.b));
+		e = push_chunk(c, p, &hash);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int push_send_rec(struct core *c, struct peer *p, struct slice raw)
+{
+	int r;
+
+	frame_begin(&c->frame, FRAME_REC);
+	buf_put_varint(&c->frame, raw.len);
+	r = packer_put(&p->push.packer, raw, &c->frame);
+	if (r < 0)
+		return r;
+	peer_send(c, p);
+	return 0;
+}
+
+/* Records are gathered while they are small; one is never split. */
+static int push_send_records(struct core *c, struct peer *p,
+			     const struct buf *records)
+{
+	struct reader r = READER(records->data, records->len);
+	const uint8_t *start = r.at, *end = r.at;
+	struct rec rec;
+
+	while (!p->dead && rec_next(&r, &rec)) {
+		if (end > start && r.at - start > REC_GATHER_BYTES) {
+			int e = push_send_rec(c, p, SLICE(start, end - start));
+
+			if (e < 0)
+				return e;
+			start = end;
+		}
+		end = r.at;
+	}
+	return end > start ? push_send_rec(c, p, SLICE(start, end - start)) :
+			     0;
+}
+
+static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
+{
+	uint64_t own = know_get(&cut->k, c->origin);
+	uint64_t base = know_get(&p->push.base, c->origin);
+
+	c->counters.cuts_sent++;
+	c->counters.changes_forwarded +=
+		know_lag(&cut->k, &p->push.base) -
+		(own > base ? own - base : 0);
+	cut->rows = p->push.rows;
+	frame_begin(&c->frame, FRAME_CUT);
+	cut_encode(cut, &c->frame);
+	peer_send(c, p);
+	know_release(&p->push.k);
+	p->push.k = cut->k;
+	cut->k = KNOW_INIT;
+	p->push.state = PUSH_ACK;
+}
+
+/* Takes a slice, makes it durable, sends it. */
+static int push_slice(struct core *c, struct peer *p)
+{
+	struct take t = { .c = c, .p = p, .last = p->push.after };
+	struct cut cut = { .k = KNOW_INIT };
+	int ended = push_take(&t, &cut), r = ended < 0 ? ended : 0;
+
+	if (r == 0 && (t.last > c->synced_lseq ||
+		       (ended && !know_leq(&cut.k, &c->own.k))))
+		core_sync(c);
+	if (r == 0 && !c->failure)
+		r = push_send_content(c, p, &t.hashes);
+	if (r == 0 && !c->failure)
+		r = push_send_records(c, p, &t.records);
+	if (r == 0 && !c->failure && !p->dead) {
+		p->push.after = t.last;
+		p->push.rows += t.rows;
+		c->counters.rows_sent += t.rows;
+		if (ended)
+			push_send_cut(c, p, &cut);
+	}
+	cut_release(&cut);
+	buf_release(&t.records);
+	buf_release(&t.hashes);
+	return r;
+}
+
+/* ---- when */
+
+int push_asked(struct core *c, struct peer *p, struct reader *r)
+{
+	cleanup(know_release) struct know k = KNOW_INIT;
+	int e = know_decode(r, &k);
+
+	if (e < 0)
+		return e;
+	p->push.pulled = true;
+	return know_join(&peer_status(c, p)->k, &k);
+}
+
+static int push_begin(struct core *c, struct peer *p)
+{
+	int r = know_copy(&p->push.base, &peer_status(c, p)->k);
+
+	if (r < 0)
+		return r;
+	store_lock(c->store);
+	r = replica_cut_start(c->tree, &p->push.base, &p->push.after);
+	store_unlock(c->store);
+	if (r < 0)
+		return r;
+	p->push.rows = 0;
+	p->push.pulled = false;
+	p->push.state = PUSH_ROWS;
+	return 0;
+}
+
+void push_tick(struct core *c, struct peer *p)
+{
+	const struct know *theirs = &peer_status(c, p)->k;
+	int r = 0;
+
+	if (p->push.state == PUSH_ACK && know_leq(&p->push.k, theirs))
+		p->push.state = PUSH_IDLE;
+	if (p->push.pulled && know_leq(&c->own.k, theirs))
+		p->push.pulled = false;
+	if (p->push.state == PUSH_IDLE &&
+	    (p->push.pulled || know_get(&c->own.k, c->origin) >
+				       know_get(theirs, c->origin)))
+		r = push_begin(c, p);
+	if (r == 0 && p->push.state == PUSH_ROWS &&
+	    p->queued < QUEUE_BYTES_MAX) {
+		r = push_slice(c, p);
+		if (p->push.state == PUSH_ROWS && p->queued < QUEUE_BYTES_MAX)
+			core_due(c, c->now_ms);
+	}
+	if (r < 0)
+		core_fail(c, r, "cannot read what is to be sent");
+}

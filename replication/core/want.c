@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content by hash. What is wanted is asked of the tree again and again,
+ * oldest object first; here is only what is in flight, and what was asked
+ * for in vain. A hash is asked of one peer at a time, first of peers that
+ * say they have all content that is known here; who answers NOHAVE is not
+ * asked again before its C has grown, or WANT_RETRY_MS have passed.
+ *
+ * Serving: a peer's wants wait in a ring of its own and are answered while
+ * little is queued on its link and no records are to be sent, so that
+ * content never delays records for longer than QUEUE_CHUNK_BYTES_MAX.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "replication/core/core_internal.h"
+
+/* ---- the table */
+
+static struct want *want_find(struct core *c, const struct hash *hash)
+{
+	for (size_t i = 0; i < c->want_count; i++)
+		if (hash_equal(&c->wants[i].hash, hash))
+			return &c->wants[i];
+	return NULL;
+}
+
+static void want_unassign(struct core *c, struct want *w)
+{
+	if (w->peer)
+		w->peer->wants_in_flight--;
+	w->peer = NULL;
+	c->wants_stale = true;
+}
+
+static void want_remove(struct core *c, struct want *w)
+{
+	want_unassign(c, w);
+	*w = c->wants[--c->want_count];
+}
+
+static bool want_tried(const struct want *w, const struct peer *p)
+{
+	return w->tried[p->slot / 64] >> p->slot % 64 & 1;
+}
+
+static void want_set_tried(struct want *w, const struct peer *p, bool tried)
+{
+	uint64_t bit = 1ull << p->slot % 64;
+
+	if (tried)
+		w->tried[p->slot / 64] |= bit;
+	else
+		w->tried[p->slot / 64] &= ~bit;
+}
+
+void want_retry(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->want_count; i++) {
+		if (!want_tried(&c->wants[i], p) || c->wants[i].peer == p)
+			continue;
+		want_set_tried(&c->wants[i], p, false);
+		c->wants[i].retry_ms = NEVER;
+		c->wants_stale = true;
+	}
+}
+
+void want_peer_gone(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->want_count; i++) {
+		if (c->wants[i].peer == p)
+			want_unassign(c, &c->wants[i]);
+		/* Its slot will be somebody else's. */
+		want_set_tried(&c->wants[i], p, false);
+	}
+}
+
+/* ---- asking */
+
+static int want_add(void *arg, const struct hash *hash)
+{
+	struct core *c = arg;
+
+	if (want_find(c, hash) || c->want_count == WANTS_MAX)
+		return 0;
+	c->wants[c->want_count++] = (struct want){ .hash = *hash,
+						   .retry_ms = NEVER };
+	return 0;
+}
+
+/* Of two that were not tried: who has all content, then who is idler. */
+static struct peer *want_choose(struct core *c, const struct want *w,
+				bool *ret_tried_all)
+{
+	struct peer *best = NULL;
+	bool best_complete = false;
+
+	*ret_tried_all = true;
+	for (size_t i = 0; i < c->peer_count; i++) {
+		struct peer *p = c->peers[i];
+		bool complete;
+
+		if (p->dead || p->phase != PEER_READY || want_tried(w, p))
+			continue;
+		*ret_tried_all = false;
+		if (p->wants_in_flight >= WANTS_IN_FLIGHT_MAX)
+			continue;
+		complete = know_leq(&c->own.k, &peer_status(c, p)->c);
+		if (!best || complete > best_complete ||
+		    (complete == best_complete &&
+		     p->wants_in_flight < best->wants_in_flight)) {
+			best = p;
+			best_complete = complete;
+		}
+	}
+	return best;
+}
+
+static void want_assign(struct core *c)
+{
+	for (size_t i = 0; i < c->want_count; i++) {
+		struct want *w = &c->wants[i];
+		bool tried_all;
+
+		if (w->peer || w->retry_ms != NEVER)
+			continue;
+		w->peer = want_choose(c, w, &tried_all);
+		if (w->peer) {
+			if (!w->peer->wants_in_flight++)
+				w->peer->wants_progress_ms = c->now_ms;
+		} else if (tried_all) {
+			w->retry_ms = c->now_ms + WANT_RETRY_MS;
+		}
+	}
+}
+
+/* Sends the wants assigned since `first`: those not yet asked for. */
+static void want_send(struct core *c, struct peer *p,
+		      const struct hash_list *list)
+{
+	if (!list->count)
+		return;
+	frame_begin(&c->frame, FRAME_WANT);
+	hash_list_encode(list, &c->frame);
+	peer_send(c, p);
+}
+
+static bool want_is_new(const struct want *w, const struct peer *p)
+{
+	return w->peer == p && !want_tried(w, p);
+}
+
+static void want_send_new(struct core *c, struct peer *p)
+{
+	struct hash_list list = { .count = 0 };
+
+	for (size_t i = 0; i < c->want_count; i++) {
+		struct want *w = &c->wants[i];
+
+		if (!want_is_new(w, p))
+			continue;
+		/* Asked once; what it answers decides about a second time. */
+		want_set_tried(w, p, true);
+		list.hash[list.count++] = w->hash;
+		if (list.count == WANT_HASHES_MAX) {
+			want_send(c, p, &list);
+			list.count = 0;
+		}
+	}
+	want_send(c, p, &list);
+}
+
+/* Stalled peers lose what was asked of them; waiting ends by and by. */
+static void want_expire(struct core *c)
+{
+	for (size_t i = 0; i < c->peer_count; i++) {
+		struct peer *p = c->peers[i];
+		uint64_t limit = p->wants_progress_ms + PROGRESS_TIMEOUT_MS;
+
+		if (p->dead || !p->wants_in_flight)
+			continue;
+		if (c->now_ms < limit) {
+			core_due(c, limit);
+			continue;
+		}
+		for (size_t k = 0; k < c->want_count; k++)
+			if (c->wants[k].peer == p)
+				want_unassign(c, &c->wants[k]);
+	}
+	for (size_t i = c->want_count; i-- > 0;) {
+		struct want *w = &c->wants[i];
+
+		if (w->retry_ms == NEVER)
+			continue;
+		/* Perhaps it is not wanted any more: look again. */
+		if (c->now_ms >= w->retry_ms)
+			want_remove(c, w);
+		else
+			core_due(c, w->retry_ms);
+	}
+}
+
+/* How many more may be asked for; 0 while more than half is in flight:
+ * looking for what is wanted is not done for each chunk. */
+static size_t want_room(const struct core *c)
+{
+	size_t room = 0, links = 0;
+
+	for (size_t i = 0; i < c->peer_count; i++) {
+		const struct peer *p = c->peers[i];
+
+		if (p->dead || p->phase != PEER_READY)
+			continue;
+		links++;
+		room += WANTS_IN_FLIGHT_MAX - p->wants_in_flight;
+	}
+	return room >= links * WANTS_IN_FLIGHT_MAX / 2 ? room : 0;
+}
+
+void want_tick(struct core *c)
+{
+	size_t room;
+	int64_t r;
+
+	want_expire(c);
+	room = want_room(c);
+	if (!c->wants_stale || !room)
+		return;
+	c->wants_stale = false;
+	store_lock(c->store);
+	r = replica_wants(c->tree, MIN_OF(c->want_count + room,
+					  (size_t)WANTS_MAX), want_add, c);
+	store_unlock(c->store);
+	if (r < 0) {
+		core_fail(c, (int)r, "cannot tell what content is missing");
+		return;
+	}
+	want_assign(c);
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (!c->peers[i]->dead)
+			want_send_new(c, c->peers[i]);
+	/* What was just put off is looked at in time. */
+	want_expire(c);
+}
+
+/* ---- answers */
+
+static int want_unpack(struct core *c, const struct chunk_frame *f,
+		       struct slice *ret)
+{
+	int r;
+
+	*ret = f->bytes;
+	if (!(f->flags & CHUNK_ZSTD))
+		return 0;
+	r = unpack_one(&c->chunk_unpacker, f->bytes, f->len, &c->scratch);
+	*ret = buf_slice(&c->scratch);
+	return r;
+}
+
+int want_chunk(struct core *c, struct peer *p, struct reader *r)
+{
+	struct chunk_frame f;
+	struct slice bytes;
+	struct want *w;
+	int e = chunk_frame_decode(r, &f);
+
+	if (e == 0)
+		e = want_unpack(c, &f, &bytes);
+	if (e == 0)
+		e = replica_chunk_received(c->tree, &f.hash, bytes);
+	if (e < 0)
+		return e;
+	c->counters.chunks_received++;
+	w = want_find(c, &f.hash);
+	if (w) {
+		want_remove(c, w);
+		c->wants_filled = true;
+	}
+	p->wants_progress_ms = c->now_ms;
+	if (p->pull.active)
+		p->pull.progress_ms = c->now_ms;
+	c->content_arrived = true;
+	core_sync_in(c, CONTENT_SETTLE_MS);
+	return 0;
+}
+
+int want_nohave(struct core *c, struct peer *p, struct reader *r)
+{
+	struct hash_list list;
+	int e = hash_list_decode(r, &list);
+
+	for (size_t i = 0; e == 0 && i < list.count; i++) {
+		struct want *w = want_find(c, &list.hash[i]);
+
+		if (w && w->peer == p)
+			want_unassign(c, w);
+		p->wants_progress_ms = c->now_ms;
+	}
+	return e;
+}
+
+/* ---- serving */
+
+int want_asked(struct core *c, struct peer *p, struct reader *r)
+{
+	struct hash_list list;
+	int e = hash_list_decode(r, &list);
+
+	(void)c;
+	if (e == 0 && p->asked_count + list.count > ASKED_MAX)
+		e = -EPROTO;
+	for (size_t i = 0; e == 0 && i < list.count; i++)
+		p->asked[(p->asked_first + p->asked_count++) % ASKED_MAX] =
+			list.hash[i];
+	return e;
+}
+
+void want_serve(struct core *c, struct peer *p)
+{
+	while (p->asked_count && !p->dead && p->push.state != PUSH_ROWS &&
+	       p->queued < QUEUE_CHUNK_BYTES_MAX) {
+		struct hash_list none = { .count = 1 };
+		int r = push_chunk(c, p, &p->asked[p->asked_first]);
+
+		none.hash[0] = p->asked[p->asked_first];
+		p->asked_first = (p->asked_first + 1) % ASKED_MAX;
+		p->asked_count--;
+		if (r < 0) {
+			core_fail(c, r, "cannot read content to be sent");
+			return;
+		}
+		if (r == 0) {
+			frame_begin(&c->frame, FRAME_NOHAVE);
+			hash_list_encode(&none, &c->frame);
+			peer_send(c, p);
+		}
+	}
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent: one network thread (epoll) that carries the core's frames over
+ * mutual TLS 1.3 to the other members, dials and accepts them, admits
+ * invited ones, and answers the control socket (control.h).
+ *
+ * Peers are authenticated by their Ed25519 keys, in self-signed
+ * certificates, compared with the member list: no CA, no names. Who is not
+ * a member may only present an invitation.
+ */
+#ifndef KINFS_NET_AGENT_H
+#define KINFS_NET_AGENT_H
+
+#include "fs/tree/tree.h"
+#include "replication/net/identity.h"
+
+struct agent;
+
+struct agent_options {
+	struct tree *tree;		/* borrowed */
+	const struct identity *identity; /* borrowed */
+	const char *listen;		/* "ADDR:PORT", port 0: any; NULL: what
+					 * the store remembers, else any */
+	const char *control_path;	/* Unix socket to serve */
+	const char *mountpoint;		/* for answers and logs; absolute */
+	bool has_mount;
+	/* Exchange only with these labels (NULL-ended), or NULL: with all. */
+	const char *const *only_peers;
+	/* Called on the network thread when `kin unmount` asks for the end. */
+	void (*stop)(void *arg);
+	void *stop_arg;
+};
+
+/*
+ * Binds, starts the thread. `why` receives a sentence on failure.
+ * Errors: -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL a bad address, others.
+ */
+must_check int agent_start(const struct agent_options *, struct buf *why,
+			   struct agent **ret);
+/* Sends what is queued to linked peers for at most a second, says BYE,
+ * joins the thread. */
+void agent_stop(struct agent *);
+/* From tree_observer callbacks and the front's notifier: any thread, store
+ * locked or not; only notes it and wakes the thread. */
+void agent_changed(struct agent *);
+void agent_shown(struct agent *, uint64_t lseq);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of the agent and what they share. Everything here belongs to
+ * the network thread, except where it says "any thread".
+ *
+ *	agent.c		start, stop, the thread, the core's environment
+ *	listen.c	the listening socket and this node's addresses
+ *	link.c		connections: who may be linked, and to which use
+ *	admit.c		the inviter's side of joining
+ *	commands.c	what the control socket's requests mean
+ *	wait.c		the one request that takes long
+ *	settle.c	cutting local files for it, on a thread of its own
+ */
+#ifndef KINFS_NET_AGENT_INTERNAL_H
+#define KINFS_NET_AGENT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "replication/core/core.h"
+#include "replication/core/wire.h"
+#include "replication/net/agent.h"
+#include "replication/net/conn.h"
+#include "replication/net/control_server.h"
+#include "replication/net/dial.h"
+#include "replication/net/meta.h"
+#include "replication/net/ratelimit.h"
+
+/* Accepted connections that are not links, at once. */
+#define STRANGERS_MAX 64
+/* A link that lasted so long was a good one. */
+#define LINK_GOOD_MS 5000
+
+/* Codes of BYE besides the core's (wire.h): PROTOCOL.md, "Joining". */
+enum agent_bye {
+	BYE_NOT_MEMBER = 64,
+	BYE_NOT_WANTED = 65,	/* --only-peers */
+	BYE_PAUSED = 66,
+};
+
+/* One connection, from its first byte on; a link only if id is not 0. */
+struct link {
+	struct agent *agent;
+	struct conn *conn;
+	link_id id;			/* what the core calls it */
+	bool dialed;
+	struct dial_peer *peer;		/* dialed: whom we meant */
+	struct device device;		/* who it is, once ready */
+	uint64_t up_ms;
+	char target[ADDRESS_TEXT_BYTES];	/* dialed: where */
+	LIST_ENTRY(link) entry;
+};
+
+/* ---- settle.c */
+/*
+ * Cuts files with unsent writes on its own thread, since that may take
+ * long: a RELEASE still on its way is waited for, 200 ms at most. Any
+ * number of askers share a run that begins after they asked.
+ */
+struct settle {
+	struct tree *tree;
+	struct loop *loop;		/* woken when a run is done */
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	bool running, stop;		/* by mutex, as the rest */
+	uint64_t asked, done;
+	int result;			/* of the last run */
+};
+
+must_check int settle_start(struct settle *, struct tree *, struct loop *);
+void settle_stop(struct settle *);
+/* Returns a ticket for settle_done(). */
+uint64_t settle_ask(struct settle *);
+/* 1 the run for this ticket is done, 0 not yet, or its error. */
+must_check int settle_done(struct settle *, uint64_t ticket);
+
+/* ---- */
+
+struct agent_wait;
+
+struct listener {
+	struct loop_watch watch;	/* the listening socket */
+	struct loop_timer retry;	/* after there was no room */
+	struct loop_watch netlink;	/* tells of addresses that change */
+	struct address bound;
+	char text[ADDRESS_TEXT_BYTES];
+};
+
+struct agent {
+	struct tree *tree;
+	struct store *store;
+	const struct identity *identity;
+	char *control_path, *mountpoint;
+	char **only_peers;		/* NULL-ended, or NULL */
+	bool has_mount;
+	void (*stop)(void *arg);
+	void *stop_arg;
+
+	struct loop loop;
+	struct conn_pool pool;
+	struct core *core;
+	struct control *control;
+	struct listener listener;
+	struct buf addresses;		/* told to others, "host:port ..." */
+	struct dialer dialer;
+	struct settle settle;
+	LIST_HEAD(, link) links;
+	LIST_HEAD(, agent_wait) waits;
+	link_id last_link;
+	bool paused;
+	bool members_stale;		/* the dialer has to look again */
+	struct core_peer_status *peers;	/* room for MEMBERS_MAX */
+	size_t peer_count;		/* as of the last agent_peers() */
+	struct ratelimit log_limit;
+
+	pthread_t thread;
+	/* Any thread. */
+	atomic_bool stopping, changed;
+	atomic_uint_fast64_t shown;
+	uint64_t shown_told;
+};
+
+/* Members but this one, afresh from the core; returns how many. */
+size_t agent_peers(struct agent *);
+/* Of a member, as of the last agent_peers(), or NULL. */
+const struct core_peer_status *agent_peer(struct agent *,
+					  const struct device *);
+/* Stops or restarts all exchange; remembered by the store. */
+must_check int agent_pause(struct agent *);
+must_check int agent_resume(struct agent *);
+
+/* ---- listen.c */
+void listener_init(struct agent *);
+/* `wanted` may be NULL. Errors: as agent_start(). */
+must_check int listener_open(struct agent *, const char *wanted,
+			     struct buf *why);
+void listener_close(struct agent *);
+
+/* ---- link.c */
+/* Takes ownership of the socket. */
+void link_accept(struct agent *, int fd, const struct address *);
+/* Calls the members that are due; returns when to do so again. */
+uint64_t links_dial(struct agent *, uint64_t now_ms);
+/* Takes over the members' addresses. */
+void links_refresh(struct agent *, uint64_t now_ms);
+struct link *link_by_id(struct agent *, link_id);
+/* The link to a member, or NULL. */
+struct link *link_to(struct agent *, const struct device *);
+/* Says BYE and ends it, the core being told. */
+void link_close(struct link *, uint16_t bye_code, const char *text);
+/* Sends what is queued and ends one that is no link. */
+void link_finish(struct link *);
+void links_close_all(struct agent *, uint16_t bye_code, const char *text);
+/* The core wants it ended: what is queued is still sent. */
+void link_end_by_core(struct link *, const char *why);
+/* Logs a line about somebody who may be anybody, not too often. */
+void link_log_stranger(struct link *, const char *what);
+
+/* ---- admit.c */
+/* The one frame of somebody who wants to join; answers it. */
+void agent_admit(struct link *, struct slice frame);
+
+/* ---- commands.c */
+extern const struct control_ops agent_control_ops;
+
+/* ---- wait.c */
+void agent_wait_start(struct agent *, struct control_client *,
+		const json_t *request);
+void agent_wait_gone(void *data);
+/* Answers those that are done or late. */
+void agent_waits_poll(struct agent *, uint64_t now_ms);
+/* The daemon ends: so do they. */
+void agent_waits_release(struct agent *);
+/* A device as people see it: 16 hex digits. */
+#define DEVICE_TEXT_BYTES 17
+void device_format(const struct device *, char ret[DEVICE_TEXT_BYTES]);
+
+#endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the requests of control.h mean: one table, one function each, which
+ * gives the answer, or LATER. (NULL is what jansson gives without memory.)
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/hash.h"
+#include "fs/base/log.h"
+#include "replication/net/agent_internal.h"
+#include "replication/net/invite.h"
+#include "replication/net/invites.h"
+#include "replication/net/sys.h"
+
+#define LATER json_null()
+
+/* ---- pieces of answers */
+
+void device_format(const struct device *d, char ret[DEVICE_TEXT_BYTES])
+{
+	hex_encode(d->b, (DEVICE_TEXT_BYTES - 1) / 2, ret);
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)MIN_OF(n, INT64_MAX));
+}
+
+/* A name may be any bytes; JSON text may not. */
+static void put_text(json_t *o, const char *key, const char *hex_key,
+		     struct slice s)
+{
+	json_t *text = json_stringn((const char *)s.data, s.len);
+	autofree char *hex = NULL;
+
+	if (!text) {
+		hex = malloc(2 * s.len + 1);
+		if (!hex)
+			return;
+		hex_encode(s.data, s.len, hex);
+		text = json_string(hex);
+		key = hex_key;
+	}
+	json_object_set_new(o, key, text);
+}
+
+/* A path relative to the root, from `path` or `path_hex`. */
+static int get_path(const json_t *request, struct buf *ret)
+{
+	const json_t *text = json_object_get(request, "path");
+	const char *hex = json_string_value(json_object_get(request,
+							    "path_hex"));
+	uint8_t *at;
+
+	if (json_is_string(text)) {
+		buf_put(ret, json_string_value(text),
+			json_string_length(text));
+		return buf_error(ret);
+	}
+	if (!hex || strlen(hex) % 2)
+		return -EINVAL;
+	if (!*hex)
+		return 0;
+	at = buf_extend(ret, strlen(hex) / 2);
+	return at ? hex_decode(hex, at, strlen(hex) / 2) : -ENOMEM;
+}
+
+static json_t *ok(void)
+{
+	return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *failed(int r, const char *what)
+{
+	return control_error(r, CONTROL_FAILED, "%s: %s", what, strerror(-r));
+}
+
+/* ---- status */
+
+static json_t *lag_json(struct core_lag lag)
+{
+	return json_pack("{s:o, s:o}", "changes", number(lag.changes),
+			 "bytes", number(lag.bytes));
+}
+
+static json_t *peers_json(struct agent *a)
+{
+	json_t *list = json_array();
+	size_t n = agent_peers(a);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct core_peer_status *p = &a->peers[i];
+		char id[DEVICE_TEXT_BYTES];
+
+		device_format(&p->device, id);
+		json_array_append_new(list, json_pack(
+			"{s:s, s:s, s:b, s:o, s:o, s:s}", "label", p->label,
+			"id", id, "connected", p->connected, "behind",
+			lag_json(p->behind), "ahead", lag_json(p->ahead),
+			"addresses", p->addresses));
+	}
+	return list;
+}
+
+static json_t *counters_json(struct agent *a)
+{
+	struct core_counters c;
+
+	core_counters(a->core, &c);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o}",
+			 "cuts_sent", number(c.cuts_sent),
+			 "cuts_received", number(c.cuts_received),
+			 "rows_sent", number(c.rows_sent),
+			 "rows_received", number(c.rows_received),
+			 "changes_received", number(c.changes_received),
+			 "changes_known", number(c.changes_known),
+			 "changes_forwarded", number(c.changes_forwarded),
+			 "chunks_sent", number(c.chunks_sent),
+			 "chunks_received", number(c.chunks_received),
+			 "bytes_sent", number(c.bytes_sent),
+			 "bytes_received", number(c.bytes_received));
+}
+
+static json_t *cmd_status(struct agent *a, struct control_client *client,
+			  const json_t *request)
+{
+	char volume[2 * sizeof(struct volid) + 1], id[DEVICE_TEXT_BYTES];
+	char label[LABEL_BYTES_MAX + 1];
+	struct volid v = tree_volume(a->tree);
+	int failure = store_failure(a->store);
+	json_t *answer = ok();
+
+	(void)client;
+	(void)request;
+	hex_encode(v.b, sizeof(v.b), volume);
+	device_format(&a->identity->device, id);
+	tree_label(a->tree, label);
+	json_object_set_new(answer, "volume", json_string(volume));
+	json_object_set_new(answer, "paused", json_boolean(a->paused));
+	json_object_set_new(answer, "pid", json_integer(getpid()));
+	put_text(answer, "mountpoint", "mountpoint_hex",
+		 SLICE_STR(a->mountpoint));
+	json_object_set_new(answer, "node", json_pack("{s:s, s:s}", "label",
+						      label, "id", id));
+	json_object_set_new(answer, "conflicts",
+			    number(tree_conflict_count(a->tree)));
+	json_object_set_new(answer, "peers", peers_json(a));
+	put_text(answer, "store", "store_hex",
+		 SLICE_STR(store_path(a->store)));
+	json_object_set_new(answer, "listen", json_string(a->listener.text));
+	json_object_set_new(answer, "counters", counters_json(a));
+	if (failure)
+		json_object_set_new(answer, "failure",
+				    json_string(strerror(-failure)));
+	return answer;
+}
+
+/* ---- pausing, ending */
+
+static json_t *cmd_pause(struct agent *a, struct control_client *client,
+			 const json_t *request)
+{
+	int r = agent_pause(a);
+
+	(void)client;
+	(void)request;
+	return r ? failed(r, "cannot pause") : ok();
+}
+
+static json_t *cmd_resume(struct agent *a, struct control_client *client,
+			  const json_t *request)
+{
+	int r = agent_resume(a);
+
+	(void)client;
+	(void)request;
+	return r ? failed(r, "cannot resume") : ok();
+}
+
+static json_t *cmd_unmount(struct agent *a, struct control_client *client,
+			   const json_t *request)
+{
+	(void)request;
+	log_info("asked to unmount");
+	/* The answer first: the end closes this socket. */
+	control_answer_then(client, ok(), a->stop, a->stop_arg);
+	return LATER;
+}
+
+static json_t *cmd_wait(struct agent *a, struct control_client *client,
+			const json_t *request)
+{
+	agent_wait_start(a, client, request);
+	return LATER;
+}
+
+/* ---- invitations */
+
+static void put_addresses(struct agent *a, struct invite_code *code)
+{
+	struct slice list = buf_slice(&a->addresses);
+
+	while (code->address_count < INVITE_ADDRESSES_MAX &&
+	       address_next(&list, code->addresses[code->address_count]))
+		code->address_count++;
+}
+
+static json_t *cmd_invite(struct agent *a, struct control_client *client,
+			  const json_t *request)
+{
+	struct invite_code code = { .volume = tree_volume(a->tree) };
+	cleanup(buf_release) struct buf text = BUF_INIT;
+	struct invite i;
+	int r = invites_create(a->store, sys_wall_ms(), code.secret, &i);
+
+	(void)client;
+	(void)request;
+	if (r == -E2BIG)
+		return control_error(r, CONTROL_FAILED, "%d invitations are "
+				     "open; `kin invite --revoke` ends them",
+				     INVITES_OPEN_MAX);
+	if (r)
+		return failed(r, "cannot keep the invitation");
+	hash_bytes(a->identity->device.b, sizeof(a->identity->device.b),
+		   &code.key_hash);
+	put_addresses(a, &code);
+	r = invite_encode(&code, &text);
+	if (r)
+		return failed(r, "cannot make the code");
+	return json_pack("{s:b, s:s%, s:I}", "ok", 1, "code", text.data,
+			 text.len, "expires",
+			 (json_int_t)(i.expires_ms / 1000));
+}
+
+static json_t *cmd_invites(struct agent *a, struct control_client *client,
+			   const json_t *request)
+{
+	autofree struct invite *all = calloc(INVITES_MAX, sizeof(*all));
+	uint64_t now_ms = sys_wall_ms();
+	json_t *list;
+	int64_t n = all ? invites_list(a->store, all) : -ENOMEM;
+
+	(void)client;
+	(void)request;
+	if (n < 0)
+		return failed((int)n, "cannot read the invitations");
+	list = json_array();
+	for (int64_t i = 0; i < n; i++) {
+		char id[2 * INVITE_ID_BYTES + 1];
+
+		hex_encode(all[i].id.b, sizeof(all[i].id.b), id);
+		json_array_append_new(list, json_pack(
+			"{s:s, s:I, s:I, s:s}", "id", id, "created",
+			(json_int_t)(all[i].created_ms / 1000), "expires",
+			(json_int_t)(all[i].expires_ms / 1000), "state",
+			invite_state_name(&all[i], now_ms)));
+	}
+	return json_pack("{s:b, s:o}", "ok", 1, "invites", list);
+}
+
+static json_t *cmd_revoke(struct agent *a, struct control_client *client,
+			  const json_t *request)
+{
+	const char *id = json_string_value(json_object_get(request, "id"));
+	int64_t n;
+
+	(void)client;
+	if (!id)
+		return control_error(-EINVAL, CONTROL_USAGE,
+				     "which invitation? give its id, or all");
+	n = invites_revoke(a->store, sys_wall_ms(),
+			   strcmp(id, "all") ? id : NULL);
+	if (n < 0)
+		return failed((int)n, "cannot revoke");
+	return json_pack("{s:b, s:I}", "ok", 1, "revoked", (json_int_t)n);
+}
+
+/* ---- conflicts */
+
+static const char *kind_name(enum conflict_kind kind)
+{
+	switch (kind) {
+	case CONFLICT_CONTENT:
+		return "content";
+	case CONFLICT_NAME:
+		return "name";
+	case CONFLICT_PLACE:
+		return "place";
+	}
+	return "content";
+}
+
+static json_t *version_json(const struct conflict_version *v)
+{
+	json_t *o = json_object();
+	uint8_t origin[8];
+	char node[2 * sizeof(origin) + 1];
+
+	put_be64(origin, v->dot.origin);
+	hex_encode(origin, sizeof(origin), node);
+	put_text(o, "path", "path_hex", v->path);
+	put_text(o, "label", "label_hex", v->label);
+	json_object_set_new(o, "node", json_string(node));
+	json_object_set_new(o, "time", json_integer(v->time.tv_sec));
+	json_object_set_new(o, "size", number(v->size));
+	json_object_set_new(o, "main", json_boolean(v->main));
+	return o;
+}
+
+static int add_conflict(void *arg, const struct conflict *c)
+{
+	json_t *list = arg, *o = json_object(), *versions = json_array();
+
+	put_text(o, "path", "path_hex", c->path);
+	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
+	for (size_t i = 0; i < c->count; i++)
+		json_array_append_new(versions, version_json(&c->versions[i]));
+	json_object_set_new(o, "versions", versions);
+	return json_array_append_new(list, o) ? -ENOMEM : 0;
+}
+
+static json_t *path_error(int r, const struct buf *path)
+{
+	if (r == -EINVAL && !path->len)
+		return control_error(r, CONTROL_USAGE, "a path is missing");
+	return control_error(r, CONTROL_FAILED, "%.*s: %s", (int)path->len,
+			     path->data ? (char *)path->data : "",
+			     strerror(-r));
+}
+
+static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
+			     const json_t *request)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	json_t *list = json_array();
+	uint64_t ino;
+	int r = get_path(request, &path);
+
+	(void)client;
+	if (!r)
+		r = tree_resolve_path(a->tree, buf_slice(&path), &ino);
+	if (!r)
+		r = tree_conflicts(a->tree, ino, add_conflict, list);
+	if (r) {
+		json_decref(list);
+		return path_error(r, &path);
+	}
+	return json_pack("{s:b, s:o}", "ok", 1, "conflicts", list);
+}
+
+static json_t *resolve_error(int r, const struct buf *path, const char *take)
+{
+	const char *p = path->data ? (const char *)path->data : "";
+	int len = (int)path->len;
+
+	switch (r) {
+	case -ENODATA:
+		return control_error(r, CONTROL_FAILED, "%.*s: is not in "
+				     "conflict", len, p);
+	case -EEXIST:
+		return control_error(r, CONTROL_FAILED, "%.*s: several "
+				     "versions are of \"%s\"; take one by "
+				     "its name", len, p, take);
+	case -ENOENT:
+		return control_error(r, CONTROL_FAILED, "%.*s: no such file, "
+				     "or it has no version \"%s\"; `kin "
+				     "conflicts` lists them", len, p, take);
+	}
+	return path_error(r, path);
+}
+
+static json_t *cmd_resolve(struct agent *a, struct control_client *client,
+			   const json_t *request)
+{
+	const char *take = json_string_value(json_object_get(request, "take"));
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	struct slice dir, name;
+	const uint8_t *slash;
+	uint64_t parent;
+	int r = take ? get_path(request, &path) : -EINVAL;
+
+	(void)client;
+	if (!take)
+		return control_error(r, CONTROL_USAGE, "which version? give "
+				     "take");
+	if (r || !path.len)
+		return path_error(r ? r : -EINVAL, &path);
+	slash = memrchr(path.data, '/', path.len);
+	dir = SLICE(path.data, slash ? (size_t)(slash - path.data) : 0);
+	name = slash ? SLICE(slash + 1, path.len - dir.len - 1) :
+		       buf_slice(&path);
+	r = tree_resolve_path(a->tree, dir, &parent);
+	if (!r)
+		r = tree_resolve(a->tree, parent, name, SLICE_STR(take));
+	return r ? resolve_error(r, &path, take) : ok();
+}
+
+/* ---- the table */
+
+static const struct {
+	const char *name;
+	json_t *(*fn)(struct agent *, struct control_client *, const json_t *);
+} commands[] = {
+	{ "status", cmd_status },
+	{ "wait", cmd_wait },
+	{ "pause", cmd_pause },
+	{ "resume", cmd_resume },
+	{ "invite", cmd_invite },
+	{ "invites", cmd_invites },
+	{ "revoke", cmd_revoke },
+	{ "conflicts", cmd_conflicts },
+	{ "resolve", cmd_resolve },
+	{ "unmount", cmd_unmount },
+};
+
+static void on_request(void *arg, struct control_client *client,
+		       const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "cmd"));
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
+		json_t *answer;
+
+		if (strcmp(commands[i].name, name))
+			continue;
+		answer = commands[i].fn(arg, client, request);
+		if (!json_is_null(answer))
+			control_answer(client, answer);
+		return;
+	}
+	control_answer(client, control_error(-ENOSYS, CONTROL_USAGE,
+					     "this daemon knows no such "
+					     "command; is it an older one?"));
+}
+
+static void on_gone(void *arg, struct control_client *client, void *data)
+{
+	(void)arg;
+	(void)client;
+	agent_wait_gone(data);
+}
+
+const struct control_ops agent_control_ops = { on_request, on_gone };

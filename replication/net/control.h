@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: how `kin` talks to the daemon. A Unix stream socket,
+ * mode 0600, the peer's uid checked (the daemon's own, or root). One JSON
+ * object a line each way; a request is {"cmd": NAME, ...}; the answers are
+ * any number of {"event": ...} lines and one last line, either
+ * {"ok": true, ...} or {"ok": false, "error": ERRNO NAME, "message": TEXT,
+ * "exit": N}. The daemon closes after the last line.
+ *
+ *   status    -> volume, paused, pid, mountpoint, node{label,id},
+ *                conflicts, peers[{label,id,connected,behind{changes,bytes},
+ *                ahead{changes,bytes},addresses}], store, listen, counters
+ *   wait      timeout (seconds, number), peers ("all"|"connected")
+ *             -> ok; on failure exit 1 or 3, missing[{label,id,answered,
+ *                changes}]
+ *   pause, resume
+ *   invite    -> code, expires (seconds since 1970)
+ *   invites   -> invites[{id,created,expires,state}]
+ *   revoke    id or "all" -> revoked (count)
+ *   conflicts path ("" is the root) -> conflicts[{path,kind,versions[{path,
+ *             label,node,time,size,main}]}]
+ *   resolve   path, take
+ *   unmount   -> ok, and then the daemon ends
+ *
+ * Paths are relative to the volume's root; a name that is not UTF-8 goes as
+ * "path_hex". Numbers are integers but for timeout.
+ */
+#ifndef KINFS_NET_CONTROL_H
+#define KINFS_NET_CONTROL_H
+
+/* Bytes of one request line; requests are small. */
+#define CONTROL_REQUEST_BYTES_MAX 65536
+/* Control connections at once. */
+#define CONTROL_CLIENTS_MAX 64
+
+#endif

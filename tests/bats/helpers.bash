@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What the tests of the kin command share. To be loaded in setup():
+#
+#	setup() { load helpers; kin_setup; }
+#	teardown() { kin_cleanup; }
+#
+# A node NAME is mounted on $BATS_TEST_TMPDIR/NAME, with its store in
+# NAME.store beside it. $KIN is the program. Nothing sleeps: what takes time
+# is polled, with a deadline.
+
+bats_require_minimum_version 1.5.0
+bats_load_library bats-support
+bats_load_library bats-assert
+
+# Seconds; generous, since sanitizers and a loaded machine are slow.
+DEADLINE=60
+
+kin_setup() {
+	KIN=${KIN:-$(cd "$BATS_TEST_DIRNAME/../../build" && pwd)/kin}
+	T=$BATS_TEST_TMPDIR
+	export HOME=$T/home XDG_DATA_HOME=$T/data XDG_RUNTIME_DIR=$T/run
+	export XDG_CONFIG_HOME=$T/config LC_ALL=C TZ=UTC
+	mkdir -m 700 "$HOME" "$XDG_RUNTIME_DIR"
+	cd "$T" || return 1
+}
+
+need_fuse() {
+	[ -c /dev/fuse ] || skip "there is no /dev/fuse"
+	[ "$(id -u)" = 0 ] || command -v fusermount3 >/dev/null ||
+		skip "there is no fusermount3"
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || skip "only root can do that"
+}
+
+kin() {
+	"$KIN" "$@"
+}
+
+# wait_until COMMAND...: until it succeeds
+wait_until() {
+	local end=$((SECONDS + DEADLINE))
+
+	until "$@"; do
+		if [ $SECONDS -ge $end ]; then
+			echo "after $DEADLINE s still not: $*" >&2
+			return 1
+		fi
+		read -r -t 0.05 <> <(:) || true
+	done
+}
+
+# kin_mount NAME [OPTION...]
+kin_mount() {
+	local name=$1
+
+	shift
+	mkdir -p "$T/$name"
+	kin mount --store "$T/$name.store" --name "$name" \
+		--listen 127.0.0.1:0 "$@" "$T/$name"
+}
+
+# kin_remount NAME [OPTION...]: as it was, with the address it had
+kin_remount() {
+	local name=$1
+
+	shift
+	kin mount "$@" "$T/$name"
+}
+
+# kin_join FROM NAME [OPTION...]
+kin_join() {
+	local from=$1 name=$2 code
+
+	shift 2
+	mkdir -p "$T/$name"
+	code=$(kin invite "$T/$from")
+	kin join --store "$T/$name.store" --name "$name" \
+		--listen 127.0.0.1:0 "$@" "$code" "$T/$name"
+}
+
+# kin_wait NAME [OPTION...]: until everybody has everything
+kin_wait() {
+	local name=$1
+
+	shift
+	kin wait --timeout $DEADLINE "$@" "$T/$name"
+}
+
+kin_pid() {
+	kin status --json "$T/$1" | jq .pid
+}
+
+process_is_gone() {
+	local state
+
+	# A zombie is gone too: nobody may be there to reap it.
+	state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) ||
+		return 0
+	[ -z "$state" ] || [ "$state" = Z ] || [ "$state" = X ]
+}
+
+# kin_kill NAME: kill -9 of the daemon; the dead mount is cleaned up
+kin_kill() {
+	local pid
+
+	pid=$(kin_pid "$1")
+	kill -9 "$pid"
+	wait_until process_is_gone "$pid"
+	kin unmount "$T/$1"
+}
+
+# Names, types, modes, link targets, mtimes of files and links, and contents
+# of what a node shows. Directories' mtimes are compared as well.
+tree_of() {
+	(
+		cd "$T/$1" || exit 1
+		find . -mindepth 1 -printf '%P|%y|%m|%l|%T@\n' | sort
+		find . -type f -print0 | sort -z | xargs -0r sha256sum
+	)
+}
+
+# assert_same_trees NAME NAME...
+assert_same_trees() {
+	local first=$1 other
+
+	for other in "${@:2}"; do
+		diff <(tree_of "$first") <(tree_of "$other")
+	done
+}
+
+# The siblings of a file that a node shows: siblings NAME STEM
+siblings() {
+	find "$T/$1" -name "$2 (conflict *" -printf '%P\n' | sort
+}
+
+conflict_count() {
+	kin conflicts --json "$T/$1" | jq length
+}
+
+# apart NAME...; together NAME...
+apart() {
+	local name
+
+	for name; do
+		kin pause "$T/$name"
+	done
+}
+
+together() {
+	local name
+
+	for name; do
+		kin resume "$T/$name"
+	done
+}
+
+is_mounted() {
+	mountpoint -q "$1"
+}
+
+is_not_mounted() {
+	! mountpoint -q "$1"
+}
+
+mounts_of_test() {
+	local at
+
+	# %b takes \040, as mountinfo writes a space.
+	while read -r at; do
+		printf '%b\n' "$at"
+	done < <(awk -v top="$T/" '/ - fuse/ && index($5, top) == 1 \
+		{ gsub(/\\/, "\\0"); print $5 }' /proc/self/mountinfo)
+}
+
+daemons_of_test() {
+	local cmdline
+
+	for cmdline in /proc/[0-9]*/cmdline; do
+		tr '\0' '\n' 2>/dev/null <"$cmdline" | grep -q "^$T/" ||
+			continue
+		tr '\0' '\n' 2>/dev/null <"$cmdline" | head -n 1 |
+			grep -qxF "$KIN" || continue
+		cmdline=${cmdline#/proc/}
+		echo "${cmdline%/cmdline}"
+	done
+}
+
+# In teardown: unmounts and ends all of this test, whatever it did, and
+# fails if a daemon's log tells of a crash or of what a sanitizer found.
+kin_cleanup() {
+	local at pid log status=0
+
+	[ -n "${T:-}" ] || return 0
+	cd / || return 1
+	while read -r at; do
+		timeout 30 "$KIN" unmount "$at" || true
+	done < <(mounts_of_test)
+	for pid in $(daemons_of_test); do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	while read -r at; do
+		umount -l "$at" 2>/dev/null || fusermount3 -uz "$at" || true
+	done < <(mounts_of_test)
+	for log in "$T"/*.store/kin.log "$T"/data/kinfs/*/kin.log; do
+		[ -e "$log" ] || continue
+		if grep -E 'kin: bug|Sanitizer|runtime error' "$log"; then
+			echo "--- $log" >&2
+			cat "$log" >&2
+			status=1
+		fi
+	done
+	# The logs of a failed test, for who reads its output.
+	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+		tail -n 20 "$T"/*.store/kin.log 2>/dev/null >&2 || true
+	fi
+	return $status
+}

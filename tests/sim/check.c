@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must hold at any moment: nodes of equal knowledge have equal rows,
+ * byte by byte, and show the same tree; each node's own indexes agree.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/base/hash.h"
+#include "tests/sim/cluster.h"
+
+struct picture {
+	struct know k;
+	bool settled;		/* all content here, no unsent writes */
+	struct buf rows;	/* id, hash of the row, ... */
+	struct buf view;	/* lines */
+};
+
+static int add_row(void *arg, struct objid id, struct slice row)
+{
+	struct picture *p = arg;
+	char hex[33];
+
+	hex_encode(id.b, sizeof(id.b), hex);
+	buf_printf(&p->rows, "%s %016llx %zu\n", hex,
+		   (unsigned long long)checksum64(row.data, row.len, 0),
+		   row.len);
+	return 0;
+}
+
+static int add_entry(void *arg, const struct replica_view_entry *e)
+{
+	struct picture *p = arg;
+	char id[33];
+
+	hex_encode(e->id.b, sizeof(e->id.b), id);
+	buf_printf(&p->view, "%.*s kind=%d id=%s perm=%o sibling=%d",
+		   (int)e->path.len, (const char *)e->path.data, e->kind, id,
+		   (unsigned)e->perm, e->is_sibling);
+	/* The mtime of a merged or changed directory is a register too. */
+	buf_printf(&p->view, " mtime=%lld.%09ld",
+		   (long long)e->mtime.tv_sec, e->mtime.tv_nsec);
+	if (e->kind != KIND_DIR) {
+		char root[65];
+
+		hex_encode(e->content.root.b, 32, root);
+		buf_printf(&p->view, " size=%llu depth=%d root=%s bytes=%llx",
+			   (unsigned long long)e->content.size,
+			   e->content.depth, e->content.depth ? root : "",
+			   (unsigned long long)checksum64(
+				   e->content.inline_bytes.data,
+				   e->content.inline_bytes.len, 0));
+		buf_printf(&p->view, " dot=%llx.%llu complete=%d",
+			   (unsigned long long)e->version.origin,
+			   (unsigned long long)e->version.seq, e->complete);
+	}
+	buf_put_u8(&p->view, '\n');
+	return 0;
+}
+
+static void picture_release(struct picture *p)
+{
+	know_release(&p->k);
+	buf_release(&p->rows);
+	buf_release(&p->view);
+}
+
+static int picture_know(struct node *n, struct picture *p)
+{
+	cleanup(know_release) struct know complete = KNOW_INIT;
+	int r;
+
+	store_lock(n->store);
+	r = know_copy(&p->k, replica_know(n->tree));
+	if (r == 0)
+		r = replica_know_complete(n->tree, &complete);
+	p->settled = r == 0 && know_equal(&p->k, &complete) && !n->writers;
+	store_unlock(n->store);
+	return r;
+}
+
+static int picture_take(struct node *n, struct picture *p)
+{
+	int r = replica_rows(n->tree, add_row, p);
+
+	return r < 0 ? r : replica_view(n->tree, add_entry, p);
+}
+
+/* The first line that differs, of each. */
+static void say_difference(struct cluster *c, const char *what, int a, int b,
+			   const struct buf *x, const struct buf *y)
+{
+	size_t at = 0, start = 0;
+	int len_x, len_y;
+
+	while (at < x->len && at < y->len && x->data[at] == y->data[at])
+		if (x->data[at++] == '\n')
+			start = at;
+	for (len_x = 0; start + (size_t)len_x < x->len &&
+			x->data[start + (size_t)len_x] != '\n'; len_x++)
+		;
+	for (len_y = 0; start + (size_t)len_y < y->len &&
+			y->data[start + (size_t)len_y] != '\n'; len_y++)
+		;
+	cluster_fail(c, "%s of nodes %d and %d differ at equal K: "
+		     "\"%.*s\" and \"%.*s\"", what, a, b, len_x,
+		     (char *)x->data + start, len_y, (char *)y->data + start);
+}
+
+static void compare(struct cluster *c, struct picture *p, int a, int b,
+		    bool final)
+{
+	if (!slice_equal(buf_slice(&p[a].rows), buf_slice(&p[b].rows))) {
+		say_difference(c, "rows", a, b, &p[a].rows, &p[b].rows);
+		return;
+	}
+	if (final && (!p[a].settled || !p[b].settled))
+		cluster_fail(c, "node %d has not all content",
+			     p[a].settled ? b : a);
+	if (p[a].settled && p[b].settled &&
+	    !slice_equal(buf_slice(&p[a].view), buf_slice(&p[b].view)))
+		say_difference(c, "views", a, b, &p[a].view, &p[b].view);
+}
+
+void cluster_check_equal(struct cluster *c, bool final)
+{
+	struct picture p[CLUSTER_NODES_MAX] = { 0 };
+	bool taken[CLUSTER_NODES_MAX] = { false };
+	int r = 0;
+
+	for (int a = 0; r == 0 && a < c->node_count; a++)
+		if (c->nodes[a].running)
+			r = picture_know(&c->nodes[a], &p[a]);
+	for (int a = 0; r == 0 && a < c->node_count; a++) {
+		for (int b = a + 1; r == 0 && b < c->node_count; b++) {
+			if (!c->nodes[a].running || !c->nodes[b].running)
+				continue;
+			if (!know_equal(&p[a].k, &p[b].k)) {
+				if (final)
+					cluster_fail(c, "nodes %d and %d "
+						     "know different things",
+						     a, b);
+				continue;
+			}
+			if (!taken[a])
+				r = picture_take(&c->nodes[a], &p[a]);
+			if (r == 0 && !taken[b])
+				r = picture_take(&c->nodes[b], &p[b]);
+			taken[a] = taken[b] = true;
+			if (r == 0)
+				compare(c, p, a, b, final);
+		}
+	}
+	if (r < 0)
+		cluster_fail(c, "cannot look at a node: %d", r);
+	if (final && c->options.trace && taken[0])
+		printf("%.*s", (int)p[0].view.len, (char *)p[0].view.data);
+	for (int a = 0; a < c->node_count; a++)
+		picture_release(&p[a]);
+}
+
+void cluster_check_nodes(struct cluster *c)
+{
+	for (int i = 0; i < c->node_count; i++) {
+		cleanup(buf_release) struct buf why = BUF_INIT;
+		struct node *n = &c->nodes[i];
+		int r;
+
+		if (!n->running)
+			continue;
+		r = replica_check(n->tree, &why);
+		if (r < 0)
+			cluster_fail(c, "node %d: check says %d: %.*s", i, r,
+				     (int)why.len, (char *)why.data);
+	}
+}

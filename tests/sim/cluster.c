@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Life, clock and events of the cluster. The next event is found by looking
+ * at everything: five nodes and ten wires are fewer than a heap would be
+ * worth. At one time nodes come before wires, in order of number, so a seed
+ * gives one history.
+ */
+#include "tests/sim/cluster.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/hash.h"
+#include "replication/core/wire.h"
+
+#define NEVER UINT64_MAX
+/* 2025-11-21, in ms: any time will do, but not the machine's. */
+#define EPOCH_MS 1763683200000ll
+
+void cluster_fail(struct cluster *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->failure[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(c->failure, sizeof(c->failure), fmt, ap);
+	va_end(ap);
+	cluster_say(c, "FAILED %s", c->failure);
+}
+
+bool cluster_failed(const struct cluster *c)
+{
+	return c->failure[0];
+}
+
+void cluster_say(struct cluster *c, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	n = MIN_OF(n, (int)sizeof(line) - 1);
+	c->trace_hash = checksum64(line, (size_t)n,
+				   c->trace_hash ^ c->now_ms);
+	if (c->options.trace)
+		printf("%8llu %s\n", (unsigned long long)c->now_ms, line);
+}
+
+/* ---- what a node is given */
+
+static int64_t env_now(void *arg)
+{
+	struct node *n = arg;
+
+	return (EPOCH_MS + (int64_t)n->cluster->now_ms + n->skew_ms) *
+	       1000000;
+}
+
+static uint64_t env_monotonic(void *arg)
+{
+	struct node *n = arg;
+
+	return (n->cluster->now_ms + 1) * 1000000;
+}
+
+static void env_random(void *arg, void *ret, size_t len)
+{
+	rng_fill(&((struct node *)arg)->rng, ret, len);
+}
+
+static int env_sign(void *arg, struct slice message, uint8_t ret[64])
+{
+	struct node *n = arg;
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(
+		EVP_PKEY_ED25519, NULL, n->secret, sizeof(n->secret));
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t len = 64;
+	int ok = key && ctx &&
+		 EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+		 EVP_DigestSign(ctx, ret, &len, message.data,
+				message.len) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return ok ? 0 : -EIO;
+}
+
+static void env_members_changed(void *arg)
+{
+	(void)arg;
+}
+
+/* ---- wires */
+
+struct wire *cluster_wire(struct cluster *c, int a, int b)
+{
+	return a < b ? &c->wires[a][b] : &c->wires[b][a];
+}
+
+static struct wire *wire_of_link(struct cluster *c, link_id link)
+{
+	for (int a = 0; a < c->node_count; a++)
+		for (int b = a + 1; b < c->node_count; b++)
+			if (c->wires[a][b].up && c->wires[a][b].link == link)
+				return &c->wires[a][b];
+	return NULL;
+}
+
+static void pipe_clear(struct pipe *p)
+{
+	while (p->first) {
+		struct packet *next = p->first->next;
+
+		free(p->first);
+		p->first = next;
+	}
+	p->last = &p->first;
+	p->sent_ms = p->arrive_ms = 0;
+}
+
+static size_t pipe_queued(const struct pipe *p, uint64_t now_ms)
+{
+	size_t bytes = 0;
+
+	for (const struct packet *k = p->first; k; k = k->next)
+		if (k->sent_ms > now_ms)
+			bytes += k->len;
+	return bytes;
+}
+
+static void env_send(void *arg, link_id link, struct slice frame)
+{
+	struct node *n = arg;
+	struct cluster *c = n->cluster;
+	struct wire *w = wire_of_link(c, link);
+	struct pipe *p;
+	struct packet *k;
+
+	if (!w || w->closing)
+		return;
+	p = &w->pipe[n->index == w->b];
+	k = malloc(sizeof(*k) + frame.len);
+	kin_assert(k);
+	k->next = NULL;
+	k->len = frame.len;
+	memcpy(k->bytes, frame.data, frame.len);
+	p->sent_ms = MAX_OF(p->sent_ms, c->now_ms) +
+		     frame.len / w->bandwidth;
+	k->sent_ms = p->sent_ms;
+	p->arrive_ms = MAX_OF(p->arrive_ms, k->sent_ms + w->delay_ms);
+	k->arrive_ms = p->arrive_ms;
+	*p->last = k;
+	p->last = &k->next;
+	c->frames++;
+	if (frame.data[4] != FRAME_PING && frame.data[4] != FRAME_PONG)
+		c->last_busy_ms = c->now_ms;
+	cluster_say(c, "%d>%d %d %zu", n->index,
+		    n->index == w->a ? w->b : w->a, frame.data[4],
+		    frame.len);
+	core_link_queued(n->core, link, pipe_queued(p, c->now_ms));
+}
+
+static void wire_down(struct cluster *c, struct wire *w)
+{
+	link_id link = w->link;
+
+	if (!w->up)
+		return;
+	w->up = w->closing = false;
+	pipe_clear(&w->pipe[0]);
+	pipe_clear(&w->pipe[1]);
+	w->connect_ms = c->now_ms + rng_between(&c->rng, 20, 500);
+	cluster_say(c, "link %d-%d down", w->a, w->b);
+	if (c->nodes[w->a].running) {
+		core_link_down(c->nodes[w->a].core, c->now_ms, link);
+		c->nodes[w->a].tick_ms = c->now_ms;
+	}
+	if (c->nodes[w->b].running) {
+		core_link_down(c->nodes[w->b].core, c->now_ms, link);
+		c->nodes[w->b].tick_ms = c->now_ms;
+	}
+}
+
+static void env_close(void *arg, link_id link, const char *why)
+{
+	struct node *n = arg;
+	struct wire *w = wire_of_link(n->cluster, link);
+
+	cluster_say(n->cluster, "%d closes %d-%d: %s", n->index,
+		    w ? w->a : -1, w ? w->b : -1, why);
+	if (w)
+		w->closing = true;
+}
+
+static void wire_up(struct cluster *c, struct wire *w)
+{
+	struct node *a = &c->nodes[w->a], *b = &c->nodes[w->b];
+	int r;
+
+	/* Who has not heard of the other refuses it, in TLS. */
+	if (!core_is_member(a->core, &b->device) ||
+	    !core_is_member(b->core, &a->device)) {
+		w->connect_ms = c->now_ms + 500;
+		return;
+	}
+	w->up = true;
+	w->closing = false;
+	w->link = ++c->last_link;
+	w->delay_ms = (uint32_t)rng_between(&c->rng, 1, c->options.delay_max);
+	cluster_say(c, "link %d-%d up", w->a, w->b);
+	r = core_link_up(a->core, c->now_ms, w->link, &b->device);
+	if (r == 0)
+		r = core_link_up(b->core, c->now_ms, w->link, &a->device);
+	if (r < 0)
+		cluster_fail(c, "link up: %d", r);
+	a->tick_ms = b->tick_ms = c->now_ms;
+}
+
+void cluster_connect(struct cluster *c, int a, int b)
+{
+	struct wire *w = cluster_wire(c, a, b);
+
+	w->exists = true;
+}
+
+void cluster_cut(struct cluster *c, int a, int b)
+{
+	struct wire *w = cluster_wire(c, a, b);
+
+	w->cut = true;
+	wire_down(c, w);
+}
+
+void cluster_mend(struct cluster *c, int a, int b)
+{
+	cluster_wire(c, a, b)->cut = false;
+}
+
+/* ---- nodes */
+
+static void seen_changed(void *arg)
+{
+	((struct node *)arg)->changed = true;
+}
+
+static void seen_applied(void *arg, uint64_t lseq)
+{
+	struct node *n = arg;
+
+	n->show_lseq = lseq;
+	if (n->show_ms == NEVER)
+		n->show_ms = n->cluster->now_ms +
+			     rng_between(&n->cluster->rng, 0, 30);
+}
+
+static int node_open_store(struct node *n)
+{
+	struct store_options o = {
+		.path = n->dir,
+		.no_sync = true,
+		.map_bytes = 1ull << 30,
+		.log_bytes = 65536,
+		.segment_bytes = 16 << 20,
+	};
+
+	return store_open(&o, NULL, &n->store);
+}
+
+static int node_open_tree(struct node *n, bool first)
+{
+	struct tree_options o = {
+		.store = n->store,
+		.env = &n->env,
+		.volume = n->cluster->volume,
+		.user = first ? SLICE_STR("user") : SLICE(NULL, 0),
+		.group = first ? SLICE_STR("user") : SLICE(NULL, 0),
+		.root_perm = 0755,
+		.label = SLICE_STR(n->label),
+	};
+	struct tree_observer observer = {
+		.arg = n,
+		.changed = seen_changed,
+		.applied = seen_applied,
+	};
+	int r = tree_open(&o, &n->tree);
+
+	if (r == 0)
+		tree_observe(n->tree, &observer);
+	return r;
+}
+
+static int node_open_core(struct node *n)
+{
+	struct core_options o = {
+		.tree = n->tree,
+		.env = {
+			.arg = n,
+			.send = env_send,
+			.close = env_close,
+			.members_changed = env_members_changed,
+			.random = env_random,
+			.sign = env_sign,
+		},
+		.device = n->device,
+		.has_mount = n->cluster->options.mounts,
+	};
+
+	return core_new(&o, n->cluster->now_ms, &n->core);
+}
+
+static void node_started(struct node *n)
+{
+	n->running = true;
+	n->tick_ms = n->cut_ms = n->cluster->now_ms;
+	n->show_ms = n->start_ms = NEVER;
+	n->lives++;
+}
+
+static void node_start(struct node *n)
+{
+	int r = node_open_store(n);
+
+	if (r == 0)
+		r = node_open_tree(n, false);
+	if (r == 0)
+		r = node_open_core(n);
+	if (r < 0) {
+		cluster_fail(n->cluster, "node %d does not start: %d",
+			     n->index, r);
+		n->start_ms = NEVER;
+		return;
+	}
+	node_started(n);
+	cluster_say(n->cluster, "node %d starts", n->index);
+}
+
+void node_kill(struct node *n, uint64_t away_ms)
+{
+	struct cluster *c = n->cluster;
+
+	cluster_say(c, "node %d killed", n->index);
+	n->running = false;
+	core_free(n->core);
+	tree_close(n->tree);
+	store_abandon(n->store);
+	n->core = NULL;
+	n->tree = NULL;
+	n->store = NULL;
+	n->start_ms = c->now_ms + away_ms;
+	for (int i = 0; i < c->node_count; i++)
+		if (i != n->index)
+			wire_down(c, cluster_wire(c, i, n->index));
+}
+
+static void node_keys(struct node *n)
+{
+	size_t len = sizeof(n->device.b);
+	EVP_PKEY *key;
+
+	rng_fill(&n->rng, n->secret, sizeof(n->secret));
+	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, n->secret,
+					   sizeof(n->secret));
+	kin_assert(key && EVP_PKEY_get_raw_public_key(key, n->device.b,
+						      &len) == 1);
+	EVP_PKEY_free(key);
+}
+
+static void node_init(struct cluster *c, int index)
+{
+	struct node *n = &c->nodes[index];
+
+	n->cluster = c;
+	n->index = index;
+	n->show_ms = n->start_ms = NEVER;
+	rng_init(&n->rng, c->options.seed * 16 + (uint64_t)index + 1);
+	snprintf(n->dir, sizeof(n->dir), "%s/n%d", c->options.dir, index);
+	snprintf(n->label, sizeof(n->label), "node%d", index);
+	n->env = (struct tree_env){
+		.arg = n,
+		.now_ns = env_now,
+		.monotonic_ns = env_monotonic,
+		.random = env_random,
+	};
+	node_keys(n);
+}
+
+/* Node 0 makes the volume, and lets the others in. */
+static int node_join(struct node *n)
+{
+	cleanup(buf_release) struct buf records = BUF_INIT;
+	struct node *first = &n->cluster->nodes[0];
+	char label[LABEL_BYTES_MAX + 1];
+	int r = node_open_store(n);
+
+	if (r == 0)
+		r = node_open_tree(n, n == first);
+	if (r == 0 && n != first)
+		r = core_admit(first->core, n->cluster->now_ms, &n->device,
+			       SLICE_STR(n->label), label, &records);
+	if (r == 0 && n != first)
+		r = core_adopt_members(n->tree, buf_slice(&records),
+				       &n->device, &first->device);
+	if (r == 0)
+		r = node_open_core(n);
+	if (r == 0)
+		node_started(n);
+	return r;
+}
+
+/* ---- life */
+
+bool cluster_open(struct cluster *c, const struct cluster_options *o)
+{
+	memset(c, 0, sizeof(*c));
+	c->options = *o;
+	c->node_count = o->nodes;
+	c->now_ms = 1000;
+	rng_init(&c->rng, o->seed * 16);
+	rng_fill(&c->rng, c->volume.b, sizeof(c->volume.b));
+	if (mkdir(o->dir, 0700) < 0 && errno != EEXIST)
+		cluster_fail(c, "cannot make '%s'", o->dir);
+	for (int a = 0; a < c->node_count; a++) {
+		node_init(c, a);
+		for (int b = a + 1; b < c->node_count; b++) {
+			struct wire *w = &c->wires[a][b];
+
+			w->a = a;
+			w->b = b;
+			w->bandwidth = o->bandwidth;
+			pipe_clear(&w->pipe[0]);
+			pipe_clear(&w->pipe[1]);
+		}
+	}
+	for (int i = 0; !cluster_failed(c) && i < c->node_count; i++) {
+		int r = node_join(&c->nodes[i]);
+
+		if (r < 0)
+			cluster_fail(c, "node %d cannot join: %d", i, r);
+	}
+	return !cluster_failed(c);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type,
+			struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void cluster_close(struct cluster *c)
+{
+	for (int i = 0; i < c->node_count; i++) {
+		struct node *n = &c->nodes[i];
+
+		core_free(n->core);
+		if (n->tree)
+			tree_close(n->tree);
+		if (n->store)
+			store_abandon(n->store);
+		for (int k = i + 1; k < c->node_count; k++) {
+			pipe_clear(&c->wires[i][k].pipe[0]);
+			pipe_clear(&c->wires[i][k].pipe[1]);
+		}
+	}
+	nftw(c->options.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- events */
+
+static uint64_t node_due(const struct node *n)
+{
+	if (!n->running)
+		return n->start_ms;
+	return MIN_OF(MIN_OF(n->tick_ms, n->cut_ms), n->show_ms);
+}
+
+static uint64_t pipe_due(const struct pipe *p, uint64_t now_ms)
+{
+	uint64_t due = p->first ? p->first->arrive_ms : NEVER;
+
+	/* The sender hears when its queue falls. */
+	for (const struct packet *k = p->first; k; k = k->next)
+		if (k->sent_ms > now_ms)
+			return MIN_OF(due, k->sent_ms);
+	return due;
+}
+
+static bool wire_may_connect(const struct cluster *c, const struct wire *w)
+{
+	return w->exists && !w->cut && !w->up && c->nodes[w->a].running &&
+	       c->nodes[w->b].running;
+}
+
+static uint64_t wire_due(const struct cluster *c, const struct wire *w)
+{
+	if (wire_may_connect(c, w))
+		return w->connect_ms;
+	if (!w->up)
+		return NEVER;
+	if (w->closing && !w->pipe[0].first && !w->pipe[1].first)
+		return c->now_ms;
+	return MIN_OF(pipe_due(&w->pipe[0], c->now_ms),
+		      pipe_due(&w->pipe[1], c->now_ms));
+}
+
+static uint64_t cluster_due(struct cluster *c)
+{
+	uint64_t due = NEVER;
+
+	for (int a = 0; a < c->node_count; a++) {
+		due = MIN_OF(due, node_due(&c->nodes[a]));
+		for (int b = a + 1; b < c->node_count; b++)
+			due = MIN_OF(due, wire_due(c, &c->wires[a][b]));
+	}
+	return MAX_OF(due, c->now_ms);
+}
+
+void node_poke(struct node *n)
+{
+	struct cluster *c = n->cluster;
+
+	if (n->running && n->changed) {
+		n->changed = false;
+		core_local_change(n->core, c->now_ms);
+		if (c->on_change)
+			c->on_change(c->on_change_arg, n, true);
+		/* Handles and their cuts may be due earlier now. */
+		n->cut_ms = c->now_ms;
+	}
+	n->tick_ms = MIN_OF(n->tick_ms, c->now_ms);
+}
+
+static void node_run(struct node *n)
+{
+	struct cluster *c = n->cluster;
+
+	if (!n->running) {
+		node_start(n);
+		return;
+	}
+	if (n->cut_ms <= c->now_ms) {
+		uint64_t due = tree_cut_due(n->tree);
+
+		n->cut_ms = due == UINT64_MAX ? NEVER :
+			    MAX_OF(due / 1000000, c->now_ms + 1);
+		node_poke(n);
+		n->cut_ms = MAX_OF(n->cut_ms, c->now_ms + 1);
+	}
+	if (n->show_ms <= c->now_ms) {
+		n->show_ms = NEVER;
+		core_shown(n->core, c->now_ms, n->show_lseq);
+	}
+	n->tick_ms = core_tick(n->core, c->now_ms);
+	/* A `wait` of another node may have made versions. */
+	node_poke(n);
+	if (n->tick_ms < c->now_ms + 1 && !n->changed)
+		n->tick_ms = core_tick(n->core, c->now_ms);
+}
+
+static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
+{
+	struct pipe *p = &w->pipe[direction];
+	struct node *to = &c->nodes[direction ? w->a : w->b];
+	struct packet *k = p->first;
+
+	p->first = k->next;
+	if (!p->first)
+		p->last = &p->first;
+	cluster_say(c, "%d<%d %d %zu", to->index,
+		    direction ? w->b : w->a, k->bytes[4], k->len);
+	core_receive(to->core, c->now_ms, w->link,
+		     SLICE(k->bytes + 4, k->len - 4));
+	free(k);
+	if (c->on_change)
+		c->on_change(c->on_change_arg, to, false);
+	to->changed = false;
+	to->tick_ms = c->now_ms;
+}
+
+static void wire_run(struct cluster *c, struct wire *w)
+{
+	if (wire_may_connect(c, w)) {
+		if (w->connect_ms <= c->now_ms)
+			wire_up(c, w);
+		return;
+	}
+	for (int i = 0; w->up && i < 2; i++) {
+		struct node *from = &c->nodes[i ? w->b : w->a];
+		struct pipe *p = &w->pipe[i];
+
+		if (p->first && p->first->arrive_ms <= c->now_ms) {
+			pipe_deliver(c, w, i);
+			continue;
+		}
+		core_link_queued(from->core, w->link,
+				 pipe_queued(p, c->now_ms));
+		from->tick_ms = c->now_ms;
+	}
+	if (w->up && w->closing && !w->pipe[0].first && !w->pipe[1].first)
+		wire_down(c, w);
+}
+
+/* One round of what is due now. */
+static void cluster_step(struct cluster *c)
+{
+	for (int a = 0; a < c->node_count; a++)
+		if (node_due(&c->nodes[a]) <= c->now_ms)
+			node_run(&c->nodes[a]);
+	for (int a = 0; a < c->node_count; a++)
+		for (int b = a + 1; b < c->node_count; b++)
+			if (wire_due(c, &c->wires[a][b]) <= c->now_ms)
+				wire_run(c, &c->wires[a][b]);
+}
+
+void cluster_run(struct cluster *c, uint64_t until_ms)
+{
+	/* Rounds at one instant: a loop of two nodes would be a bug. */
+	uint32_t rounds = 0;
+
+	while (!cluster_failed(c)) {
+		uint64_t due = cluster_due(c);
+
+		if (due > until_ms)
+			break;
+		rounds = due == c->now_ms ? rounds + 1 : 0;
+		if (rounds > 100000) {
+			cluster_fail(c, "time stands still");
+			break;
+		}
+		c->now_ms = due;
+		cluster_step(c);
+	}
+	c->now_ms = MAX_OF(c->now_ms, until_ms);
+}
+
+bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms,
+		       uint64_t limit_ms)
+{
+	uint64_t limit = c->now_ms + limit_ms;
+
+	c->last_busy_ms = c->now_ms;
+	while (!cluster_failed(c) && c->now_ms < limit) {
+		cluster_run(c, MIN_OF(c->last_busy_ms + quiet_ms, limit));
+		if (c->now_ms >= c->last_busy_ms + quiet_ms)
+			return true;
+	}
+	return false;
+}
+
+bool cluster_wait(struct cluster *c, int index, uint64_t limit_ms)
+{
+	struct node *n = &c->nodes[index];
+	uint64_t limit = c->now_ms + limit_ms;
+	bool done = false;
+	int id;
+
+	while (tree_cut_settled(n->tree, 20) > 0 && c->now_ms < limit)
+		cluster_run(c, c->now_ms + 5);
+	node_poke(n);
+	id = core_wait_begin(n->core, c->now_ms, false);
+	if (id < 0) {
+		cluster_fail(c, "wait: %d", id);
+		return false;
+	}
+	while (!cluster_failed(c) && !done && c->now_ms < limit) {
+		n->tick_ms = c->now_ms;
+		cluster_run(c, c->now_ms + 10);
+		if (!n->running)
+			return false;
+		done = core_wait_state(n->core, id) == CORE_WAIT_DONE;
+	}
+	core_wait_end(n->core, id);
+	return done;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A cluster in one process and one thread: nodes with the shipping store,
+ * tree and core, and between them a network of links with delay, bandwidth
+ * and order, all under one simulated clock. What the daemon's network
+ * thread, notifier and housekeeping do, this does by events.
+ *
+ * Every function that can fail for a reason that no test expects records it
+ * with cluster_fail(); the first failure stays.
+ */
+#ifndef KINFS_SIM_CLUSTER_H
+#define KINFS_SIM_CLUSTER_H
+
+#include "fs/tree/replica.h"
+#include "replication/core/core.h"
+#include "tests/sim/rng.h"
+
+#define CLUSTER_NODES_MAX 5
+
+struct node;
+struct cluster;
+
+struct cluster_options {
+	uint64_t seed;
+	int nodes;
+	const char *dir;	/* made here, removed by cluster_close() */
+	bool trace;		/* print what happens */
+	bool mounts;		/* nodes show cuts only after a while */
+	/* ms; bytes a ms */
+	uint32_t delay_max, bandwidth;
+};
+
+struct packet {
+	struct packet *next;
+	uint64_t sent_ms, arrive_ms;	/* left the queue; is there */
+	size_t len;
+	uint8_t bytes[];
+};
+
+/* One direction of a connection. */
+struct pipe {
+	struct packet *first, **last;
+	uint64_t sent_ms, arrive_ms;	/* of the newest packet */
+};
+
+/* What lies between two nodes: a cable, and at most one connection. */
+struct wire {
+	int a, b;
+	bool exists;		/* of the topology */
+	bool cut;		/* a fault */
+	bool up;
+	bool closing;		/* one side closed: the rest drains */
+	link_id link;
+	uint64_t connect_ms;	/* when to try again */
+	uint32_t delay_ms, bandwidth;
+	struct pipe pipe[2];	/* [0]: a to b */
+};
+
+struct node {
+	struct cluster *cluster;
+	int index;
+	bool running;
+	char dir[256], label[16];
+	uint8_t secret[32];
+	struct device device;
+	int64_t skew_ms;
+	struct rng rng;
+	struct tree_env env;
+	struct store *store;
+	struct tree *tree;
+	struct core *core;
+	bool changed;		/* the observer said so */
+	uint64_t tick_ms, cut_ms;
+	/* Applied numbers to be shown, a ring of the mount's notifier. */
+	uint64_t show_lseq, show_ms;
+	uint64_t start_ms;	/* when to start after a kill */
+	uint32_t lives;
+	/* Handles kept open by somebody outside: what they wrote is shown
+	 * here only. */
+	uint32_t writers;
+};
+
+struct cluster {
+	struct cluster_options options;
+	struct rng rng;
+	uint64_t now_ms;
+	int node_count;
+	struct node nodes[CLUSTER_NODES_MAX];
+	struct wire wires[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* a < b */
+	link_id last_link;
+	struct volid volume;
+	uint64_t trace_hash;
+	uint64_t last_busy_ms;	/* a frame other than PING, PONG was sent */
+	uint64_t frames;
+	char failure[512];
+	/* Called after each applied cut, and each local cut by time. */
+	void (*on_change)(void *arg, struct node *, bool local);
+	void *on_change_arg;
+};
+
+/* ---- life */
+bool cluster_open(struct cluster *, const struct cluster_options *);
+void cluster_close(struct cluster *);
+void cluster_fail(struct cluster *, const char *fmt, ...) printf_like(2, 3);
+bool cluster_failed(const struct cluster *);
+/* Part of the trace, and printed if that is wanted. */
+void cluster_say(struct cluster *, const char *fmt, ...) printf_like(2, 3);
+
+/* ---- topology and faults */
+struct wire *cluster_wire(struct cluster *, int a, int b);
+void cluster_connect(struct cluster *, int a, int b);
+void cluster_cut(struct cluster *, int a, int b);
+void cluster_mend(struct cluster *, int a, int b);
+/* kill -9; comes back after so many ms. */
+void node_kill(struct node *, uint64_t away_ms);
+
+/* ---- time */
+/* Runs all events up to this time. */
+void cluster_run(struct cluster *, uint64_t until_ms);
+/* To be called after using a node's tree from outside. */
+void node_poke(struct node *);
+/*
+ * Runs until nothing but PING was sent for quiet_ms, at most limit_ms.
+ * False if it does not end.
+ */
+bool cluster_run_quiet(struct cluster *, uint64_t quiet_ms,
+		       uint64_t limit_ms);
+/* Runs `kin wait` on the node. False if not reached within limit_ms. */
+bool cluster_wait(struct cluster *, int node, uint64_t limit_ms);
+
+/* ---- checks: record a failure */
+/* Nodes that know the same have the same rows, and show the same. */
+void cluster_check_equal(struct cluster *, bool final);
+void cluster_check_nodes(struct cluster *);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The oracle. A content may be missing at the end only if some local
+ * operation replaced it, or removed the last name of its file, at a node
+ * that had it. A re-assertion (a sibling was removed: main is written again,
+ * without KEEP) stands and falls with what it repeats. And what was removed
+ * is away, unless somebody who had not heard of it wrote or moved it.
+ */
+#include "tests/sim/truth.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void truth_init(struct truth *t, struct cluster *c)
+{
+	*t = (struct truth){ .cluster = c };
+}
+
+static void thing_free(struct thing *o)
+{
+	for (size_t i = 0; i < o->text_count; i++)
+		free(o->texts[i].repeats);
+	for (size_t i = 0; i < o->removal_count; i++)
+		know_release(&o->removals[i].k);
+	for (int i = 0; i < CLUSTER_NODES_MAX; i++)
+		free(o->held[i].dots);
+	free(o->texts);
+	free(o->removals);
+	free(o->touched);
+	free(o);
+}
+
+void truth_release(struct truth *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		thing_free(t->things[i]);
+	free(t->things);
+	for (int i = 0; i < CLUSTER_NODES_MAX; i++)
+		know_release(&t->k[i]);
+}
+
+/* Grows by one; the simulator may run out of memory and die. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	/* Powers of two only. */
+	if (count & (count - 1))
+		return array;
+	array = realloc(array, (count ? 2 * count : 1) * size);
+	kin_assert(array);
+	return array;
+}
+
+static struct thing *thing_of(struct truth *t, struct objid id)
+{
+	struct thing *o;
+
+	for (size_t i = t->count; i-- > 0;)
+		if (objid_equal(t->things[i]->id, id))
+			return t->things[i];
+	o = calloc(1, sizeof(*o));
+	kin_assert(o);
+	o->id = id;
+	t->things = grow(t->things, t->count, sizeof(*t->things));
+	t->things[t->count++] = o;
+	return o;
+}
+
+static struct text *text_of(struct thing *o, struct dot dot)
+{
+	for (size_t i = 0; i < o->text_count; i++)
+		if (dot_equal(o->texts[i].dot, dot))
+			return &o->texts[i];
+	return NULL;
+}
+
+static bool object_has_link(const struct object *o, const struct dot *dot)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->versions[i].reg == REG_LINK &&
+		    (!dot || dot_equal(o->versions[i].dot, *dot)))
+			return true;
+	return false;
+}
+
+static bool object_has_content(const struct object *o, struct dot dot)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->versions[i].reg == REG_CONTENT &&
+		    dot_equal(o->versions[i].dot, dot))
+			return true;
+	return false;
+}
+
+static void text_add(struct thing *o, const struct object *row,
+		     const struct version *v, const struct holding *had)
+{
+	struct text x = {
+		.dot = v->dot,
+		.hash64 = v->flags & VERSION_VOID ? 0 :
+			  version_entry_name(v).hash64,
+		.soft = !object_has_link(row, &v->dot),
+	};
+
+	for (size_t i = 0; x.soft && i < had->count; i++) {
+		struct text *old = text_of(o, had->dots[i]);
+
+		if (!old || old->hash64 != x.hash64)
+			continue;
+		x.repeats = grow(x.repeats, x.repeat_count,
+				 sizeof(*x.repeats));
+		x.repeats[x.repeat_count++] = (size_t)(old - o->texts);
+	}
+	o->texts = grow(o->texts, o->text_count, sizeof(*o->texts));
+	o->texts[o->text_count++] = x;
+}
+
+static void note_removal(struct truth *t, struct thing *o, struct node *n)
+{
+	struct removal r = { .k = KNOW_INIT };
+	struct holding *had = &o->held[n->index];
+
+	for (size_t i = 0; i < had->count; i++) {
+		struct text *x = text_of(o, had->dots[i]);
+
+		if (x)
+			x->removed = true;
+	}
+	kin_assert(!know_copy(&r.k, &t->k[n->index]));
+	o->removals = grow(o->removals, o->removal_count,
+			   sizeof(*o->removals));
+	o->removals[o->removal_count++] = r;
+}
+
+static void look_local(struct truth *t, struct thing *o, struct node *n,
+		       const struct object *row)
+{
+	struct holding *had = &o->held[n->index];
+	uint64_t self = replica_origin(n->tree);
+	uint64_t before = know_get(&t->k[n->index], self);
+
+	for (size_t i = 0; i < row->count; i++) {
+		const struct version *v = &row->versions[i];
+
+		if (v->dot.origin != self || v->dot.seq <= before)
+			continue;
+		if (v->reg == REG_CONTENT && !text_of(o, v->dot))
+			text_add(o, row, v, had);
+		if (v->reg == REG_LINK) {
+			o->touched = grow(o->touched, o->touched_count,
+					  sizeof(*o->touched));
+			o->touched[o->touched_count++] = v->dot;
+		}
+	}
+	for (size_t i = 0; i < had->count; i++) {
+		struct text *x = text_of(o, had->dots[i]);
+
+		if (x && !object_has_content(row, x->dot))
+			x->replaced = true;
+	}
+	if (had->named && !object_has_link(row, NULL))
+		note_removal(t, o, n);
+}
+
+struct look {
+	struct truth *truth;
+	struct node *node;
+	bool local;
+};
+
+static int look_row(void *arg, const struct replica_row *r)
+{
+	struct look *l = arg;
+	struct thing *o = thing_of(l->truth, r->id);
+	struct holding *had = &o->held[l->node->index];
+	cleanup(object_release) struct object row;
+	int e;
+
+	object_init(&row, r->id);
+	e = object_decode(r->row, &row);
+	if (e < 0)
+		return e;
+	l->truth->lseq[l->node->index] = r->lseq;
+	if (l->local)
+		look_local(l->truth, o, l->node, &row);
+	free(had->dots);
+	*had = (struct holding){ .named = object_has_link(&row, NULL) };
+	for (size_t i = 0; i < row.count; i++) {
+		const struct version *v = &row.versions[i];
+
+		if (v->reg != REG_CONTENT)
+			continue;
+		if (!text_of(o, v->dot))
+			cluster_fail(l->truth->cluster, "node %d has a "
+				     "content that nobody wrote",
+				     l->node->index);
+		had->dots = grow(had->dots, had->count, sizeof(*had->dots));
+		had->dots[had->count++] = v->dot;
+	}
+	return 0;
+}
+
+void truth_look(struct truth *t, struct node *n, bool local)
+{
+	struct look l = { t, n, local };
+	int r;
+
+	store_lock(n->store);
+	if (replica_lseq(n->tree) == t->lseq[n->index]) {
+		r = know_copy(&t->k[n->index], replica_know(n->tree));
+		store_unlock(n->store);
+		kin_assert(!r);
+		return;
+	}
+	r = replica_rows_after(n->tree, t->lseq[n->index], SIZE_MAX / 2,
+			       look_row, &l);
+	t->lseq[n->index] = replica_lseq(n->tree);
+	if (r >= 0)
+		r = know_copy(&t->k[n->index], replica_know(n->tree));
+	store_unlock(n->store);
+	if (r < 0)
+		cluster_fail(t->cluster, "cannot read rows: %d", r);
+}
+
+void truth_erased(struct truth *t, struct node *n, struct objid id)
+{
+	struct thing *o = thing_of(t, id);
+	cleanup(object_release) struct object row;
+	int r;
+
+	store_lock(n->store);
+	r = replica_row_load(n->tree, id, &row);
+	store_unlock(n->store);
+	if (r < 0 || row.count)
+		return;
+	note_removal(t, o, n);
+	o->held[n->index].named = false;
+	o->held[n->index].count = 0;
+}
+
+/* ---- the end */
+
+static bool text_gone(const struct thing *o, const struct text *x)
+{
+	if (x->replaced || x->removed)
+		return true;
+	if (!x->soft)
+		return false;
+	if (o->removal_count)
+		return true;
+	for (size_t i = 0; i < x->repeat_count; i++)
+		if (!text_gone(o, &o->texts[x->repeats[i]]))
+			return false;
+	return true;
+}
+
+static bool is_touched_unseen(const struct thing *o, const struct removal *r)
+{
+	for (size_t i = 0; i < o->touched_count; i++)
+		if (!know_covers(&r->k, o->touched[i]))
+			return true;
+	return false;
+}
+
+static void check_thing(struct truth *t, struct thing *o)
+{
+	struct node *n = &t->cluster->nodes[0];
+	cleanup(object_release) struct object row;
+	struct info info;
+	bool live;
+	char id[33];
+	int r;
+
+	hex_encode(o->id.b, sizeof(o->id.b), id);
+	store_lock(n->store);
+	r = replica_row_load(n->tree, o->id, &row);
+	store_unlock(n->store);
+	if (r == 0)
+		r = info_init(&info, &row);
+	if (r < 0) {
+		cluster_fail(t->cluster, "cannot read a row: %d", r);
+		return;
+	}
+	live = info_live_file(&info);
+	for (size_t i = 0; i < o->text_count; i++) {
+		struct text *x = &o->texts[i];
+		bool here = live && object_has_content(&row, x->dot);
+
+		if (x->hash64 && !here && !text_gone(o, x))
+			cluster_fail(t->cluster, "silent loss of %s, "
+				     "version %llx.%llu", id,
+				     (unsigned long long)x->dot.origin,
+				     (unsigned long long)x->dot.seq);
+		if (here && x->replaced)
+			cluster_fail(t->cluster, "replaced content came "
+				     "back: %s", id);
+	}
+	live |= info.kind == KIND_DIR && info.strong;
+	for (size_t i = 0; live && i < o->removal_count; i++)
+		if (!is_touched_unseen(o, &o->removals[i]))
+			cluster_fail(t->cluster, "what was removed came "
+				     "back: %s", id);
+	info_release(&info);
+}
+
+void truth_check(struct truth *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		check_thing(t, t->things[i]);
+}

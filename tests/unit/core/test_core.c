@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Directed tests of the core, on the simulator's cluster: how often a change
+ * is sent, in each topology; content of each size; restarts; `wait`; what a
+ * peer at fault gets. The random ones are kin-sim's.
+ */
+#include "tests/unit/core/core_support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replication/core/wire.h"
+#include "tests/sim/cluster.h"
+
+static char test_dir[64];
+
+static void open_cluster(struct cluster *c, int nodes, uint64_t seed)
+{
+	struct cluster_options o = {
+		.seed = seed,
+		.nodes = nodes,
+		.dir = test_dir,
+		.delay_max = 10,
+		.bandwidth = 10000,
+		.trace = getenv("KIN_TEST_TRACE"),
+	};
+
+	static int count;
+
+	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-core-%d-%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid(), ++count);
+	if (!cluster_open(c, &o))
+		fail_msg("%s", c->failure);
+}
+
+static void close_cluster(struct cluster *c)
+{
+	char failure[sizeof(c->failure)];
+
+	snprintf(failure, sizeof(failure), "%s", c->failure);
+	cluster_close(c);
+	if (failure[0])
+		fail_msg("%s", failure);
+}
+
+static void go_quiet(struct cluster *c)
+{
+	assert_true(cluster_run_quiet(c, 5000, 120000));
+	cluster_check_equal(c, true);
+	cluster_check_nodes(c);
+	if (cluster_failed(c))
+		fail_msg("%s", c->failure);
+}
+
+/* ---- files, as programs see them */
+
+static void write_file(struct cluster *c, int node, const char *name,
+		       size_t size, uint8_t fill)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct tree_new new = { .kind = KIND_FILE, .perm = 0644,
+				.user = SLICE_STR("u"),
+				.group = SLICE_STR("g") };
+	uint8_t *bytes = malloc(size + 1);
+	struct tree_setattr cut = { .set = TREE_SET_SIZE };
+	struct entry e;
+	struct attr attr;
+	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
+
+	/* Neither to be compressed nor equal to another. */
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(((i + fill) * 2654435761u) >> 13);
+	if (r == -ENOENT) {
+		r = tree_create(t, TREE_ROOT_INO, SLICE_STR(name), &new, true,
+				&e);
+	} else if (r == 0) {
+		r = tree_open_file(t, e.attr.ino, true);
+		if (r == 0)
+			r = tree_setattr(t, e.attr.ino, &cut, &attr);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(tree_write(t, e.attr.ino, 0, SLICE(bytes, size),
+				    false), 0);
+	tree_release_file(t, e.attr.ino, true);
+	free(bytes);
+	node_poke(&c->nodes[node]);
+}
+
+static int64_t file_size(struct cluster *c, int node, const char *name)
+{
+	struct entry e;
+	int r = tree_lookup(c->nodes[node].tree, TREE_ROOT_INO,
+			    SLICE_STR(name), &e);
+
+	return r < 0 ? r : (int64_t)e.attr.size;
+}
+
+static struct core_counters counters(struct cluster *c)
+{
+	struct core_counters sum = { 0 };
+
+	for (int i = 0; i < c->node_count; i++) {
+		struct core_counters n;
+
+		core_counters(c->nodes[i].core, &n);
+		sum.cuts_sent += n.cuts_sent;
+		sum.rows_sent += n.rows_sent;
+		sum.rows_received += n.rows_received;
+		sum.changes_received += n.changes_received;
+		sum.changes_known += n.changes_known;
+		sum.chunks_sent += n.chunks_sent;
+		sum.chunks_received += n.chunks_received;
+	}
+	return sum;
+}
+
+/* One file of a few bytes: its row and its directory's. */
+static void assert_one_change_costs(struct cluster *c, int node,
+				    uint64_t transfers)
+{
+	struct core_counters before, after;
+
+	go_quiet(c);
+	before = counters(c);
+	write_file(c, node, "one", 10, 1);
+	go_quiet(c);
+	after = counters(c);
+	for (int i = 0; i < c->node_count; i++)
+		assert_int_equal(file_size(c, i, "one"), 10);
+	assert_int_equal(after.cuts_sent - before.cuts_sent, transfers);
+	assert_int_equal(after.rows_sent - before.rows_sent, 2 * transfers);
+	assert_int_equal(after.changes_known - before.changes_known, 0);
+}
+
+static void test_pair(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 2, 1);
+	cluster_connect(&c, 0, 1);
+	assert_one_change_costs(&c, 0, 1);
+	close_cluster(&c);
+}
+
+static void test_chain(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 3, 1);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	assert_one_change_costs(&c, 0, 2);
+	close_cluster(&c);
+}
+
+static void test_ring(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct cluster c;
+
+		open_cluster(&c, 4, seed);
+		for (int i = 0; i < 4; i++)
+			cluster_connect(&c, i, (i + 1) % 4);
+		assert_one_change_costs(&c, (int)seed % 4, 3);
+		close_cluster(&c);
+	}
+}
+
+static void test_star(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 5, 1);
+	for (int i = 1; i < 5; i++)
+		cluster_connect(&c, 0, i);
+	assert_one_change_costs(&c, 1, 4);
+	close_cluster(&c);
+}
+
+static void test_all_to_all(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct cluster c;
+
+		open_cluster(&c, 4, seed);
+		for (int i = 0; i < 4; i++)
+			for (int k = i + 1; k < 4; k++)
+				cluster_connect(&c, i, k);
+		assert_one_change_costs(&c, (int)seed % 4, 3);
+		close_cluster(&c);
+	}
+}
+
+/* ---- content */
+
+static void assert_same_bytes(struct cluster *c, int a, int b,
+			      const char *name)
+{
+	struct entry x, y;
+	uint8_t *p, *q;
+
+	assert_int_equal(tree_lookup(c->nodes[a].tree, TREE_ROOT_INO,
+				     SLICE_STR(name), &x), 0);
+	assert_int_equal(tree_lookup(c->nodes[b].tree, TREE_ROOT_INO,
+				     SLICE_STR(name), &y), 0);
+	assert_int_equal(x.attr.size, y.attr.size);
+	p = malloc(x.attr.size + 1);
+	q = malloc(x.attr.size + 1);
+	assert_int_equal(tree_read(c->nodes[a].tree, x.attr.ino, 0, p,
+				   x.attr.size), x.attr.size);
+	assert_int_equal(tree_read(c->nodes[b].tree, y.attr.ino, 0, q,
+				   x.attr.size), x.attr.size);
+	assert_memory_equal(p, q, x.attr.size);
+	free(p);
+	free(q);
+}
+
+static void test_content_of_all_sizes(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 4096, 4097, 20000, 65536, 65537,
+					300000, 3000000, 40000000 };
+	struct cluster c;
+	char name[32];
+
+	(void)state;
+	open_cluster(&c, 3, 7);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		snprintf(name, sizeof(name), "size-%zu", sizes[i]);
+		write_file(&c, 0, name, sizes[i], (uint8_t)i);
+	}
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	go_quiet(&c);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		snprintf(name, sizeof(name), "size-%zu", sizes[i]);
+		assert_same_bytes(&c, 0, 1, name);
+		assert_same_bytes(&c, 0, 2, name);
+	}
+	close_cluster(&c);
+}
+
+/* A second copy of what is there sends no content. */
+static void test_known_content_is_not_sent(void **state)
+{
+	struct core_counters before, after;
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 2, 7);
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "big", 2000000, 3);
+	go_quiet(&c);
+	before = counters(&c);
+	write_file(&c, 0, "copy", 2000000, 3);
+	go_quiet(&c);
+	after = counters(&c);
+	assert_int_equal(before.chunks_sent, after.chunks_sent);
+	assert_same_bytes(&c, 0, 1, "copy");
+	close_cluster(&c);
+}
+
+/* ---- away and back */
+
+static void test_catch_up(void **state)
+{
+	struct core_counters before, after;
+	struct cluster c;
+	char name[32];
+
+	(void)state;
+	open_cluster(&c, 2, 9);
+	cluster_connect(&c, 0, 1);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "old-%d", i);
+		write_file(&c, 0, name, 20, (uint8_t)i);
+	}
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "new-%d", i);
+		write_file(&c, 0, name, 20, (uint8_t)i);
+	}
+	cluster_run(&c, c.now_ms + 60000);
+	before = counters(&c);
+	cluster_mend(&c, 0, 1);
+	go_quiet(&c);
+	after = counters(&c);
+	assert_int_equal(file_size(&c, 1, "new-19"), 20);
+	/* From where it stood: not the old ones again. */
+	assert_true(after.rows_sent - before.rows_sent <= 21);
+	close_cluster(&c);
+}
+
+static void test_kill_and_restart(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 3, 9);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	write_file(&c, 0, "a", 500000, 1);
+	cluster_run(&c, c.now_ms + 300);
+	node_kill(&c.nodes[1], 1000);
+	write_file(&c, 2, "b", 5000, 2);
+	node_kill(&c.nodes[2], 10);
+	go_quiet(&c);
+	assert_same_bytes(&c, 0, 2, "a");
+	assert_same_bytes(&c, 0, 2, "b");
+	close_cluster(&c);
+}
+
+/* ---- kin wait */
+
+static void test_wait(void **state)
+{
+	struct core_wait_missing missing[4];
+	struct cluster c;
+	int id;
+
+	(void)state;
+	open_cluster(&c, 3, 5);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	go_quiet(&c);
+	write_file(&c, 2, "far", 200000, 1);
+	/* What any has when it hears of it, through others too. */
+	assert_true(cluster_wait(&c, 0, 10000));
+	assert_int_equal(file_size(&c, 0, "far"), 200000);
+	assert_int_equal(file_size(&c, 1, "far"), 200000);
+
+	cluster_cut(&c, 1, 2);
+	assert_false(cluster_wait(&c, 0, 5000));
+	id = core_wait_begin(c.nodes[0].core, c.now_ms, false);
+	c.nodes[0].tick_ms = c.now_ms;
+	cluster_run(&c, c.now_ms + 1000);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id),
+			 CORE_WAIT_PENDING);
+	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4),
+			 1);
+	assert_string_equal(missing[0].label, "node2");
+	assert_false(missing[0].answered);
+	core_wait_end(c.nodes[0].core, id);
+	/* Linked ones only. */
+	id = core_wait_begin(c.nodes[0].core, c.now_ms, true);
+	c.nodes[0].tick_ms = c.now_ms;
+	cluster_run(&c, c.now_ms + 1000);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id),
+			 CORE_WAIT_DONE);
+	core_wait_end(c.nodes[0].core, id);
+	close_cluster(&c);
+}
+
+static void test_wait_for_mounts(void **state)
+{
+	struct cluster_options o = { .seed = 3, .nodes = 2, .dir = test_dir,
+				     .delay_max = 5, .bandwidth = 1000,
+				     .mounts = true };
+	struct cluster c;
+	int id;
+
+	(void)state;
+	assert_true(cluster_open(&c, &o));
+	cluster_connect(&c, 0, 1);
+	cluster_run(&c, c.now_ms + 2000);
+	c.nodes[1].show_ms = c.now_ms + 3000;	/* its notifier is slow */
+	write_file(&c, 0, "x", 10, 1);
+	id = core_wait_begin(c.nodes[0].core, c.now_ms, false);
+	c.nodes[0].tick_ms = c.now_ms;
+	cluster_run(&c, c.now_ms + 2500);
+	assert_int_equal(file_size(&c, 1, "x"), 10);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id),
+			 CORE_WAIT_PENDING);
+	cluster_run(&c, c.now_ms + 1000);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id),
+			 CORE_WAIT_DONE);
+	core_wait_end(c.nodes[0].core, id);
+	close_cluster(&c);
+}
+
+/* ---- members */
+
+static void test_members_travel(void **state)
+{
+	struct core_peer_status peers[5];
+	struct cluster c;
+
+	(void)state;
+	/* Node 0 let all in, one after the other: the first knew only 0. */
+	open_cluster(&c, 4, 2);
+	for (int i = 0; i < 3; i++)
+		cluster_connect(&c, i, i + 1);
+	go_quiet(&c);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(core_peers(c.nodes[i].core, peers, 5), 3);
+		for (int k = 0; k < 3; k++) {
+			assert_int_equal(peers[k].behind.changes, 0);
+			assert_int_equal(peers[k].ahead.changes, 0);
+		}
+	}
+	assert_int_equal(core_link_up(c.nodes[0].core, c.now_ms, 99,
+				      &(struct device){ { 1 } }), -EACCES);
+	assert_int_equal(core_link_up(c.nodes[0].core, c.now_ms, 99,
+				      &c.nodes[1].device), -EALREADY);
+	close_cluster(&c);
+}
+
+/* ---- peers at fault */
+
+struct fault {
+	struct cluster c;
+	bool closed;
+};
+
+static void fault_open(struct fault *f)
+{
+	memset(f, 0, sizeof(*f));
+	open_cluster(&f->c, 2, 4);
+	cluster_connect(&f->c, 0, 1);
+	cluster_run(&f->c, f->c.now_ms + 2000);
+	assert_true(f->c.wires[0][1].up);
+}
+
+/* Node 1 gets a frame that node 0 never sent. */
+static bool inject(struct fault *f, const struct buf *frame)
+{
+	struct wire *w = &f->c.wires[0][1];
+
+	core_receive(f->c.nodes[1].core, f->c.now_ms, w->link,
+		     SLICE(frame->data + 4, frame->len - 4));
+	f->c.nodes[1].tick_ms = core_tick(f->c.nodes[1].core, f->c.now_ms);
+	return w->closing;
+}
+
+static void assert_refused(const struct buf *frame)
+{
+	struct fault f;
+
+	fault_open(&f);
+	assert_true(inject(&f, frame));
+	write_file(&f.c, 0, "after", 10, 1);
+	go_quiet(&f.c);		/* a new link, and all goes on */
+	assert_int_equal(file_size(&f.c, 1, "after"), 10);
+	close_cluster(&f.c);
+}
+
+static void test_faults(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	struct cut cut = { .k = test_know(77, 1, 0), .rows = 5 };
+	struct hello hello;
+
+	(void)state;
+	frame_begin(&b, (enum frame_type)99);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	frame_begin(&b, FRAME_HELLO);	/* a second one */
+	hello_init(&hello);
+	hello_encode(&hello, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	frame_begin(&b, FRAME_CUT);	/* rows that never came */
+	cut_encode(&cut, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+	cut_release(&cut);
+
+	frame_begin(&b, FRAME_REC);
+	buf_put_varint(&b, REC_RAW_BYTES_MAX + 1);
+	buf_put(&b, "xxxx", 4);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	frame_begin(&b, FRAME_REC);
+	buf_put_varint(&b, 100);
+	buf_put(&b, "xxxx", 4);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	frame_begin(&b, FRAME_CHUNK);	/* not what the hash names */
+	chunk_frame_encode(&(struct chunk_frame){
+		.len = 4, .bytes = SLICE("abcd", 4) }, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	frame_begin(&b, FRAME_STATUS);
+	buf_put_varint(&b, 1);
+	buf_put_string(&b, SLICE("short", 5));
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+}
+
+/* Random bytes of every type: closed or ignored, never worse. */
+static void test_garbage(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	struct fault f;
+	struct rng rng;
+
+	(void)state;
+	rng_init(&rng, 5);
+	fault_open(&f);
+	for (int i = 0; i < 3000; i++) {
+		uint8_t bytes[300];
+		size_t len = rng_below(&rng, sizeof(bytes));
+
+		rng_fill(&rng, bytes, len);
+		/* Short numbers reach deeper. */
+		for (size_t k = 0; k < len; k += 1 + rng_below(&rng, 9))
+			bytes[k] &= 3;
+		frame_begin(&b, (enum frame_type)rng_between(&rng, 1, 12));
+		buf_put(&b, bytes, len);
+		assert_int_equal(frame_end(&b), 0);
+		inject(&f, &b);
+		if (rng_one_in(&rng, 3))
+			cluster_run(&f.c, f.c.now_ms + 700);
+	}
+	write_file(&f.c, 0, "after", 10, 1);
+	go_quiet(&f.c);
+	assert_int_equal(file_size(&f.c, 1, "after"), 10);
+	close_cluster(&f.c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pair),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_star),
+		cmocka_unit_test(test_all_to_all),
+		cmocka_unit_test(test_content_of_all_sizes),
+		cmocka_unit_test(test_known_content_is_not_sent),
+		cmocka_unit_test(test_catch_up),
+		cmocka_unit_test(test_kill_and_restart),
+		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_wait_for_mounts),
+		cmocka_unit_test(test_members_travel),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_garbage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

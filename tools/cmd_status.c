@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kin status */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/control_client.h"
+#include "tools/output.h"
+
+static const char help[] =
+"usage: kin status [--json] [MOUNTPOINT]\n"
+"Shows this node, the members of its volume, whether they are connected,\n"
+"and what each still lacks. Without MOUNTPOINT: the volume of the working\n"
+"directory, else the only one that is mounted.\n"
+"\n"
+"  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
+"             peers: [{label, id, connected, behind: {changes, bytes},\n"
+"             ahead: {changes, bytes}}]}; behind is what the peer lacks of\n"
+"             ours, ahead is what we lack of its\n";
+
+enum { OPTION_JSON = OPTION_FIRST };
+
+static const struct option options[] = {
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Digits of an id that tell the few nodes of a volume apart. */
+#define ID_SHOWN 12
+#define LABEL_SHOWN 16
+#define LAG_SHOWN 26
+
+/* "3 changes, 1.5 MiB", or "nothing". */
+static const char *text_lag(const json_t *lag, char ret[2 * TEXT_BYTES])
+{
+	uint64_t changes = json_number(lag, "changes");
+	uint64_t bytes = json_number(lag, "bytes");
+	char a[TEXT_BYTES], b[TEXT_BYTES];
+
+	if (!changes && !bytes)
+		return "nothing";
+	snprintf(ret, 2 * TEXT_BYTES, "%s, %s",
+		 text_count(changes, "change", a), text_bytes(bytes, b));
+	return ret;
+}
+
+static void print_peers(const json_t *peers)
+{
+	char behind[2 * TEXT_BYTES], ahead[2 * TEXT_BYTES];
+	const json_t *peer;
+	size_t i;
+
+	if (!json_array_size(peers)) {
+		puts("\nno other members; `kin invite` lets one in");
+		return;
+	}
+	printf("\n%-*s %-*s %-12s %-*s %s\n", LABEL_SHOWN, "peer", ID_SHOWN,
+	       "id", "link", LAG_SHOWN, "lacks of ours", "we lack of its");
+	json_array_foreach(peers, i, peer) {
+		bool up = json_is_true(json_object_get(peer, "connected"));
+
+		printf("%-*s %-*.*s %-12s %-*s %s\n", LABEL_SHOWN,
+		       json_text(peer, "label"), ID_SHOWN, ID_SHOWN,
+		       json_text(peer, "id"), up ? "connected" : "away",
+		       LAG_SHOWN,
+		       text_lag(json_object_get(peer, "behind"), behind),
+		       text_lag(json_object_get(peer, "ahead"), ahead));
+	}
+}
+
+static void print_fact(const char *name, const char *value)
+{
+	if (!value[0])
+		return;
+	printf("%-10s ", name);
+	output_name(SLICE_STR(value));
+	putchar('\n');
+}
+
+static void print_status(const json_t *status, const struct subject *subject)
+{
+	const json_t *node = json_object_get(status, "node");
+	uint64_t conflicts = json_number(status, "conflicts");
+
+	print_fact("volume", json_text(status, "volume"));
+	print_fact("mounted at", subject->mountpoint);
+	print_fact("store", json_text(status, "store"));
+	printf("%-10s %s  %.*s\n", "node", json_text(node, "label"),
+	       ID_SHOWN, json_text(node, "id"));
+	print_fact("listens on", json_text(status, "listen"));
+	printf("%-10s %llu\n", "daemon",
+	       (unsigned long long)json_number(status, "pid"));
+	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,
+	       conflicts ? " (`kin conflicts` lists them)" : "");
+	if (json_is_true(json_object_get(status, "paused")))
+		printf("%-10s no exchange with peers until `kin resume`\n",
+		       "paused");
+	print_peers(json_object_get(status, "peers"));
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct cmdline line = { argc, argv, help, options };
+	struct subject subject;
+	json_t *status = NULL;
+	bool as_json = false;
+	int c, r;
+
+	while ((c = cmdline_next(&line)) == OPTION_JSON)
+		as_json = true;
+	if (c != CMDLINE_END)
+		return cmdline_exit(c);
+	if (cmdline_operands(&line, 0, 1) != EXIT_OK)
+		return EXIT_USAGE;
+	r = subject_init(&subject, argv[0], argv[optind]);
+	if (r != EXIT_OK)
+		return r;
+	r = control_call(&subject, json_pack("{s:s}", "cmd", "status"),
+			 &status);
+	if (r == EXIT_OK && as_json) {
+		r = output_json(argv[0], status);
+	} else if (r == EXIT_OK) {
+		print_status(status, &subject);
+		r = output_done(argv[0]);
+	}
+	json_decref(status);
+	subject_release(&subject);
+	return r;
+}

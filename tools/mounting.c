@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The checks come before anything is made: a command that is refused leaves
+ * no trace. Then the process forks; the child opens everything and reports
+ * one line, so that every error reaches the user's terminal.
+ */
+#include "tools/mounting.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "fs/tree/object.h"
+#include "tools/control_client.h"
+#include "tools/daemonize.h"
+#include "tools/mounts.h"
+#include "tools/node.h"
+#include "tools/private_dir.h"
+
+/* For a daemon to accept a connection. */
+#define CONNECT_TIMEOUT_S 10
+
+enum {
+	OPTION_STORE = OPTION_FIRST,
+	OPTION_LISTEN,
+	OPTION_NAME,
+	OPTION_PEER,
+	OPTION_ALLOW_OTHER,
+	OPTION_FOREGROUND,
+};
+
+const struct option mounting_options[] = {
+	{ "store", required_argument, NULL, OPTION_STORE },
+	{ "listen", required_argument, NULL, OPTION_LISTEN },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "peer", required_argument, NULL, OPTION_PEER },
+	{ "allow-other", no_argument, NULL, OPTION_ALLOW_OTHER },
+	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int check_label(const struct mounting *m, const char *option,
+		       const char *label)
+{
+	if (label_is_valid(SLICE_STR(label)))
+		return -1;
+	return complain(m->command, EXIT_USAGE, "%s \"%s\": a label has 1 to "
+			"%d letters, digits, '.', '_' or '-'; choose another",
+			option, label, LABEL_BYTES_MAX);
+}
+
+static int parse_one(struct mounting *m, int c)
+{
+	switch (c) {
+	case OPTION_STORE:
+		m->store = optarg;
+		if (!*optarg)
+			return complain(m->command, EXIT_USAGE, "--store: "
+					"an empty name; name a directory");
+		break;
+	case OPTION_LISTEN:
+		m->listen = optarg;
+		if (!strchr(optarg, ':'))
+			return complain(m->command, EXIT_USAGE, "--listen "
+					"\"%s\": is not ADDR:PORT; for "
+					"example 0.0.0.0:4747", optarg);
+		break;
+	case OPTION_NAME:
+		m->label = optarg;
+		return check_label(m, "--name", optarg);
+	case OPTION_PEER:
+		if (m->peer_count == PEERS_MAX)
+			return complain(m->command, EXIT_USAGE, "--peer: more "
+					"than %d of them", PEERS_MAX);
+		m->peers[m->peer_count++] = optarg;
+		return check_label(m, "--peer", optarg);
+	case OPTION_ALLOW_OTHER:
+		m->allow_other = true;
+		break;
+	case OPTION_FOREGROUND:
+		m->foreground = true;
+		break;
+	}
+	return -1;
+}
+
+int mounting_parse(struct mounting *m, struct cmdline *line)
+{
+	int c;
+
+	*m = (struct mounting){ .command = line->argv[0] };
+	while ((c = cmdline_next(line)) >= 0) {
+		int r = parse_one(m, c);
+
+		if (r >= 0)
+			return r;
+	}
+	return c == CMDLINE_END ? -1 : cmdline_exit(c);
+}
+
+/* The short host name, made a valid label. */
+static void default_label(char ret[LABEL_BYTES_MAX + 1])
+{
+	char host[LABEL_BYTES_MAX + 1] = "";
+	char *c;
+
+	/* A longer name comes without a NUL, and is cut. */
+	(void)gethostname(host, sizeof(host));
+	host[LABEL_BYTES_MAX] = '\0';
+	host[strcspn(host, ".")] = '\0';
+	for (c = host; *c; c++)
+		if (!label_is_valid(SLICE(c, 1)))
+			*c = '-';
+	strcpy(ret, label_is_valid(SLICE_STR(host)) ? host : "node");
+}
+
+/* ---- the mountpoint */
+
+/* The path is where a mount is already, or in one. */
+static int complain_mounted(const struct mounting *m,
+			    const struct mount_entry *e, const char *path)
+{
+	autofree char *socket = mount_socket_of(e);
+	autoclose int fd = -1;
+	pid_t pid;
+	int r = socket ? control_connect(socket, CONNECT_TIMEOUT_S, &fd,
+					 &pid) : -ENOMEM;
+
+	if (r == -ECONNREFUSED || r == -ENOENT)
+		return complain(m->command, EXIT_FAILED, "%s: the mount of a "
+				"daemon that died is there; `kin unmount %s` "
+				"cleans up", e->at, e->at);
+	if (!strcmp(e->at, path))
+		return complain(m->command, EXIT_FAILED, "%s: kinfs is mounted "
+				"there already; `kin status %s` shows it, "
+				"`kin unmount` ends it", path, path);
+	return complain(m->command, EXIT_FAILED, "%s: is inside the kinfs "
+			"mount at %s; choose a directory outside", path,
+			e->at);
+}
+
+static int check_empty_directory(const struct mounting *m, const char *path)
+{
+	autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : dir_is_empty(fd);
+
+	if (r == -ENOTDIR)
+		return complain(m->command, EXIT_FAILED, "%s: is not a "
+				"directory; name one that is empty", path);
+	if (r == -ENOENT)
+		return complain(m->command, EXIT_FAILED, "%s: there is no such "
+				"directory; `mkdir` it first", path);
+	if (r < 0)
+		return complain(m->command, EXIT_FAILED, "%s: %s", path,
+				strerror(-r));
+	if (r == 0)
+		return complain(m->command, EXIT_FAILED, "%s: is not empty; "
+				"mount on an empty directory, then move the "
+				"files into it", path);
+	return EXIT_OK;
+}
+
+/* Before anything is made: else a volume would be left that nobody sees. */
+static int check_fuse(const struct mounting *m)
+{
+	struct stat st;
+	int fd;
+
+	if (stat("/dev/fuse", &st) < 0 || !S_ISCHR(st.st_mode))
+		return complain(m->command, EXIT_FAILED, "/dev/fuse: is not "
+				"there; `modprobe fuse`, or give it to the "
+				"container (--device /dev/fuse)");
+	/* Without root fusermount3 opens it. */
+	if (geteuid() != 0)
+		return EXIT_OK;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return complain(m->command, EXIT_FAILED, "/dev/fuse: %s; load "
+				"the module (`modprobe fuse`), or allow it to "
+				"the container (--device /dev/fuse)",
+				strerror(errno));
+	close(fd);
+	return EXIT_OK;
+}
+
+static int check_mountpoint(const struct mounting *m, const char *path,
+			    char **ret)
+{
+	autofree char *resolved = NULL;
+	struct mounts mounts cleanup(mounts_release) = { NULL, 0 };
+	const struct mount_entry *e;
+	int r = mounts_load(&mounts);
+
+	if (r == 0)
+		r = path_resolve(&mounts, path, &resolved);
+	if (r < 0)
+		return complain(m->command, EXIT_FAILED, "%s: %s", path,
+				strerror(-r));
+	e = mounts_find(&mounts, resolved);
+	r = mount_is_kinfs(e) ? complain_mounted(m, e, resolved) : EXIT_OK;
+	if (r == EXIT_OK)
+		r = check_empty_directory(m, resolved);
+	if (r == EXIT_OK)
+		r = check_fuse(m);
+	if (r == EXIT_OK)
+		*ret = steal(&resolved);
+	return r;
+}
+
+/* A store in the mount would wait for itself; one in another volume would
+ * be replicated. */
+static int check_store(const struct mounting *m,
+		       const struct volume_place *place)
+{
+	autofree char *resolved = NULL;
+	struct mounts mounts cleanup(mounts_release) = { NULL, 0 };
+	int r = mounts_load(&mounts);
+
+	if (r == 0)
+		r = path_resolve(&mounts, place->store, &resolved);
+	if (r < 0)
+		return complain(m->command, EXIT_FAILED, "%s: %s",
+				place->store, strerror(-r));
+	if (mount_is_kinfs(mounts_find(&mounts, resolved)) ||
+	    path_below(resolved, place->mountpoint))
+		return complain(m->command, EXIT_FAILED, "%s: the store may "
+				"not be inside a kinfs mount; choose a "
+				"--store outside", resolved);
+	if (path_below(place->mountpoint, resolved))
+		return complain(m->command, EXIT_FAILED, "%s: the mountpoint "
+				"may not be inside the store; choose another",
+				place->mountpoint);
+	return EXIT_OK;
+}
+
+/* ---- running */
+
+static int report_failure(const struct mounting *m, struct daemon *d,
+			  struct buf *why)
+{
+	const char *text;
+
+	buf_put_u8(why, 0);
+	text = (const char *)why->data;
+	if (d->report_fd < 0)
+		return complain(m->command, EXIT_FAILED, "%s", text);
+	if (d->has_log)
+		log_error("%s", text);
+	(void)daemon_report(d, EXIT_FAILED, text);
+	return EXIT_FAILED;
+}
+
+/* In the child, or in the foreground. */
+static int serve(const struct mounting *m, struct volume_place *place,
+		 const struct invite_code *code, struct daemon *d)
+{
+	struct buf why cleanup(buf_release) = BUF_INIT;
+	struct buf about cleanup(buf_release) = BUF_INIT;
+	char label[LABEL_BYTES_MAX + 1];
+	struct node_options options = {
+		.place = place,
+		.listen = m->listen,
+		.label = m->label,
+		.label_default = label,
+		.allow_other = m->allow_other,
+		.only_peers = m->peer_count ? m->peers : NULL,
+		.code = code,
+	};
+	struct node *node;
+	int r;
+
+	umask(077);
+	default_label(label);
+	r = volume_place_make(place, &why);
+	if (r == 0 && d->report_fd >= 0)
+		r = daemon_log(d, place->store);
+	if (r == 0)
+		r = node_open(&options, &why, &node);
+	if (r < 0) {
+		if (!why.len)
+			buf_printf(&why, "%s: %s", place->store, strerror(-r));
+		return report_failure(m, d, &why);
+	}
+	node_describe(node, &about);
+	log_info("\"%s\" mounted: %.*s", place->mountpoint, (int)about.len,
+		 (const char *)about.data);
+	buf_put_u8(&about, 0);
+	/* Whoever asked for this mount is gone: then it is not wanted. */
+	r = daemon_report(d, EXIT_OK, (const char *)about.data);
+	if (r == 0)
+		r = node_run(node);
+	if (r < 0)
+		log_errno(r, "\"%s\"", place->mountpoint);
+	if (node_close(node) < 0)
+		r = -EIO;
+	log_info("\"%s\" unmounted", place->mountpoint);
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+/* The mount answers when it says what it is; blocks until then. */
+static int mount_answers(const char *mountpoint)
+{
+	struct mounts mounts;
+	struct stat st;
+	bool ours;
+	int r = mounts_load(&mounts);
+
+	if (r < 0)
+		return r;
+	ours = mount_is_kinfs(mounts_find(&mounts, mountpoint));
+	mounts_release(&mounts);
+	if (!ours)
+		return -ENOTCONN;
+	return stat(mountpoint, &st) < 0 ? -errno : 0;
+}
+
+static int await(const struct mounting *m, const struct volume_place *place,
+		 struct daemon *d)
+{
+	char text[4096];
+	int r, code = daemon_await(d, text, sizeof(text));
+
+	if (code != EXIT_OK)
+		return text[0] ? complain(m->command, code, "%s", text) :
+				 complain(m->command, code, "%s: the daemon "
+					  "died while it started; see "
+					  "%s/kin.log", place->mountpoint,
+					  place->store);
+	r = mount_answers(place->mountpoint);
+	if (r < 0)
+		return complain(m->command, EXIT_FAILED, "%s: the mount does "
+				"not answer: %s; see %s/kin.log",
+				place->mountpoint, strerror(-r),
+				place->store);
+	printf("%s: mounted, %s\n", place->mountpoint, text);
+	return EXIT_OK;
+}
+
+static int mount_at(const struct mounting *m, struct volume_place *place,
+		    const struct invite_code *code)
+{
+	struct daemon d = { .report_fd = -1 };
+	enum daemon_side side = DAEMON_CHILD;
+	int r = check_store(m, place);
+
+	if (r != EXIT_OK)
+		return r;
+	if (m->foreground)
+		return serve(m, place, code, &d);
+	r = daemon_fork(&d, &side);
+	if (r < 0 && side == DAEMON_PARENT)
+		return complain(m->command, EXIT_FAILED, "fork: %s",
+				strerror(-r));
+	if (side == DAEMON_PARENT)
+		return await(m, place, &d);
+	if (r < 0) {
+		(void)daemon_report(&d, EXIT_FAILED, strerror(-r));
+		return EXIT_FAILED;
+	}
+	return serve(m, place, code, &d);
+}
+
+int mounting_run(const struct mounting *m, const char *mountpoint,
+		 const struct invite_code *code)
+{
+	autofree char *resolved = NULL;
+	struct volume_place place;
+	struct buf why = BUF_INIT;
+	int r = check_mountpoint(m, mountpoint, &resolved);
+
+	if (r != EXIT_OK)
+		return r;
+	r = volume_place_find(resolved, m->store,
+			      code ? VOLUME_JOIN : VOLUME_MOUNT, &why, &place);
+	if (r < 0) {
+		if (!why.len)
+			buf_printf(&why, "%s", strerror(-r));
+		buf_put_u8(&why, 0);
+		complain(m->command, EXIT_FAILED, "%s",
+			 (const char *)why.data);
+		buf_release(&why);
+		return EXIT_FAILED;
+	}
+	r = mount_at(m, &place, code);
+	volume_place_release(&place);
+	return r;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `kin mount` and `kin join` have in common: their options, the checks
+ * of a mountpoint, and the way to a running daemon.
+ */
+#ifndef KINFS_TOOLS_MOUNTING_H
+#define KINFS_TOOLS_MOUNTING_H
+
+#include <stdbool.h>
+
+#include "replication/net/invite.h"
+#include "tools/command.h"
+
+/* Members that --peer may name: more is no restriction worth typing. */
+#define PEERS_MAX 64
+
+struct mounting {
+	const char *command;
+	const char *store, *listen, *label;	/* or NULL */
+	bool foreground, allow_other;
+	const char *peers[PEERS_MAX + 1];	/* NULL-ended */
+	size_t peer_count;
+};
+
+extern const struct option mounting_options[];
+/* The part of --help about them. */
+#define MOUNTING_HELP \
+"  --store DIR          where the data is kept; default: a directory of\n" \
+"                       the mountpoint's name in $XDG_DATA_HOME/kinfs\n" \
+"                       (root: /var/lib/kinfs)\n" \
+"  --listen ADDR:PORT   where peers find this node; default: any free port\n" \
+"                       on all addresses, the same one again each time\n" \
+"  --name LABEL         what this node is called; default: the host's name\n" \
+"  --peer LABEL         exchange only with this member; may be repeated\n" \
+"  --allow-other        let other users in, as far as permissions go\n" \
+"  --foreground         do not become a daemon; log to standard error\n"
+
+/*
+ * Reads all options. Returns -1 if it is to go on, else an exit_code.
+ */
+int mounting_parse(struct mounting *, struct cmdline *);
+/*
+ * Mounts, joining by the code first if there is one; returns an exit_code
+ * when the mount answers, or in the foreground when it ended.
+ */
+int mounting_run(const struct mounting *, const char *mountpoint,
+		 const struct invite_code *code);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where things are kept.
+ *
+ *	data     $XDG_DATA_HOME/kinfs, else ~/.local/share/kinfs;
+ *		 root without the variable: /var/lib/kinfs
+ *	stores   DATA/<mountpoint, escaped as systemd-escape --path does>
+ *	index    DATA/.mounts/<escaped mountpoint>: a symlink to the store
+ *		 that was mounted there last, wherever it is
+ *	sockets  $XDG_RUNTIME_DIR/kinfs/<16 hex digits of the store path's
+ *		 hash>.sock; root without the variable: /run/kinfs; without
+ *		 either: `control.sock` in the store
+ *
+ * The index is what keeps a promise: a mountpoint that is known to belong
+ * to a volume is never silently given a new one.
+ */
+#ifndef KINFS_TOOLS_VOLUME_PATHS_H
+#define KINFS_TOOLS_VOLUME_PATHS_H
+
+#include <stdbool.h>
+
+#include "fs/base/bytes.h"
+#include "fs/base/macro.h"
+
+/* Says "mount" may make a volume; "join" always makes one. */
+enum volume_use { VOLUME_MOUNT, VOLUME_JOIN };
+
+struct volume_place {
+	char *mountpoint;	/* absolute, resolved */
+	char *store;		/* absolute; resolved if it exists */
+	/* The mountpoint belongs to this store: it must hold a volume. */
+	bool known;
+	/* The store's directory was made, or was empty, when it was opened:
+	 * all that is in it is ours. */
+	bool made, fresh;
+};
+
+void volume_place_release(struct volume_place *);
+/*
+ * Finds the store for a mountpoint; `option` is what --store said, or NULL.
+ * Makes nothing. `why` receives a sentence on failure. Errors: -EPERM,
+ * -ENOENT the known store is gone, -EEXIST, -EINVAL, of the system.
+ */
+must_check int volume_place_find(const char *mountpoint, const char *option,
+				 enum volume_use, struct buf *why,
+				 struct volume_place *ret);
+/* Makes the store directory if it is missing. */
+must_check int volume_place_make(struct volume_place *, struct buf *why);
+/* Notes in the index that the mountpoint belongs to the store. */
+must_check int volume_place_remember(const struct volume_place *,
+				     struct buf *why);
+/* Leaves nothing behind of a store that is fresh; else does nothing. */
+void volume_place_undo(const struct volume_place *);
+/* The control socket's path; makes the directory that it stands in. */
+must_check int volume_place_socket(const struct volume_place *,
+				   struct buf *why, char **ret);
+
+/* As systemd-escape --path; ret has 4 * strlen(path) + 2 bytes. */
+void path_escape(const char *path, char *ret);
+
+#endif
