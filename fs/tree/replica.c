@@ -250,6 +250,47 @@ int replica_rows_after(struct tree *t, uint64_t after, size_t max,
 	return n;
 }
 
+struct bytes_arg {
+	const struct know *know;
+	uint64_t bytes, last;
+};
+
+static int add_bytes(void *arg, const struct replica_row *row)
+{
+	struct bytes_arg *a = arg;
+	struct object o;
+	int r;
+
+	object_init(&o, row->id);
+	r = object_decode(row->row, &o);
+	for (size_t k = 0; !r && k < o.count; k++)
+		if (o.versions[k].reg == REG_CONTENT &&
+		    !know_covers(a->know, o.versions[k].dot))
+			a->bytes += o.versions[k].content.content.size;
+	a->bytes += row->row.len;
+	a->last = row->lseq;
+	object_release(&o);
+	return r;
+}
+
+int replica_bytes_after(struct tree *t, uint64_t after,
+			const struct know *know, size_t max, uint64_t *ret)
+{
+	struct bytes_arg a = { .know = know, .last = after };
+	int r;
+
+	do {
+		size_t n = MIN_OF(max, (size_t)512);
+
+		store_lock(t->store);
+		r = replica_rows_after(t, a.last, n, add_bytes, &a);
+		store_unlock(t->store);
+		max -= n;
+	} while (r > 0 && max);
+	*ret = a.bytes;
+	return MIN_OF(r, 0);
+}
+
 /* ---- knowledge and cuts */
 
 int replica_know_join(struct tree *t, const struct know *k)

@@ -68,6 +68,15 @@ must_check int replica_rows_after(struct tree *, uint64_t after, size_t max,
 					    const struct replica_row *),
 				  void *arg);
 
+/*
+ * Bytes that a node with this knowledge still lacks of the rows after lseq
+ * `after`: the rows, and the contents it does not know. Looks at no more
+ * than max rows. [not locked: takes the lock in slices]
+ */
+must_check int replica_bytes_after(struct tree *, uint64_t after,
+				   const struct know *, size_t max,
+				   uint64_t *ret);
+
 /* ---- knowledge and cuts */
 /* K := K joined with this. In an operation. */
 must_check int replica_know_join(struct tree *, const struct know *);

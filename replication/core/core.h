@@ -149,6 +149,13 @@ struct core_counters {
 /* Members but this one, in order of label. */
 size_t core_peers(struct core *, struct core_peer_status *ret, size_t max);
 void core_counters(struct core *, struct core_counters *ret);
+/*
+ * Whose are the versions of this origin? Known for the present incarnation
+ * of every member heard of; else by the label that the version carries,
+ * which is unique in a volume. False: nobody's that is known.
+ */
+bool core_author(struct core *, uint64_t origin, struct slice label,
+		 struct device *ret);
 
 /* ---- members */
 /* Is this key a member's? */

@@ -10,6 +10,27 @@
 
 #include "replication/core/core_internal.h"
 
+/* Rows looked at to tell how many bytes a peer lacks: bounds `status`. */
+#define LAG_ROWS_MAX 100000
+
+/* Of rows and contents not sent yet; what it was sent and still waits for
+ * is its own to tell. */
+static uint64_t bytes_behind(struct core *c, const struct know *theirs)
+{
+	uint64_t after, bytes = 0;
+	int r;
+
+	if (know_leq(&c->own.k, theirs))
+		return 0;
+	store_lock(c->store);
+	r = replica_cut_start(c->tree, theirs, &after);
+	store_unlock(c->store);
+	if (!r)
+		r = replica_bytes_after(c->tree, after, theirs, LAG_ROWS_MAX,
+					&bytes);
+	return r ? 0 : bytes;
+}
+
 static void peer_facts(struct core *c, struct member_entry *e,
 		       struct core_peer_status *ret)
 {
@@ -25,8 +46,7 @@ static void peer_facts(struct core *c, struct member_entry *e,
 		.behind = { .changes = know_lag(&c->own.k, theirs) },
 		.ahead = { .changes = know_lag(theirs, &c->own.k) },
 	};
-	if (s)
-		ret->behind.bytes = s->debt_bytes;
+	ret->behind.bytes = bytes_behind(c, theirs) + (s ? s->debt_bytes : 0);
 	/* What it has all of, and we have not. */
 	if (s && !know_leq(&s->c, &c->own.c))
 		ret->ahead.bytes = c->own.debt_bytes;
@@ -59,6 +79,27 @@ size_t core_peers(struct core *c, struct core_peer_status *ret, size_t max)
 void core_counters(struct core *c, struct core_counters *ret)
 {
 	*ret = c->counters;
+}
+
+bool core_author(struct core *c, uint64_t origin, struct slice label,
+		 struct device *ret)
+{
+	*ret = c->self;
+	if (origin == c->origin)
+		return true;
+	for (size_t i = 0; i < c->other_count; i++) {
+		*ret = c->others[i]->device;
+		if (c->others[i]->origin == origin)
+			return true;
+	}
+	for (size_t i = 0; i < c->members.count; i++) {
+		const struct member_entry *e = c->members.list[i];
+
+		*ret = e->member.device;
+		if (slice_equal(SLICE_STR(e->label), label))
+			return true;
+	}
+	return false;
 }
 
 bool core_is_member(struct core *c, const struct device *device)

@@ -294,14 +294,26 @@ static const char *kind_name(enum conflict_kind kind)
 	return "content";
 }
 
-static json_t *version_json(const struct conflict_version *v)
+struct conflict_list {
+	struct core *core;
+	json_t *json;
+};
+
+/* The author's node as `kin status` names it; of one that nobody here has
+ * heard of, the number under which it wrote. */
+static json_t *version_json(struct core *core,
+			    const struct conflict_version *v)
 {
 	json_t *o = json_object();
+	struct device device;
 	uint8_t origin[8];
-	char node[2 * sizeof(origin) + 1];
+	char node[MAX_OF(DEVICE_TEXT_BYTES, 2 * sizeof(origin) + 1)];
 
 	put_be64(origin, v->dot.origin);
-	hex_encode(origin, sizeof(origin), node);
+	if (core_author(core, v->dot.origin, v->label, &device))
+		device_format(&device, node);
+	else
+		hex_encode(origin, sizeof(origin), node);
 	put_text(o, "path", "path_hex", v->path);
 	put_text(o, "label", "label_hex", v->label);
 	json_object_set_new(o, "node", json_string(node));
@@ -313,14 +325,17 @@ static json_t *version_json(const struct conflict_version *v)
 
 static int add_conflict(void *arg, const struct conflict *c)
 {
-	json_t *list = arg, *o = json_object(), *versions = json_array();
+	struct conflict_list *list = arg;
+	json_t *o = json_object(), *versions = json_array();
 
 	put_text(o, "path", "path_hex", c->path);
 	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
 	for (size_t i = 0; i < c->count; i++)
-		json_array_append_new(versions, version_json(&c->versions[i]));
+		json_array_append_new(versions,
+				      version_json(list->core,
+						   &c->versions[i]));
 	json_object_set_new(o, "versions", versions);
-	return json_array_append_new(list, o) ? -ENOMEM : 0;
+	return json_array_append_new(list->json, o) ? -ENOMEM : 0;
 }
 
 static json_t *path_error(int r, const struct buf *path)
@@ -336,7 +351,7 @@ static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
 			     const json_t *request)
 {
 	cleanup(buf_release) struct buf path = BUF_INIT;
-	json_t *list = json_array();
+	struct conflict_list list = { a->core, json_array() };
 	uint64_t ino;
 	int r = get_path(request, &path);
 
@@ -344,12 +359,13 @@ static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
 	if (!r)
 		r = tree_resolve_path(a->tree, buf_slice(&path), &ino);
 	if (!r)
-		r = tree_conflicts(a->tree, ino, add_conflict, list);
+		r = tree_conflicts(a->tree, ino, add_conflict, &list);
 	if (r) {
-		json_decref(list);
+		json_decref(list.json);
 		return path_error(r, &path);
 	}
-	return json_pack("{s:b, s:o}", "ok", 1, "conflicts", list);
+	return json_pack("{s:b, s:o}", "ok", 1, "conflicts",
+			 list.json);
 }
 
 static json_t *resolve_error(int r, const struct buf *path, const char *take)
