@@ -233,6 +233,7 @@ static int cut_commit(struct tree *t, struct cut *c)
 	if (r)
 		return r;
 	c->d.mtime = now.mtime;
+	c->d.ctime_ns = now.ctime_ns;
 	c->d.unlinked = now.unlinked;
 	dirty_release(&now);
 	r = row_load(t, c->d.id, &row);
@@ -245,8 +246,11 @@ static int cut_commit(struct tree *t, struct cut *c)
 			r = cut_reattach(t, c, &row);
 		if (!r)
 			r = content_commit(t->store, c->build);
+		/* (stat must not change because a version is made) */
 		if (!r)
-			r = row_store(t, &row, 0);
+			r = row_store_at(t, &row, 0,
+					 MAX_OF(c->d.ctime_ns,
+						row.ctime_ns));
 	} else if (!r) {
 		/* Unlinked: no version; its bytes go with the handle. */
 		struct inode *open = inode_find(t, c->ino);

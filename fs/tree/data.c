@@ -312,6 +312,7 @@ static int write_locked(struct tree *t, uint64_t ino, uint64_t offset,
 		r = extent_add(t, ino, e);
 	d.size = MAX_OF(d.size, e->offset + e->len);
 	d.mtime = tree_now(t);
+	d.ctime_ns = t->op_now_ns;
 	if (!r)
 		r = dirty_put(t, ino, &d);
 	dirty_release(&d);
@@ -402,6 +403,7 @@ int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
 	d.kept = MIN_OF(d.kept, size);
 	d.size = size;
 	d.mtime = tree_now(t);
+	d.ctime_ns = t->op_now_ns;
 	if (!r)
 		r = dirty_put(t, ino, &d);
 	dirty_release(&d);

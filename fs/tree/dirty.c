@@ -57,6 +57,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	ret->kept = reader_u64(&in);
 	ret->mtime.tv_sec = (time_t)reader_u64(&in);
 	ret->mtime.tv_nsec = (long)reader_u32(&in);
+	ret->ctime_ns = (int64_t)reader_u64(&in);
 	if (reader_done(&in))
 		return -EUCLEAN;
 	object_init(&ret->base, ret->id);
@@ -75,7 +76,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 
 int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 {
-	uint8_t key[16], value[64];
+	uint8_t key[16], value[72];
 	struct buf b = { value, 0, sizeof(value), false };
 
 	buf_put_u8(&b, DIRTY_FORMAT);
@@ -85,6 +86,7 @@ int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 	buf_put_u64(&b, d->kept);
 	buf_put_u64(&b, (uint64_t)d->mtime.tv_sec);
 	buf_put_u32(&b, (uint32_t)d->mtime.tv_nsec);
+	buf_put_u64(&b, (uint64_t)d->ctime_ns);
 	return store_put(t->store, TABLE_DIRTY,
 			 dirty_key(key, ino, OFFSET_HEADER), buf_slice(&b));
 }
@@ -111,6 +113,7 @@ int dirty_set_mtime(struct tree *t, uint64_t ino, struct timespec mtime)
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	d.mtime = mtime;
+	d.ctime_ns = t->op_now_ns;
 	r = dirty_put(t, ino, &d);
 	dirty_release(&d);
 	return r;

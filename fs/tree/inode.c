@@ -322,6 +322,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 {
 	struct target f;
 	struct inode *open;
+	int64_t ctime_ns;
 	int r = target_load(t, ino, &f);
 
 	if (r)
@@ -349,8 +350,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		attr_of_file(&f, ret);
 	if (f.info.times)
 		ret->btime = f.info.times->times.btime;
-	ret->ctime.tv_sec = f.row.ctime_ns / 1000000000;
-	ret->ctime.tv_nsec = f.row.ctime_ns % 1000000000;
+	ctime_ns = f.row.ctime_ns;
 	if (f.info.owner && t->env->uid_of)
 		ret->uid = t->env->uid_of(t->env->arg,
 					  f.info.owner->owner.user);
@@ -366,9 +366,12 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		if (r)
 			return r;
 		ret->size = d.size;
-		ret->mtime = ret->ctime = d.mtime;
+		ret->mtime = d.mtime;
+		ctime_ns = MAX_OF(ctime_ns, d.ctime_ns);
 		dirty_release(&d);
 	}
+	ret->ctime.tv_sec = ctime_ns / 1000000000;
+	ret->ctime.tv_nsec = ctime_ns % 1000000000;
 	ret->atime = ret->mtime;
 	ret->blocks = (ret->size + 511) / 512;
 	return 0;

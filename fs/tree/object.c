@@ -77,6 +77,33 @@ struct slice object_dup(struct object *o, struct slice s)
 	return SLICE(p, s.len);
 }
 
+static bool hash_is_set(const struct hash *h)
+{
+	static const struct hash none;
+
+	return !hash_equal(h, &none);
+}
+
+/*
+ * Equal contents are found by hash; one version alone needs none, two need
+ * theirs, wherever they come from.
+ */
+static void hash_inline_contents(struct object *o)
+{
+	size_t contents = 0;
+
+	for (size_t i = 0; i < o->count; i++)
+		contents += o->versions[i].reg == REG_CONTENT;
+	for (size_t i = 0; contents > 1 && i < o->count; i++) {
+		struct content *c = &o->versions[i].content.content;
+
+		if (o->versions[i].reg == REG_CONTENT && !c->depth &&
+		    !hash_is_set(&c->root))
+			hash_bytes(c->inline_bytes.data, c->inline_bytes.len,
+				   &c->root);
+	}
+}
+
 struct version *object_add(struct object *o, const struct version *v)
 {
 	if (o->count == o->alloc) {
@@ -88,8 +115,10 @@ struct version *object_add(struct object *o, const struct version *v)
 		o->versions = p;
 		o->alloc = alloc;
 	}
-	o->versions[o->count] = *v;
-	return &o->versions[o->count++];
+	o->versions[o->count++] = *v;
+	if (v->reg == REG_CONTENT)
+		hash_inline_contents(o);
+	return &o->versions[o->count - 1];
 }
 
 void object_remove(struct object *o, size_t index)
@@ -567,25 +596,6 @@ static void get_value(struct reader *r, struct object *o, struct version *v)
 	}
 }
 
-/* Equal contents are found by hash; one version alone needs none. */
-static void hash_inline_contents(struct object *o)
-{
-	size_t contents = 0;
-
-	for (size_t i = 0; i < o->count; i++)
-		contents += o->versions[i].reg == REG_CONTENT;
-	if (contents < 2)
-		return;
-	for (size_t i = 0; i < o->count; i++) {
-		struct version *v = &o->versions[i];
-
-		if (v->reg == REG_CONTENT && !v->content.content.depth)
-			hash_bytes(v->content.content.inline_bytes.data,
-				   v->content.content.inline_bytes.len,
-				   &v->content.content.root);
-	}
-}
-
 static int decode_group(struct reader *r, struct object *o)
 {
 	struct version head = { .dot = get_dot(r) };
@@ -647,8 +657,6 @@ int object_decode(struct slice row, struct object *ret)
 		r = reader_done(&in);
 	if (r)
 		object_release(ret);
-	else
-		hash_inline_contents(ret);
 	return r;
 }
 

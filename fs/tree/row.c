@@ -501,13 +501,19 @@ static int row_delete(struct tree *t, struct row *row)
 
 int row_store(struct tree *t, struct row *row, uint64_t from)
 {
+	return row_store_at(t, row, from, t->op_now_ns);
+}
+
+int row_store_at(struct tree *t, struct row *row, uint64_t from,
+		 int64_t ctime_ns)
+{
 	struct info info;
 	int r;
 
 	if (!row->o.count)
 		return row_delete(t, row);
 	row->from = from;
-	row->ctime_ns = t->env->now_ns(t->env->arg);
+	row->ctime_ns = ctime_ns;
 	r = row_sequence(t, row, false);
 	if (!r)
 		r = row_number(t, row);

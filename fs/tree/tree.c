@@ -21,9 +21,10 @@
 
 /* ---- clocks */
 
+/* When the operation in hand began. */
 struct timespec tree_now(struct tree *t)
 {
-	int64_t ns = t->env->now_ns(t->env->arg);
+	int64_t ns = t->op_now_ns;
 
 	return (struct timespec){ ns / 1000000000, ns % 1000000000 };
 }
@@ -199,6 +200,7 @@ int op_begin_locked(struct tree *t)
 	t->saved.seq = know_get(&t->know, t->origin);
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
+	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;
 	t->know_changed = false;

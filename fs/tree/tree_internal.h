@@ -83,6 +83,7 @@ struct tree {
 	bool ticked;		/* a local dot was drawn */
 	struct dot op_dot;
 	uint64_t op_hlc;
+	int64_t op_now_ns;	/* one operation happens at one time */
 	bool remote;		/* it applies changes from elsewhere */
 	bool know_changed;
 	struct worklist work;
@@ -161,8 +162,11 @@ struct spot spot_at(struct objid parent, struct slice name);
 /* Loads, or starts an empty one when there is none. */
 must_check int row_load(struct tree *, struct objid, struct row *);
 void row_release(struct row *);
-/* Stores, numbers, indexes, notes what is to be settled. */
+/* Stores, numbers, indexes, notes what is to be settled. The row's ctime
+ * becomes now, or `ctime_ns` where the change was made before. */
 must_check int row_store(struct tree *, struct row *, uint64_t from);
+must_check int row_store_at(struct tree *, struct row *, uint64_t from,
+			    int64_t ctime_ns);
 /* Only the local part changed. */
 must_check int row_store_local(struct tree *, struct row *);
 /* Effective place of a directory: its override, or its LINK's. */
@@ -316,6 +320,7 @@ struct dirty {
 	struct objid id;
 	uint64_t size, kept;
 	struct timespec mtime;
+	int64_t ctime_ns;	/* of the last change, whatever mtime says */
 	bool unlinked;
 	struct object base;	/* no version, or one CONTENT version */
 };

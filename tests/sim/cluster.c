@@ -342,6 +342,9 @@ static void node_start(struct node *n)
 	}
 	node_started(n);
 	cluster_say(n->cluster, "node %d starts", n->index);
+	n->changed = false;
+	if (n->cluster->on_change)
+		n->cluster->on_change(n->cluster->on_change_arg, n, true);
 }
 
 void node_kill(struct node *n, uint64_t away_ms)

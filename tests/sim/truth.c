@@ -9,6 +9,7 @@
 #include "tests/sim/truth.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void truth_init(struct truth *t, struct cluster *c)
@@ -114,7 +115,7 @@ static void text_add(struct thing *o, const struct object *row,
 	o->texts[o->text_count++] = x;
 }
 
-static void note_removal(struct truth *t, struct thing *o, struct node *n)
+static void note_removal(struct thing *o, struct node *n)
 {
 	struct removal r = { .k = KNOW_INIT };
 	struct holding *had = &o->held[n->index];
@@ -125,7 +126,7 @@ static void note_removal(struct truth *t, struct thing *o, struct node *n)
 		if (x)
 			x->removed = true;
 	}
-	kin_assert(!know_copy(&r.k, &t->k[n->index]));
+	kin_assert(!know_copy(&r.k, replica_know(n->tree)));
 	o->removals = grow(o->removals, o->removal_count,
 			   sizeof(*o->removals));
 	o->removals[o->removal_count++] = r;
@@ -158,7 +159,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 			x->replaced = true;
 	}
 	if (had->named && !object_has_link(row, NULL))
-		note_removal(t, o, n);
+		note_removal(o, n);
 }
 
 struct look {
@@ -232,9 +233,63 @@ void truth_erased(struct truth *t, struct node *n, struct objid id)
 	store_unlock(n->store);
 	if (r < 0 || row.count)
 		return;
-	note_removal(t, o, n);
+	note_removal(o, n);
 	o->held[n->index].named = false;
 	o->held[n->index].count = 0;
+}
+
+static void print_version(const struct version *v)
+{
+	printf("    %llx.%llu hlc %llx", (unsigned long long)v->dot.origin,
+	       (unsigned long long)v->dot.seq, (unsigned long long)v->hlc);
+	if (v->reg == REG_LINK)
+		printf(" LINK%s slot %llx '%.*s'",
+		       v->flags & VERSION_WEAK ? " weak" : "",
+		       (unsigned long long)v->link.slot,
+		       (int)v->link.at.name.len, v->link.at.name.data);
+	else if (v->reg == REG_TOMB)
+		printf(" TOMB '%.*s'", (int)v->tomb.name.len,
+		       v->tomb.name.data);
+	else if (v->reg == REG_CONTENT)
+		printf(" CONTENT%s %016llx rank %llx.%llx.%llu%+lld branch "
+		       "%llx.%llu",
+		       v->flags & VERSION_VOID ? " void" : "",
+		       (unsigned long long)version_entry_name(v).hash64,
+		       (unsigned long long)v->content.rank.hlc,
+		       (unsigned long long)v->content.rank.dot.origin,
+		       (unsigned long long)v->content.rank.dot.seq,
+		       (long long)v->content.rank.level,
+		       (unsigned long long)v->content.branch.origin,
+		       (unsigned long long)v->content.branch.seq);
+	else
+		printf(" register %d", v->reg);
+	for (size_t i = 0; v->reg == REG_CONTENT && i < v->content.anc_count;
+	     i++)
+		printf("%s%llx.%llu=%016llx", i ? " " : " anc ",
+		       (unsigned long long)v->content.anc[i].dot.origin,
+		       (unsigned long long)v->content.anc[i].dot.seq,
+		       (unsigned long long)v->content.anc[i].hash64);
+	for (size_t i = 0; v->reg == REG_CONTENT && i < v->content.seen_count;
+	     i++)
+		printf("%s%llx.%llu", i ? " " : " seen ",
+		       (unsigned long long)v->content.seen[i].dot.origin,
+		       (unsigned long long)v->content.seen[i].dot.seq);
+	printf("\n");
+}
+
+void truth_print(struct node *n, struct objid id)
+{
+	cleanup(object_release) struct object row;
+	char hex[33];
+	int r;
+
+	store_lock(n->store);
+	r = replica_row_load(n->tree, id, &row);
+	store_unlock(n->store);
+	hex_encode(id.b, sizeof(id.b), hex);
+	printf("  row %s at node %d\n", hex, n->index);
+	for (size_t i = 0; r == 0 && i < row.count; i++)
+		print_version(&row.versions[i]);
 }
 
 /* ---- the end */
