@@ -5,7 +5,9 @@
  *  1. The index knows the mountpoint: its store is meant. If that is gone,
  *     or --store names another place without a volume, it is refused: to
  *     forget is the user's decision, not ours. A --store that does exist is
- *     taken: stores may be moved.
+ *     taken: stores may be moved. (Store and directory both gone, and the
+ *     directory made anew since: that is another directory, and the user is
+ *     told so.)
  *  2. --store, or the default store; made if it is not there.
  *
  * `kin join` wants a mountpoint that the index does not know and a store
@@ -219,6 +221,41 @@ static int store_path_of(const char *option, struct buf *why, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* Was the directory made after the index came to know its path? */
+static bool is_newer(const char *mountpoint, const char *link)
+{
+	struct statx dir;
+	struct stat record;
+
+	if (lstat(link, &record) < 0 ||
+	    statx(AT_FDCWD, mountpoint, 0, STATX_BTIME, &dir) < 0 ||
+	    !(dir.stx_mask & STATX_BTIME))
+		return false;
+	if (dir.stx_btime.tv_sec != record.st_ctim.tv_sec)
+		return dir.stx_btime.tv_sec > record.st_ctim.tv_sec;
+	return (long)dir.stx_btime.tv_nsec > record.st_ctim.tv_nsec;
+}
+
+/* A record of a directory and a store that are both gone. */
+static int forget_stale(const char *mountpoint, const char *link,
+			char **known, struct buf *why)
+{
+	enum store_state state;
+	int r;
+
+	if (!is_newer(mountpoint, link))
+		return 0;
+	r = store_state(*known, why, &state);
+	if (r < 0 || state == STORE_USED)
+		return r;
+	fprintf(stderr, "kin: %s: its path once belonged to the volume in "
+		"%s, which is gone; it is a new directory, so that is "
+		"forgotten\n", mountpoint, *known);
+	free(*known);
+	*known = NULL;
+	return 0;
+}
+
 /* The mountpoint is in the index. */
 static int find_known(struct volume_place *p, const char *link, char *known,
 		      bool by_option, struct buf *why)
@@ -292,6 +329,8 @@ int volume_place_find(const char *mountpoint, const char *option,
 		goto out;
 	store_name(mountpoint, name);
 	r = index_read(data, name, why, &link, &known);
+	if (r == 0 && known)
+		r = forget_stale(mountpoint, link, &known, why);
 	if (r < 0)
 		goto out;
 	if (option)

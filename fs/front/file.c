@@ -105,9 +105,11 @@ void front_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 		fuse_reply_err(req, -r);
 		return;
 	}
-	fuse_reply_write(req, size);
+	/* Noted first, so that whoever waits for the notes after the write
+	 * finds this one; the notifier waits for the page until the reply. */
 	if (append)
 		check_appended(front, ino, (uint64_t)offset + size);
+	fuse_reply_write(req, size);
 }
 
 void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

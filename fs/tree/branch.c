@@ -387,6 +387,18 @@ static int note_unlinked(struct tree *t, uint64_t ino)
 	return r;
 }
 
+/* Its number is the handles' now: should the branch come back, by somebody
+ * who wrote it meanwhile, it gets another. */
+static int detach_sibling(struct tree *t, uint64_t ino, struct objid id,
+			  const struct branch *b)
+{
+	int r = ino_detach(t, ino, id, b->top);
+
+	if (!r && inode_find(t, ino))
+		r = ino_forget_sibling(t, id, b->tag);
+	return r;
+}
+
 static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		      uint64_t slot)
 {
@@ -407,7 +419,7 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		r = ino_of_sibling(t, id, s->tag, &ino);
 	/* Handles go on with what they have, whatever main is from now on. */
 	if (!r && s->type == SHOWN_SIBLING && info_branch(&i, s->tag))
-		r = ino_detach(t, ino, id, info_branch(&i, s->tag)->top);
+		r = detach_sibling(t, ino, id, info_branch(&i, s->tag));
 	else if (!r && i.real_count > 1)
 		r = data_detach(t, &row, row_shown_content(&row, &i));
 	if (!r && s->type == SHOWN_SIBLING)

@@ -19,6 +19,8 @@
 #include <string.h>
 
 #include "fs/tree/dirty.h"
+#include "fs/tree/op.h"
+#include "fs/tree/op.h"
 
 #define CUT_FORCED_NS (600 * UINT64_C(1000000000))
 /* After a cut that failed (disk full) it is tried again. */
@@ -148,15 +150,12 @@ static int write_times(struct tree *t, struct row *row,
 /* Removed elsewhere while it was written here: the edit keeps the name. */
 static int return_name(struct tree *t, struct row *row, struct place last)
 {
-	uint64_t slot = 0;
 	struct version v;
 
-	while (!slot)
-		t->env->random(t->env->arg, &slot, sizeof(slot));
 	op_tick(t);
 	v = op_version(t, REG_LINK);
 	v.flags = VERSION_WEAK;
-	v.link.slot = slot;
+	v.link.slot = first_slot(row->o.id);
 	v.link.at = last;
 	v.link.since = op_stamp(t);
 	return row_add(row, &v);
@@ -241,7 +240,9 @@ static int cut_commit(struct tree *t, struct cut *c)
 		return r;
 	r = info_init(&i, &row.o);
 	if (!r && (i.shown_count || !c->d.unlinked)) {
-		r = cut_write(t, c, &row, &i);
+		r = remove_twins_of(t, &row);
+		if (!r)
+			r = cut_write(t, c, &row, &i);
 		if (!r)
 			r = cut_reattach(t, c, &row);
 		if (!r)
@@ -272,11 +273,13 @@ int data_cut(struct tree *t, uint64_t ino)
 		r = content_build(t->store, &c.base, c.d.kept, c.d.size,
 				  c.extents.list, c.extents.count, &c.bytes,
 				  &c.content, &c.build);
-		if (!r)
-			r = op_begin(t);
-		if (!r)
-			r = op_end(t, cut_commit(t, &c));
+		/* One hold of the lock: nobody may find the inode dirty and
+		 * its header gone. */
 		store_lock(t->store);
+		if (!r)
+			r = op_begin_locked(t);
+		if (!r)
+			r = op_end_locked(t, cut_commit(t, &c));
 		cut_stop(t, &c, !r);
 		store_unlock(t->store);
 	}

@@ -150,6 +150,15 @@ int lister_next(struct tree *t, struct lister *l, struct shown *ret)
 			if (r != -ENOENT)
 				return r;
 		}
+		/* A name that nobody holds (its main is void) may be given to
+		 * a virtual entry: it comes at the same place. */
+		if (l->names_at) {
+			l->at = l->names_at;
+			l->names_at = 0;
+			if (!lister_virtual(l, l->at + 1, ret))
+				return 0;
+			l->at++;
+		}
 		if (l->at > INT64_MAX)
 			return -ENOENT;
 		r = lister_gather(t, l);
@@ -169,6 +178,7 @@ int lister_next(struct tree *t, struct lister *l, struct shown *ret)
 			l->cookie = hash;
 			return 0;
 		}
+		l->names_at = hash;
 	}
 }
 

@@ -12,6 +12,7 @@ struct lister {
 	uint64_t cookie;	/* of the entry just given */
 	struct spot *names;	/* names at one hash, still to give */
 	size_t name_count;
+	uint64_t names_at;	/* that hash, until all there was given */
 	bool single;		/* one claim there: */
 	struct claim claim;
 	struct objid claim_id;

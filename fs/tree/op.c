@@ -139,13 +139,17 @@ struct objid new_objid(struct tree *t)
 	return id;
 }
 
-uint64_t new_slot(struct tree *t)
+/*
+ * The slot of a file's first name. Made of random bits, as slots are, but of
+ * the object's own: who gives a removed name back to a file that was written
+ * meanwhile must give back the same slot, or two such nodes would make two
+ * names of one.
+ */
+uint64_t first_slot(struct objid id)
 {
-	uint64_t slot = 0;
+	uint64_t slot = get_le64(id.b + 8);
 
-	while (!slot)
-		t->env->random(t->env->arg, &slot, sizeof(slot));
-	return slot;
+	return slot ? slot : 1;
 }
 
 static int add_metadata(struct tree *t, struct row *row,
@@ -185,8 +189,9 @@ int object_make(struct tree *t, struct place at, const struct tree_new *n,
 	r = add_metadata(t, ret, n);
 	if (!r)
 		r = row_place(t, ret, NULL,
-			      n->kind == KIND_DIR ? SLOT_DIR : new_slot(t), at,
-			      false, NULL);
+			      n->kind == KIND_DIR ? SLOT_DIR :
+						    first_slot(ret->o.id),
+			      at, false, NULL);
 	if (!r && n->kind != KIND_DIR)
 		r = branch_write(t, ret, &none, NULL, NULL, &w);
 	if (r)
@@ -281,7 +286,9 @@ static int unlink_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type == SHOWN_DIR)
 		return -EISDIR;
-	r = entry_remove(t, &s);
+	r = alias_note(t, dir);
+	if (!r)
+		r = entry_remove(t, &s);
 	return r ? r : touch_dir(t, dir);
 }
 
@@ -339,7 +346,9 @@ static int rmdir_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type != SHOWN_DIR)
 		return -ENOTDIR;
-	r = dir_remove(t, s.id);
+	r = alias_note(t, dir);
+	if (!r)
+		r = dir_remove(t, s.id);
 	return r ? r : touch_dir(t, dir);
 }
 
@@ -409,6 +418,8 @@ static int setattr_row(struct tree *t, struct objid id,
 	r = info_init(&i, &row.o);
 	if (!r && i.times)
 		btime = i.times->times.btime;
+	if (!r && i.kind != KIND_DIR)
+		r = remove_twins_of(t, &row);
 	/* (owner first: what the info points to moves with each write) */
 	if (!r && s->set & (TREE_SET_USER | TREE_SET_GROUP))
 		r = set_owner(t, &row, &i, s);

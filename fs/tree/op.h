@@ -8,7 +8,7 @@
 must_check int check_name(struct slice name);
 must_check int touch_dir(struct tree *, struct objid dir);
 struct objid new_objid(struct tree *);
-uint64_t new_slot(struct tree *);
+uint64_t first_slot(struct objid);
 /* A new object in a row of its own, not yet stored. Released on error. */
 must_check int object_make(struct tree *, struct place at,
 			   const struct tree_new *, const struct content *,
@@ -20,6 +20,10 @@ must_check int begin_uncut(struct tree *, uint64_t ino);
 /* Moves a shown file or directory to a place where others may claim too. */
 must_check int entry_move(struct tree *, const struct shown *,
 			  struct place to);
+/* Any operation on an entry of twins acts on all: the other twins go. */
+must_check int remove_twins(struct tree *, const struct shown *);
+/* The same for an object that is written or gets other attributes. */
+must_check int remove_twins_of(struct tree *, const struct row *);
 /* Settles in favour of the sibling: its content replaces main (and the
  * branches of `over`). */
 must_check int sibling_take_main(struct tree *, struct objid file,

@@ -537,7 +537,7 @@ int view_find(struct tree *t, struct objid dir, struct slice name,
 		r = 0;
 	}
 	shownlist_release(&virtuals);
-	return r;
+	return r ? alias_find(t, dir, name, ret) : 0;
 }
 
 /*

@@ -126,8 +126,9 @@ static int move_dir(struct tree *t, const struct shown *s, struct place to)
 	return r;
 }
 
-/* The other twins of an entry, which go when it is moved. */
-static int remove_twins(struct tree *t, const struct shown *s)
+/* (equal content, so nothing is lost; one edited elsewhere survives by its
+ * keep-stamp) */
+int remove_twins(struct tree *t, const struct shown *s)
 {
 	struct idlist members = { 0 };
 	struct place_view p;
@@ -164,6 +165,19 @@ static int remove_twins(struct tree *t, const struct shown *s)
 	}
 	place_view_release(&p);
 	return r;
+}
+
+int remove_twins_of(struct tree *t, const struct row *row)
+{
+	const struct claim *c = row->claims;
+	struct shown s;
+
+	if (row->claim_count != 1 || !(c->flags & CLAIM_HOLDS) ||
+	    c->flags & CLAIM_SIBLINGS)
+		return 0;
+	s = (struct shown){ .type = SHOWN_FILE, .id = row->o.id,
+			    .slot = c->slot, .link = c->at };
+	return remove_twins(t, &s);
 }
 
 int entry_move(struct tree *t, const struct shown *s, struct place to)
@@ -225,6 +239,26 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 	return r;
 }
 
+/* Another branch may have got the tag: it needs a number of its own. */
+static int number_remaining(struct tree *t, struct objid id, struct dot tag)
+{
+	const struct branch *b;
+	struct row row;
+	struct info i;
+	uint64_t ino;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	b = r ? NULL : info_branch(&i, tag);
+	if (b && b != &i.branches[0] && !b->is_void)
+		r = ino_of_sibling(t, id, tag, &ino);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
 /*
  * The kernel thinks that the sibling's inode has moved to main's name; so
  * that number is the object's from now on.
@@ -248,7 +282,7 @@ static int number_moves(struct tree *t, struct objid from, struct dot tag,
 	row.ino = ino;
 	r = row_store_local(t, &row);
 	row_release(&row);
-	return r;
+	return r ? r : number_remaining(t, from, tag);
 }
 
 static int sibling_over_main(struct tree *t, const struct shown *s)
@@ -394,6 +428,8 @@ static int rename_locked(struct tree *t, uint64_t parent, struct slice name,
 			return r;
 	}
 	r = exists ? check_over(&s, &there) : 0;
+	if (!r)
+		r = alias_note(t, from);
 	if (!r)
 		r = rename_found(t, &s, (struct place){ to, new_name },
 				 exists ? &there : NULL);

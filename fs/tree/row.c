@@ -452,14 +452,18 @@ static bool link_winner_same(const struct row *row, const struct claim *now,
 }
 
 /* Indexes that follow from the versions; `now` becomes row's. */
+static bool main_is_here(struct tree *t, const struct info *i)
+{
+	return !i->branch_count || i->branches[0].is_void ||
+	       content_complete(t, &i->branches[0].top->content.content);
+}
+
 /* Nothing of it can be shown yet. Stored, not read from the chunks again:
  * one may come between two changes of the row. */
 static bool row_is_hidden(struct tree *t, const struct row *row,
 			  const struct info *i)
 {
-	return row->pending && !row->has_prior && i->branch_count &&
-	       !i->branches[0].is_void &&
-	       !content_complete(t, &i->branches[0].top->content.content);
+	return row->pending && !row->has_prior && !main_is_here(t, i);
 }
 
 static int row_index(struct tree *t, struct row *row, const struct info *i)
@@ -469,6 +473,8 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 	size_t n;
 	int r;
 
+	if (row->has_prior && main_is_here(t, i))
+		row->has_prior = false;
 	row->hidden = row_is_hidden(t, row, i);
 	r = claims_of(t, row, i, &now, &n);
 	if (r)

@@ -54,6 +54,7 @@ void work_clear(struct tree *t)
 	t->work.dirs.count = 0;
 	t->work.died.count = 0;
 	t->work.live.count = 0;
+	t->work.views.count = 0;
 }
 
 /* ---- overrides */
@@ -708,6 +709,9 @@ static int settle_spot(struct tree *t, const struct spot *s)
 		r = settle_upward(t, &members);
 	if (!r && (t->remote || want || had))
 		event_entry(t, s->parent, spot_name(s));
+	if (!r && (want || had) &&
+	    !idlist_has(&t->work.views, members.ids[0]))
+		r = idlist_add(&t->work.views, members.ids[0]);
 	place_view_release(&p);
 	idlist_release(&members);
 	return r;
@@ -726,6 +730,24 @@ static bool spot_pending(const struct spotlist *l, size_t from,
 		    slice_equal(spot_name(&l->spots[k]), spot_name(s)))
 			return true;
 	return false;
+}
+
+/* Names that are view are not cached; that they are absent may be. */
+static int settle_views(struct tree *t)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < t->work.views.count; k++) {
+		struct objid dir = t->work.views.ids[k];
+		struct shownlist names = { 0 };
+
+		r = view_virtuals(t, dir, &names);
+		for (size_t n = 0; n < names.count; n++)
+			event_entry(t, dir, shown_name(&names.shown[n]));
+		shownlist_release(&names);
+	}
+	t->work.views.count = 0;
+	return r;
 }
 
 int settle(struct tree *t)
@@ -747,5 +769,5 @@ int settle(struct tree *t)
 		}
 		t->work.spots.count = 0;
 	} while (!r && done_dirs && t->work.dirs.count);
-	return r;
+	return r ? r : settle_views(t);
 }

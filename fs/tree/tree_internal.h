@@ -52,6 +52,7 @@ struct worklist {
 	struct idlist dirs;	/* directories whose LINK winner changed */
 	struct idlist died;	/* rows that lost their last LINK */
 	struct idlist live;	/* rows stored that are live */
+	struct idlist views;	/* directories whose names of view changed */
 };
 
 /* An inode that is open or has unsent writes. */
@@ -64,6 +65,28 @@ struct inode {
 	bool cutting;		/* a cut is being made: writes wait */
 	uint64_t first_write_ns, last_write_ns;	/* monotonic */
 	UT_hash_handle hh;
+};
+
+/* As displayed, in a directory. */
+enum shown_type { SHOWN_DIR, SHOWN_FILE, SHOWN_SUFFIXED, SHOWN_SIBLING };
+
+struct shown {
+	enum shown_type type;
+	struct objid id;	/* canonical, for a directory */
+	uint64_t slot;
+	enum kind kind;
+	struct dot tag;		/* SHOWN_SIBLING: of its branch */
+	struct spot link;	/* the LINK's own place */
+	uint8_t name[NAME_BYTES_MAX]; /* as displayed */
+	uint8_t name_len;
+};
+
+/* alias.c: names that were shown a moment ago. */
+#define ALIASES_MAX 128
+struct alias {
+	struct objid dir;
+	struct shown shown;
+	uint64_t until_ns;	/* monotonic */
 };
 
 struct tree {
@@ -102,6 +125,8 @@ struct tree {
 	void *cut_wake_arg;
 	uint64_t cut_next_ns;	/* when tree_cut_due() was last told */
 	struct wants *wants;	/* pending.c */
+	struct alias aliases[ALIASES_MAX];	/* a ring */
+	size_t alias_next;
 };
 
 /* ---- tree.c: operations */
@@ -189,19 +214,6 @@ size_t conflict_name(struct slice name,
 #define CONFLICT_TAG_MAX 52
 
 /* ---- place.c: the view of one directory */
-enum shown_type { SHOWN_DIR, SHOWN_FILE, SHOWN_SUFFIXED, SHOWN_SIBLING };
-
-struct shown {
-	enum shown_type type;
-	struct objid id;	/* canonical, for a directory */
-	uint64_t slot;
-	enum kind kind;
-	struct dot tag;		/* SHOWN_SIBLING: of its branch */
-	struct spot link;	/* the LINK's own place */
-	uint8_t name[NAME_BYTES_MAX]; /* as displayed */
-	uint8_t name_len;
-};
-
 struct shownlist {
 	struct shown *shown;
 	size_t count, alloc;
@@ -255,6 +267,12 @@ must_check int claim_seek(struct tree *, struct objid parent, uint64_t hash,
 			  struct claim *ret, struct objid *ret_id);
 /* The next after this one, in the same directory. -ENOENT at the end. */
 must_check int claim_next(struct tree *, struct claim *, struct objid *id);
+
+/* ---- alias.c */
+/* One of the directory's names is about to go. */
+must_check int alias_note(struct tree *, struct objid dir);
+must_check int alias_find(struct tree *, struct objid dir, struct slice name,
+			  struct shown *ret);
 
 /* ---- group.c: merged directories and liveness */
 struct objid group_canonical(struct tree *, struct objid dir);

@@ -71,6 +71,17 @@ volume_of() {
 	assert_equal "$(volume_of a)" "$volume"
 }
 
+@test "a mountpoint made anew, its store gone too, is another directory" {
+	mkdir -p m
+	run -0 kin mount --listen 127.0.0.1:0 --store "$PWD/s" m
+	kin unmount m
+	rm -r m s
+	mkdir m
+	run -0 kin mount --listen 127.0.0.1:0 --store "$PWD/s" m
+	assert_output --partial "it is a new directory"
+	kin unmount m
+}
+
 @test "a known mountpoint whose store is gone is refused" {
 	kin_mount a
 	kin unmount a

@@ -215,6 +215,48 @@ static void test_create_create(void **state)
 	expect_bytes(&a, look(&a, ROOT, "diff"), "bob's");
 }
 
+/* rm -r lists first and removes then: the suffixed name, which becomes the
+ * plain one meanwhile, must still be found. */
+static void test_listed_names_stay_found(void **state)
+{
+	char name[256];
+
+	(void)state;
+	make_file(&a, ROOT, "n", "alice's");
+	b.now_ns = a.now_ns + 1000000000;
+	make_file(&b, ROOT, "n", "bob's");
+	sync();
+	name_with(&a, ROOT, "conflict", name);
+	assert_int_equal(tree_unlink(a.tree, ROOT, SLICE_STR("n")), 0);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 1);
+	expect_bytes(&a, look(&a, ROOT, "n"), "bob's");
+	assert_int_equal(tree_unlink(a.tree, ROOT, SLICE_STR(name)), 0);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 0);
+	assert_int_equal(look_error(&a, ROOT, name), -ENOENT);
+	sync();
+}
+
+static void test_write_to_twins(void **state)
+{
+	struct tree_setattr s = { .set = TREE_SET_MODE, .perm = 0600 };
+	struct attr at;
+
+	(void)state;
+	make_file(&a, ROOT, "w", "equal");
+	make_file(&a, ROOT, "m", "equal");
+	make_file(&b, ROOT, "w", "equal");
+	make_file(&b, ROOT, "m", "equal");
+	sync();
+	write_file(&b, look(&b, ROOT, "w"), "edited");
+	assert_int_equal(tree_setattr(b.tree, look(&b, ROOT, "m"), &s, &at),
+			 0);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 2);
+	sync();
+	assert_int_equal(list(&a, ROOT, NULL, 0), 2);
+	expect_bytes(&a, look(&a, ROOT, "w"), "edited");
+	assert_int_equal(tree_conflict_count(a.tree), 0);
+}
+
 static void test_edit_delete(void **state)
 {
 	(void)state;
@@ -453,7 +495,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_copy), T(test_edit_edit), T(test_mv_sibling_over_main),
 		T(test_mv_sibling_out), T(test_rm_main), T(test_resolve),
-		T(test_create_create), T(test_edit_delete),
+		T(test_create_create), T(test_write_to_twins),
+		T(test_listed_names_stay_found),
+		T(test_edit_delete),
 		T(test_unsent_edit_survives_delete),
 		T(test_open_handle_keeps_its_branch), T(test_rename_edit),
 		T(test_rename_rename), T(test_mkdir_mkdir),
