@@ -113,13 +113,21 @@ int ino_detach(struct tree *t, uint64_t ino, struct objid id,
 	       const struct version *shown)
 {
 	struct inode *i = inode_find(t, ino);
-	struct inoref ref = { .type = INO_DETACHED, .id = id };
+	struct inoref was, ref = { .type = INO_DETACHED, .id = id };
 	int r;
 
 	if (!i || (!i->opens && !i->dirty) || !shown)
 		return 0;
+	r = ino_get(t, ino, &was);
+	if (r)
+		return r;
+	inoref_release(&was);
+	/* The sibling, if it is still shown, gets another number. */
+	if (was.type == INO_SIBLING)
+		r = ino_forget_sibling(t, was.id, was.tag);
 	object_init(&ref.version, id);
-	r = object_add_copy(&ref.version, shown);
+	if (!r)
+		r = object_add_copy(&ref.version, shown);
 	if (!r)
 		r = ino_put(t, ino, &ref);
 	inoref_release(&ref);

@@ -134,8 +134,6 @@ static int detach_siblings(struct tree *t, const struct row *row,
 			return r;
 		event_inode(t, ino);
 		r = ino_detach(t, ino, row->o.id, was->top);
-		if (!r && inode_find(t, ino))
-			r = ino_forget_sibling(t, row->o.id, was->tag);
 		if (r)
 			return r;
 	}

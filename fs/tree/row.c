@@ -313,8 +313,12 @@ static int claim_remove(struct tree *t, const struct row *row,
 		struct idlist members = { 0 };
 
 		r = group_clear(t, row->o.id, &members);
-		for (size_t k = 0; !r && k < members.count; k++)
+		for (size_t k = 0; !r && k < members.count; k++) {
 			r = work_dir(t, members.ids[k]);
+			/* Their names were merged too. */
+			if (!r)
+				r = work_children(t, members.ids[k]);
+		}
 		idlist_release(&members);
 	}
 	return r;

@@ -524,7 +524,7 @@ int revive_overridden(struct tree *t)
 
 /* ---- groups and marks */
 
-static int push_children(struct tree *t, struct objid dir)
+int work_children(struct tree *t, struct objid dir)
 {
 	uint8_t key[25] = { 'n' };
 	struct claim c;
@@ -560,7 +560,7 @@ static int group_change(struct tree *t, struct objid dir)
 	int r = group_clear(t, dir, &old);
 
 	for (size_t k = 0; !r && k < old.count; k++)
-		r = push_children(t, old.ids[k]);
+		r = work_children(t, old.ids[k]);
 	idlist_release(&old);
 	return r;
 }
@@ -620,7 +620,7 @@ static int settle_group(struct tree *t, const struct idlist *members,
 		if (!r && now.count < 2) {
 			r = group_set(t, live);
 			for (size_t k = 0; !r && k < live->count; k++)
-				r = push_children(t, live->ids[k]);
+				r = work_children(t, live->ids[k]);
 		}
 	}
 	idlist_release(&all);

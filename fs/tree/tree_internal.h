@@ -290,6 +290,8 @@ must_check int group_clear(struct tree *, struct objid dir,
 must_check int settle(struct tree *);
 must_check int work_spot(struct tree *, const struct spot *);
 must_check int work_dir(struct tree *, struct objid);
+/* So do the names in it: all of them are settled again. */
+must_check int work_children(struct tree *, struct objid dir);
 void work_clear(struct tree *);
 /* Directories that are not where their LINK says are pinned there. */
 must_check int pin_overrides(struct tree *);
