@@ -369,31 +369,15 @@ static int remove_file(struct tree *t, struct row *row, const struct info *i,
 	return row_unlink_slot(t, row, i, slot);
 }
 
-/* An unlinked file that is written goes with its last handle. */
-static int note_unlinked(struct tree *t, uint64_t ino)
-{
-	struct inode *open = inode_find(t, ino);
-	struct dirty d;
-	int r;
-
-	if (!open || !open->dirty)
-		return 0;
-	r = dirty_get(t, ino, &d);
-	if (r)
-		return r;
-	d.unlinked = true;
-	r = dirty_put(t, ino, &d);
-	dirty_release(&d);
-	return r;
-}
-
 /* Its number is the handles' now: should the branch come back, by somebody
  * who wrote it meanwhile, it gets another. */
-static int detach_sibling(struct tree *t, uint64_t ino, struct objid id,
-			  const struct branch *b)
+int sibling_detach(struct tree *t, struct objid id, const struct branch *b)
 {
-	int r = ino_detach(t, ino, id, b->top);
+	uint64_t ino;
+	int r = ino_of_sibling(t, id, b->tag, &ino);
 
+	if (!r)
+		r = ino_detach(t, ino, id, b->top);
 	if (!r && inode_find(t, ino))
 		r = ino_forget_sibling(t, id, b->tag);
 	return r;
@@ -419,7 +403,7 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		r = ino_of_sibling(t, id, s->tag, &ino);
 	/* Handles go on with what they have, whatever main is from now on. */
 	if (!r && s->type == SHOWN_SIBLING && info_branch(&i, s->tag))
-		r = detach_sibling(t, ino, id, info_branch(&i, s->tag));
+		r = sibling_detach(t, id, info_branch(&i, s->tag));
 	else if (!r && i.real_count > 1)
 		r = data_detach(t, &row, row_shown_content(&row, &i));
 	if (!r && s->type == SHOWN_SIBLING)
@@ -430,7 +414,7 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);
-	return r ? r : note_unlinked(t, ino);
+	return r ? r : dirty_unlink(t, ino);
 }
 
 /* Twins are one entry: removing it removes each. */

@@ -47,6 +47,8 @@ void tree_on_cut_wake(struct tree *t, void (*fn)(void *arg), void *arg)
 
 struct cut {
 	uint64_t ino;
+	bool discard;		/* unlinked, and no handle is left */
+	struct dot made;	/* of the version that was written, or 0 */
 	struct dirty d;
 	struct extents extents;
 	struct content base, content;
@@ -62,7 +64,10 @@ static void cut_release(struct cut *c)
 	content_build_free(c->build);
 }
 
-/* 1: go on; 0: nothing to do. */
+/*
+ * 1: go on; 0: nothing to do. What was unlinked here becomes no version, and
+ * goes with its last handle; until then nothing is made of it.
+ */
 static int cut_start(struct tree *t, struct cut *c)
 {
 	struct inode *i;
@@ -72,10 +77,11 @@ static int cut_start(struct tree *t, struct cut *c)
 	i = inode_find(t, c->ino);
 	if (i && i->dirty && !i->cutting) {
 		r = dirty_get(t, c->ino, &c->d);
-		if (!r)
+		c->discard = c->d.unlinked && !i->opens;
+		if (!r && !c->d.unlinked)
 			r = extents_load(t, c->ino, 0, FILE_BYTES_MAX,
 					 &c->extents);
-		if (!r) {
+		if (!r && (c->discard || !c->d.unlinked)) {
 			i->cutting = true;
 			r = 1;
 		}
@@ -173,6 +179,19 @@ static bool content_same(const struct branch *b, const struct content *c)
 	return content_equal(&own, c);
 }
 
+/* Does the version of this dot stand under the file's name now? */
+static bool is_main_of(const struct row *row, struct dot dot)
+{
+	struct info i;
+	bool yes;
+
+	if (info_init(&i, &row->o))
+		return true;
+	yes = i.branch_count && dot_equal(i.branches[0].top->dot, dot);
+	info_release(&i);
+	return yes;
+}
+
 static int cut_write(struct tree *t, struct cut *c, struct row *row,
 		     struct info *i)
 {
@@ -183,35 +202,44 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 	struct place last = i->tomb ? i->tomb->tomb : (struct place){ 0 };
 	struct timespec btime = i->times ? i->times->times.btime : c->d.mtime;
 	bool nameless = !i->shown_count;
+	bool main = !i->branch_count || b == &i->branches[0];
 	int r = 0;
 
 	if (nameless && !i->tomb)
 		return -EUCLEAN;
-	if (!content_same(b, &c->content) || nameless)
+	if (!content_same(b, &c->content) || nameless) {
 		r = branch_write(t, row, i, b,
 				 c->d.base.count ? &c->d.base.versions[0]
 						 : NULL, &w);
-	if (!r && nameless) {
-		r = return_name(t, row, last);
-		if (!r)
-			r = revive_up(t, last.parent);
+		c->made = t->op_dot;
+		main = !r && is_main_of(row, c->made);
 	}
-	return r ? r : write_times(t, row, c->d.mtime, btime);
+	/* (the file's mtime is main's; a sibling has its own) */
+	if (!r && main)
+		r = write_times(t, row, c->d.mtime, btime);
+	if (!r && nameless)
+		r = return_name(t, row, last);
+	return !r && nameless ? revive_up(t, last.parent) : r;
 }
 
-/* A detached number goes on as what was just written to it. */
+/* A detached number goes on as what was just written to it, or is given up
+ * when no handle is left. */
 static int cut_reattach(struct tree *t, struct cut *c, const struct row *row)
 {
+	const struct inode *open = inode_find(t, c->ino);
 	struct inoref ref;
-	int r = ino_get(t, c->ino, &ref);
+	int r;
 
+	if (!open || !open->opens)
+		return ino_forget_detached(t, c->ino);
+	r = ino_get(t, c->ino, &ref);
 	if (r)
 		return r == -ESTALE ? 0 : r;
 	for (size_t k = 0; !r && ref.type == INO_DETACHED &&
 			   k < row->o.count; k++) {
 		const struct version *v = &row->o.versions[k];
 
-		if (v->reg == REG_CONTENT && dot_equal(v->dot, t->op_dot)) {
+		if (v->reg == REG_CONTENT && dot_equal(v->dot, c->made)) {
 			r = ino_detach(t, c->ino, row->o.id, v);
 			break;
 		}
@@ -220,47 +248,54 @@ static int cut_reattach(struct tree *t, struct cut *c, const struct row *row)
 	return r;
 }
 
-static int cut_commit(struct tree *t, struct cut *c)
+static int cut_row(struct tree *t, struct cut *c)
 {
-	struct dirty now;
 	struct row row;
 	struct info i;
+	int r = row_load(t, c->d.id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = remove_twins_of(t, &row);
+	if (!r)
+		r = cut_write(t, c, &row, &i);
+	if (!r)
+		r = cut_reattach(t, c, &row);
+	if (!r)
+		r = content_commit(t->store, c->build);
+	/* (stat must not change because a version is made) */
+	if (!r)
+		r = row_store_at(t, &row, 0,
+				 MAX_OF(c->d.ctime_ns, row.ctime_ns));
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int cut_commit(struct tree *t, struct cut *c)
+{
+	const struct inode *open = inode_find(t, c->ino);
+	struct dirty now;
 	int r;
 
-	/* What may have changed meanwhile: the mtime, and the name. */
+	/* What may have changed meanwhile: the mtime, and the name (by mv of
+	 * a sibling even the object). */
 	r = dirty_get(t, c->ino, &now);
 	if (r)
 		return r;
+	c->d.id = now.id;
 	c->d.mtime = now.mtime;
 	c->d.ctime_ns = now.ctime_ns;
 	c->d.unlinked = now.unlinked;
 	dirty_release(&now);
-	r = row_load(t, c->d.id, &row);
-	if (r)
-		return r;
-	r = info_init(&i, &row.o);
-	if (!r && (i.shown_count || !c->d.unlinked)) {
-		r = remove_twins_of(t, &row);
-		if (!r)
-			r = cut_write(t, c, &row, &i);
-		if (!r)
-			r = cut_reattach(t, c, &row);
-		if (!r)
-			r = content_commit(t->store, c->build);
-		/* (stat must not change because a version is made) */
-		if (!r)
-			r = row_store_at(t, &row, 0,
-					 MAX_OF(c->d.ctime_ns,
-						row.ctime_ns));
-	} else if (!r) {
-		/* Unlinked: no version; its bytes go with the handle. */
-		struct inode *open = inode_find(t, c->ino);
-
-		if (open && open->opens)
-			r = -EAGAIN;
-	}
-	info_release(&i);
-	row_release(&row);
+	if (!c->d.unlinked)
+		r = cut_row(t, c);
+	else if (open && open->opens)
+		r = -EAGAIN;
+	else
+		r = ino_forget_detached(t, c->ino);
 	return r ? r : dirty_drop(t, c->ino);
 }
 
@@ -270,7 +305,8 @@ int data_cut(struct tree *t, uint64_t ino)
 	int r = cut_start(t, &c);
 
 	if (r == 1) {
-		r = content_build(t->store, &c.base, c.d.kept, c.d.size,
+		r = c.discard ? 0 :
+		    content_build(t->store, &c.base, c.d.kept, c.d.size,
 				  c.extents.list, c.extents.count, &c.bytes,
 				  &c.content, &c.build);
 		/* One hold of the lock: nobody may find the inode dirty and

@@ -47,29 +47,32 @@ int tree_open_file(struct tree *t, uint64_t ino, bool write)
 	return r;
 }
 
-/* The last handle of a detached content takes it along. */
+/* The last handle of a detached content takes it along; unsent writes that
+ * could not be made a version yet keep it until they are. */
 static int forget_detached(struct tree *t, uint64_t ino)
 {
+	const struct inode *i;
 	struct inoref ref;
-	uint8_t key[9] = { 'i' };
 	int r;
 
 	store_lock(t->store);
+	i = inode_find(t, ino);
 	r = ino_get(t, ino, &ref);
-	store_unlock(t->store);
-	if (r)
-		return r;
-	inoref_release(&ref);
-	if (ref.type != INO_DETACHED)
-		return 0;
-	put_be64(key + 1, ino);
-	r = op_begin(t);
-	if (r)
-		return r;
-	r = dirty_drop(t, ino);
 	if (!r)
-		r = store_del(t->store, TABLE_INO, SLICE(key, sizeof(key)));
-	return op_end(t, r);
+		inoref_release(&ref);
+	if (r || ref.type != INO_DETACHED || (i && (i->opens || i->dirty))) {
+		store_unlock(t->store);
+		return r;
+	}
+	r = op_begin_locked(t);
+	if (!r) {
+		r = dirty_drop(t, ino);
+		if (!r)
+			r = ino_forget_detached(t, ino);
+		r = op_end_locked(t, r);
+	}
+	store_unlock(t->store);
+	return r;
 }
 
 void tree_release_file(struct tree *t, uint64_t ino, bool write)
@@ -291,11 +294,17 @@ int tree_readlink(struct tree *t, uint64_t ino, struct buf *ret)
 
 /* ---- writing */
 
-/* Marks the inode as having unsent writes; wakes the housekeeping. */
-static void inode_wrote(struct tree *t, struct inode *i, bool append)
+void inode_wrote(struct tree *t, uint64_t ino, bool append, int r)
 {
+	struct inode *i = inode_find(t, ino);
 	uint64_t now = t->env->monotonic_ns(t->env->arg);
 
+	if (!i)
+		return;
+	if (r) {
+		inode_drop(t, i);
+		return;
+	}
 	if (!i->dirty) {
 		i->first_write_ns = now;
 		i->appended = append;
@@ -368,7 +377,6 @@ int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
 	       struct slice bytes, bool append)
 {
 	struct content_extent e = { .len = bytes.len };
-	struct inode *i;
 	int r;
 
 	if (!bytes.len)
@@ -388,16 +396,14 @@ int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
 	r = begin_uncut(t, ino);
 	if (r)
 		return r;
-	r = write_locked(t, ino, offset, append, &e);
-	i = inode_find(t, ino);
-	if (!r && i)
-		inode_wrote(t, i, append);
-	return op_end(t, r);
+	r = op_end_locked(t, write_locked(t, ino, offset, append, &e));
+	inode_wrote(t, ino, append, r);
+	store_unlock(t->store);
+	return r;
 }
 
 int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
 {
-	struct inode *i;
 	struct dirty d;
 	int r;
 
@@ -415,11 +421,5 @@ int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
 	if (!r)
 		r = dirty_put(t, ino, &d);
 	dirty_release(&d);
-	i = inode_find(t, ino);
-	if (r || !i)
-		return r;
-	inode_wrote(t, i, false);
-	if (!size && i->writers)
-		i->fresh = true;
-	return 0;
+	return r;
 }

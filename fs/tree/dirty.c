@@ -116,6 +116,19 @@ int dirty_set_mtime(struct tree *t, uint64_t ino, struct timespec mtime)
 	d.ctime_ns = t->op_now_ns;
 	r = dirty_put(t, ino, &d);
 	dirty_release(&d);
+	return r ? r : 1;
+}
+
+int dirty_move(struct tree *t, uint64_t ino, struct objid to)
+{
+	struct dirty d;
+	int r = dirty_get(t, ino, &d);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	d.id = to;
+	r = dirty_put(t, ino, &d);
+	dirty_release(&d);
 	return r;
 }
 
@@ -155,11 +168,39 @@ int dirty_begin(struct tree *t, uint64_t ino, struct dirty *ret)
 
 	if (!i)
 		return -ENOMEM;
-	if (i->dirty)
-		return dirty_get(t, ino, ret);
-	r = dirty_start(t, ino, ret);
+	r = dirty_get(t, ino, ret);
+	if (r == -ENOENT)
+		r = dirty_start(t, ino, ret);
 	if (r)
 		inode_drop(t, i);
+	return r;
+}
+
+int dirty_unlink(struct tree *t, uint64_t ino)
+{
+	struct inode *i = inode_find(t, ino);
+	struct inoref ref;
+	struct dirty d;
+	int r;
+
+	if (!i || (!i->opens && !i->dirty))
+		return 0;
+	r = dirty_get(t, ino, &d);
+	if (r == -ENOENT) {
+		r = ino_get(t, ino, &ref);
+		if (r)
+			return r;
+		inoref_release(&ref);
+		/* (of another one it shows, when it is written) */
+		if (ref.type != INO_DETACHED)
+			return 0;
+		r = dirty_start(t, ino, &d);
+	}
+	if (r)
+		return r;
+	d.unlinked = true;
+	r = dirty_put(t, ino, &d);
+	dirty_release(&d);
 	return r;
 }
 

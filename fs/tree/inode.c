@@ -137,6 +137,20 @@ int ino_forget_sibling(struct tree *t, struct objid id, struct dot tag)
 	return store_del(t->store, TABLE_INO, sibling_key(key, id, tag));
 }
 
+int ino_forget_detached(struct tree *t, uint64_t ino)
+{
+	struct inoref ref;
+	uint8_t key[9];
+	int r = ino_get(t, ino, &ref);
+
+	if (r)
+		return r == -ESTALE ? 0 : r;
+	inoref_release(&ref);
+	if (ref.type != INO_DETACHED)
+		return 0;
+	return store_del(t->store, TABLE_INO, ino_key(key, ino));
+}
+
 int ino_dir(struct tree *t, uint64_t ino, struct objid *ret)
 {
 	struct inoref ref;

@@ -434,24 +434,85 @@ static int setattr_row(struct tree *t, struct objid id,
 	return r;
 }
 
-static int setattr_locked(struct tree *t, uint64_t ino,
-			  const struct tree_setattr *s, struct attr *ret)
+/* A sibling has an mtime of its own, in its content. Returns 1 if the inode
+ * is none (any more), and the file's is meant. */
+static int sibling_set_mtime(struct tree *t, const struct inoref *ref,
+			     struct timespec mtime)
 {
-	struct inoref ref;
-	int r = 0;
+	struct content_write w = { .mtime = mtime };
+	const struct branch *b;
+	struct row row;
+	struct info i;
+	int r = row_load(t, ref->id, &row);
 
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	b = r ? NULL : info_branch(&i, ref->tag);
+	if (!r && !b)
+		r = -ESTALE;
+	if (!r && b == &i.branches[0])
+		r = 1;
+	if (!r) {
+		w.content = &b->top->content.content;
+		r = branch_write(t, &row, &i, b, NULL, &w);
+		if (!r)
+			r = row_store(t, &row, 0);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+/* Of what is shown at the number, which may not be the file's main. */
+static int set_own_mtime(struct tree *t, uint64_t ino,
+			 const struct inoref *ref,
+			 const struct tree_setattr *s, uint32_t *set)
+{
+	int r = dirty_set_mtime(t, ino, s->mtime), sibling = 0;
+
+	if (r < 0 || ref->type == INO_OBJECT)
+		return MIN_OF(r, 0);
+	if (!r && ref->type == INO_SIBLING)
+		sibling = sibling_set_mtime(t, ref, s->mtime);
+	if (sibling < 1)
+		*set &= ~(uint32_t)TREE_SET_MTIME;
+	return MIN_OF(sibling, 0);
+}
+
+static int setattr_locked(struct tree *t, uint64_t ino,
+			  const struct tree_setattr *s)
+{
+	struct tree_setattr of_row = *s;
+	struct inoref ref;
+	int r = ino_get(t, ino, &ref);
+
+	if (r)
+		return r;
+	of_row.set &= ~(uint32_t)TREE_SET_SIZE;
 	if (s->set & TREE_SET_SIZE)
 		r = data_truncate(t, ino, s->size);
 	if (!r && s->set & TREE_SET_MTIME)
-		r = dirty_set_mtime(t, ino, s->mtime);
-	if (!r && s->set & ~(uint32_t)TREE_SET_SIZE) {
-		r = ino_get(t, ino, &ref);
-		if (r)
-			return r;
-		r = setattr_row(t, ref.id, s);
-		inoref_release(&ref);
-	}
-	return r ? r : attr_of(t, ino, ret);
+		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
+	if (!r && of_row.set)
+		r = setattr_row(t, ref.id, &of_row);
+	inoref_release(&ref);
+	return r;
+}
+
+/* Returns true if the truncation is to be made a version at once: without a
+ * handle, as by truncate(2), nobody will release it. [locked] */
+static bool truncated(struct tree *t, uint64_t ino, uint64_t size, int r)
+{
+	struct inode *i;
+
+	inode_wrote(t, ino, false, r);
+	i = r ? NULL : inode_find(t, ino);
+	if (!i)
+		return false;
+	if (!size && i->writers)
+		i->fresh = true;
+	return !i->writers;
 }
 
 int tree_setattr(struct tree *t, uint64_t ino, const struct tree_setattr *s,
@@ -466,16 +527,12 @@ int tree_setattr(struct tree *t, uint64_t ino, const struct tree_setattr *s,
 	r = s->set & TREE_SET_SIZE ? begin_uncut(t, ino) : op_begin(t);
 	if (r)
 		return r;
-	r = op_end(t, setattr_locked(t, ino, s, ret));
-	if (!r && s->set & TREE_SET_SIZE) {
-		/* truncate(2) without a handle: nobody will release it */
-		struct inode *i;
-
-		store_lock(t->store);
-		i = inode_find(t, ino);
-		cut = i && i->dirty && !i->writers;
-		store_unlock(t->store);
-	}
+	r = op_end_locked(t, setattr_locked(t, ino, s));
+	if (s->set & TREE_SET_SIZE)
+		cut = truncated(t, ino, s->size, r);
+	if (!r)
+		r = attr_of(t, ino, ret);
+	store_unlock(t->store);
 	if (cut && data_cut(t, ino)) {
 		store_lock(t->store);
 		cut_alarm(t, 0);

@@ -149,29 +149,45 @@ static int collect_row(struct tree *t, struct objid id, struct wants *w)
 	return r;
 }
 
-/* Shows what is complete. [locked] */
+/* Shows what is complete: main need not wait for a sibling. */
+static int recheck_row(struct tree *t, struct row *row)
+{
+	bool prior = row->has_prior, hidden = row->hidden;
+	uint64_t ino = row->ino;
+	int r = pending_check(t, row);
+
+	if (!r)
+		r = row_store_local(t, row);
+	/* Who has it open goes on with what it shows. */
+	if (!r && prior && !row->has_prior)
+		r = data_detach(t, row, &row->prior.versions[0]);
+	if (!r && row->ino != ino)
+		r = row_store_local(t, row);
+	if (row->pending && row->has_prior == prior && row->hidden == hidden)
+		return r;
+	event_inode(t, row->ino);
+	for (size_t k = 0; !r && k < row->claim_count; k++)
+		r = work_spot(t, &row->claims[k].at);
+	return r;
+}
+
+/* [locked] */
 static int pending_recheck(struct tree *t, struct objid id)
 {
 	struct row row;
-	uint64_t before;
+	bool pending;
 	int r = op_begin_locked(t);
 
 	if (r)
 		return r;
 	t->remote = true;
 	r = row_load(t, id, &row);
-	before = r ? 0 : row.pending;
-	if (before)
-		r = pending_check(t, &row);
-	if (!r && before && !row.pending) {
-		r = row_store_local(t, &row);
-		event_inode(t, row.ino);
-		for (size_t k = 0; !r && k < row.claim_count; k++)
-			r = work_spot(t, &row.claims[k].at);
-	}
+	pending = !r && row.pending;
+	if (pending)
+		r = recheck_row(t, &row);
 	row_release(&row);
 	r = op_end_locked(t, r);
-	if (!r && before)
+	if (!r && pending)
 		tell_applied(t);
 	return r;
 }

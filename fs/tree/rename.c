@@ -226,6 +226,10 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		if (b != main)
 			r = data_detach(t, &row,
 					row_shown_content(&row, &i));
+		/* (mv takes the sibling's number along) */
+		for (size_t k = 1; !r && over_all && k < i.branch_count; k++)
+			if (!i.branches[k].is_void)
+				r = sibling_detach(t, file, &i.branches[k]);
 		if (!r)
 			r = branch_write(t, &row, &i, main, NULL, &w);
 	}
@@ -275,6 +279,8 @@ static int number_moves(struct tree *t, struct objid from, struct dot tag,
 		r = ino_forget_sibling(t, from, tag);
 	if (!r)
 		r = ino_put(t, ino, &ref);
+	if (!r)
+		r = dirty_move(t, ino, to);
 	if (!r)
 		r = row_load(t, to, &row);
 	if (r)

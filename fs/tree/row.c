@@ -324,6 +324,34 @@ static int claim_remove(struct tree *t, const struct row *row,
 	return r;
 }
 
+/*
+ * Does another object claim the place? Whether two files are twins depends
+ * on content and mode, which claims do not tell.
+ */
+static int place_is_shared(struct tree *t, const struct spot *s, bool *ret)
+{
+	struct idlist members = { 0 };
+	size_t n = 0;
+	int r = group_members(t, s->parent, &members);
+
+	for (size_t k = 0; !r && n < 2 && k < members.count; k++) {
+		struct claim c;
+		struct objid id;
+
+		r = claim_seek(t, members.ids[k], s->hash, ROOT_ID, 0, &c,
+			       &id);
+		while (!r && n < 2 && c.at.hash == s->hash) {
+			n++;
+			r = claim_next(t, &c, &id);
+		}
+		if (r == -ENOENT)
+			r = 0;
+	}
+	idlist_release(&members);
+	*ret = n > 1;
+	return r;
+}
+
 static int claims_update(struct tree *t, struct row *row, struct claim *now,
 			 size_t n)
 {
@@ -333,10 +361,14 @@ static int claims_update(struct tree *t, struct row *row, struct claim *now,
 		if (!claims_have(now, n, &row->claims[k]))
 			r = claim_remove(t, row, &row->claims[k]);
 	for (size_t k = 0; !r && k < n; k++) {
-		if (claims_have(row->claims, row->claim_count, &now[k]))
-			continue;
-		r = claim_write(t, row->o.id, &now[k], true);
-		if (!r)
+		bool moved = !claims_have(row->claims, row->claim_count,
+					  &now[k]);
+
+		if (moved)
+			r = claim_write(t, row->o.id, &now[k], true);
+		else if ((now[k].flags & CLAIM_KIND) != KIND_DIR)
+			r = place_is_shared(t, &now[k].at, &moved);
+		if (!r && moved)
 			r = work_spot(t, &now[k].at);
 	}
 	free(row->claims);
@@ -484,7 +516,8 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 	if (r)
 		return r;
 	if (i->kind == KIND_DIR && (!link_winner_same(row, now, n) ||
-				    override_get(t, row->o.id, &at) == 0))
+				    override_get(t, row->o.id, &at) == 0 ||
+				    dir_in_cycle(t, row->o.id)))
 		r = work_dir(t, row->o.id);
 	if (!r && row->claim_count && !n)
 		r = idlist_add(&t->work.died, row->o.id);

@@ -85,6 +85,16 @@ int override_get(struct tree *t, struct objid id, struct spot *ret)
 	return 0;
 }
 
+bool dir_in_cycle(struct tree *t, struct objid id)
+{
+	uint8_t key[17];
+	struct slice v;
+
+	return t->group_records &&
+	       store_get(t->store, TABLE_GROUP, group_key(key, 'y', id),
+			 &v) == 0;
+}
+
 static int override_put(struct tree *t, struct objid id, const struct spot *s)
 {
 	uint8_t key[17], value[16 + NAME_BYTES_MAX];

@@ -296,6 +296,9 @@ void work_clear(struct tree *);
 /* Directories that are not where their LINK says are pinned there. */
 must_check int pin_overrides(struct tree *);
 must_check int override_get(struct tree *, struct objid, struct spot *ret);
+/* Is its LINK an edge of a known cycle? Then its key matters, not only its
+ * place: which edge is cut depends on it. */
+bool dir_in_cycle(struct tree *, struct objid);
 
 /* ---- inode.c */
 enum inoref_type { INO_OBJECT = 1, INO_SIBLING = 2, INO_DETACHED = 3 };
@@ -316,6 +319,8 @@ must_check int ino_of_sibling(struct tree *, struct objid, struct dot tag,
 			      uint64_t *ret);
 must_check int ino_forget_sibling(struct tree *, struct objid,
 				  struct dot tag);
+/* Gives a number up that is a detached content's; others are left alone. */
+must_check int ino_forget_detached(struct tree *, uint64_t ino);
 /* The directory behind a number. -ENOTDIR, -ESTALE. */
 must_check int ino_dir(struct tree *, uint64_t ino, struct objid *ret);
 /* Number shown for a directory (group): the first that this node gave. */
@@ -347,12 +352,22 @@ struct dirty {
 must_check int dirty_get(struct tree *, uint64_t ino, struct dirty *ret);
 void dirty_release(struct dirty *);
 must_check int dirty_put(struct tree *, uint64_t ino, const struct dirty *);
+/* Unlinked here: unsent writes, and those that its handles still make, go
+ * with the last handle. */
+must_check int dirty_unlink(struct tree *, uint64_t ino);
 /* Forgets the unsent writes of an inode. */
 must_check int dirty_drop(struct tree *, uint64_t ino);
 /* Sets the size of a file as ftruncate does. In an operation. */
 must_check int data_truncate(struct tree *, uint64_t ino, uint64_t size);
+/* After the end of an operation that wrote or truncated, with its result:
+ * the inode has unsent writes (and the housekeeping is woken), or, when it
+ * failed, is what it was. */
+void inode_wrote(struct tree *, uint64_t ino, bool append, int r);
+/* Returns 1 if there are unsent writes, which now have that mtime, or 0. */
 must_check int dirty_set_mtime(struct tree *, uint64_t ino,
 			       struct timespec);
+/* Unsent writes of the inode belong to that object from now on. */
+must_check int dirty_move(struct tree *, uint64_t ino, struct objid to);
 /* When unsent writes become a version: see cut.c. */
 #define CUT_IDLE_NS (5 * UINT64_C(1000000000))
 #define CUT_APPEND_NS UINT64_C(1000000000)
@@ -390,6 +405,9 @@ must_check int branch_write(struct tree *, struct row *,
  * TOMB. */
 must_check int row_unlink_slot(struct tree *, struct row *,
 			       const struct info *, uint64_t slot);
+/* A branch that goes: open handles of the sibling keep what they show. */
+must_check int sibling_detach(struct tree *, struct objid,
+			      const struct branch *);
 /* rm of an entry: a sibling, a main with siblings, or a name. */
 must_check int entry_remove(struct tree *, const struct shown *);
 /* A strong LINK for the slot. since: NULL for the operation's own. */

@@ -43,7 +43,7 @@ int dialer_set(struct dialer *d, const struct device *device,
 			return -ENOMEM;
 		p->device = *device;
 		LIST_INSERT_HEAD(&d->peers, p, entry);
-	} else if (strlen(p->list) == len && !memcmp(p->list, list.data, len)) {
+	} else if (slice_equal(SLICE_STR(p->list), SLICE(list.data, len))) {
 		return 0;
 	}
 	if (len)

@@ -154,8 +154,11 @@ void cluster_check_equal(struct cluster *c, bool final)
 	}
 	if (r < 0)
 		cluster_fail(c, "cannot look at a node: %d", r);
-	if (final && c->options.trace && taken[0])
-		printf("%.*s", (int)p[0].view.len, (char *)p[0].view.data);
+	for (int a = 0; cluster_failed(c) && c->options.trace &&
+			a < c->node_count; a++)
+		if (taken[a])
+			printf("node %d shows\n%.*s", a, (int)p[a].view.len,
+			       (char *)p[a].view.data);
 	for (int a = 0; a < c->node_count; a++)
 		picture_release(&p[a]);
 }

@@ -227,15 +227,13 @@ static bool op_is_subject(const struct op *op, struct objid id)
 	return false;
 }
 
+/* Under whatever name; of equal files that claim one name one is shown. */
 static bool shows(const struct items *v, const struct item *x)
 {
-	for (size_t i = 0; i < v->count; i++) {
-		const struct item *y = &v->list[i];
-
-		if (y->kind == x->kind && objid_equal(y->id, x->id) &&
-		    (x->kind == KIND_DIR || y->content == x->content))
+	for (size_t i = 0; i < v->count; i++)
+		if (v->list[i].kind == x->kind &&
+		    v->list[i].content == x->content)
 			return true;
-	}
 	return false;
 }
 

@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File data against a model: random writes, truncations, reads, cuts and
+ * crashes on one inode compared with an array of bytes; handles that outlive
+ * names; and what a failed operation must leave as it was.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "fs/store/store_internal.h"
+#include "tree_support.h"
+
+#define ROOT TREE_ROOT_INO
+
+static uint64_t draw(uint64_t *seed)
+{
+	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+/* ---- bytes */
+
+#define MODEL_MAX (3u << 20)
+
+struct model {
+	struct fixture f;
+	uint64_t seed, ino;
+	uint8_t *bytes, *got;
+	size_t size, max;
+	int handles;
+};
+
+static void model_open(struct model *m, uint64_t seed)
+{
+	static const size_t sizes[] = { 100, 5000, 20000, 300000, MODEL_MAX };
+
+	*m = (struct model){ .seed = seed, .max = sizes[seed % 5] };
+	m->bytes = calloc(1, MODEL_MAX);
+	m->got = malloc(MODEL_MAX + 1);
+	fixture_open(&m->f, "alice", true);
+	m->ino = make_file(&m->f, ROOT, "f", "");
+}
+
+static void model_close(struct model *m)
+{
+	for (; m->handles; m->handles--)
+		tree_release_file(m->f.tree, m->ino, true);
+	check_tree(&m->f);
+	fixture_close(&m->f);
+	free(m->bytes);
+	free(m->got);
+}
+
+static void model_write(struct model *m)
+{
+	bool append = draw(&m->seed) % 4 == 0;
+	size_t at = append ? m->size : draw(&m->seed) % m->max;
+	size_t len = 1 + draw(&m->seed) % (draw(&m->seed) % 3 ?
+					   200 : m->max / 2 + 1);
+	bool zeros = draw(&m->seed) % 8 == 0;
+
+	if (at >= MODEL_MAX)
+		return;
+	if (len > MODEL_MAX - at)
+		len = MODEL_MAX - at;
+	if (at > m->size)
+		memset(m->bytes + m->size, 0, at - m->size);
+	for (size_t k = 0; k < len; k++)
+		m->bytes[at + k] = zeros ? 0 : (uint8_t)draw(&m->seed);
+	if (at + len > m->size)
+		m->size = at + len;
+	assert_int_equal(tree_write(m->f.tree, m->ino, append ? 7 : at,
+				    SLICE(m->bytes + at, len), append), 0);
+}
+
+static void model_truncate(struct model *m)
+{
+	struct tree_setattr s = { .set = TREE_SET_SIZE };
+	struct attr a;
+
+	s.size = draw(&m->seed) % 3 ? draw(&m->seed) % (m->size + 1)
+				    : draw(&m->seed) % m->max;
+	if (draw(&m->seed) % 10 == 0)
+		s.size = 0;
+	assert_int_equal(tree_setattr(m->f.tree, m->ino, &s, &a), 0);
+	assert_int_equal(a.size, s.size);
+	if (s.size > m->size)
+		memset(m->bytes + m->size, 0, s.size - m->size);
+	m->size = s.size;
+}
+
+static void model_read(struct model *m, size_t at, size_t len)
+{
+	int64_t n = tree_read(m->f.tree, m->ino, at, m->got, len);
+	size_t want = at >= m->size ? 0 : m->size - at;
+	struct attr a;
+
+	if (want > len)
+		want = len;
+	assert_int_equal(n, want);
+	assert_memory_equal(m->got, m->bytes + (want ? at : 0), want);
+	assert_int_equal(tree_getattr(m->f.tree, m->ino, &a), 0);
+	assert_int_equal(a.size, m->size);
+}
+
+static void model_step(struct model *m)
+{
+	struct tree_setattr s = { .set = TREE_SET_MTIME };
+	struct attr a;
+
+	switch (draw(&m->seed) % 16) {
+	case 0 ... 5:
+		model_write(m);
+		break;
+	case 6:
+		model_truncate(m);
+		break;
+	case 7 ... 9:
+		model_read(m, draw(&m->seed) % m->max,
+			   draw(&m->seed) % m->max + 1);
+		break;
+	case 10:
+		if (m->handles < 3) {
+			assert_int_equal(tree_open_file(m->f.tree, m->ino,
+							true), 0);
+			m->handles++;
+		}
+		break;
+	case 11 ... 12:
+		if (m->handles) {
+			tree_release_file(m->f.tree, m->ino, true);
+			m->handles--;
+		}
+		break;
+	case 13:
+		s.mtime.tv_sec = (time_t)(draw(&m->seed) % 1000000);
+		assert_int_equal(tree_setattr(m->f.tree, m->ino, &s, &a), 0);
+		assert_int_equal(a.mtime.tv_sec, s.mtime.tv_sec);
+		assert_true(tree_cut_settled(m->f.tree, 0) >= 0);
+		assert_int_equal(tree_getattr(m->f.tree, m->ino, &a), 0);
+		assert_int_equal(a.mtime.tv_sec, s.mtime.tv_sec);
+		break;
+	case 14:
+		m->f.now_ns += (int64_t)(draw(&m->seed) % 9) * 1000000000;
+		tree_cut_due(m->f.tree);
+		break;
+	default:
+		if (draw(&m->seed) % 3)
+			break;
+		fixture_crash(&m->f);
+		m->handles = 0;
+		model_read(m, 0, MODEL_MAX);
+	}
+}
+
+static void test_random_bytes(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct model m;
+
+		model_open(&m, seed);
+		for (int k = 0; k < 120; k++)
+			model_step(&m);
+		model_read(&m, 0, MODEL_MAX);
+		assert_true(tree_cut_settled(m.f.tree, 0) >= 0);
+		model_read(&m, 0, MODEL_MAX);
+		model_close(&m);
+	}
+}
+
+/* ---- a failed operation */
+
+static void test_failed_write(void **state)
+{
+	struct fixture f;
+	struct tree_setattr s = { .set = TREE_SET_SIZE, .size = 3 };
+	struct attr before, after;
+	struct know know = KNOW_INIT;
+	uint64_t ino, lseq;
+	char bytes[2000];
+
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes) - 1);
+	bytes[sizeof(bytes) - 1] = '\0';
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "hello");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	assert_int_equal(tree_getattr(f.tree, ino, &before), 0);
+	store_lock(f.store);
+	assert_int_equal(know_copy(&know, replica_know(f.tree)), 0);
+	lseq = replica_lseq(f.tree);
+	store_unlock(f.store);
+
+	f.store->space.full = true;
+	assert_int_equal(tree_write(f.tree, ino, 0, SLICE_STR(bytes), false),
+			 -ENOSPC);
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &after), -ENOSPC);
+	/* as before, in memory too */
+	assert_int_equal(tree_getattr(f.tree, ino, &after), 0);
+	assert_memory_equal(&before, &after, sizeof(after));
+	expect_bytes(&f, ino, "hello");
+	store_lock(f.store);
+	assert_true(know_equal(&know, replica_know(f.tree)));
+	assert_int_equal(replica_lseq(f.tree), lseq);
+	store_unlock(f.store);
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	f.store->space.full = false;
+
+	assert_int_equal(tree_write(f.tree, ino, 5, SLICE_STR("!"), false), 0);
+	expect_bytes(&f, ino, "hello!");
+	tree_release_file(f.tree, ino, true);
+	expect_bytes(&f, ino, "hello!");
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	know_release(&know);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+static void test_failed_create(void **state)
+{
+	struct tree_new n = { .kind = KIND_FILE, .perm = 0644,
+			      .user = SLICE_STR("root"),
+			      .group = SLICE_STR("root") };
+	struct fixture f;
+	struct entry e;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "1");
+	f.store->space.full = true;
+	assert_int_equal(tree_create(f.tree, ROOT, SLICE_STR("g"), &n, true,
+				     &e), -ENOSPC);
+	assert_int_equal(look_error(&f, ROOT, "g"), -ENOENT);
+	f.store->space.full = false;
+	assert_int_equal(make_file(&f, ROOT, "g", "2"), ino + 1);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+/* A cut that fails keeps the writes, also those of an inode whose last
+ * handle is closed and whose name another content has. */
+static void test_failed_cut_of_detached(void **state)
+{
+	struct fixture a, b;
+	uint64_t ino;
+	char name[256];
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	memset(name, 'n', 250);
+	name[250] = '\0';
+	make_file(&a, ROOT, name, "base");
+	merge_from(&b, &a);
+	ino = look(&b, ROOT, name);
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("BOB!"), false),
+			 0);
+	write_file(&a, look(&a, ROOT, name), "alice's");
+	merge_from(&b, &a);
+	b.store->space.full = true;
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 1);
+	b.store->space.full = false;
+	b.now_ns += 60000000000;
+	tree_cut_due(b.tree);
+	assert_int_equal(tree_cut_settled(b.tree, 0), 0);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 2);
+	name_with(&b, ROOT, "conflict", name);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* ---- handles that outlive names */
+
+static void test_rename_over_open(void **state)
+{
+	struct fixture f;
+	struct attr at;
+	uint64_t old, new;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	old = make_file(&f, ROOT, "f", "old");
+	assert_int_equal(tree_open_file(f.tree, old, true), 0);
+	assert_int_equal(tree_open_file(f.tree, old, false), 0);
+	assert_int_equal(tree_write(f.tree, old, 3, SLICE_STR("+"), false), 0);
+	new = make_file(&f, ROOT, "f.tmp", "new");
+	assert_int_equal(tree_rename(f.tree, ROOT, SLICE_STR("f.tmp"), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	assert_int_equal(look(&f, ROOT, "f"), new);
+	expect_bytes(&f, old, "old+");
+	assert_int_equal(tree_write(f.tree, old, 4, SLICE_STR("+"), false), 0);
+	expect_bytes(&f, old, "old++");
+	assert_int_equal(tree_getattr(f.tree, old, &at), 0);
+	assert_int_equal(at.nlink, 0);
+	tree_release_file(f.tree, old, true);
+	expect_bytes(&f, old, "old++"); /* a reader is left */
+	f.now_ns += 60000000000;
+	tree_cut_due(f.tree);
+	expect_bytes(&f, old, "old++");
+	tree_release_file(f.tree, old, false);
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 1);
+	expect_bytes(&f, look(&f, ROOT, "f"), "new");
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+/* Nothing is hashed or appended again and again for a file that has no name
+ * and will never be a version. */
+static void test_unlinked_is_not_built(void **state)
+{
+	struct fixture f;
+	struct store_stats one, two;
+	uint8_t *bytes = malloc(1 << 20);
+	uint64_t ino;
+
+	(void)state;
+	memset(bytes, 'x', 1 << 20);
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	for (uint64_t at = 0; at < 1 << 20; at += 1000)
+		assert_int_equal(tree_write(f.tree, ino, (1 << 20) - at,
+					    SLICE(bytes, 1000), false), 0);
+	assert_int_equal(tree_unlink(f.tree, ROOT, SLICE_STR("f")), 0);
+	store_stats(f.store, &one);
+	for (int k = 0; k < 10; k++) {
+		f.now_ns += 60000000000;
+		tree_cut_due(f.tree);
+		assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	}
+	store_stats(f.store, &two);
+	assert_int_equal(one.data_bytes, two.data_bytes);
+	tree_release_file(f.tree, ino, true);
+	check_tree(&f);
+	fixture_close(&f);
+	free(bytes);
+}
+
+/* rm of a name in conflict: what its handles write is gone, as with any
+ * unlinked file, and no sibling comes back. */
+static void test_remove_sibling_while_open(void **state)
+{
+	for (int main = 0; main < 2; main++)
+		for (int early = 0; early < 2; early++) {
+			struct fixture a, b;
+			char name[256] = "f";
+			uint64_t ino;
+
+			(void)state;
+			fixture_open(&a, "alice", true);
+			fixture_open(&b, "bob", false);
+			make_file(&a, ROOT, "f", "base");
+			merge_from(&b, &a);
+			write_file(&a, look(&a, ROOT, "f"), "alice's");
+			write_file(&b, look(&b, ROOT, "f"), "bob's");
+			merge_from(&b, &a);
+			if (!main)
+				name_with(&b, ROOT, "conflict", name);
+			ino = look(&b, ROOT, name);
+			assert_int_equal(tree_open_file(b.tree, ino, true),
+					 0);
+			if (early)
+				assert_int_equal(tree_write(b.tree, ino, 0,
+							    SLICE_STR("XX"),
+							    false), 0);
+			assert_int_equal(tree_unlink(b.tree, ROOT,
+						     SLICE_STR(name)), 0);
+			assert_int_equal(list(&b, ROOT, NULL, 0), 1);
+			assert_int_equal(tree_write(b.tree, ino, 2,
+						    SLICE_STR("YY"), false),
+					 0);
+			tree_release_file(b.tree, ino, true);
+			assert_int_equal(tree_cut_settled(b.tree, 0), 0);
+			assert_int_equal(list(&b, ROOT, NULL, 0), 1);
+			check_tree(&b);
+			fixture_close(&a);
+			fixture_close(&b);
+		}
+}
+
+/* mv of a sibling that is open and written: the writes go with it. */
+static void test_move_sibling_while_written(void **state)
+{
+	struct fixture a, b;
+	char name[256];
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", "base");
+	merge_from(&b, &a);
+	write_file(&a, look(&a, ROOT, "f"), "alice's");
+	b.now_ns = a.now_ns + 1000000000;
+	write_file(&b, look(&b, ROOT, "f"), "bob's");
+	merge_from(&b, &a);
+	name_with(&b, ROOT, "conflict", name);
+	ino = look(&b, ROOT, name);
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("ALICE"),
+				    false), 0);
+	assert_int_equal(tree_rename(b.tree, ROOT, SLICE_STR(name), ROOT,
+				     SLICE_STR("mine"), 0), 0);
+	expect_bytes(&b, look(&b, ROOT, "mine"), "ALICE's");
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 2);
+	expect_bytes(&b, look(&b, ROOT, "mine"), "ALICE's");
+	expect_bytes(&b, look(&b, ROOT, "f"), "bob's");
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* kin resolve while a sibling is open: its handle goes on with its bytes. */
+static void test_resolve_while_open(void **state)
+{
+	struct fixture a, b;
+	char name[256];
+	uint64_t sibling, main;
+
+	(void)state;
+	for (int take = 0; take < 2; take++) {
+		fixture_open(&a, "alice", true);
+		fixture_open(&b, "bob", false);
+		make_file(&a, ROOT, "f", "base");
+		merge_from(&b, &a);
+		write_file(&a, look(&a, ROOT, "f"), "alice's");
+		b.now_ns = a.now_ns + 1000000000;
+		write_file(&b, look(&b, ROOT, "f"), "bob's");
+		merge_from(&b, &a);
+		name_with(&b, ROOT, "conflict", name);
+		sibling = look(&b, ROOT, name);
+		main = look(&b, ROOT, "f");
+		assert_int_equal(tree_open_file(b.tree, sibling, false), 0);
+		assert_int_equal(tree_open_file(b.tree, main, false), 0);
+		assert_int_equal(tree_resolve(b.tree, ROOT, SLICE_STR("f"),
+					      take ? SLICE_STR("alice")
+						   : SLICE_STR("main")), 0);
+		expect_bytes(&b, sibling, "alice's");
+		expect_bytes(&b, main, "bob's");
+		tree_release_file(b.tree, sibling, false);
+		tree_release_file(b.tree, main, false);
+		expect_bytes(&b, look(&b, ROOT, "f"),
+			     take ? "alice's" : "bob's");
+		check_tree(&b);
+		fixture_close(&a);
+		fixture_close(&b);
+	}
+}
+
+/* A sibling has an mtime of its own; writing it is not writing main. */
+static void test_sibling_mtime(void **state)
+{
+	struct tree_setattr s = { .set = TREE_SET_MTIME,
+				  .mtime = { 12345, 6 } };
+	struct attr before, at;
+	struct fixture a, b;
+	char name[256];
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", "base");
+	merge_from(&b, &a);
+	write_file(&a, look(&a, ROOT, "f"), "alice's");
+	b.now_ns = a.now_ns + 1000000000;
+	write_file(&b, look(&b, ROOT, "f"), "bob's");
+	merge_from(&b, &a);
+	name_with(&b, ROOT, "conflict", name);
+	ino = look(&b, ROOT, name);
+	assert_int_equal(tree_getattr(b.tree, look(&b, ROOT, "f"), &before),
+			 0);
+	b.now_ns += 1000000000;
+	write_file(&b, ino, "again");
+	assert_int_equal(tree_getattr(b.tree, look(&b, ROOT, "f"), &at), 0);
+	assert_int_equal(at.mtime.tv_sec, before.mtime.tv_sec);
+	assert_int_equal(tree_setattr(b.tree, ino, &s, &at), 0);
+	assert_int_equal(at.mtime.tv_sec, 12345);
+	assert_int_equal(tree_getattr(b.tree, look(&b, ROOT, "f"), &at), 0);
+	assert_int_equal(at.mtime.tv_sec, before.mtime.tv_sec);
+	/* written and not cut yet, as cp -p does */
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("A"), false),
+			 0);
+	s.mtime.tv_sec = 54321;
+	assert_int_equal(tree_setattr(b.tree, ino, &s, &at), 0);
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(look(&b, ROOT, name), ino);
+	assert_int_equal(tree_getattr(b.tree, ino, &at), 0);
+	assert_int_equal(at.mtime.tv_sec, 54321);
+	assert_int_equal(tree_getattr(b.tree, look(&b, ROOT, "f"), &at), 0);
+	assert_int_equal(at.mtime.tv_sec, before.mtime.tv_sec);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* ---- content that is not here yet */
+
+static int send_hash(void *arg, const struct hash *h)
+{
+	struct hash *list = arg;
+	size_t k = 0;
+	static const struct hash none;
+
+	while (!hash_equal(&list[k], &none))
+		k++;
+	list[k] = *h;
+	return 0;
+}
+
+/* All chunks that `to` wants and `from` has. */
+static void fetch(struct fixture *to, struct fixture *from)
+{
+	for (;;) {
+		struct hash list[300] = { 0 };
+		int64_t n;
+
+		store_lock(to->store);
+		n = replica_wants(to->tree, 299, send_hash, list);
+		store_unlock(to->store);
+		if (n <= 0)
+			break;
+		for (int64_t k = 0; k < n; k++) {
+			struct buf b = BUF_INIT;
+
+			assert_int_equal(chunk_read(from->store, &list[k],
+						    &b), 0);
+			assert_int_equal(replica_chunk_received(
+				to->tree, &list[k], buf_slice(&b)), 0);
+			buf_release(&b);
+		}
+	}
+}
+
+static void fill(char *bytes, char c, size_t len)
+{
+	memset(bytes, c, len - 1);
+	bytes[len - 1] = '\0';
+}
+
+static void test_pending(void **state)
+{
+	struct fixture a, b;
+	char one[20000], two[20000], name[256];
+	uint64_t ino;
+
+	(void)state;
+	fill(one, '1', sizeof(one));
+	fill(two, '2', sizeof(two));
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", one);
+	merge_from(&b, &a);
+	assert_int_equal(look_error(&b, ROOT, "f"), -ENOENT); /* hidden */
+	fetch(&b, &a);
+	ino = look(&b, ROOT, "f");
+	expect_bytes(&b, ino, one);
+	assert_int_equal(tree_open_file(b.tree, ino, false), 0);
+	write_file(&a, look(&a, ROOT, "f"), two);
+	merge_from(&b, &a);
+	/* what was shown stays until the new content is here ... */
+	expect_bytes(&b, look(&b, ROOT, "f"), one);
+	fetch(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), two);
+	/* ... and readers keep theirs for good */
+	expect_bytes(&b, ino, one);
+	tree_release_file(b.tree, ino, false);
+
+	/* Written while another content is on its way. */
+	write_file(&a, look(&a, ROOT, "f"), one + 1);
+	merge_from(&b, &a);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("bob's"),
+				    false), 0);
+	tree_release_file(b.tree, ino, true);
+	two[0] = 'b', two[1] = 'o', two[2] = 'b', two[3] = '\'';
+	two[4] = 's';
+	expect_bytes(&b, look(&b, ROOT, "f"), two);
+	fetch(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), two);
+	name_with(&b, ROOT, "conflict", name);
+	expect_bytes(&b, look(&b, ROOT, name), one + 1);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* A file whose sibling is on its way is not hidden by the next main. */
+static void test_pending_sibling_then_main(void **state)
+{
+	struct fixture a, b;
+	char big[20000];
+
+	(void)state;
+	fill(big, 'a', sizeof(big));
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", "base");
+	merge_from(&b, &a);
+	write_file(&a, look(&a, ROOT, "f"), big);
+	b.now_ns = a.now_ns + 1000000000;
+	write_file(&b, look(&b, ROOT, "f"), "bob's");
+	merge_from(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), "bob's");
+	merge_from(&a, &b);
+	a.now_ns = b.now_ns;
+	write_file(&a, look(&a, ROOT, "f"), big + 1); /* bob's branch */
+	merge_from(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), "bob's");
+	fetch(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), big + 1);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 2);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* ---- cuts while others write */
+
+struct writer {
+	struct fixture *f;
+	uint64_t ino;
+	bool stop;
+};
+
+static void *cut_again_and_again(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE))
+		(void)!tree_cut_settled(w->f->tree, 0);
+	return NULL;
+}
+
+static int64_t wall_still(void *arg)
+{
+	(void)arg;
+	return 1700000000000000000;
+}
+
+static uint64_t monotonic_still(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+static void test_cut_while_writing(void **state)
+{
+	struct fixture f;
+	struct writer w = { .f = &f };
+	uint8_t *bytes = calloc(1, 1 << 18), *got = malloc(1 << 18);
+	uint64_t seed = 5;
+	pthread_t thread;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	f.env.now_ns = wall_still; /* no race on the fixture's clock */
+	f.env.monotonic_ns = monotonic_still;
+	w.ino = make_file(&f, ROOT, "f", "");
+	assert_int_equal(tree_open_file(f.tree, w.ino, true), 0);
+	assert_int_equal(pthread_create(&thread, NULL, cut_again_and_again,
+					&w), 0);
+	for (int k = 0; k < 1500; k++) {
+		size_t at = draw(&seed) % ((1 << 18) - 5000);
+		size_t len = 1 + draw(&seed) % 5000;
+
+		memset(bytes + at, (int)draw(&seed), len);
+		assert_int_equal(tree_write(f.tree, w.ino, at,
+					    SLICE(bytes + at, len), false),
+				 0);
+		assert_int_equal(tree_read(f.tree, w.ino, at, got, len), len);
+		assert_memory_equal(got, bytes + at, len);
+	}
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	tree_release_file(f.tree, w.ino, true);
+	assert_true(tree_read(f.tree, w.ino, 0, got, 1 << 18) > 200000);
+	assert_memory_equal(got, bytes, 200000);
+	check_tree(&f);
+	fixture_close(&f);
+	free(bytes);
+	free(got);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_bytes),
+		cmocka_unit_test(test_failed_write),
+		cmocka_unit_test(test_failed_create),
+		cmocka_unit_test(test_failed_cut_of_detached),
+		cmocka_unit_test(test_rename_over_open),
+		cmocka_unit_test(test_unlinked_is_not_built),
+		cmocka_unit_test(test_remove_sibling_while_open),
+		cmocka_unit_test(test_move_sibling_while_written),
+		cmocka_unit_test(test_resolve_while_open),
+		cmocka_unit_test(test_sibling_mtime),
+		cmocka_unit_test(test_pending),
+		cmocka_unit_test(test_pending_sibling_then_main),
+		cmocka_unit_test(test_cut_while_writing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
