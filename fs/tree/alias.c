@@ -3,8 +3,8 @@
  * Names that were shown a moment ago. When the holder of a contested name
  * is removed, the next claimant takes the plain name, and the suffixed one
  * under which a program has just listed it is gone: `rm -r` would stumble
- * over it. So a directory's names that are view are remembered for a while
- * when one of its names goes, and still found by look-up, if the object
+ * over it. So the suffixed names of a place are remembered for a while when
+ * one of its entries goes, and still found by look-up, if the object
  * still is in that directory. In memory only, of this node only, never
  * listed.
  */
@@ -16,17 +16,22 @@
 /* Long enough for rm -r of a large directory listed before. */
 #define ALIAS_NS (30 * UINT64_C(1000000000))
 
-int alias_note(struct tree *t, struct objid dir)
+int alias_note(struct tree *t, struct objid dir, const struct shown *going)
 {
 	struct shownlist names = { 0 };
+	struct slice at = going->type == SHOWN_DIR ? shown_name(going)
+						   : spot_name(&going->link);
 	uint64_t now = t->env->monotonic_ns(t->env->arg);
-	int r = view_virtuals(t, dir, &names);
+	int r = 0;
 
+	if (store_count(t->store, TABLE_MARK))
+		r = view_virtuals_at(t, dir, at, &names);
 	for (size_t k = 0; !r && k < names.count; k++) {
-		struct alias *a = &t->aliases[t->alias_next++ % ALIASES_MAX];
+		struct alias *a;
 
 		if (names.shown[k].type != SHOWN_SUFFIXED)
 			continue;
+		a = &t->aliases[t->alias_next++ % ALIASES_MAX];
 		a->dir = dir;
 		a->shown = names.shown[k];
 		a->until_ns = now + ALIAS_NS;

@@ -216,7 +216,7 @@ static int collect_place(struct tree *t, struct objid parent,
 	int r = group_members(t, dir, &members);
 
 	if (!r)
-		r = view_virtuals(t, dir, &virtuals);
+		r = view_virtuals_at(t, dir, name, &virtuals);
 	if (!r)
 		r = place_view(t, &members, name, &p);
 	heads = p.dirs.count ? 1 : 0;

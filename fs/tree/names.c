@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names that are pure view: generated and looked up, never parsed, never
- * stored, so that they cannot nest.
+ * Names that are pure view: generated and looked up, never stored, so that
+ * they cannot nest; and parsed only for a hint where to look first.
  *
  *	stem (conflict LABEL YYYY-MM-DD TAG).ext
  *
@@ -18,6 +18,7 @@
 #include "fs/tree/tree_internal.h"
 
 #define EXTENSION_BYTES_MAX 32
+#define MIDDLE " (conflict "
 
 /* Where the extension starts; the name's length when it has none. */
 static size_t stem_length(struct slice name)
@@ -62,7 +63,7 @@ size_t conflict_name(struct slice name,
 	base32_encode(tag->b, sizeof(tag->b), text);
 	gmtime_r(&seconds, &tm);
 	n = (size_t)snprintf(middle, sizeof(middle),
-			     " (conflict %.*s %04d-%02d-%02d %.*s)",
+			     MIDDLE "%.*s %04d-%02d-%02d %.*s)",
 			     (int)label.len, (const char *)label.data,
 			     (tm.tm_year + 1900) % 10000, tm.tm_mon + 1,
 			     tm.tm_mday, (int)tag_len, text);
@@ -73,4 +74,25 @@ size_t conflict_name(struct slice name,
 	memcpy(ret + stem, middle, n);
 	memcpy(ret + stem + n, name.data + name.len - ext, ext);
 	return stem + n + ext;
+}
+
+bool conflict_name_guess(struct slice name, uint8_t ret[NAME_BYTES_MAX],
+			 size_t *ret_len)
+{
+	const size_t middle = strlen(MIDDLE);
+	size_t at = name.len;
+	const uint8_t *end;
+
+	if (name.len <= middle)
+		return false;
+	for (at = name.len - middle; memcmp(name.data + at, MIDDLE, middle);)
+		if (!at--)
+			return false;
+	end = memchr(name.data + at, ')', name.len - at);
+	end = end ? end + 1 : name.data + name.len;
+	memcpy(ret, name.data, at);
+	*ret_len = (size_t)(name.data + name.len - end);
+	memcpy(ret + at, end, *ret_len);
+	*ret_len += at;
+	return true;
 }

@@ -286,7 +286,7 @@ static int unlink_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type == SHOWN_DIR)
 		return -EISDIR;
-	r = alias_note(t, dir);
+	r = alias_note(t, dir, &s);
 	if (!r)
 		r = entry_remove(t, &s);
 	return r ? r : touch_dir(t, dir);
@@ -346,7 +346,7 @@ static int rmdir_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type != SHOWN_DIR)
 		return -ENOTDIR;
-	r = alias_note(t, dir);
+	r = alias_note(t, dir, &s);
 	if (!r)
 		r = dir_remove(t, s.id);
 	return r ? r : touch_dir(t, dir);

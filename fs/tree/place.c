@@ -476,17 +476,17 @@ static int virtuals_collect(struct tree *t, const struct idlist *members,
 	return r == -ENOENT ? 0 : r;
 }
 
-int view_virtuals(struct tree *t, struct objid dir, struct shownlist *ret)
+/* Of one place, or (NULL) of all. */
+static int virtuals_list(struct tree *t, struct objid dir,
+			 const struct slice *name, struct shownlist *ret)
 {
 	struct idlist members = { 0 };
 	struct virtuals losers = { 0 }, siblings = { 0 };
-	int r = 0;
+	int r = group_members(t, dir, &members);
 
-	ret->count = 0;
-	if (!store_count(t->store, TABLE_MARK))
-		return 0;
-	r = group_members(t, dir, &members);
-	for (size_t k = 0; !r && k < members.count; k++)
+	if (!r && name)
+		r = virtuals_place(t, &losers, &siblings, &members, *name);
+	for (size_t k = 0; !r && !name && k < members.count; k++)
 		r = virtuals_collect(t, &members, members.ids[k], &losers,
 				     &siblings);
 	if (!r)
@@ -497,6 +497,21 @@ int view_virtuals(struct tree *t, struct objid dir, struct shownlist *ret)
 	free(siblings.v);
 	idlist_release(&members);
 	return r;
+}
+
+int view_virtuals(struct tree *t, struct objid dir, struct shownlist *ret)
+{
+	ret->count = 0;
+	if (!store_count(t->store, TABLE_MARK))
+		return 0;
+	return virtuals_list(t, dir, NULL, ret);
+}
+
+int view_virtuals_at(struct tree *t, struct objid dir, struct slice name,
+		     struct shownlist *ret)
+{
+	ret->count = 0;
+	return virtuals_list(t, dir, &name, ret);
 }
 
 /* ---- questions about a directory */
@@ -514,30 +529,53 @@ int view_find_plain(struct tree *t, const struct idlist *members,
 	return r;
 }
 
+static int virtuals_find(const struct shownlist *l, struct slice name,
+			 struct shown *ret)
+{
+	for (size_t k = 0; k < l->count; k++) {
+		if (!slice_equal(shown_name(&l->shown[k]), name))
+			continue;
+		*ret = l->shown[k];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* First where the name itself says that it belongs: a directory may have
+ * thousands of conflicts, and each is looked up. */
+static int view_find_virtual(struct tree *t, struct objid dir,
+			     struct slice name, struct shown *ret)
+{
+	struct shownlist virtuals = { 0 };
+	uint8_t plain[NAME_BYTES_MAX];
+	size_t len;
+	int r = -ENOENT;
+
+	if (!conflict_name_guess(name, plain, &len))
+		return -ENOENT;
+	if (store_count(t->store, TABLE_MARK)) {
+		r = view_virtuals_at(t, dir, SLICE(plain, len), &virtuals);
+		if (!r)
+			r = virtuals_find(&virtuals, name, ret);
+		if (r == -ENOENT)
+			r = view_virtuals(t, dir, &virtuals);
+		if (!r)
+			r = virtuals_find(&virtuals, name, ret);
+		shownlist_release(&virtuals);
+	}
+	return r == -ENOENT ? alias_find(t, dir, name, ret) : r;
+}
+
 int view_find(struct tree *t, struct objid dir, struct slice name,
 	      struct shown *ret)
 {
 	struct idlist members = { 0 };
-	struct shownlist virtuals = { 0 };
 	int r = group_members(t, dir, &members);
 
 	if (!r)
 		r = view_find_plain(t, &members, name, ret);
 	idlist_release(&members);
-	if (r != -ENOENT)
-		return r;
-	r = view_virtuals(t, dir, &virtuals);
-	if (r)
-		return r;
-	r = -ENOENT;
-	for (size_t k = 0; k < virtuals.count && r; k++) {
-		if (!slice_equal(shown_name(&virtuals.shown[k]), name))
-			continue;
-		*ret = virtuals.shown[k];
-		r = 0;
-	}
-	shownlist_release(&virtuals);
-	return r ? alias_find(t, dir, name, ret) : 0;
+	return r == -ENOENT ? view_find_virtual(t, dir, name, ret) : r;
 }
 
 /*

@@ -435,7 +435,7 @@ static int rename_locked(struct tree *t, uint64_t parent, struct slice name,
 	}
 	r = exists ? check_over(&s, &there) : 0;
 	if (!r)
-		r = alias_note(t, from);
+		r = alias_note(t, from, &s);
 	if (!r)
 		r = rename_found(t, &s, (struct place){ to, new_name },
 				 exists ? &there : NULL);

@@ -25,10 +25,8 @@
 
 #include "fs/tree/tree_internal.h"
 
-int work_spot(struct tree *t, const struct spot *s)
+static int spotlist_add(struct spotlist *l, const struct spot *s)
 {
-	struct spotlist *l = &t->work.spots;
-
 	if (l->count == l->alloc) {
 		size_t alloc = MAX_OF(l->alloc * 2, (size_t)4);
 		struct spot *p = realloc(l->spots, alloc * sizeof(*p));
@@ -40,6 +38,11 @@ int work_spot(struct tree *t, const struct spot *s)
 	}
 	l->spots[l->count++] = *s;
 	return 0;
+}
+
+int work_spot(struct tree *t, const struct spot *s)
+{
+	return spotlist_add(&t->work.spots, s);
 }
 
 /* The directory's children mean something else now. */
@@ -719,9 +722,8 @@ static int settle_spot(struct tree *t, const struct spot *s)
 		r = settle_upward(t, &members);
 	if (!r && (t->remote || want || had))
 		event_entry(t, s->parent, spot_name(s));
-	if (!r && (want || had) &&
-	    !idlist_has(&t->work.views, members.ids[0]))
-		r = idlist_add(&t->work.views, members.ids[0]);
+	if (!r && (want || had) && t->observer.entry)
+		r = spotlist_add(&t->work.views, s);
 	place_view_release(&p);
 	idlist_release(&members);
 	return r;
@@ -748,12 +750,13 @@ static int settle_views(struct tree *t)
 	int r = 0;
 
 	for (size_t k = 0; !r && k < t->work.views.count; k++) {
-		struct objid dir = t->work.views.ids[k];
+		const struct spot *s = &t->work.views.spots[k];
 		struct shownlist names = { 0 };
 
-		r = view_virtuals(t, dir, &names);
-		for (size_t n = 0; n < names.count; n++)
-			event_entry(t, dir, shown_name(&names.shown[n]));
+		r = view_virtuals_at(t, s->parent, spot_name(s), &names);
+		for (size_t n = 0; !r && n < names.count; n++)
+			event_entry(t, s->parent,
+				    shown_name(&names.shown[n]));
 		shownlist_release(&names);
 	}
 	t->work.views.count = 0;

@@ -380,7 +380,7 @@ void tree_close(struct tree *t)
 	idlist_release(&t->work.dirs);
 	idlist_release(&t->work.died);
 	idlist_release(&t->work.live);
-	idlist_release(&t->work.views);
+	free(t->work.views.spots);
 	know_release(&t->know);
 	pthread_cond_destroy(&t->cut_cond);
 	pthread_mutex_destroy(&t->cut_mutex);

@@ -52,7 +52,7 @@ struct worklist {
 	struct idlist dirs;	/* directories whose LINK winner changed */
 	struct idlist died;	/* rows that lost their last LINK */
 	struct idlist live;	/* rows stored that are live */
-	struct idlist views;	/* directories whose names of view changed */
+	struct spotlist views;	/* places whose names of view changed */
 };
 
 /* An inode that is open or has unsent writes. */
@@ -210,6 +210,9 @@ const struct version *row_shown_content(const struct row *,
 size_t conflict_name(struct slice name,
 		     struct slice label, uint64_t hlc, const struct hash *tag,
 		     size_t tag_len, uint8_t ret[NAME_BYTES_MAX]);
+/* May it be such a name? Then of which plain one, unless it was cut. */
+bool conflict_name_guess(struct slice name, uint8_t ret[NAME_BYTES_MAX],
+			 size_t *ret_len);
 #define CONFLICT_TAG_MIN 4
 #define CONFLICT_TAG_MAX 52
 
@@ -253,6 +256,10 @@ must_check int view_find_plain(struct tree *, const struct idlist *members,
 /* All names of the directory that are pure view, in a defined order. */
 must_check int view_virtuals(struct tree *, struct objid dir,
 			     struct shownlist *ret);
+/* Those of one place only, whatever else the directory holds. (A name that
+ * one of another place has too, by a tag of equal beginning, is not seen.) */
+must_check int view_virtuals_at(struct tree *, struct objid dir,
+				struct slice name, struct shownlist *ret);
 void shownlist_release(struct shownlist *);
 /* Is anything shown in the directory (or still hidden in it)? */
 must_check int view_is_empty(struct tree *, struct objid dir, bool *ret);
@@ -269,8 +276,9 @@ must_check int claim_seek(struct tree *, struct objid parent, uint64_t hash,
 must_check int claim_next(struct tree *, struct claim *, struct objid *id);
 
 /* ---- alias.c */
-/* One of the directory's names is about to go. */
-must_check int alias_note(struct tree *, struct objid dir);
+/* An entry of the directory is about to go. */
+must_check int alias_note(struct tree *, struct objid dir,
+			  const struct shown *);
 must_check int alias_find(struct tree *, struct objid dir, struct slice name,
 			  struct shown *ret);
 

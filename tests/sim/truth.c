@@ -111,6 +111,8 @@ static void text_add(struct thing *o, const struct object *row,
 				 sizeof(*x.repeats));
 		x.repeats[x.repeat_count++] = (size_t)(old - o->texts);
 	}
+	/* Something new must never go without having been seen. */
+	x.soft = x.repeat_count > 0;
 	o->texts = grow(o->texts, o->text_count, sizeof(*o->texts));
 	o->texts[o->text_count++] = x;
 }
