@@ -132,8 +132,15 @@ static void make_rank(struct tree *t, const struct info *i,
 	c->branch = t->op_dot;
 	c->branch_hlc = t->op_hlc;
 	c->label = c->author = tree_label_slice(t);
-	if (!b || i->branch_count < 2)
+	if (i->branch_count < 2)
 		return;
+	if (!b) {
+		/* Made from what others replaced, beside an open conflict:
+		 * one more sibling, whatever the clock says. */
+		c->rank = i->branches[0].top->content.rank;
+		c->rank.level -= LEVEL_STEP;
+		return;
+	}
 	rank = b->top->content.rank;
 	for (size_t k = 0; k < w->over_count; k++)
 		if (stamp_compare(&w->over[k]->top->content.rank, &rank) > 0)

@@ -34,7 +34,8 @@ struct objid group_canonical(struct tree *t, struct objid dir)
 int group_members(struct tree *t, struct objid dir, struct idlist *ret)
 {
 	struct objid canonical = group_canonical(t, dir);
-	uint8_t key[33] = { 'c' };
+	uint8_t key[34] = { 'c' };
+	size_t len = 33;
 	struct slice k, v;
 	int r;
 
@@ -43,8 +44,7 @@ int group_members(struct tree *t, struct objid dir, struct idlist *ret)
 	while (t->group_records) {
 		struct objid id;
 
-		r = store_seek(t->store, TABLE_GROUP, SLICE(key, sizeof(key)),
-			       &k, &v);
+		r = store_seek(t->store, TABLE_GROUP, SLICE(key, len), &k, &v);
 		if (r == -ENOENT || (!r && (k.len != 33 ||
 					    memcmp(k.data, key, 17))))
 			break;
@@ -54,9 +54,9 @@ int group_members(struct tree *t, struct objid dir, struct idlist *ret)
 		r = idlist_add(ret, id);
 		if (r)
 			return r;
-		memcpy(key, k.data, sizeof(key));
-		for (size_t i = sizeof(key); i-- > 17 && !++key[i];)
-			;
+		memcpy(key, k.data, k.len);
+		key[33] = 0; /* just behind it */
+		len = 34;
 	}
 	return ret->count ? 0 : idlist_add(ret, dir);
 }

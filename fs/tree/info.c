@@ -189,12 +189,16 @@ static void make_groups(struct info *i, struct scratch *s)
 	}
 }
 
+/* A tag that is nobody's dot. */
+#define TAG_MIX 0x9e3779b97f4a7c15u
+
 /* One tag, one name: a tag taken by a higher group gives way to the dot. */
 static void name_groups(struct info *i)
 {
 	for (size_t g = 0; g < i->branch_count; g++) {
 		struct branch *b = &i->branches[g];
 		const struct content_value *c = &b->top->content;
+		bool own_dot = false, mixed = false;
 
 		b->tag = c->branch;
 		b->tag_hlc = c->branch_hlc;
@@ -202,10 +206,15 @@ static void name_groups(struct info *i)
 		for (size_t k = 0; k < g; k++) {
 			if (!dot_equal(i->branches[k].tag, b->tag))
 				continue;
-			if (dot_equal(b->tag, b->top->dot))
-				b->tag.origin ^= 0x9e3779b97f4a7c15u;
+			/* (and so on: only in a row that was made for it) */
+			if (mixed)
+				b->tag.seq++;
+			else if (own_dot || dot_equal(b->tag, b->top->dot))
+				b->tag.origin ^= TAG_MIX;
 			else
 				b->tag = b->top->dot;
+			mixed = own_dot || !dot_equal(b->tag, b->top->dot);
+			own_dot = true;
 			b->tag_hlc = b->top->hlc;
 			b->label = c->author;
 			k = NONE; /* look again from the first */

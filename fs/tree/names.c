@@ -83,7 +83,7 @@ bool conflict_name_guess(struct slice name, uint8_t ret[NAME_BYTES_MAX],
 	size_t at = name.len;
 	const uint8_t *end;
 
-	if (name.len <= middle)
+	if (name.len <= middle || name.len > NAME_BYTES_MAX)
 		return false;
 	for (at = name.len - middle; memcmp(name.data + at, MIDDLE, middle);)
 		if (!at--)

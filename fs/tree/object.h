@@ -166,6 +166,8 @@ int object_find(const struct object *, const struct version *like);
 
 /* Same (dot, register, slot). */
 bool version_same(const struct version *a, const struct version *b);
+/* The canonical order of versions in a row; for qsort(3). */
+int version_order(const void *a, const void *b);
 /* key: (hlc, origin, seq). */
 int version_key_compare(const struct version *a, const struct version *b);
 int stamp_compare(const struct stamp *a, const struct stamp *b);

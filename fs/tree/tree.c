@@ -53,8 +53,7 @@ void replica_hlc_heard(struct tree *t, uint64_t hlc)
 	uint64_t limit = wall_hlc(t) +
 			 ((uint64_t)HLC_AHEAD_MS << HLC_COUNTER_BITS);
 
-	if (hlc <= limit)
-		t->hlc = MAX_OF(t->hlc, hlc);
+	t->hlc = MAX_OF(t->hlc, MIN_OF(hlc, limit));
 }
 
 void op_tick_again(struct tree *t)

@@ -7,7 +7,7 @@
  *	know, object, info	pure values
  *	row			a row with its local part, stored and indexed
  *	names, place, group	the view: who is shown where under which name
- *	settle			keeps the view's indexes after rows changed
+ *	cycle, settle		keep the view's indexes after rows changed
  *	inode, data		numbers, open files, unsent writes
  *	branch			content versions: cuts, settlements, removals
  *	op			the operations of the file system
@@ -293,6 +293,10 @@ must_check int dir_has_live_child(struct tree *, struct objid dir,
 must_check int group_set(struct tree *, const struct idlist *members);
 must_check int group_clear(struct tree *, struct objid dir,
 			   struct idlist *ret_members);
+
+/* ---- cycle.c */
+/* Cuts cycles that the directories of the worklist closed. */
+must_check int settle_cycles(struct tree *);
 
 /* ---- settle.c */
 must_check int settle(struct tree *);

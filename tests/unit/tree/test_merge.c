@@ -322,6 +322,29 @@ static void test_open_handle_keeps_its_branch(void **state)
 	name_with(&a, ROOT, "conflict", name);
 }
 
+/* A late save over what was replaced does not take main in an open conflict. */
+static void test_late_save_keeps_main(void **state)
+{
+	char name[256];
+	uint64_t ino;
+
+	(void)state;
+	make_conflict("doc");
+	ino = look(&b, ROOT, "doc");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	write_file(&a, look(&a, ROOT, "doc"), "new main");
+	merge_from(&b, &a);
+	b.now_ns += 3600000000000;
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("late"), false),
+			 0);
+	tree_release_file(b.tree, ino, true);
+	sync();
+	expect_bytes(&a, look(&a, ROOT, "doc"), "new main");
+	assert_int_equal(list(&a, ROOT, NULL, 0), 3);
+	name_with(&b, ROOT, "conflict alice", name);
+	expect_bytes(&b, look(&b, ROOT, name), "alice's");
+}
+
 static void test_rename_edit(void **state)
 {
 	(void)state;
@@ -499,7 +522,8 @@ int main(void)
 		T(test_listed_names_stay_found),
 		T(test_edit_delete),
 		T(test_unsent_edit_survives_delete),
-		T(test_open_handle_keeps_its_branch), T(test_rename_edit),
+		T(test_open_handle_keeps_its_branch),
+		T(test_late_save_keeps_main), T(test_rename_edit),
 		T(test_rename_rename), T(test_mkdir_mkdir),
 		T(test_dir_and_file), T(test_rmdir_create),
 		T(test_move_cycle), T(test_long_name_sibling),

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settling a conflict in favour of one version, as `kin resolve` asks:
+ *
+ *	content	one version replaces all branches seen
+ *	name	those that are not taken are removed
+ *	place	a LINK replaces all
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/tree/op.h"
+
+static bool slice_is(struct slice s, const char *text)
+{
+	return slice_equal(s, SLICE_STR(text));
+}
+
+/* The branch that `take` names. */
+static int choose_branch(struct tree *t, struct objid dir,
+			 const struct info *i, struct slice take,
+			 struct dot *ret)
+{
+	struct shown s;
+	size_t n = 0;
+
+	if (slice_is(take, "main")) {
+		*ret = i->branches[0].tag;
+		return i->branches[0].is_void ? -ENOENT : 0;
+	}
+	if (!view_find(t, dir, take, &s) &&
+	    objid_equal(s.id, i->object->id)) {
+		*ret = s.type == SHOWN_SIBLING ? s.tag : i->branches[0].tag;
+		return 0;
+	}
+	for (size_t k = 0; k < i->branch_count; k++) {
+		if (i->branches[k].is_void ||
+		    !slice_equal(i->branches[k].top->content.author, take))
+			continue;
+		*ret = i->branches[k].tag;
+		n++;
+	}
+	return n == 1 ? 0 : n ? -EEXIST : -ENOENT;
+}
+
+static int resolve_content(struct tree *t, struct objid dir,
+			   const struct shown *s, struct slice take)
+{
+	struct dot tag;
+	struct row row;
+	struct info i;
+	int r = row_load(t, s->id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = choose_branch(t, dir, &i, take, &tag);
+	info_release(&i);
+	row_release(&row);
+	return r ? r : sibling_take_main(t, s->id, tag, true);
+}
+
+/* Which head of the place does `take` name? dirs: SIZE_MAX. */
+static int choose_claimant(struct tree *t, struct objid dir,
+			   const struct place_view *p, struct slice take,
+			   size_t *ret)
+{
+	struct shown s;
+	size_t n = 0;
+
+	if (slice_is(take, "main")) {
+		*ret = p->dirs.count ? SIZE_MAX : 0;
+		return 0;
+	}
+	if (!view_find(t, dir, take, &s)) {
+		*ret = SIZE_MAX;
+		for (size_t k = 0; k < p->holder_count; k++)
+			if (objid_equal(p->files[k].id, s.id) &&
+			    p->files[k].claim.slot == s.slot)
+				*ret = k;
+		if (*ret != SIZE_MAX || s.type == SHOWN_DIR)
+			return 0;
+	}
+	for (size_t k = 0; k < p->holder_count; k++) {
+		if (p->files[k].head != k ||
+		    !slice_equal(SLICE(p->files[k].label_bytes,
+				       p->files[k].label.len), take))
+			continue;
+		*ret = k;
+		n++;
+	}
+	return n == 1 ? 0 : n ? -EEXIST : -ENOENT;
+}
+
+static int resolve_name(struct tree *t, struct objid dir,
+			const struct place_view *p, struct slice take)
+{
+	size_t keep;
+	int r = choose_claimant(t, dir, p, take, &keep);
+
+	if (!r && keep != SIZE_MAX && p->dirs.count)
+		r = -EISDIR; /* a directory keeps its name */
+	for (size_t k = 0; !r && k < p->holder_count; k++) {
+		const struct claimant *f = &p->files[k];
+		struct shown s = { .type = SHOWN_FILE, .id = f->id,
+				   .slot = f->claim.slot, .kind = f->kind,
+				   .link = f->claim.at };
+
+		if (f->head == k && k != keep)
+			r = entry_remove(t, &s);
+	}
+	return r;
+}
+
+/* A LINK at the place taken replaces all. */
+static int resolve_place(struct tree *t, const struct shown *s,
+			 struct slice take)
+{
+	struct place to = { 0 };
+	struct row row;
+	struct info i;
+	struct shown there;
+	bool found = false;
+	int r = row_load(t, s->id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	for (size_t k = 0; !r && k < row.o.count; k++) {
+		const struct version *v = &row.o.versions[k];
+		bool main = v == i.links[0].link;
+
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
+		    v->link.slot != i.links[0].slot)
+			continue;
+		if (slice_is(take, "main") ? main
+					   : slice_equal(v->link.at.name,
+							 take)) {
+			to = v->link.at;
+			found = true;
+		}
+	}
+	if (!r && !found)
+		r = -ENOENT;
+	if (!r && !slice_is(take, "main") &&
+	    !view_find(t, group_canonical(t, to.parent), to.name, &there) &&
+	    !objid_equal(there.id, s->id))
+		r = -EEXIST;
+	if (!r && i.kind == KIND_DIR)
+		r = pin_overrides(t);
+	if (!r)
+		r = row_place(t, &row, &i, i.links[0].slot, to, true, NULL);
+	if (!r)
+		r = row_store(t, &row, 0);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int resolve_locked(struct tree *t, uint64_t parent, struct slice name,
+			  struct slice take)
+{
+	struct idlist members = { 0 };
+	struct place_view p = { 0 };
+	struct objid dir;
+	struct shown s;
+	struct row row;
+	struct info i;
+	size_t branches = 0, heads;
+	bool place;
+	uint8_t key[17] = { 'p' };
+	struct slice v;
+	int r = ino_dir(t, parent, &dir);
+
+	if (!r)
+		r = view_find(t, dir, name, &s);
+	if (r)
+		return r;
+	memcpy(key + 1, s.id.b, 16);
+	place = !store_get(t->store, TABLE_MARK, SLICE(key, sizeof(key)), &v);
+	if (s.type != SHOWN_DIR) {
+		r = row_load(t, s.id, &row);
+		if (r)
+			return r;
+		r = info_init(&i, &row.o);
+		branches = r ? 0 : i.branch_count;
+		info_release(&i);
+		row_release(&row);
+	}
+	if (!r && branches > 1)
+		return resolve_content(t, dir, &s, take);
+	if (!r && s.type != SHOWN_DIR)
+		name = spot_name(&s.link);
+	if (!r)
+		r = group_members(t, dir, &members);
+	if (!r)
+		r = place_view(t, &members, name, &p);
+	heads = p.dirs.count ? 1 : 0;
+	for (size_t k = 0; k < p.holder_count; k++)
+		heads += p.files[k].head == k;
+	if (!r && heads > 1)
+		r = resolve_name(t, dir, &p, take);
+	else if (!r)
+		r = place ? resolve_place(t, &s, take) : -ENODATA;
+	place_view_release(&p);
+	idlist_release(&members);
+	return r;
+}
+
+int tree_resolve(struct tree *t, uint64_t parent, struct slice name,
+		 struct slice take)
+{
+	int r = op_begin(t);
+
+	return r ? r : op_end(t, resolve_locked(t, parent, name, take));
+}
