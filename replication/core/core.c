@@ -102,7 +102,7 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 	if (!know_leq(&s->k, &c->own.k)) {
 		r = know_copy(&c->own.k, &s->k);
 		c->publish = true;
-		core_due(c, c->now_ms);	/* peers may lack it */
+		core_due(c, c->now_ms); /* peers may lack it */
 	}
 	/* C only grows: a newer version that is not here yet does not take
 	 * away that the older one was. */
@@ -121,7 +121,7 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 
 void core_sync(struct core *c)
 {
-	struct snapshot s = { .k = KNOW_INIT, .c = KNOW_INIT };
+	struct snapshot s = {.k = KNOW_INIT, .c = KNOW_INIT};
 	int r;
 
 	if (c->failure)
@@ -261,8 +261,7 @@ static int core_load(struct core *c)
 	return r;
 }
 
-int core_new(const struct core_options *o, uint64_t now_ms,
-	     struct core **ret)
+int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 {
 	struct core *c = calloc(1, sizeof(*c));
 	int r;

@@ -69,34 +69,34 @@
 #define NEVER UINT64_MAX
 
 enum peer_phase {
-	PEER_HELLO,	/* up; its HELLO is awaited */
-	PEER_STATUS,	/* said hello; its own STATUS row is awaited */
+	PEER_HELLO,  /* up; its HELLO is awaited */
+	PEER_STATUS, /* said hello; its own STATUS row is awaited */
 	PEER_READY,
 };
 
 enum push_state {
 	PUSH_IDLE,
-	PUSH_ROWS,	/* streaming rows */
-	PUSH_ACK,	/* CUT sent; K in its STATUS awaited */
+	PUSH_ROWS, /* streaming rows */
+	PUSH_ACK,  /* CUT sent; K in its STATUS awaited */
 };
 
 struct peer {
 	link_id link;
 	struct device device;
-	uint64_t tag;		/* `from` of rows adopted from it; not 0 */
-	unsigned int slot;	/* small number, unique while it is up */
+	uint64_t tag;	   /* `from` of rows adopted from it; not 0 */
+	unsigned int slot; /* small number, unique while it is up */
 	enum peer_phase phase;
-	bool dead;		/* closed; freed at the end of the tick */
+	bool dead; /* closed; freed at the end of the tick */
 	uint64_t origin;
 	uint64_t heard_ms, sent_ms;
-	size_t queued;		/* bytes, as last told, and sent since */
+	size_t queued; /* bytes, as last told, and sent since */
 
 	struct {
 		enum push_state state;
-		bool pulled;	/* asked for what we only pass on */
-		struct know base;	/* what it knew at the start */
-		struct know k;		/* of the CUT sent */
-		uint64_t after;		/* rows up to this were sent */
+		bool pulled;	  /* asked for what we only pass on */
+		struct know base; /* what it knew at the start */
+		struct know k;	  /* of the CUT sent */
+		uint64_t after;	  /* rows up to this were sent */
 		uint64_t rows;
 		struct packer packer;
 	} push;
@@ -104,25 +104,25 @@ struct peer {
 	struct {
 		struct stage stage;
 		struct unpacker unpacker;
-		bool active;		/* rows or a cut are on their way */
-		struct know target;	/* what it will bring */
+		bool active;	    /* rows or a cut are on their way */
+		struct know target; /* what it will bring */
 		uint64_t progress_ms;
-		uint64_t failed_ms;	/* when it last stalled, or 0 */
+		uint64_t failed_ms; /* when it last stalled, or 0 */
 		/* The linked origin's news that is due, since when. */
 		uint64_t due_seq, due_since_ms;
 	} pull;
 
-	struct hash asked[ASKED_MAX];	/* ring: what it wants of us */
+	struct hash asked[ASKED_MAX]; /* ring: what it wants of us */
 	size_t asked_first, asked_count;
-	size_t wants_in_flight;		/* what we want of it */
+	size_t wants_in_flight; /* what we want of it */
 	uint64_t wants_progress_ms;
 };
 
 struct want {
 	struct hash hash;
-	struct peer *peer;	/* asked, or NULL */
-	uint64_t tried[MEMBERS_MAX / 64];	/* by slot */
-	uint64_t retry_ms;	/* NEVER: not backing off */
+	struct peer *peer;		  /* asked, or NULL */
+	uint64_t tried[MEMBERS_MAX / 64]; /* by slot */
+	uint64_t retry_ms;		  /* NEVER: not backing off */
 };
 
 struct wait_member {
@@ -147,25 +147,25 @@ struct core {
 	uint64_t origin;
 	bool has_mount;
 	uint64_t now_ms;
-	uint64_t due_ms;	/* the tick in hand: when to come back */
-	int failure;		/* of the store: nothing moves any more */
+	uint64_t due_ms; /* the tick in hand: when to come back */
+	int failure;	 /* of the store: nothing moves any more */
 	uint64_t fault_log_ms;
 
 	struct members members;
 	struct status own;
 	struct status **others;
 	size_t other_count;
-	bool publish;		/* our row changed */
+	bool publish; /* our row changed */
 	uint64_t beat_ceiling;
 
 	struct peer **peers;
 	size_t peer_count;
 
 	uint64_t sync_due_ms;
-	bool content_arrived;	/* since the last sync */
+	bool content_arrived; /* since the last sync */
 	uint64_t synced_lseq;
 	uint64_t noted_lseq;
-	struct know noted_k;	/* newest entry of the cut table */
+	struct know noted_k; /* newest entry of the cut table */
 
 	/* What is complete but not shown yet: complete as of an applied
 	 * number, which is the mount's to reach. */
@@ -176,17 +176,17 @@ struct core {
 
 	struct want *wants;
 	size_t want_count;
-	bool wants_stale;	/* look for what is wanted again */
-	bool wants_filled;	/* some came since the last sync */
+	bool wants_stale;  /* look for what is wanted again */
+	bool wants_filled; /* some came since the last sync */
 
 	struct wait waits[WAITS_MAX];
 	int wait_id;
-	uint64_t ask_limit_ms, ask_next_ms;	/* 0: nobody asks */
+	uint64_t ask_limit_ms, ask_next_ms; /* 0: nobody asks */
 
 	struct core_counters counters;
 	struct packer chunk_packer;
 	struct unpacker chunk_unpacker;
-	struct buf frame;	/* being encoded */
+	struct buf frame; /* being encoded */
 	struct buf scratch;
 };
 
@@ -216,8 +216,7 @@ struct status *peer_status(struct core *, struct peer *);
 /* Ends and sends core->frame. */
 void peer_send(struct core *, struct peer *);
 /* Sends BYE, closes. The peer stays in memory until the tick's end. */
-void peer_fail(struct core *, struct peer *, enum bye_code,
-	       const char *why);
+void peer_fail(struct core *, struct peer *, enum bye_code, const char *why);
 /* As peer_fail, for an error of ours or of the frame's bytes. */
 void peer_fail_errno(struct core *, struct peer *, int r, const char *what);
 void peers_tick(struct core *);

@@ -43,8 +43,8 @@ static void peer_facts(struct core *c, struct member_entry *e,
 		.device = e->member.device,
 		.connected = p && p->phase == PEER_READY,
 		.last_heard_ms = p ? p->heard_ms : e->heard_ms,
-		.behind = { .changes = know_lag(&c->own.k, theirs) },
-		.ahead = { .changes = know_lag(theirs, &c->own.k) },
+		.behind = {.changes = know_lag(&c->own.k, theirs)},
+		.ahead = {.changes = know_lag(theirs, &c->own.k)},
 	};
 	ret->behind.bytes = bytes_behind(c, theirs) + (s ? s->debt_bytes : 0);
 	/* What it has all of, and we have not. */
@@ -170,17 +170,16 @@ int core_admit(struct core *c, uint64_t now_ms, const struct device *device,
 static int adopt_one(void *arg, const struct member *record)
 {
 	struct members *m = arg;
-	int r = m->count ? members_adopt(m, record) :
-			   members_adopt_first(m, record);
+	int r = m->count ? members_adopt(m, record)
+			 : members_adopt_first(m, record);
 
 	return r == -E2BIG ? -EBADMSG : r;
 }
 
 int core_adopt_members(struct tree *tree, struct slice records,
-		       const struct device *self,
-		       const struct device *inviter)
+		       const struct device *self, const struct device *inviter)
 {
-	struct members m = { .volume = tree_volume(tree) };
+	struct members m = {.volume = tree_volume(tree)};
 	struct reader r = READER(records.data, records.len);
 	int e = members_decode(&r, adopt_one, &m);
 

@@ -59,7 +59,7 @@ static void rows_add(struct rows_frame *f, const struct status *s)
 
 void gossip_greet(struct core *c, struct peer *p)
 {
-	struct rows_frame f = { .rows = BUF_INIT };
+	struct rows_frame f = {.rows = BUF_INIT};
 
 	frame_begin(&c->frame, FRAME_MEMBERS);
 	members_encode(&c->members, 0, &c->frame);
@@ -110,7 +110,7 @@ static int beat_reserve(struct core *c)
 
 void gossip_publish(struct core *c)
 {
-	struct rows_frame f = { .rows = BUF_INIT };
+	struct rows_frame f = {.rows = BUF_INIT};
 	int r;
 
 	c->publish = false;
@@ -194,8 +194,8 @@ static int status_adopt(struct core *c, struct status *s)
 	struct status *at = status_of(c, &s->device);
 
 	if (!at) {
-		struct status **p = realloc(c->others, (c->other_count + 1) *
-							       sizeof(*p));
+		struct status **p =
+			realloc(c->others, (c->other_count + 1) * sizeof(*p));
 
 		if (!p)
 			return -ENOMEM;
@@ -242,7 +242,8 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	}
 	if (is_peer &&
 	    know_get(&s->k, c->origin) > know_get(&c->own.k, c->origin)) {
-		peer_fail(c, p, BYE_FORK, "it knows more of this node than "
+		peer_fail(c, p, BYE_FORK,
+			  "it knows more of this node than "
 			  "this node itself: is the store an old copy?");
 		return 0;
 	}
@@ -260,7 +261,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 
 int gossip_status(struct core *c, struct peer *p, struct reader *r)
 {
-	struct rows_frame news = { .rows = BUF_INIT };
+	struct rows_frame news = {.rows = BUF_INIT};
 	uint64_t count = reader_varint(r);
 	int e = reader_ok(r) == 0 && count <= MEMBERS_MAX ? 0 : -EBADMSG;
 
@@ -269,7 +270,7 @@ int gossip_status(struct core *c, struct peer *p, struct reader *r)
 		struct status s, *row;
 		struct device device;
 
-		status_init(&s, &(struct device){ { 0 } });
+		status_init(&s, &(struct device){{0}});
 		e = reader_ok(r) == 0 ? status_decode(raw, &s) : -EBADMSG;
 		device = s.device;
 		if (e == 0)

@@ -39,7 +39,7 @@ void member_encode(const struct member *m, struct buf *b)
 
 int member_decode(struct reader *r, struct member *ret)
 {
-	struct member m = { 0 };
+	struct member m = {0};
 	struct slice label;
 
 	if (reader_u8(r) != MEMBER_VERSION)
@@ -67,12 +67,13 @@ int member_verify(const struct member *m)
 	member_encode_signed(m, &b);
 	if (buf_error(&b) < 0)
 		return -ENOMEM;
-	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
-					  m->signer.b, sizeof(m->signer.b));
+	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, m->signer.b,
+					  sizeof(m->signer.b));
 	ctx = EVP_MD_CTX_new();
-	if (key && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1
-	    && EVP_DigestVerify(ctx, m->signature, sizeof(m->signature),
-				b.data, b.len) == 1)
+	if (key && ctx &&
+	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+	    EVP_DigestVerify(ctx, m->signature, sizeof(m->signature), b.data,
+			     b.len) == 1)
 		r = 0;
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);

@@ -57,8 +57,7 @@ static bool label_is_shown(const struct members *m, size_t before,
 }
 
 static void label_make_free(const struct members *m, size_t before,
-			    const char *wanted,
-			    char ret[LABEL_BYTES_MAX + 1])
+			    const char *wanted, char ret[LABEL_BYTES_MAX + 1])
 {
 	snprintf(ret, LABEL_BYTES_MAX + 1, "%s", wanted);
 	for (unsigned int n = 2; label_is_shown(m, before, ret); n++) {
@@ -92,7 +91,7 @@ static int member_compare_age(const void *a, const void *b)
 
 static void members_name(struct members *m)
 {
-	struct members by_age = { .count = m->count };
+	struct members by_age = {.count = m->count};
 
 	memcpy(by_age.list, m->list, m->count * sizeof(m->list[0]));
 	qsort(by_age.list, by_age.count, sizeof(by_age.list[0]),
@@ -129,7 +128,7 @@ static int members_sort(struct members *m)
 
 		for (size_t i = done; i < m->count; i++) {
 			struct member_entry *e = m->list[i];
-			struct members taken = { .count = done };
+			struct members taken = {.count = done};
 
 			memcpy(taken.list, m->list, done * sizeof(e));
 			if (!device_equal(&e->member.signer,
@@ -147,17 +146,16 @@ static int members_sort(struct members *m)
 
 int members_load(struct members *m, struct store *store)
 {
-	struct slice key = { NULL, 0 }, value;
+	struct slice key = {NULL, 0}, value;
 	uint8_t from[sizeof(struct device) + 1];
 	int r = store_seek(store, TABLE_MEMBER, key, &key, &value);
 
-	for (; r == 0; r = store_seek(store, TABLE_MEMBER,
-				      SLICE(from, sizeof(from)), &key,
-				      &value)) {
+	for (; r == 0;
+	     r = store_seek(store, TABLE_MEMBER, SLICE(from, sizeof(from)),
+			    &key, &value)) {
 		struct member_entry *e;
 
-		if (key.len != sizeof(struct device) ||
-		    m->count == MEMBERS_MAX)
+		if (key.len != sizeof(struct device) || m->count == MEMBERS_MAX)
 			return -EUCLEAN;
 		e = calloc(1, sizeof(*e));
 		if (!e)

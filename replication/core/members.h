@@ -18,7 +18,7 @@ struct member_entry {
 	/* As shown: the label, or label-2 ... where an older member has it. */
 	char label[LABEL_BYTES_MAX + 1];
 	char addresses[ADDRESSES_BYTES_MAX + 1];
-	uint64_t heard_ms;	/* when its last link fell; 0: none did */
+	uint64_t heard_ms; /* when its last link fell; 0: none did */
 };
 
 struct members {
@@ -36,8 +36,8 @@ bool addresses_are_valid(struct slice);
 must_check int members_load(struct members *, struct store *);
 /* Puts the entries from..to-1 into the table, in one operation; nothing is
  * synced. [store not locked] Errors: store's. */
-must_check int members_save(struct store *, const struct members *,
-			    size_t from, size_t to);
+must_check int members_save(struct store *, const struct members *, size_t from,
+			    size_t to);
 
 /*
  * Takes up a record whose signature is right and whose signer is in the

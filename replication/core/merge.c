@@ -59,8 +59,7 @@ int merge_object(const struct object *mine, const struct object *theirs,
 		if (!object_add(ret, v))
 			return -ENOMEM;
 	}
-	*ret_same_as_theirs = ret->count == theirs->count &&
-			      kept == from_mine;
+	*ret_same_as_theirs = ret->count == theirs->count && kept == from_mine;
 	return from_mine < mine->count || ret->count > from_mine;
 }
 
@@ -68,7 +67,7 @@ int merge_object(const struct object *mine, const struct object *theirs,
 
 struct restamp {
 	struct objid id;
-	size_t row;		/* in the stage: where the bytes are */
+	size_t row; /* in the stage: where the bytes are */
 };
 
 struct merge {
@@ -76,7 +75,7 @@ struct merge {
 	const struct stage *stage;
 	const struct know *theirs;
 	uint64_t from;
-	struct know mine;	/* K before the cut */
+	struct know mine; /* K before the cut */
 	struct restamp *restamps;
 	size_t restamp_count, restamp_alloc;
 	struct merge_result result;
@@ -94,7 +93,7 @@ static int merge_note_restamp(struct merge *m, size_t row)
 		m->restamp_alloc = alloc;
 	}
 	m->restamps[m->restamp_count++] =
-		(struct restamp){ m->stage->rows[row].id, row };
+		(struct restamp){m->stage->rows[row].id, row};
 	return 0;
 }
 
@@ -128,7 +127,7 @@ static int merge_restamp(struct merge *m, const struct restamp *todo)
 
 		if (!know_covers(&m->mine, v->dot)) {
 			object_init(&row, todo->id);
-			continue;	/* it was new, and was merged */
+			continue; /* it was new, and was merged */
 		}
 		r = replica_row_load(m->tree, todo->id, &row);
 		if (r == 0 && row.count && wants_restamp(&row, v))

@@ -10,8 +10,8 @@
 #include "replication/core/stage.h"
 
 struct merge_result {
-	uint64_t changes;	/* operations new here */
-	uint64_t rows_known;	/* rows that changed nothing */
+	uint64_t changes;    /* operations new here */
+	uint64_t rows_known; /* rows that changed nothing */
 };
 
 /*
@@ -21,8 +21,8 @@ struct merge_result {
  * knowledge of this node's own future; of the store and the tree.
  */
 must_check int merge_cut(struct tree *, const struct stage *,
-			 const struct know *theirs, uint64_t hlc,
-			 uint64_t from, struct merge_result *ret);
+			 const struct know *theirs, uint64_t hlc, uint64_t from,
+			 struct merge_result *ret);
 
 /*
  * The merge of one object, pure: ret (empty, with the id) borrows from both.
@@ -31,8 +31,7 @@ must_check int merge_cut(struct tree *, const struct stage *,
  */
 must_check int merge_object(const struct object *mine,
 			    const struct object *theirs,
-			    const struct know *my_k,
-			    const struct know *their_k, struct object *ret,
-			    bool *ret_same_as_theirs);
+			    const struct know *my_k, const struct know *their_k,
+			    struct object *ret, bool *ret_same_as_theirs);
 
 #endif

@@ -30,8 +30,8 @@ static ZSTD_CCtx *packer_context(struct packer *p)
 	ctx = ZSTD_createCCtx();
 	if (!ctx)
 		return NULL;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(
-		    ctx, ZSTD_c_compressionLevel, PACK_LEVEL)) ||
+	if (ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel,
+						PACK_LEVEL)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog,
 						PACK_WINDOW_LOG))) {
 		ZSTD_freeCCtx(ctx);
@@ -62,7 +62,7 @@ static ZSTD_DCtx *unpacker_context(struct unpacker *u)
 int packer_put(struct packer *p, struct slice raw, struct buf *b)
 {
 	ZSTD_CCtx *ctx = packer_context(p);
-	ZSTD_inBuffer in = { raw.data, raw.len, 0 };
+	ZSTD_inBuffer in = {raw.data, raw.len, 0};
 	size_t left;
 
 	if (!ctx)
@@ -71,7 +71,7 @@ int packer_put(struct packer *p, struct slice raw, struct buf *b)
 		size_t room = ZSTD_compressBound(raw.len - in.pos) + 64;
 		size_t start = b->len;
 		uint8_t *at = buf_extend(b, room);
-		ZSTD_outBuffer out = { at, room, 0 };
+		ZSTD_outBuffer out = {at, room, 0};
 
 		if (!at)
 			return -ENOMEM;
@@ -87,9 +87,9 @@ int unpacker_get(struct unpacker *u, struct slice packed, size_t raw_len,
 		 struct buf *ret)
 {
 	ZSTD_DCtx *ctx = unpacker_context(u);
-	ZSTD_inBuffer in = { packed.data, packed.len, 0 };
+	ZSTD_inBuffer in = {packed.data, packed.len, 0};
 	/* Room for one byte too many, so that too many are seen. */
-	ZSTD_outBuffer out = { NULL, raw_len + 1, 0 };
+	ZSTD_outBuffer out = {NULL, raw_len + 1, 0};
 
 	buf_reset(ret);
 	out.dst = buf_extend(ret, raw_len + 1);

@@ -17,7 +17,7 @@
 #define PACK_WINDOW_LOG 20
 
 struct packer {
-	void *context;		/* made at the first use */
+	void *context; /* made at the first use */
 };
 
 struct unpacker {

@@ -92,13 +92,12 @@ static bool fault_may_log(struct core *c)
 void peer_fail(struct core *c, struct peer *p, enum bye_code code,
 	       const char *why)
 {
-	struct bye bye = { .code = (uint16_t)code };
+	struct bye bye = {.code = (uint16_t)code};
 
 	if (p->dead)
 		return;
 	if (fault_may_log(c))
-		log_warn("closing the link to '%s': %s", peer_label(c, p),
-			 why);
+		log_warn("closing the link to '%s': %s", peer_label(c, p), why);
 	snprintf(bye.text, sizeof(bye.text), "%s", why);
 	frame_begin(&c->frame, FRAME_BYE);
 	bye_encode(&bye, &c->frame);
@@ -264,8 +263,8 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 	store_lock(c->store);
 	mine.wall_ms = replica_hlc(c->tree) >> 16;
 	store_unlock(c->store);
-	skew = mine.wall_ms > theirs.wall_ms ?
-	       mine.wall_ms - theirs.wall_ms : theirs.wall_ms - mine.wall_ms;
+	skew = mine.wall_ms > theirs.wall_ms ? mine.wall_ms - theirs.wall_ms
+					     : theirs.wall_ms - mine.wall_ms;
 	if (skew > SKEW_WARN_MS)
 		log_warn("the clock of '%s' is %llu minutes off",
 			 peer_label(c, p), (unsigned long long)skew / 60000);
@@ -344,7 +343,7 @@ static const char *frame_name(uint8_t type)
 {
 	static const char *const names[] = {
 		"frame", "HELLO", "MEMBERS", "STATUS", "PULL", "REC", "CUT",
-		"WANT", "CHUNK", "NOHAVE", "PING", "PONG", "BYE",
+		"WANT",	 "CHUNK", "NOHAVE",  "PING",   "PONG", "BYE",
 	};
 
 	return type < ARRAY_SIZE(names) ? names[type] : "frame";
@@ -364,8 +363,8 @@ void core_receive(struct core *c, uint64_t now_ms, link_id link,
 	p->heard_ms = now_ms;
 	c->counters.bytes_received += frame.len + 4;
 	type = reader_u8(&r);
-	e = frame.len > FRAME_BYTES_MAX ? -E2BIG :
-					  peer_dispatch(c, p, type, &r);
+	e = frame.len > FRAME_BYTES_MAX ? -E2BIG
+					: peer_dispatch(c, p, type, &r);
 	if (e < 0)
 		peer_fail_errno(c, p, e, frame_name(type));
 }

@@ -30,10 +30,10 @@ void push_release(struct peer *p)
 struct take {
 	struct core *c;
 	struct peer *p;
-	struct buf records;	/* as they stand in REC */
-	struct buf hashes;	/* of content that goes along */
+	struct buf records; /* as they stand in REC */
+	struct buf hashes;  /* of content that goes along */
 	uint64_t content_bytes;
-	uint64_t last;		/* rows up to this are in */
+	uint64_t last; /* rows up to this are in */
 	uint64_t rows;
 };
 
@@ -76,7 +76,7 @@ static int take_content(struct take *t, const struct replica_row *row)
 static int take_row(void *arg, const struct replica_row *row)
 {
 	struct take *t = arg;
-	struct rec rec = { row->id, row->row };
+	struct rec rec = {row->id, row->row};
 
 	if (t->records.len + t->content_bytes >= SLICE_BYTES)
 		return -ECANCELED;
@@ -111,8 +111,7 @@ static int push_take(struct take *t, struct cut *cut)
 		r = 0;
 	}
 	store_unlock(c->store);
-	if (r >= 0 && (buf_error(&t->records) < 0 ||
-		       buf_error(&t->hashes) < 0))
+	if (r >= 0 && (buf_error(&t->records) < 0 || buf_error(&t->hashes) < 0))
 		r = -ENOMEM;
 	return r;
 }
@@ -121,13 +120,13 @@ static int push_take(struct take *t, struct cut *cut)
 
 int push_chunk(struct core *c, struct peer *p, const struct hash *hash)
 {
-	struct chunk_frame f = { .hash = *hash };
+	struct chunk_frame f = {.hash = *hash};
 	cleanup(buf_release) struct buf packed = BUF_INIT;
 	int64_t n;
 	int r = chunk_read(c->store, hash, &c->scratch);
 
 	if (r == -ENOENT || r == -EIO)
-		return 0;	/* (damaged is as good as not here) */
+		return 0; /* (damaged is as good as not here) */
 	if (r < 0)
 		return r;
 	n = pack_one(&c->chunk_packer, buf_slice(&c->scratch), &packed);
@@ -191,8 +190,7 @@ static int push_send_records(struct core *c, struct peer *p,
 		}
 		end = r.at;
 	}
-	return end > start ? push_send_rec(c, p, SLICE(start, end - start)) :
-			     0;
+	return end > start ? push_send_rec(c, p, SLICE(start, end - start)) : 0;
 }
 
 static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
@@ -201,9 +199,8 @@ static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
 	uint64_t base = know_get(&p->push.base, c->origin);
 
 	c->counters.cuts_sent++;
-	c->counters.changes_forwarded +=
-		know_lag(&cut->k, &p->push.base) -
-		(own > base ? own - base : 0);
+	c->counters.changes_forwarded += know_lag(&cut->k, &p->push.base) -
+					 (own > base ? own - base : 0);
 	cut->rows = p->push.rows;
 	frame_begin(&c->frame, FRAME_CUT);
 	cut_encode(cut, &c->frame);
@@ -217,8 +214,8 @@ static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
 /* Takes a slice, makes it durable, sends it. */
 static int push_slice(struct core *c, struct peer *p)
 {
-	struct take t = { .c = c, .p = p, .last = p->push.after };
-	struct cut cut = { .k = KNOW_INIT };
+	struct take t = {.c = c, .p = p, .last = p->push.after};
+	struct cut cut = {.k = KNOW_INIT};
 	int ended = push_take(&t, &cut), r = ended < 0 ? ended : 0;
 
 	if (r == 0 && (t.last > c->synced_lseq ||
@@ -281,8 +278,8 @@ void push_tick(struct core *c, struct peer *p)
 	if (p->push.pulled && know_leq(&c->own.k, theirs))
 		p->push.pulled = false;
 	if (p->push.state == PUSH_IDLE &&
-	    (p->push.pulled || know_get(&c->own.k, c->origin) >
-				       know_get(theirs, c->origin)))
+	    (p->push.pulled ||
+	     know_get(&c->own.k, c->origin) > know_get(theirs, c->origin)))
 		r = push_begin(c, p);
 	if (r == 0 && p->push.state == PUSH_ROWS &&
 	    p->queued < QUEUE_BYTES_MAX) {

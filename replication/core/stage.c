@@ -21,7 +21,7 @@ void stage_clear(struct stage *s)
 		free(s->rows[i].row);
 	free(s->rows);
 	free(s->index);
-	*s = (struct stage){ 0 };
+	*s = (struct stage){0};
 }
 
 static size_t stage_slot(const struct stage *s, struct objid id)
@@ -103,8 +103,7 @@ int stage_put(struct stage *s, struct objid id, struct slice row)
 	r = object_decode(row, &o);
 	if (r == 0)
 		r = row_check(&o);
-	if (r == 0 && s->bytes + row.len + STAGE_ROW_OVERHEAD >
-			      STAGE_BYTES_MAX)
+	if (r == 0 && s->bytes + row.len + STAGE_ROW_OVERHEAD > STAGE_BYTES_MAX)
 		r = -E2BIG;
 	if (r == 0)
 		r = stage_reserve(s);
@@ -116,7 +115,7 @@ int stage_put(struct stage *s, struct objid id, struct slice row)
 	memcpy(copy, row.data, row.len);
 	slot = stage_slot(s, id);
 	if (!s->index[slot]) {
-		s->rows[s->count] = (struct stage_row){ .id = id };
+		s->rows[s->count] = (struct stage_row){.id = id};
 		s->index[slot] = (uint32_t)++s->count;
 		s->bytes += STAGE_ROW_OVERHEAD;
 	}

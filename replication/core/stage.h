@@ -23,10 +23,10 @@ struct stage_row {
 struct stage {
 	struct stage_row *rows;
 	size_t count, alloc;
-	uint32_t *index;	/* hash of id -> row number + 1; 0: free */
-	size_t index_size;	/* a power of two */
+	uint32_t *index;   /* hash of id -> row number + 1; 0: free */
+	size_t index_size; /* a power of two */
 	uint64_t bytes;
-	uint64_t records;	/* as they came, repeated ones included */
+	uint64_t records; /* as they came, repeated ones included */
 };
 
 void stage_clear(struct stage *);

@@ -14,7 +14,7 @@ enum status_flags { STATUS_C_IS_K = 1, STATUS_V_IS_K = 2 };
 
 void status_init(struct status *s, const struct device *device)
 {
-	*s = (struct status){ .device = *device };
+	*s = (struct status){.device = *device};
 }
 
 static void answers_clear(struct status *s)
@@ -63,7 +63,7 @@ int status_set_answer(struct status *s, const struct device *asker,
 			return -ENOMEM;
 		s->answers = p;
 		a = &p[s->answer_count++];
-		*a = (struct status_answer){ .asker = *asker };
+		*a = (struct status_answer){.asker = *asker};
 	}
 	r = know_copy(&a->k, k);
 	if (r < 0)
@@ -92,7 +92,7 @@ static void status_encode_head(const struct status *s, struct buf *b)
 	buf_put_u64(b, s->origin);
 	buf_put_u64(b, s->beat);
 	buf_put_varint(b, (same_c ? STATUS_C_IS_K : 0) |
-			  (same_v ? STATUS_V_IS_K : 0));
+				  (same_v ? STATUS_V_IS_K : 0));
 	know_encode(&s->k, b);
 	if (!same_c)
 		know_encode(&s->c, b);
@@ -116,8 +116,7 @@ int status_encode(struct status *s)
 	for (size_t i = 0; i < s->answer_count; i++) {
 		size_t before = answers.len;
 
-		buf_put(&answers, s->answers[i].asker.b,
-			sizeof(struct device));
+		buf_put(&answers, s->answers[i].asker.b, sizeof(struct device));
 		buf_put_u64(&answers, s->answers[i].nonce);
 		know_encode(&s->answers[i].k, &answers);
 		if (answers.len > room) {
@@ -168,11 +167,11 @@ static int status_decode_fields(struct reader *r, struct status *s)
 	flags = reader_varint(r);
 	e = know_decode(r, &s->k);
 	if (e == 0)
-		e = flags & STATUS_C_IS_K ? know_copy(&s->c, &s->k) :
-					    know_decode(r, &s->c);
+		e = flags & STATUS_C_IS_K ? know_copy(&s->c, &s->k)
+					  : know_decode(r, &s->c);
 	if (e == 0)
-		e = flags & STATUS_V_IS_K ? know_copy(&s->v, &s->k) :
-					    know_decode(r, &s->v);
+		e = flags & STATUS_V_IS_K ? know_copy(&s->v, &s->k)
+					  : know_decode(r, &s->v);
 	if (e < 0)
 		return e;
 	s->debt_objects = reader_varint(r);
@@ -183,8 +182,8 @@ static int status_decode_fields(struct reader *r, struct status *s)
 	if (reader_ok(r) < 0 || !s->origin || !addresses_are_valid(addresses) ||
 	    !know_leq(&s->c, &s->k) || !know_leq(&s->v, &s->k))
 		return -EBADMSG;
-	snprintf(s->addresses, sizeof(s->addresses), "%.*s",
-		 (int)addresses.len, (const char *)addresses.data);
+	snprintf(s->addresses, sizeof(s->addresses), "%.*s", (int)addresses.len,
+		 (const char *)addresses.data);
 	return status_decode_answers(r, s);
 }
 

@@ -23,17 +23,17 @@ struct status_answer {
 
 struct status {
 	struct device device;
-	uint64_t origin;	/* incarnation: the origin of its dots */
-	uint64_t beat;		/* grows with each change of the row */
-	struct know k;		/* merged, and durable */
-	struct know c;		/* ... with all content */
-	struct know v;		/* ... and shown through its mount */
-	uint64_t debt_objects, debt_bytes;	/* content still to come */
+	uint64_t origin; /* incarnation: the origin of its dots */
+	uint64_t beat;	 /* grows with each change of the row */
+	struct know k;	 /* merged, and durable */
+	struct know c;	 /* ... with all content */
+	struct know v;	 /* ... and shown through its mount */
+	uint64_t debt_objects, debt_bytes; /* content still to come */
 	char addresses[ADDRESSES_BYTES_MAX + 1];
-	uint64_t ask;		/* nonce of its latest `wait`, or 0 */
-	struct status_answer *answers;	/* at most MEMBERS_MAX */
+	uint64_t ask;		       /* nonce of its latest `wait`, or 0 */
+	struct status_answer *answers; /* at most MEMBERS_MAX */
 	size_t answer_count;
-	struct buf raw;		/* as it came, or was encoded last */
+	struct buf raw; /* as it came, or was encoded last */
 };
 
 void status_init(struct status *, const struct device *);

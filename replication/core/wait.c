@@ -26,7 +26,7 @@ static void wait_release(struct wait *w)
 {
 	know_release(&w->target);
 	free(w->members);
-	*w = (struct wait){ 0 };
+	*w = (struct wait){0};
 }
 
 void waits_release(struct core *c)
@@ -86,11 +86,11 @@ void wait_heard(struct core *c, const struct status *s)
 		for (size_t k = 0; k < w->member_count; k++) {
 			struct wait_member *m = &w->members[k];
 
-			if (m->answered || !device_equal(&m->device,
-							 &s->device))
+			if (m->answered ||
+			    !device_equal(&m->device, &s->device))
 				continue;
 			if (know_join(&w->target, &a->k) < 0)
-				return;	/* asked again at the next row */
+				return; /* asked again at the next row */
 			m->answered = true;
 		}
 	}
@@ -120,8 +120,8 @@ enum core_wait_state core_wait_state(struct core *c, int id)
 	return CORE_WAIT_DONE;
 }
 
-size_t core_wait_missing(struct core *c, int id,
-			 struct core_wait_missing *ret, size_t max)
+size_t core_wait_missing(struct core *c, int id, struct core_wait_missing *ret,
+			 size_t max)
 {
 	struct wait *w = wait_find(c, id);
 	struct know none = KNOW_INIT;
@@ -129,8 +129,8 @@ size_t core_wait_missing(struct core *c, int id,
 
 	for (size_t i = 0; w && i <= w->member_count && count < max; i++) {
 		bool self = i == w->member_count;
-		const struct device *d = self ? &c->self :
-						&w->members[i].device;
+		const struct device *d =
+			self ? &c->self : &w->members[i].device;
 		struct status *s = self ? &c->own : status_of(c, d);
 		struct member_entry *e = members_find(&c->members, d);
 		struct core_wait_missing *m = &ret[count];
@@ -141,8 +141,7 @@ size_t core_wait_missing(struct core *c, int id,
 			.changes = know_lag(&w->target, s ? &s->v : &none),
 			.self = self,
 		};
-		snprintf(m->label, sizeof(m->label), "%s",
-			 e ? e->label : "");
+		snprintf(m->label, sizeof(m->label), "%s", e ? e->label : "");
 		if (!m->answered || m->changes)
 			count++;
 	}
@@ -166,8 +165,7 @@ void core_wait_end(struct core *c, int id)
 
 static bool is_asked(const struct core *c, const struct status *s)
 {
-	const struct status_answer *a =
-		status_answer_to(&c->own, &s->device);
+	const struct status_answer *a = status_answer_to(&c->own, &s->device);
 
 	return s->ask && (!a || a->nonce < s->ask);
 }

@@ -83,8 +83,8 @@ static int want_add(void *arg, const struct hash *hash)
 
 	if (want_find(c, hash) || c->want_count == WANTS_MAX)
 		return 0;
-	c->wants[c->want_count++] = (struct want){ .hash = *hash,
-						   .retry_ms = NEVER };
+	c->wants[c->want_count++] =
+		(struct want){.hash = *hash, .retry_ms = NEVER};
 	return 0;
 }
 
@@ -152,7 +152,7 @@ static bool want_is_new(const struct want *w, const struct peer *p)
 
 static void want_send_new(struct core *c, struct peer *p)
 {
-	struct hash_list list = { .count = 0 };
+	struct hash_list list = {.count = 0};
 
 	for (size_t i = 0; i < c->want_count; i++) {
 		struct want *w = &c->wants[i];
@@ -228,8 +228,9 @@ void want_tick(struct core *c)
 		return;
 	c->wants_stale = false;
 	store_lock(c->store);
-	r = replica_wants(c->tree, MIN_OF(c->want_count + room,
-					  (size_t)WANTS_MAX), want_add, c);
+	r = replica_wants(c->tree,
+			  MIN_OF(c->want_count + room, (size_t)WANTS_MAX),
+			  want_add, c);
 	store_unlock(c->store);
 	if (r < 0) {
 		core_fail(c, (int)r, "cannot tell what content is missing");
@@ -320,7 +321,7 @@ void want_serve(struct core *c, struct peer *p)
 {
 	while (p->asked_count && !p->dead && p->push.state != PUSH_ROWS &&
 	       p->queued < QUEUE_CHUNK_BYTES_MAX) {
-		struct hash_list none = { .count = 1 };
+		struct hash_list none = {.count = 1};
 		int r = push_chunk(c, p, &p->asked[p->asked_first]);
 
 		none.hash[0] = p->asked[p->asked_first];

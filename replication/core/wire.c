@@ -68,7 +68,7 @@ void hello_encode(const struct hello *h, struct buf *b)
 
 int hello_decode(struct reader *r, struct hello *ret)
 {
-	struct hello h = { 0 };
+	struct hello h = {0};
 
 	h.proto_min = reader_u16(r);
 	h.proto_max = reader_u16(r);
@@ -126,7 +126,7 @@ void cut_encode(const struct cut *c, struct buf *b)
 
 int cut_decode(struct reader *r, struct cut *ret)
 {
-	struct cut c = { .k = KNOW_INIT };
+	struct cut c = {.k = KNOW_INIT};
 	int e = know_decode(r, &c.k);
 
 	if (e < 0)
@@ -177,7 +177,7 @@ void chunk_frame_encode(const struct chunk_frame *c, struct buf *b)
 
 int chunk_frame_decode(struct reader *r, struct chunk_frame *ret)
 {
-	struct chunk_frame c = { 0 };
+	struct chunk_frame c = {0};
 
 	reader_copy(r, c.hash.b, sizeof(c.hash.b));
 	c.flags = reader_u8(r);
@@ -201,15 +201,16 @@ void bye_encode(const struct bye *b, struct buf *out)
 
 int bye_decode(struct reader *r, struct bye *ret)
 {
-	struct bye b = { .code = reader_u16(r) };
+	struct bye b = {.code = reader_u16(r)};
 	struct slice text = reader_string(r, BYE_TEXT_MAX);
 
 	if (reader_ok(r) < 0)
 		return -EBADMSG;
 	/* It ends up in our log: nothing but printable ASCII. */
 	for (size_t i = 0; i < text.len; i++)
-		b.text[i] = text.data[i] >= ' ' && text.data[i] < 0x7f ?
-			    (char)text.data[i] : '?';
+		b.text[i] = text.data[i] >= ' ' && text.data[i] < 0x7f
+				    ? (char)text.data[i]
+				    : '?';
 	*ret = b;
 	return 0;
 }

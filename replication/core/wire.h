@@ -34,15 +34,15 @@ enum frame_type {
 };
 
 enum bye_code {
-	BYE_CLOSING = 0,	/* the daemon ends */
-	BYE_VERSION = 1,	/* no common protocol version */
-	BYE_VOLUME = 2,		/* another volume */
-	BYE_DEVICE = 3,		/* HELLO names another key than TLS */
-	BYE_FORMAT = 4,		/* other hash or chunker constants */
-	BYE_PROTOCOL = 5,	/* a frame that must not be */
-	BYE_TIMEOUT = 6,	/* nothing heard */
-	BYE_LOCAL = 7,		/* this node cannot store it now */
-	BYE_FORK = 8,		/* one incarnation, two histories */
+	BYE_CLOSING = 0,  /* the daemon ends */
+	BYE_VERSION = 1,  /* no common protocol version */
+	BYE_VOLUME = 2,	  /* another volume */
+	BYE_DEVICE = 3,	  /* HELLO names another key than TLS */
+	BYE_FORMAT = 4,	  /* other hash or chunker constants */
+	BYE_PROTOCOL = 5, /* a frame that must not be */
+	BYE_TIMEOUT = 6,  /* nothing heard */
+	BYE_LOCAL = 7,	  /* this node cannot store it now */
+	BYE_FORK = 8,	  /* one incarnation, two histories */
 };
 
 /* Hashes in one WANT or NOHAVE: 16 MiB of largest chunks. */
@@ -65,8 +65,8 @@ struct hello {
 	struct device device;
 	uint64_t origin;
 	uint64_t wall_ms;
-	uint8_t hash;			/* 1: SHA-256 */
-	uint8_t names;			/* 0: names are bytes */
+	uint8_t hash;  /* 1: SHA-256 */
+	uint8_t names; /* 0: names are bytes */
 	uint32_t chunk_min, chunk_avg, chunk_max, inline_max;
 };
 /* Sets what belongs to this program: versions, constants. */
@@ -78,9 +78,9 @@ int hello_refuse(const struct hello *mine, const struct hello *theirs);
 
 struct cut {
 	struct know k;
-	uint64_t rows;		/* records since the last CUT */
-	uint64_t hlc;		/* the sender's clock */
-	uint8_t flags;		/* 0; reserved: full */
+	uint64_t rows; /* records since the last CUT */
+	uint64_t hlc;  /* the sender's clock */
+	uint8_t flags; /* 0; reserved: full */
 };
 void cut_release(struct cut *);
 void cut_encode(const struct cut *, struct buf *);
@@ -98,15 +98,15 @@ enum chunk_flags { CHUNK_ZSTD = 1 };
 struct chunk_frame {
 	struct hash hash;
 	uint8_t flags;
-	uint32_t len;		/* of the chunk, not compressed */
-	struct slice bytes;	/* borrowed */
+	uint32_t len;	    /* of the chunk, not compressed */
+	struct slice bytes; /* borrowed */
 };
 void chunk_frame_encode(const struct chunk_frame *, struct buf *);
 must_check int chunk_frame_decode(struct reader *, struct chunk_frame *ret);
 
 struct bye {
 	uint16_t code;
-	char text[BYE_TEXT_MAX + 1];	/* printable, for logs */
+	char text[BYE_TEXT_MAX + 1]; /* printable, for logs */
 };
 void bye_encode(const struct bye *, struct buf *);
 must_check int bye_decode(struct reader *, struct bye *ret);
@@ -114,7 +114,7 @@ must_check int bye_decode(struct reader *, struct bye *ret);
 /* One record of a REC frame's content. */
 struct rec {
 	struct objid id;
-	struct slice row;	/* borrowed */
+	struct slice row; /* borrowed */
 };
 void rec_encode(const struct rec *, struct buf *);
 /* False at the end, or after an error (then the reader has failed). */

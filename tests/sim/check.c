@@ -12,9 +12,9 @@
 
 struct picture {
 	struct know k;
-	bool settled;		/* all content here, no unsent writes */
-	struct buf rows;	/* id, hash of the row, ... */
-	struct buf view;	/* lines */
+	bool settled;	 /* all content here, no unsent writes */
+	struct buf rows; /* id, hash of the row, ... */
+	struct buf view; /* lines */
 };
 
 static int add_row(void *arg, struct objid id, struct slice row)
@@ -39,8 +39,8 @@ static int add_entry(void *arg, const struct replica_view_entry *e)
 		   (int)e->path.len, (const char *)e->path.data, e->kind, id,
 		   (unsigned)e->perm, e->is_sibling);
 	/* The mtime of a merged or changed directory is a register too. */
-	buf_printf(&p->view, " mtime=%lld.%09ld",
-		   (long long)e->mtime.tv_sec, e->mtime.tv_nsec);
+	buf_printf(&p->view, " mtime=%lld.%09ld", (long long)e->mtime.tv_sec,
+		   e->mtime.tv_nsec);
 	if (e->kind != KIND_DIR) {
 		char root[65];
 
@@ -98,14 +98,18 @@ static void say_difference(struct cluster *c, const char *what, int a, int b,
 		if (x->data[at++] == '\n')
 			start = at;
 	for (len_x = 0; start + (size_t)len_x < x->len &&
-			x->data[start + (size_t)len_x] != '\n'; len_x++)
+			x->data[start + (size_t)len_x] != '\n';
+	     len_x++)
 		;
 	for (len_y = 0; start + (size_t)len_y < y->len &&
-			y->data[start + (size_t)len_y] != '\n'; len_y++)
+			y->data[start + (size_t)len_y] != '\n';
+	     len_y++)
 		;
-	cluster_fail(c, "%s of nodes %d and %d differ at equal K: "
-		     "\"%.*s\" and \"%.*s\"", what, a, b, len_x,
-		     (char *)x->data + start, len_y, (char *)y->data + start);
+	cluster_fail(c,
+		     "%s of nodes %d and %d differ at equal K: "
+		     "\"%.*s\" and \"%.*s\"",
+		     what, a, b, len_x, (char *)x->data + start, len_y,
+		     (char *)y->data + start);
 }
 
 static void compare(struct cluster *c, struct picture *p, int a, int b,
@@ -125,8 +129,8 @@ static void compare(struct cluster *c, struct picture *p, int a, int b,
 
 void cluster_check_equal(struct cluster *c, bool final)
 {
-	struct picture p[CLUSTER_NODES_MAX] = { 0 };
-	bool taken[CLUSTER_NODES_MAX] = { false };
+	struct picture p[CLUSTER_NODES_MAX] = {0};
+	bool taken[CLUSTER_NODES_MAX] = {false};
 	int r = 0;
 
 	for (int a = 0; r == 0 && a < c->node_count; a++)
@@ -138,7 +142,8 @@ void cluster_check_equal(struct cluster *c, bool final)
 				continue;
 			if (!know_equal(&p[a].k, &p[b].k)) {
 				if (final)
-					cluster_fail(c, "nodes %d and %d "
+					cluster_fail(c,
+						     "nodes %d and %d "
 						     "know different things",
 						     a, b);
 				continue;
@@ -154,8 +159,8 @@ void cluster_check_equal(struct cluster *c, bool final)
 	}
 	if (r < 0)
 		cluster_fail(c, "cannot look at a node: %d", r);
-	for (int a = 0; cluster_failed(c) && c->options.trace &&
-			a < c->node_count; a++)
+	for (int a = 0;
+	     cluster_failed(c) && c->options.trace && a < c->node_count; a++)
 		if (taken[a])
 			printf("node %d shows\n%.*s", a, (int)p[a].view.len,
 			       (char *)p[a].view.data);

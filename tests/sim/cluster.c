@@ -5,7 +5,7 @@
  * worth. At one time nodes come before wires, in order of number, so a seed
  * gives one history.
  */
-#include "tests/sim/cluster.h"
+#include "tests/sim/wires.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -17,9 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/hash.h"
-#include "replication/core/wire.h"
 
-#define NEVER UINT64_MAX
 /* 2025-11-21, in ms: any time will do, but not the machine's. */
 #define EPOCH_MS 1763683200000ll
 
@@ -50,8 +48,7 @@ void cluster_say(struct cluster *c, const char *fmt, ...)
 	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	n = MIN_OF(n, (int)sizeof(line) - 1);
-	c->trace_hash = checksum64(line, (size_t)n,
-				   c->trace_hash ^ c->now_ms);
+	c->trace_hash = checksum64(line, (size_t)n, c->trace_hash ^ c->now_ms);
 	if (c->options.trace)
 		printf("%8llu %s\n", (unsigned long long)c->now_ms, line);
 }
@@ -62,8 +59,7 @@ static int64_t env_now(void *arg)
 {
 	struct node *n = arg;
 
-	return (EPOCH_MS + (int64_t)n->cluster->now_ms + n->skew_ms) *
-	       1000000;
+	return (EPOCH_MS + (int64_t)n->cluster->now_ms + n->skew_ms) * 1000000;
 }
 
 static uint64_t env_monotonic(void *arg)
@@ -87,8 +83,7 @@ static int env_sign(void *arg, struct slice message, uint8_t ret[64])
 	size_t len = 64;
 	int ok = key && ctx &&
 		 EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
-		 EVP_DigestSign(ctx, ret, &len, message.data,
-				message.len) == 1;
+		 EVP_DigestSign(ctx, ret, &len, message.data, message.len) == 1;
 
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);
@@ -98,152 +93,6 @@ static int env_sign(void *arg, struct slice message, uint8_t ret[64])
 static void env_members_changed(void *arg)
 {
 	(void)arg;
-}
-
-/* ---- wires */
-
-struct wire *cluster_wire(struct cluster *c, int a, int b)
-{
-	return a < b ? &c->wires[a][b] : &c->wires[b][a];
-}
-
-static struct wire *wire_of_link(struct cluster *c, link_id link)
-{
-	for (int a = 0; a < c->node_count; a++)
-		for (int b = a + 1; b < c->node_count; b++)
-			if (c->wires[a][b].up && c->wires[a][b].link == link)
-				return &c->wires[a][b];
-	return NULL;
-}
-
-static void pipe_clear(struct pipe *p)
-{
-	while (p->first) {
-		struct packet *next = p->first->next;
-
-		free(p->first);
-		p->first = next;
-	}
-	p->last = &p->first;
-	p->sent_ms = p->arrive_ms = 0;
-}
-
-static size_t pipe_queued(const struct pipe *p, uint64_t now_ms)
-{
-	size_t bytes = 0;
-
-	for (const struct packet *k = p->first; k; k = k->next)
-		if (k->sent_ms > now_ms)
-			bytes += k->len;
-	return bytes;
-}
-
-static void env_send(void *arg, link_id link, struct slice frame)
-{
-	struct node *n = arg;
-	struct cluster *c = n->cluster;
-	struct wire *w = wire_of_link(c, link);
-	struct pipe *p;
-	struct packet *k;
-
-	if (!w || w->closing)
-		return;
-	p = &w->pipe[n->index == w->b];
-	k = malloc(sizeof(*k) + frame.len);
-	kin_assert(k);
-	k->next = NULL;
-	k->len = frame.len;
-	memcpy(k->bytes, frame.data, frame.len);
-	p->sent_ms = MAX_OF(p->sent_ms, c->now_ms) +
-		     frame.len / w->bandwidth;
-	k->sent_ms = p->sent_ms;
-	p->arrive_ms = MAX_OF(p->arrive_ms, k->sent_ms + w->delay_ms);
-	k->arrive_ms = p->arrive_ms;
-	*p->last = k;
-	p->last = &k->next;
-	c->frames++;
-	if (frame.data[4] != FRAME_PING && frame.data[4] != FRAME_PONG)
-		c->last_busy_ms = c->now_ms;
-	cluster_say(c, "%d>%d %d %zu", n->index,
-		    n->index == w->a ? w->b : w->a, frame.data[4],
-		    frame.len);
-	core_link_queued(n->core, link, pipe_queued(p, c->now_ms));
-}
-
-static void wire_down(struct cluster *c, struct wire *w)
-{
-	link_id link = w->link;
-
-	if (!w->up)
-		return;
-	w->up = w->closing = false;
-	pipe_clear(&w->pipe[0]);
-	pipe_clear(&w->pipe[1]);
-	w->connect_ms = c->now_ms + rng_between(&c->rng, 20, 500);
-	cluster_say(c, "link %d-%d down", w->a, w->b);
-	if (c->nodes[w->a].running) {
-		core_link_down(c->nodes[w->a].core, c->now_ms, link);
-		c->nodes[w->a].tick_ms = c->now_ms;
-	}
-	if (c->nodes[w->b].running) {
-		core_link_down(c->nodes[w->b].core, c->now_ms, link);
-		c->nodes[w->b].tick_ms = c->now_ms;
-	}
-}
-
-static void env_close(void *arg, link_id link, const char *why)
-{
-	struct node *n = arg;
-	struct wire *w = wire_of_link(n->cluster, link);
-
-	cluster_say(n->cluster, "%d closes %d-%d: %s", n->index,
-		    w ? w->a : -1, w ? w->b : -1, why);
-	if (w)
-		w->closing = true;
-}
-
-static void wire_up(struct cluster *c, struct wire *w)
-{
-	struct node *a = &c->nodes[w->a], *b = &c->nodes[w->b];
-	int r;
-
-	/* Who has not heard of the other refuses it, in TLS. */
-	if (!core_is_member(a->core, &b->device) ||
-	    !core_is_member(b->core, &a->device)) {
-		w->connect_ms = c->now_ms + 500;
-		return;
-	}
-	w->up = true;
-	w->closing = false;
-	w->link = ++c->last_link;
-	w->delay_ms = (uint32_t)rng_between(&c->rng, 1, c->options.delay_max);
-	cluster_say(c, "link %d-%d up", w->a, w->b);
-	r = core_link_up(a->core, c->now_ms, w->link, &b->device);
-	if (r == 0)
-		r = core_link_up(b->core, c->now_ms, w->link, &a->device);
-	if (r < 0)
-		cluster_fail(c, "link up: %d", r);
-	a->tick_ms = b->tick_ms = c->now_ms;
-}
-
-void cluster_connect(struct cluster *c, int a, int b)
-{
-	struct wire *w = cluster_wire(c, a, b);
-
-	w->exists = true;
-}
-
-void cluster_cut(struct cluster *c, int a, int b)
-{
-	struct wire *w = cluster_wire(c, a, b);
-
-	w->cut = true;
-	wire_down(c, w);
-}
-
-void cluster_mend(struct cluster *c, int a, int b)
-{
-	cluster_wire(c, a, b)->cut = false;
 }
 
 /* ---- nodes */
@@ -303,14 +152,15 @@ static int node_open_core(struct node *n)
 {
 	struct core_options o = {
 		.tree = n->tree,
-		.env = {
-			.arg = n,
-			.send = env_send,
-			.close = env_close,
-			.members_changed = env_members_changed,
-			.random = env_random,
-			.sign = env_sign,
-		},
+		.env =
+			{
+				.arg = n,
+				.send = wire_send,
+				.close = wire_close,
+				.members_changed = env_members_changed,
+				.random = env_random,
+				.sign = env_sign,
+			},
 		.device = n->device,
 		.has_mount = n->cluster->options.mounts,
 	};
@@ -335,8 +185,8 @@ static void node_start(struct node *n)
 	if (r == 0)
 		r = node_open_core(n);
 	if (r < 0) {
-		cluster_fail(n->cluster, "node %d does not start: %d",
-			     n->index, r);
+		cluster_fail(n->cluster, "node %d does not start: %d", n->index,
+			     r);
 		n->start_ms = NEVER;
 		return;
 	}
@@ -373,8 +223,8 @@ static void node_keys(struct node *n)
 	rng_fill(&n->rng, n->secret, sizeof(n->secret));
 	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, n->secret,
 					   sizeof(n->secret));
-	kin_assert(key && EVP_PKEY_get_raw_public_key(key, n->device.b,
-						      &len) == 1);
+	kin_assert(key &&
+		   EVP_PKEY_get_raw_public_key(key, n->device.b, &len) == 1);
 	EVP_PKEY_free(key);
 }
 
@@ -411,8 +261,8 @@ static int node_join(struct node *n)
 		r = core_admit(first->core, n->cluster->now_ms, &n->device,
 			       SLICE_STR(n->label), label, &records);
 	if (r == 0 && n != first)
-		r = core_adopt_members(n->tree, buf_slice(&records),
-				       &n->device, &first->device);
+		r = core_adopt_members(n->tree, buf_slice(&records), &n->device,
+				       &first->device);
 	if (r == 0)
 		r = node_open_core(n);
 	if (r == 0)
@@ -489,35 +339,6 @@ static uint64_t node_due(const struct node *n)
 	return MIN_OF(MIN_OF(n->tick_ms, n->cut_ms), n->show_ms);
 }
 
-static uint64_t pipe_due(const struct pipe *p, uint64_t now_ms)
-{
-	uint64_t due = p->first ? p->first->arrive_ms : NEVER;
-
-	/* The sender hears when its queue falls. */
-	for (const struct packet *k = p->first; k; k = k->next)
-		if (k->sent_ms > now_ms)
-			return MIN_OF(due, k->sent_ms);
-	return due;
-}
-
-static bool wire_may_connect(const struct cluster *c, const struct wire *w)
-{
-	return w->exists && !w->cut && !w->up && c->nodes[w->a].running &&
-	       c->nodes[w->b].running;
-}
-
-static uint64_t wire_due(const struct cluster *c, const struct wire *w)
-{
-	if (wire_may_connect(c, w))
-		return w->connect_ms;
-	if (!w->up)
-		return NEVER;
-	if (w->closing && !w->pipe[0].first && !w->pipe[1].first)
-		return c->now_ms;
-	return MIN_OF(pipe_due(&w->pipe[0], c->now_ms),
-		      pipe_due(&w->pipe[1], c->now_ms));
-}
-
 static uint64_t cluster_due(struct cluster *c)
 {
 	uint64_t due = NEVER;
@@ -556,8 +377,9 @@ static void node_run(struct node *n)
 	if (n->cut_ms <= c->now_ms) {
 		uint64_t due = tree_cut_due(n->tree);
 
-		n->cut_ms = due == UINT64_MAX ? NEVER :
-			    MAX_OF(due / 1000000, c->now_ms + 1);
+		n->cut_ms = due == UINT64_MAX
+				    ? NEVER
+				    : MAX_OF(due / 1000000, c->now_ms + 1);
 		node_poke(n);
 		n->cut_ms = MAX_OF(n->cut_ms, c->now_ms + 1);
 	}
@@ -570,49 +392,6 @@ static void node_run(struct node *n)
 	node_poke(n);
 	if (n->tick_ms < c->now_ms + 1 && !n->changed)
 		n->tick_ms = core_tick(n->core, c->now_ms);
-}
-
-static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
-{
-	struct pipe *p = &w->pipe[direction];
-	struct node *to = &c->nodes[direction ? w->a : w->b];
-	struct packet *k = p->first;
-
-	p->first = k->next;
-	if (!p->first)
-		p->last = &p->first;
-	cluster_say(c, "%d<%d %d %zu", to->index,
-		    direction ? w->b : w->a, k->bytes[4], k->len);
-	core_receive(to->core, c->now_ms, w->link,
-		     SLICE(k->bytes + 4, k->len - 4));
-	free(k);
-	if (c->on_change)
-		c->on_change(c->on_change_arg, to, false);
-	to->changed = false;
-	to->tick_ms = c->now_ms;
-}
-
-static void wire_run(struct cluster *c, struct wire *w)
-{
-	if (wire_may_connect(c, w)) {
-		if (w->connect_ms <= c->now_ms)
-			wire_up(c, w);
-		return;
-	}
-	for (int i = 0; w->up && i < 2; i++) {
-		struct node *from = &c->nodes[i ? w->b : w->a];
-		struct pipe *p = &w->pipe[i];
-
-		if (p->first && p->first->arrive_ms <= c->now_ms) {
-			pipe_deliver(c, w, i);
-			continue;
-		}
-		core_link_queued(from->core, w->link,
-				 pipe_queued(p, c->now_ms));
-		from->tick_ms = c->now_ms;
-	}
-	if (w->up && w->closing && !w->pipe[0].first && !w->pipe[1].first)
-		wire_down(c, w);
 }
 
 /* One round of what is due now. */
@@ -648,8 +427,7 @@ void cluster_run(struct cluster *c, uint64_t until_ms)
 	c->now_ms = MAX_OF(c->now_ms, until_ms);
 }
 
-bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms,
-		       uint64_t limit_ms)
+bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms, uint64_t limit_ms)
 {
 	uint64_t limit = c->now_ms + limit_ms;
 

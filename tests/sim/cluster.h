@@ -23,16 +23,16 @@ struct cluster;
 struct cluster_options {
 	uint64_t seed;
 	int nodes;
-	const char *dir;	/* made here, removed by cluster_close() */
-	bool trace;		/* print what happens */
-	bool mounts;		/* nodes show cuts only after a while */
+	const char *dir; /* made here, removed by cluster_close() */
+	bool trace;	 /* print what happens */
+	bool mounts;	 /* nodes show cuts only after a while */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
 };
 
 struct packet {
 	struct packet *next;
-	uint64_t sent_ms, arrive_ms;	/* left the queue; is there */
+	uint64_t sent_ms, arrive_ms; /* left the queue; is there */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -40,20 +40,20 @@ struct packet {
 /* One direction of a connection. */
 struct pipe {
 	struct packet *first, **last;
-	uint64_t sent_ms, arrive_ms;	/* of the newest packet */
+	uint64_t sent_ms, arrive_ms; /* of the newest packet */
 };
 
 /* What lies between two nodes: a cable, and at most one connection. */
 struct wire {
 	int a, b;
-	bool exists;		/* of the topology */
-	bool cut;		/* a fault */
+	bool exists; /* of the topology */
+	bool cut;    /* a fault */
 	bool up;
-	bool closing;		/* one side closed: the rest drains */
+	bool closing; /* one side closed: the rest drains */
 	link_id link;
-	uint64_t connect_ms;	/* when to try again */
+	uint64_t connect_ms; /* when to try again */
 	uint32_t delay_ms, bandwidth;
-	struct pipe pipe[2];	/* [0]: a to b */
+	struct pipe pipe[2]; /* [0]: a to b */
 };
 
 struct node {
@@ -69,11 +69,11 @@ struct node {
 	struct store *store;
 	struct tree *tree;
 	struct core *core;
-	bool changed;		/* the observer said so */
+	bool changed; /* the observer said so */
 	uint64_t tick_ms, cut_ms;
 	/* Applied numbers to be shown, a ring of the mount's notifier. */
 	uint64_t show_lseq, show_ms;
-	uint64_t start_ms;	/* when to start after a kill */
+	uint64_t start_ms; /* when to start after a kill */
 	uint32_t lives;
 	/* Handles kept open by somebody outside: what they wrote is shown
 	 * here only. */
@@ -90,7 +90,7 @@ struct cluster {
 	link_id last_link;
 	struct volid volume;
 	uint64_t trace_hash;
-	uint64_t last_busy_ms;	/* a frame other than PING, PONG was sent */
+	uint64_t last_busy_ms; /* a frame other than PING, PONG was sent */
 	uint64_t frames;
 	char failure[512];
 	/* Called after each applied cut, and each local cut by time. */
@@ -123,8 +123,7 @@ void node_poke(struct node *);
  * Runs until nothing but PING was sent for quiet_ms, at most limit_ms.
  * False if it does not end.
  */
-bool cluster_run_quiet(struct cluster *, uint64_t quiet_ms,
-		       uint64_t limit_ms);
+bool cluster_run_quiet(struct cluster *, uint64_t quiet_ms, uint64_t limit_ms);
 /* Runs `kin wait` on the node. False if not reached within limit_ms. */
 bool cluster_wait(struct cluster *, int node, uint64_t limit_ms);
 

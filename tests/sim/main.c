@@ -25,7 +25,7 @@
 struct run {
 	uint64_t seed;
 	bool trace;
-	uint64_t hash;		/* out: of all that happened */
+	uint64_t hash; /* out: of all that happened */
 	uint64_t ops, frames;
 	char failure[512];
 };
@@ -42,8 +42,8 @@ static void make_topology(struct cluster *c)
 {
 	int n = c->node_count;
 	uint64_t kind = rng_below(&c->rng, 5);
-	static const char *const names[] = { "chain", "ring", "star",
-					     "all to all", "random" };
+	static const char *const names[] = {"chain", "ring", "star",
+					    "all to all", "random"};
 
 	cluster_say(c, "%d nodes, %s", n, names[kind]);
 	for (int i = 1; i < n; i++) {
@@ -61,11 +61,12 @@ static void make_topology(struct cluster *c)
 			break;
 		default:
 			/* A tree, and some more. */
-			cluster_connect(c, (int)rng_below(&c->rng,
-							  (uint64_t)i), i);
+			cluster_connect(c, (int)rng_below(&c->rng, (uint64_t)i),
+					i);
 			if (rng_one_in(&c->rng, 2))
-				cluster_connect(c, (int)rng_below(
-					&c->rng, (uint64_t)i), i);
+				cluster_connect(
+					c, (int)rng_below(&c->rng, (uint64_t)i),
+					i);
 		}
 	}
 	if (kind == 1 && n > 2)
@@ -144,8 +145,8 @@ static void settle(struct cluster *c, struct ops *o, struct truth *t)
 	cluster_check_nodes(c);
 	ops_check_bytes(o);
 	truth_check(t);
-	if (!cluster_wait(c, (int)rng_below(&c->rng,
-					    (uint64_t)c->node_count), 30000))
+	if (!cluster_wait(c, (int)rng_below(&c->rng, (uint64_t)c->node_count),
+			  30000))
 		cluster_fail(c, "a wait does not end");
 	cluster_run(c, c->now_ms + 2000);
 	quiet_since = c->last_busy_ms;
@@ -157,8 +158,8 @@ static void settle(struct cluster *c, struct ops *o, struct truth *t)
 
 static void run_once(struct run *run, const char *dir)
 {
-	struct cluster_options o = { .seed = run->seed, .dir = dir,
-				     .trace = run->trace };
+	struct cluster_options o = {
+		.seed = run->seed, .dir = dir, .trace = run->trace};
 	struct cluster *c = malloc(sizeof(*c));
 	struct truth truth;
 	struct ops ops;
@@ -176,8 +177,11 @@ static void run_once(struct run *run, const char *dir)
 		c->on_change_arg = &truth;
 		ops_init(&ops, c, &truth, run->seed);
 		for (int i = 0; i < c->node_count; i++) {
-			c->nodes[i].skew_ms = rng_one_in(&rng, 4) ?
-				(int64_t)rng_below(&rng, 600000) - 300000 : 0;
+			c->nodes[i].skew_ms =
+				rng_one_in(&rng, 4)
+					? (int64_t)rng_below(&rng, 600000) -
+						  300000
+					: 0;
 			look(&truth, &c->nodes[i], true);
 		}
 		make_topology(c);
@@ -196,11 +200,11 @@ static void run_once(struct run *run, const char *dir)
 
 static bool run_seed(uint64_t seed, bool trace, const char *dir)
 {
-	struct run first = { .seed = seed, .trace = trace };
+	struct run first = {.seed = seed, .trace = trace};
 
 	run_once(&first, dir);
 	if (!first.failure[0] && seed % 20 == 0) {
-		struct run second = { .seed = seed };
+		struct run second = {.seed = seed};
 
 		run_once(&second, dir);
 		if (second.hash != first.hash)
@@ -241,10 +245,10 @@ static uint64_t number(const char *text, char **end)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seeds", required_argument, NULL, 's' },
-		{ "seed", required_argument, NULL, 'n' },
-		{ "trace", no_argument, NULL, 't' },
-		{ NULL, 0, NULL, 0 },
+		{"seeds", required_argument, NULL, 's'},
+		{"seed", required_argument, NULL, 'n'},
+		{"trace", no_argument, NULL, 't'},
+		{NULL, 0, NULL, 0},
 	};
 	uint64_t from = 1, to = 100, failed = 0, count = 0;
 	bool trace = false;

@@ -15,8 +15,13 @@ struct handle {
 	uint64_t ino;
 };
 
-enum profile { PROFILE_PLAIN, PROFILE_DIRS, PROFILE_CONFLICTS,
-	       PROFILE_DELETES, PROFILE_COUNT };
+enum profile {
+	PROFILE_PLAIN,
+	PROFILE_DIRS,
+	PROFILE_CONFLICTS,
+	PROFILE_DELETES,
+	PROFILE_COUNT
+};
 
 struct ops {
 	struct cluster *cluster;
@@ -24,7 +29,7 @@ struct ops {
 	struct rng rng;
 	enum profile profile;
 	struct handle handles[CLUSTER_NODES_MAX][HANDLES_MAX];
-	uint64_t token;		/* makes contents unique */
+	uint64_t token; /* makes contents unique */
 	uint64_t done, refused;
 };
 

@@ -14,7 +14,7 @@
 
 void truth_init(struct truth *t, struct cluster *c)
 {
-	*t = (struct truth){ .cluster = c };
+	*t = (struct truth){.cluster = c};
 }
 
 static void thing_free(struct thing *o)
@@ -97,8 +97,9 @@ static void text_add(struct thing *o, const struct object *row,
 {
 	struct text x = {
 		.dot = v->dot,
-		.hash64 = v->flags & VERSION_VOID ? 0 :
-			  version_entry_name(v).hash64,
+		.hash64 = v->flags & VERSION_VOID
+				  ? 0
+				  : version_entry_name(v).hash64,
 		.soft = !object_has_link(row, &v->dot),
 	};
 
@@ -107,8 +108,7 @@ static void text_add(struct thing *o, const struct object *row,
 
 		if (!old || old->hash64 != x.hash64)
 			continue;
-		x.repeats = grow(x.repeats, x.repeat_count,
-				 sizeof(*x.repeats));
+		x.repeats = grow(x.repeats, x.repeat_count, sizeof(*x.repeats));
 		x.repeats[x.repeat_count++] = (size_t)(old - o->texts);
 	}
 	/* Something new must never go without having been seen. */
@@ -119,7 +119,7 @@ static void text_add(struct thing *o, const struct object *row,
 
 static void note_removal(struct thing *o, struct node *n)
 {
-	struct removal r = { .k = KNOW_INIT };
+	struct removal r = {.k = KNOW_INIT};
 	struct holding *had = &o->held[n->index];
 
 	for (size_t i = 0; i < had->count; i++) {
@@ -129,8 +129,7 @@ static void note_removal(struct thing *o, struct node *n)
 			x->removed = true;
 	}
 	kin_assert(!know_copy(&r.k, replica_know(n->tree)));
-	o->removals = grow(o->removals, o->removal_count,
-			   sizeof(*o->removals));
+	o->removals = grow(o->removals, o->removal_count, sizeof(*o->removals));
 	o->removals[o->removal_count++] = r;
 }
 
@@ -186,14 +185,15 @@ static int look_row(void *arg, const struct replica_row *r)
 	if (l->local)
 		look_local(l->truth, o, l->node, &row);
 	free(had->dots);
-	*had = (struct holding){ .named = object_has_link(&row, NULL) };
+	*had = (struct holding){.named = object_has_link(&row, NULL)};
 	for (size_t i = 0; i < row.count; i++) {
 		const struct version *v = &row.versions[i];
 
 		if (v->reg != REG_CONTENT)
 			continue;
 		if (!text_of(o, v->dot))
-			cluster_fail(l->truth->cluster, "node %d has a "
+			cluster_fail(l->truth->cluster,
+				     "node %d has a "
 				     "content that nobody wrote",
 				     l->node->index);
 		had->dots = grow(had->dots, had->count, sizeof(*had->dots));
@@ -204,7 +204,7 @@ static int look_row(void *arg, const struct replica_row *r)
 
 void truth_look(struct truth *t, struct node *n, bool local)
 {
-	struct look l = { t, n, local };
+	struct look l = {t, n, local};
 	int r;
 
 	store_lock(n->store);
@@ -343,19 +343,24 @@ static void check_thing(struct truth *t, struct thing *o)
 		bool here = live && object_has_content(&row, x->dot);
 
 		if (x->hash64 && !here && !text_gone(o, x))
-			cluster_fail(t->cluster, "silent loss of %s, "
-				     "version %llx.%llu", id,
-				     (unsigned long long)x->dot.origin,
+			cluster_fail(t->cluster,
+				     "silent loss of %s, "
+				     "version %llx.%llu",
+				     id, (unsigned long long)x->dot.origin,
 				     (unsigned long long)x->dot.seq);
 		if (here && x->replaced)
-			cluster_fail(t->cluster, "replaced content came "
-				     "back: %s", id);
+			cluster_fail(t->cluster,
+				     "replaced content came "
+				     "back: %s",
+				     id);
 	}
 	live |= info.kind == KIND_DIR && info.strong;
 	for (size_t i = 0; live && i < o->removal_count; i++)
 		if (!is_touched_unseen(o, &o->removals[i]))
-			cluster_fail(t->cluster, "what was removed came "
-				     "back: %s", id);
+			cluster_fail(t->cluster,
+				     "what was removed came "
+				     "back: %s",
+				     id);
 	info_release(&info);
 }
 

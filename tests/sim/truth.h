@@ -15,21 +15,21 @@
 struct text {
 	struct dot dot;
 	uint64_t hash64;	/* 0: void */
-	bool replaced, removed;	/* by somebody who had it */
+	bool replaced, removed; /* by somebody who had it */
 	/* Written without KEEP: it repeats these, and goes with them. */
 	bool soft;
-	size_t *repeats;	/* indexes of texts of the same object */
+	size_t *repeats; /* indexes of texts of the same object */
 	size_t repeat_count;
 };
 
 struct removal {
-	struct know k;		/* of who removed it */
+	struct know k; /* of who removed it */
 };
 
 /* What one node holds of an object. */
 struct holding {
 	bool named;
-	struct dot *dots;	/* CONTENT versions */
+	struct dot *dots; /* CONTENT versions */
 	size_t count;
 };
 
@@ -39,7 +39,7 @@ struct thing {
 	size_t text_count;
 	struct removal *removals;
 	size_t removal_count;
-	struct dot *touched;	/* LINKs written: somebody cared */
+	struct dot *touched; /* LINKs written: somebody cared */
 	size_t touched_count;
 	struct holding held[CLUSTER_NODES_MAX];
 };

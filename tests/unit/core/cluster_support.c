@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The simulator's cluster, for directed tests of the core. */
 #include "tests/sim/cluster.c"
+#include "tests/sim/wires.c"
 #include "tests/sim/check.c"

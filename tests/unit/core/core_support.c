@@ -38,8 +38,8 @@ void test_sign(uint8_t n, struct slice message, uint8_t ret[64])
 	size_t len = 64;
 
 	assert_int_equal(EVP_DigestSignInit(ctx, NULL, NULL, NULL, key), 1);
-	assert_int_equal(EVP_DigestSign(ctx, ret, &len, message.data,
-					message.len), 1);
+	assert_int_equal(
+		EVP_DigestSign(ctx, ret, &len, message.data, message.len), 1);
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);
 }
@@ -75,8 +75,8 @@ struct know test_know(uint64_t origin, ...)
 
 	va_start(ap, origin);
 	for (; origin; origin = va_arg(ap, int))
-		assert_int_equal(know_set(&k, origin,
-					  (uint64_t)va_arg(ap, int)), 0);
+		assert_int_equal(
+			know_set(&k, origin, (uint64_t)va_arg(ap, int)), 0);
 	va_end(ap);
 	return k;
 }

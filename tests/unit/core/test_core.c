@@ -62,11 +62,12 @@ static void write_file(struct cluster *c, int node, const char *name,
 		       size_t size, uint8_t fill)
 {
 	struct tree *t = c->nodes[node].tree;
-	struct tree_new new = { .kind = KIND_FILE, .perm = 0644,
-				.user = SLICE_STR("u"),
-				.group = SLICE_STR("g") };
+	struct tree_new new = {.kind = KIND_FILE,
+			       .perm = 0644,
+			       .user = SLICE_STR("u"),
+			       .group = SLICE_STR("g")};
 	uint8_t *bytes = malloc(size + 1);
-	struct tree_setattr cut = { .set = TREE_SET_SIZE };
+	struct tree_setattr cut = {.set = TREE_SET_SIZE};
 	struct entry e;
 	struct attr attr;
 	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
@@ -83,8 +84,8 @@ static void write_file(struct cluster *c, int node, const char *name,
 			r = tree_setattr(t, e.attr.ino, &cut, &attr);
 	}
 	assert_int_equal(r, 0);
-	assert_int_equal(tree_write(t, e.attr.ino, 0, SLICE(bytes, size),
-				    false), 0);
+	assert_int_equal(
+		tree_write(t, e.attr.ino, 0, SLICE(bytes, size), false), 0);
 	tree_release_file(t, e.attr.ino, true);
 	free(bytes);
 	node_poke(&c->nodes[node]);
@@ -93,15 +94,15 @@ static void write_file(struct cluster *c, int node, const char *name,
 static int64_t file_size(struct cluster *c, int node, const char *name)
 {
 	struct entry e;
-	int r = tree_lookup(c->nodes[node].tree, TREE_ROOT_INO,
-			    SLICE_STR(name), &e);
+	int r = tree_lookup(c->nodes[node].tree, TREE_ROOT_INO, SLICE_STR(name),
+			    &e);
 
 	return r < 0 ? r : (int64_t)e.attr.size;
 }
 
 static struct core_counters counters(struct cluster *c)
 {
-	struct core_counters sum = { 0 };
+	struct core_counters sum = {0};
 
 	for (int i = 0; i < c->node_count; i++) {
 		struct core_counters n;
@@ -202,23 +203,26 @@ static void test_all_to_all(void **state)
 
 /* ---- content */
 
-static void assert_same_bytes(struct cluster *c, int a, int b,
-			      const char *name)
+static void assert_same_bytes(struct cluster *c, int a, int b, const char *name)
 {
 	struct entry x, y;
 	uint8_t *p, *q;
 
 	assert_int_equal(tree_lookup(c->nodes[a].tree, TREE_ROOT_INO,
-				     SLICE_STR(name), &x), 0);
+				     SLICE_STR(name), &x),
+			 0);
 	assert_int_equal(tree_lookup(c->nodes[b].tree, TREE_ROOT_INO,
-				     SLICE_STR(name), &y), 0);
+				     SLICE_STR(name), &y),
+			 0);
 	assert_int_equal(x.attr.size, y.attr.size);
 	p = malloc(x.attr.size + 1);
 	q = malloc(x.attr.size + 1);
-	assert_int_equal(tree_read(c->nodes[a].tree, x.attr.ino, 0, p,
-				   x.attr.size), x.attr.size);
-	assert_int_equal(tree_read(c->nodes[b].tree, y.attr.ino, 0, q,
-				   x.attr.size), x.attr.size);
+	assert_int_equal(
+		tree_read(c->nodes[a].tree, x.attr.ino, 0, p, x.attr.size),
+		x.attr.size);
+	assert_int_equal(
+		tree_read(c->nodes[b].tree, y.attr.ino, 0, q, x.attr.size),
+		x.attr.size);
 	assert_memory_equal(p, q, x.attr.size);
 	free(p);
 	free(q);
@@ -226,8 +230,8 @@ static void assert_same_bytes(struct cluster *c, int a, int b,
 
 static void test_content_of_all_sizes(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 4096, 4097, 20000, 65536, 65537,
-					300000, 3000000, 40000000 };
+	static const size_t sizes[] = {0,     1,     4096,   4097,    20000,
+				       65536, 65537, 300000, 3000000, 40000000};
 	struct cluster c;
 	char name[32];
 
@@ -345,8 +349,7 @@ static void test_wait(void **state)
 	cluster_run(&c, c.now_ms + 1000);
 	assert_int_equal(core_wait_state(c.nodes[0].core, id),
 			 CORE_WAIT_PENDING);
-	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4),
-			 1);
+	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4), 1);
 	assert_string_equal(missing[0].label, "node2");
 	assert_false(missing[0].answered);
 	core_wait_end(c.nodes[0].core, id);
@@ -354,17 +357,19 @@ static void test_wait(void **state)
 	id = core_wait_begin(c.nodes[0].core, c.now_ms, true);
 	c.nodes[0].tick_ms = c.now_ms;
 	cluster_run(&c, c.now_ms + 1000);
-	assert_int_equal(core_wait_state(c.nodes[0].core, id),
-			 CORE_WAIT_DONE);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[0].core, id);
 	close_cluster(&c);
 }
 
 static void test_wait_for_mounts(void **state)
 {
-	struct cluster_options o = { .seed = 3, .nodes = 2, .dir = test_dir,
-				     .delay_max = 5, .bandwidth = 1000,
-				     .mounts = true };
+	struct cluster_options o = {.seed = 3,
+				    .nodes = 2,
+				    .dir = test_dir,
+				    .delay_max = 5,
+				    .bandwidth = 1000,
+				    .mounts = true};
 	struct cluster c;
 	int id;
 
@@ -372,7 +377,7 @@ static void test_wait_for_mounts(void **state)
 	assert_true(cluster_open(&c, &o));
 	cluster_connect(&c, 0, 1);
 	cluster_run(&c, c.now_ms + 2000);
-	c.nodes[1].show_ms = c.now_ms + 3000;	/* its notifier is slow */
+	c.nodes[1].show_ms = c.now_ms + 3000; /* its notifier is slow */
 	write_file(&c, 0, "x", 10, 1);
 	id = core_wait_begin(c.nodes[0].core, c.now_ms, false);
 	c.nodes[0].tick_ms = c.now_ms;
@@ -381,8 +386,7 @@ static void test_wait_for_mounts(void **state)
 	assert_int_equal(core_wait_state(c.nodes[0].core, id),
 			 CORE_WAIT_PENDING);
 	cluster_run(&c, c.now_ms + 1000);
-	assert_int_equal(core_wait_state(c.nodes[0].core, id),
-			 CORE_WAIT_DONE);
+	assert_int_equal(core_wait_state(c.nodes[0].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[0].core, id);
 	close_cluster(&c);
 }
@@ -408,9 +412,11 @@ static void test_members_travel(void **state)
 		}
 	}
 	assert_int_equal(core_link_up(c.nodes[0].core, c.now_ms, 99,
-				      &(struct device){ { 1 } }), -EACCES);
-	assert_int_equal(core_link_up(c.nodes[0].core, c.now_ms, 99,
-				      &c.nodes[1].device), -EALREADY);
+				      &(struct device){{1}}),
+			 -EACCES);
+	assert_int_equal(
+		core_link_up(c.nodes[0].core, c.now_ms, 99, &c.nodes[1].device),
+		-EALREADY);
 	close_cluster(&c);
 }
 
@@ -448,7 +454,7 @@ static void assert_refused(const struct buf *frame)
 	fault_open(&f);
 	assert_true(inject(&f, frame));
 	write_file(&f.c, 0, "after", 10, 1);
-	go_quiet(&f.c);		/* a new link, and all goes on */
+	go_quiet(&f.c); /* a new link, and all goes on */
 	assert_int_equal(file_size(&f.c, 1, "after"), 10);
 	close_cluster(&f.c);
 }
@@ -456,7 +462,7 @@ static void assert_refused(const struct buf *frame)
 static void test_faults(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
-	struct cut cut = { .k = test_know(77, 1, 0), .rows = 5 };
+	struct cut cut = {.k = test_know(77, 1, 0), .rows = 5};
 	struct hello hello;
 
 	(void)state;
@@ -464,13 +470,13 @@ static void test_faults(void **state)
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
 
-	frame_begin(&b, FRAME_HELLO);	/* a second one */
+	frame_begin(&b, FRAME_HELLO); /* a second one */
 	hello_init(&hello);
 	hello_encode(&hello, &b);
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
 
-	frame_begin(&b, FRAME_CUT);	/* rows that never came */
+	frame_begin(&b, FRAME_CUT); /* rows that never came */
 	cut_encode(&cut, &b);
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
@@ -488,9 +494,9 @@ static void test_faults(void **state)
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
 
-	frame_begin(&b, FRAME_CHUNK);	/* not what the hash names */
-	chunk_frame_encode(&(struct chunk_frame){
-		.len = 4, .bytes = SLICE("abcd", 4) }, &b);
+	frame_begin(&b, FRAME_CHUNK); /* not what the hash names */
+	chunk_frame_encode(
+		&(struct chunk_frame){.len = 4, .bytes = SLICE("abcd", 4)}, &b);
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
 

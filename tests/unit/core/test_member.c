@@ -29,8 +29,7 @@ static void test_record(void **state)
 	for (size_t i = 0; i < b.len; i++) {
 		b.data[i] ^= 1;
 		r = READER(b.data, b.len);
-		if (member_decode(&r, &back) == 0 &&
-		    reader_done(&r) == 0)
+		if (member_decode(&r, &back) == 0 && reader_done(&r) == 0)
 			assert_int_equal(member_verify(&back), -EBADMSG);
 		b.data[i] ^= 1;
 	}
@@ -38,7 +37,7 @@ static void test_record(void **state)
 
 static void test_adopt(void **state)
 {
-	struct members m = { .volume = test_volume() };
+	struct members m = {.volume = test_volume()};
 	struct member a = test_member(1, "alice", 1);
 	struct member b = test_member(2, "bob", 1);
 	struct member c = test_member(3, "carol", 2);
@@ -73,8 +72,8 @@ struct collect {
 static int collect_one(void *arg, const struct member *record)
 {
 	struct collect *c = arg;
-	int r = c->m->count ? members_adopt(c->m, record) :
-			      members_adopt_first(c->m, record);
+	int r = c->m->count ? members_adopt(c->m, record)
+			    : members_adopt_first(c->m, record);
 
 	if (r < 0)
 		c->refused++;
@@ -84,9 +83,9 @@ static int collect_one(void *arg, const struct member *record)
 static void test_frame(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
-	struct members m = { .volume = test_volume() };
-	struct members back = { .volume = test_volume() };
-	struct collect c = { .m = &back };
+	struct members m = {.volume = test_volume()};
+	struct members back = {.volume = test_volume()};
+	struct collect c = {.m = &back};
 	struct member record;
 	struct reader r;
 
@@ -112,8 +111,8 @@ static void test_frame(void **state)
 /* The same names everywhere, in whatever order the records came. */
 static void test_labels(void **state)
 {
-	struct members m = { .volume = test_volume() };
-	struct members n = { .volume = test_volume() };
+	struct members m = {.volume = test_volume()};
+	struct members n = {.volume = test_volume()};
 	struct member a = test_member(1, "pc", 1), b = test_member(2, "pc", 1);
 	struct member c = test_member(3, "pc", 1);
 	char label[LABEL_BYTES_MAX + 1];

@@ -11,7 +11,7 @@
 static void put(struct object *o, uint64_t origin, uint64_t seq)
 {
 	struct version v = {
-		.dot = { origin, seq },
+		.dot = {origin, seq},
 		.hlc = seq,
 		.reg = REG_MODE,
 		.mode.perm = 0644,
@@ -23,7 +23,7 @@ static void put(struct object *o, uint64_t origin, uint64_t seq)
 static bool has(const struct object *o, uint64_t origin, uint64_t seq)
 {
 	for (size_t i = 0; i < o->count; i++)
-		if (dot_equal(o->versions[i].dot, (struct dot){ origin, seq }))
+		if (dot_equal(o->versions[i].dot, (struct dot){origin, seq}))
 			return true;
 	return false;
 }
@@ -37,7 +37,7 @@ struct fixture {
 
 static void begin(struct fixture *f)
 {
-	struct objid id = { { 1 } };
+	struct objid id = {{1}};
 
 	memset(f, 0, sizeof(*f));
 	object_init(&f->mine, id);
@@ -206,16 +206,17 @@ static void test_symmetric(void **state)
 
 /* ---- staging */
 
-static void make_row(struct objid id, uint64_t seq, uint8_t kind,
-		     uint64_t slot, struct buf *ret)
+static void make_row(struct objid id, uint64_t seq, uint8_t kind, uint64_t slot,
+		     struct buf *ret)
 {
-	struct version k = { .dot = { 1, seq }, .reg = REG_KIND,
-			     .kind.kind = kind };
+	struct version k = {
+		.dot = {1, seq}, .reg = REG_KIND, .kind.kind = kind};
 	struct version l = {
-		.dot = { 1, seq },
+		.dot = {1, seq},
 		.reg = REG_LINK,
-		.link = { .slot = slot, .at.name = SLICE("a", 1),
-			  .since.dot = { 1, seq } },
+		.link = {.slot = slot,
+			 .at.name = SLICE("a", 1),
+			 .since.dot = {1, seq}},
 	};
 	struct object o;
 
@@ -230,8 +231,8 @@ static void make_row(struct objid id, uint64_t seq, uint8_t kind,
 static void test_stage(void **state)
 {
 	cleanup(buf_release) struct buf row = BUF_INIT;
-	struct stage s = { 0 };
-	struct objid id = { { 0 } };
+	struct stage s = {0};
+	struct objid id = {{0}};
 
 	(void)state;
 	for (int i = 1; i <= 1000; i++) {
@@ -253,8 +254,8 @@ static void test_stage(void **state)
 static void test_stage_refuses(void **state)
 {
 	cleanup(buf_release) struct buf row = BUF_INIT;
-	struct stage s = { 0 };
-	struct objid id = { { 7 } };
+	struct stage s = {0};
+	struct objid id = {{7}};
 
 	(void)state;
 	make_row(id, 1, KIND_FILE, SLOT_DIR, &row);

@@ -12,8 +12,8 @@
 
 static void test_stream(void **state)
 {
-	struct packer p = { NULL };
-	struct unpacker u = { NULL };
+	struct packer p = {NULL};
+	struct unpacker u = {NULL};
 	cleanup(buf_release) struct buf packed = BUF_INIT, back = BUF_INIT;
 	char text[200];
 	size_t first = 0, last = 0;
@@ -22,13 +22,14 @@ static void test_stream(void **state)
 	for (int i = 0; i < 300; i++) {
 		int len = snprintf(text, sizeof(text),
 				   "row %d of a table whose rows look much "
-				   "the same but for the number %d", i, i * 7);
+				   "the same but for the number %d",
+				   i, i * 7);
 
 		buf_reset(&packed);
-		assert_int_equal(packer_put(&p, SLICE(text, len), &packed),
-				 0);
+		assert_int_equal(packer_put(&p, SLICE(text, len), &packed), 0);
 		assert_int_equal(unpacker_get(&u, buf_slice(&packed),
-					      (size_t)len, &back), 0);
+					      (size_t)len, &back),
+				 0);
 		assert_int_equal(back.len, len);
 		assert_memory_equal(back.data, text, len);
 		first = first ? first : packed.len;
@@ -41,8 +42,8 @@ static void test_stream(void **state)
 
 static void test_largest_row(void **state)
 {
-	struct packer p = { NULL };
-	struct unpacker u = { NULL };
+	struct packer p = {NULL};
+	struct unpacker u = {NULL};
 	cleanup(buf_release) struct buf packed = BUF_INIT, back = BUF_INIT;
 	uint8_t *raw = malloc(REC_RAW_BYTES_MAX);
 	uint64_t x = 1;
@@ -56,12 +57,14 @@ static void test_largest_row(void **state)
 	for (int i = 0; i < 3; i++) {
 		frame_begin(&packed, FRAME_REC);
 		buf_put_varint(&packed, REC_RAW_BYTES_MAX);
-		assert_int_equal(packer_put(&p, SLICE(raw, REC_RAW_BYTES_MAX),
-					    &packed), 0);
+		assert_int_equal(
+			packer_put(&p, SLICE(raw, REC_RAW_BYTES_MAX), &packed),
+			0);
 		assert_int_equal(frame_end(&packed), 0);
-		assert_int_equal(unpacker_get(&u, SLICE(packed.data + 8,
-							packed.len - 8),
-					      REC_RAW_BYTES_MAX, &back), 0);
+		assert_int_equal(
+			unpacker_get(&u, SLICE(packed.data + 8, packed.len - 8),
+				     REC_RAW_BYTES_MAX, &back),
+			0);
 		assert_memory_equal(back.data, raw, REC_RAW_BYTES_MAX);
 	}
 	free(raw);
@@ -71,8 +74,8 @@ static void test_largest_row(void **state)
 
 static void test_bombs(void **state)
 {
-	struct packer p = { NULL };
-	struct unpacker u = { NULL };
+	struct packer p = {NULL};
+	struct unpacker u = {NULL};
 	cleanup(buf_release) struct buf packed = BUF_INIT, back = BUF_INIT;
 	uint8_t *zeros = calloc(1, 4 << 20);
 
@@ -84,8 +87,9 @@ static void test_bombs(void **state)
 			 -EBADMSG);
 	unpacker_release(&u);
 	/* Less than declared. */
-	assert_int_equal(unpacker_get(&u, buf_slice(&packed), (4 << 20) + 1,
-				      &back), -EBADMSG);
+	assert_int_equal(
+		unpacker_get(&u, buf_slice(&packed), (4 << 20) + 1, &back),
+		-EBADMSG);
 	unpacker_release(&u);
 	assert_int_equal(unpacker_get(&u, SLICE("not zstd", 8), 100, &back),
 			 -EBADMSG);
@@ -96,10 +100,10 @@ static void test_bombs(void **state)
 
 static void test_pieces(void **state)
 {
-	struct packer p = { NULL };
-	struct unpacker u = { NULL };
+	struct packer p = {NULL};
+	struct unpacker u = {NULL};
 	cleanup(buf_release) struct buf packed = BUF_INIT, back = BUF_INIT;
-	uint8_t zeros[5000] = { 0 };
+	uint8_t zeros[5000] = {0};
 	int64_t n;
 
 	(void)state;
@@ -107,13 +111,14 @@ static void test_pieces(void **state)
 	n = pack_one(&p, SLICE(zeros, sizeof(zeros)), &packed);
 	assert_true(n > 0 && n < 100);
 	assert_int_equal(packed.len, 4 + n);
-	assert_int_equal(unpack_one(&u, SLICE(packed.data + 4, n),
-				    sizeof(zeros), &back), 0);
+	assert_int_equal(
+		unpack_one(&u, SLICE(packed.data + 4, n), sizeof(zeros), &back),
+		0);
 	assert_memory_equal(back.data, zeros, sizeof(zeros));
-	assert_int_equal(unpack_one(&u, SLICE(packed.data + 4, n), 4999,
-				    &back), -EBADMSG);
-	assert_int_equal(unpack_one(&u, SLICE(packed.data + 4, n), 5001,
-				    &back), -EBADMSG);
+	assert_int_equal(unpack_one(&u, SLICE(packed.data + 4, n), 4999, &back),
+			 -EBADMSG);
+	assert_int_equal(unpack_one(&u, SLICE(packed.data + 4, n), 5001, &back),
+			 -EBADMSG);
 	/* Too short to get smaller: nothing is appended. */
 	buf_reset(&packed);
 	assert_int_equal(pack_one(&p, SLICE("abc", 3), &packed), 0);

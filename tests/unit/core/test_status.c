@@ -29,7 +29,7 @@ static void test_fill(struct status *s)
 
 static void test_round_trip(void **state)
 {
-	struct device none = { { 0 } }, asker = test_device(2);
+	struct device none = {{0}}, asker = test_device(2);
 	struct status s, back;
 	const struct status_answer *a;
 
@@ -57,7 +57,7 @@ static void test_round_trip(void **state)
 /* What a newer kinfs adds is kept as it came. */
 static void test_unknown_tail(void **state)
 {
-	struct device none = { { 0 } };
+	struct device none = {{0}};
 	struct status s, back;
 
 	(void)state;
@@ -72,7 +72,7 @@ static void test_unknown_tail(void **state)
 
 static void test_refused(void **state)
 {
-	struct device none = { { 0 } };
+	struct device none = {{0}};
 	struct status s, back;
 
 	(void)state;
@@ -102,7 +102,7 @@ static void test_refused(void **state)
 /* Full vectors everywhere still make a row that is accepted. */
 static void test_largest(void **state)
 {
-	struct device none = { { 0 } };
+	struct device none = {{0}};
 	struct know full = KNOW_INIT;
 	struct status s, back;
 
@@ -116,7 +116,7 @@ static void test_largest(void **state)
 	assert_int_equal(know_set(&s.v, full.entries[0].origin, 1), 0);
 	assert_int_equal(know_set(&s.c, full.entries[0].origin, 2), 0);
 	for (unsigned int i = 1; i < MEMBERS_MAX; i++) {
-		struct device d = { { (uint8_t)i, 1 } };
+		struct device d = {{(uint8_t)i, 1}};
 
 		assert_int_equal(status_set_answer(&s, &d, i + 1, &full), 0);
 	}

@@ -20,10 +20,10 @@ static struct hello test_hello(void)
 }
 
 /* Every shorter input must fail, whatever it is cut off at. */
-#define assert_no_prefix_decodes(b, decode_call) \
-	for (size_t cut_at = 0; cut_at < (b).len; cut_at++) { \
-		r = READER((b).data, cut_at); \
-		assert_true((decode_call) < 0); \
+#define assert_no_prefix_decodes(b, decode_call)                               \
+	for (size_t cut_at = 0; cut_at < (b).len; cut_at++) {                  \
+		r = READER((b).data, cut_at);                                  \
+		assert_true((decode_call) < 0);                                \
 	}
 
 static void test_frame_limits(void **state)
@@ -94,8 +94,9 @@ static void test_hello_refuse(void **state)
 static void test_cut_bytes(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
-	struct cut c = { .k = test_know(3, 5, 9, 300, 0), .rows = 17,
-			 .hlc = 0x19a9f00000010002 };
+	struct cut c = {.k = test_know(3, 5, 9, 300, 0),
+			.rows = 17,
+			.hlc = 0x19a9f00000010002};
 	struct cut back;
 	struct reader r;
 
@@ -118,7 +119,7 @@ static void test_cut_bytes(void **state)
 static void test_hash_lists(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
-	struct hash_list l = { .count = 2 }, back;
+	struct hash_list l = {.count = 2}, back;
 	struct reader r;
 
 	(void)state;
@@ -154,7 +155,7 @@ static int decode_chunk(struct chunk_frame *f, struct chunk_frame *ret)
 static void test_chunks(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
-	struct chunk_frame f = { .len = 4, .bytes = SLICE("abcd", 4) }, back;
+	struct chunk_frame f = {.len = 4, .bytes = SLICE("abcd", 4)}, back;
 
 	(void)state;
 	memset(f.hash.b, 0xcc, 32);
@@ -163,7 +164,7 @@ static void test_chunks(void **state)
 	assert_int_equal(frame_end(&b), 0);
 	assert_golden("wire-chunk.hex", buf_slice(&b));
 	assert_int_equal(decode_chunk(&f, &back), 0);
-	f.len = 5;	/* says more than there is */
+	f.len = 5; /* says more than there is */
 	assert_int_equal(decode_chunk(&f, &back), -EBADMSG);
 	f.flags = CHUNK_ZSTD;
 	assert_int_equal(decode_chunk(&f, &back), 0);
@@ -179,7 +180,7 @@ static void test_chunks(void **state)
 static void test_bye(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
-	struct bye bye = { .code = BYE_VOLUME, .text = "another volume" };
+	struct bye bye = {.code = BYE_VOLUME, .text = "another volume"};
 	struct bye back;
 	struct reader r;
 
@@ -206,7 +207,7 @@ static void test_bye(void **state)
 static void test_records(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
-	struct rec one = { .row = SLICE("row", 3) }, two = one, back;
+	struct rec one = {.row = SLICE("row", 3)}, two = one, back;
 	struct reader r;
 
 	(void)state;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each operation takes a picture of the view before and after. What it was
+ * about (the *subjects*, by object) must have changed as meant; every other
+ * content that was shown must still be shown, under whatever name: losing a
+ * contest for a name may move it, nothing may hide it.
+ */
+#include "tests/sim/op.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool spot_find(struct node *n, const char *path, struct spot *ret)
+{
+	const char *slash = strrchr(path, '/');
+	size_t dir = slash ? (size_t)(slash - path) : 0;
+
+	snprintf(ret->path, sizeof(ret->path), "%s", path);
+	ret->name = slash ? ret->path + dir + 1 : ret->path;
+	return tree_resolve_path(n->tree, SLICE(path, dir), &ret->parent) == 0;
+}
+
+/* A name out of few, in a random directory: contests are what is wanted. */
+void new_path(struct ops *o, const struct items *v, char *ret)
+{
+	static const char *const names[] = {"a",     "b",	 "c", "d",
+					    "a.txt", "b.tar.gz", ".x"};
+	uint64_t few = o->profile == PROFILE_CONFLICTS ? 2 : ARRAY_SIZE(names);
+	const struct item *dir = rng_one_in(&o->rng, 3)
+					 ? NULL
+					 : items_pick(&o->rng, v, PICK_DIR);
+	const char *name = names[rng_below(&o->rng, few)];
+
+	if (dir && strlen(dir->path) > 60)
+		dir = NULL;
+	snprintf(ret, PATH_BYTES, "%s%s%s", dir ? dir->path : "",
+		 dir ? "/" : "", name);
+}
+
+struct text_bytes new_bytes(struct ops *o)
+{
+	struct text_bytes t = {.unique = !rng_one_in(&o->rng, 6)};
+	uint64_t x = rng_below(&o->rng, 100);
+
+	t.len = x < 70	 ? rng_between(&o->rng, 0, 100)
+		: x < 88 ? rng_between(&o->rng, 100, 6000)
+		: x < 98 ? rng_between(&o->rng, 6000, 70000)
+			 : rng_between(&o->rng, 70000, 300000);
+	if (!t.unique)
+		t.len = 5;
+	t.data = malloc(t.len + 32);
+	kin_assert(t.data);
+	if (!t.unique) {
+		snprintf((char *)t.data, 32, "same%d",
+			 (int)rng_below(&o->rng, 4));
+		return t;
+	}
+	rng_fill(&o->rng, t.data, t.len);
+	/* Half of a large one repeats: there is something to share. */
+	if (t.len > 20000 && rng_one_in(&o->rng, 2))
+		memset(t.data + 100, 'z', t.len / 2);
+	snprintf((char *)t.data, 32, "<%llu>", (unsigned long long)++o->token);
+	t.len = MAX_OF(t.len, strlen((char *)t.data));
+	return t;
+}
+
+const struct slice sim_user = {(const uint8_t *)"user", 4};
+
+struct tree_new new_of(enum kind kind)
+{
+	return (struct tree_new){.kind = kind,
+				 .perm = kind == KIND_DIR ? 0755 : 0644,
+				 .user = sim_user,
+				 .group = sim_user};
+}
+
+/* ---- before and after */
+
+void op_subject(struct op *op, struct objid id)
+{
+	op->subject[op->subject_count++] = id;
+}
+
+void op_say(struct op *op, const char *what, const char *path, const char *more)
+{
+	op->what = what;
+	cluster_say(op->ops->cluster, "node %d %s '%s'%s%s", op->node->index,
+		    what, path, more[0] ? " -> " : "", more);
+}
+
+static bool op_is_subject(const struct op *op, struct objid id)
+{
+	for (size_t i = 0; i < op->subject_count; i++)
+		if (objid_equal(op->subject[i], id))
+			return true;
+	return false;
+}
+
+static void op_check_shown(struct op *op, const struct items *after)
+{
+	struct cluster *c = op->ops->cluster;
+	const struct item *x;
+
+	if (op->gone && (x = items_at(after, op->gone->path)) &&
+	    objid_equal(x->id, op->gone->id) &&
+	    x->content == op->gone->content && x->sibling == op->gone->sibling)
+		cluster_fail(c, "no effect: node %d %s '%s'", op->node->index,
+			     op->what, op->gone->path);
+	/* Saving a sibling never changes who is main. */
+	if (op->kept_main && (!(x = items_at(after, op->kept_main->path)) ||
+			      x->content != op->kept_main->content))
+		cluster_fail(c, "main flipped: node %d %s a sibling of '%s'",
+			     op->node->index, op->what, op->kept_main->path);
+	if (!op->shown_path[0])
+		return;
+	x = items_at(after, op->shown_path);
+	/* A name that lost its contest is view: it may change. */
+	if (!x && strstr(op->shown_path, " (conflict ") && op->shown_content)
+		for (size_t i = 0; !x && i < after->count; i++)
+			if (op_is_subject(op, after->list[i].id) &&
+			    after->list[i].content == op->shown_content)
+				x = &after->list[i];
+	if (!x || (op->shown_content && x->content != op->shown_content))
+		cluster_fail(c, "no effect: node %d %s, '%s' %s",
+			     op->node->index, op->what, op->shown_path,
+			     x ? "shows another content" : "is not there");
+}
+
+static void op_check_others(struct op *op, const struct items *after)
+{
+	for (size_t i = 0; i < op->before.count; i++) {
+		const struct item *x = &op->before.list[i];
+		bool sibling_of = op->kept_all &&
+				  objid_equal(x->id, op->kept_all->id) &&
+				  x != op->kept_all;
+
+		if (op_is_subject(op, x->id) && !sibling_of)
+			continue;
+		/* A merged directory is shown by its members' smallest. */
+		if (x->kind == KIND_DIR && items_at(after, x->path))
+			continue;
+		/* Weak directories go with the last thing in them, and a
+		 * directory that was renamed has another path. */
+		if (x->kind == KIND_DIR)
+			continue;
+		if (!items_show(after, x))
+			cluster_fail(op->ops->cluster,
+				     "node %d %s: '%s' is "
+				     "hidden by it",
+				     op->node->index, op->what, x->path);
+	}
+}
+
+/* For a trace: what the operation did to the view and to its subjects. */
+static void op_print(struct op *op, const struct items *after)
+{
+	for (size_t i = 0; i < op->before.count; i++)
+		printf("  - %s %016llx\n", op->before.list[i].path,
+		       (unsigned long long)op->before.list[i].content);
+	for (size_t i = 0; i < after->count; i++)
+		printf("  + %s %016llx\n", after->list[i].path,
+		       (unsigned long long)after->list[i].content);
+	for (size_t i = 0; i < op->subject_count; i++)
+		truth_print(op->node, op->subject[i]);
+}
+
+void op_done(struct op *op)
+{
+	struct ops *o = op->ops;
+	struct items after = {0};
+
+	node_poke(op->node);
+	for (size_t i = 0; i < op->subject_count; i++)
+		truth_erased(o->truth, op->node, op->subject[i]);
+	if (op->r < 0) {
+		o->refused++;
+		cluster_say(o->cluster, "  refused: %s",
+			    strerrorname_np(-op->r));
+	} else {
+		o->done++;
+	}
+	if (items_take(op->node, &after)) {
+		if (op->r >= 0)
+			op_check_shown(op, &after);
+		op_check_others(op, &after);
+	}
+	if (cluster_failed(o->cluster) && o->cluster->options.trace)
+		op_print(op, &after);
+	items_release(&after);
+	items_release(&op->before);
+}
+
+/* Errors that a program may get by rights, for what it asked. */
+void op_expect(struct op *op, int r)
+{
+	op->r = r;
+	if (r >= 0)
+		return;
+	switch (-r) {
+	case ENOENT:
+	case EEXIST:
+	case ENOTEMPTY:
+	case ENOTDIR:
+	case EISDIR:
+	case EINVAL:
+	case ESTALE:
+	case ENODATA:
+	case ENOTSUP:
+		return;
+	}
+	cluster_fail(op->ops->cluster, "node %d %s: error %d", op->node->index,
+		     op->what, r);
+}
+
+/* This must work: the name is shown. */
+void op_must(struct op *op, int r)
+{
+	op->r = r;
+	if (r < 0)
+		cluster_fail(op->ops->cluster, "node %d %s fails: %s",
+			     op->node->index, op->what, strerrorname_np(-r));
+}
+
+void op_keep_others(struct op *op, const struct item *i)
+{
+	op->kept_all = i;
+	for (size_t k = 0; i->sibling && k < op->before.count; k++) {
+		const struct item *x = &op->before.list[k];
+
+		if (objid_equal(x->id, i->id) && !x->sibling && x->complete)
+			op->kept_main = x;
+	}
+}
+
+/* ---- handles */
+
+static struct handle *handle_free(struct op *op)
+{
+	struct handle *h = op->ops->handles[op->node->index];
+
+	for (int i = 0; i < HANDLES_MAX; i++)
+		if (!h[i].open)
+			return &h[i];
+	return NULL;
+}
+
+struct handle *handle_pick(struct op *op)
+{
+	struct handle *h = op->ops->handles[op->node->index];
+	int i = (int)rng_below(&op->ops->rng, HANDLES_MAX);
+
+	return h[i].open ? &h[i] : NULL;
+}
+
+void handle_close(struct node *n, struct handle *h)
+{
+	tree_release_file(n->tree, h->ino, true);
+	h->open = false;
+	n->writers--;
+}
+
+void ops_forget(struct ops *o, int node)
+{
+	memset(o->handles[node], 0, sizeof(o->handles[node]));
+	o->cluster->nodes[node].writers = 0;
+}
+
+void ops_close_all(struct ops *o)
+{
+	for (int i = 0; i < o->cluster->node_count; i++) {
+		struct node *n = &o->cluster->nodes[i];
+
+		for (int k = 0; n->running && k < HANDLES_MAX; k++)
+			if (o->handles[i][k].open)
+				handle_close(n, &o->handles[i][k]);
+		node_poke(n);
+	}
+}
+
+/* Some handles stay open: what is written is sent when they close, or by
+ * time. Returns whether there is a version of it now. */
+bool op_close(struct op *op, uint64_t ino)
+{
+	struct handle *h = op->ops->handles[op->node->index];
+	bool last = true;
+
+	for (int i = 0; i < HANDLES_MAX; i++)
+		if (h[i].open && h[i].ino == ino)
+			last = false;
+	h = handle_free(op);
+	if (h && rng_one_in(&op->ops->rng, 8)) {
+		*h = (struct handle){true, ino};
+		op->node->writers++;
+		return false;
+	}
+	tree_release_file(op->node->tree, ino, true);
+	return last;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation in hand: what it is about, and what must and must not have
+ * changed when it is done. Shared by the files of operations.
+ */
+#ifndef KINFS_SIM_OP_H
+#define KINFS_SIM_OP_H
+
+#include "tests/sim/items.h"
+#include "tests/sim/ops.h"
+
+struct op {
+	struct ops *ops;
+	struct node *node;
+	struct items before;
+	const char *what;
+	/* Contents of these objects may change as the operation says. */
+	struct objid subject[2];
+	size_t subject_count;
+	int r;
+	/* What must be shown (with: so) or not shown after it. */
+	const struct item *gone;
+	const struct item *kept_main; /* main of an edited sibling */
+	const struct item *kept_all;  /* all but this of its object stay */
+	char shown_path[PATH_BYTES];
+	uint64_t shown_content;
+};
+
+void op_subject(struct op *, struct objid);
+void op_say(struct op *, const char *what, const char *path, const char *more);
+/* Notes the result: an error that a program may get by rights; */
+void op_expect(struct op *, int r);
+/* none at all, for the name is shown. */
+void op_must(struct op *, int r);
+/* The other contents of this one's object stay; main stays main. */
+void op_keep_others(struct op *, const struct item *);
+/* Looks at what changed. */
+void op_done(struct op *);
+
+/* ---- places and bytes */
+struct spot {
+	uint64_t parent;
+	char path[PATH_BYTES];
+	const char *name; /* in path */
+};
+
+bool spot_find(struct node *, const char *path, struct spot *ret);
+/* A name out of few, in a random directory: contests are what is wanted. */
+void new_path(struct ops *, const struct items *, char *ret);
+
+struct text_bytes {
+	uint8_t *data;
+	size_t len;
+	bool unique;
+};
+
+/* To be freed. */
+struct text_bytes new_bytes(struct ops *);
+extern const struct slice sim_user;
+struct tree_new new_of(enum kind);
+
+/* ---- handles */
+struct handle *handle_pick(struct op *);
+void handle_close(struct node *, struct handle *);
+/* Some stay open: what is written is sent when they close, or by time.
+ * Returns whether there is a version of it now. */
+bool op_close(struct op *, uint64_t ino);
+
+/* ---- operations: ops_files.c, ops_names.c */
+#define OPS(X)                                                                 \
+	X(create)                                                              \
+	X(mkdir) X(symlink) X(save) X(save_sibling) X(patch) X(truncate)       \
+		X(unlink) X(unlink_sibling) X(rmdir) X(rename) X(rename_dir)   \
+			X(rename_over) X(rename_sibling) X(sibling_over)       \
+				X(resolve) X(attributes) X(handle) X(settle)
+#define OP_DECLARE(name) void op_##name(struct op *);
+OPS(OP_DECLARE)
+
+#endif
