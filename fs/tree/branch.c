@@ -269,6 +269,7 @@ int row_place(struct tree *t, struct row *row, const struct info *i,
 	v.link.slot = slot;
 	v.link.at = at;
 	v.link.since = since ? *since : op_stamp(t);
+	v.link.label = tree_label_slice(t);
 	for (size_t k = 0; i && k < i->link_count; k++) {
 		const struct link_value *old = &i->links[k].link->link;
 

@@ -166,6 +166,9 @@ static int collect_name_version(struct tree *t, struct objid dir,
 	r = info_init(&i, &row.o);
 	if (!r && i.branch_count)
 		describe(v, i.branches[0].top);
+	/* (who placed it there, whoever wrote it since) */
+	memcpy(v->label_bytes, c->label_bytes, c->label.len);
+	v->label.len = c->label.len;
 	info_release(&i);
 	row_release(&row);
 	return r;

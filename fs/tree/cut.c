@@ -164,6 +164,7 @@ static int return_name(struct tree *t, struct row *row, struct place last)
 	v.link.slot = first_slot(row->o.id);
 	v.link.at = last;
 	v.link.since = op_stamp(t);
+	v.link.label = tree_label_slice(t);
 	return row_add(row, &v);
 }
 

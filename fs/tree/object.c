@@ -251,6 +251,7 @@ int object_add_copy(struct object *o, const struct version *from)
 	switch (v.reg) {
 	case REG_LINK:
 		v.link.at.name = object_dup(o, v.link.at.name);
+		v.link.label = object_dup(o, v.link.label);
 		for (int i = 0; i < v.link.prev_count; i++)
 			v.link.prev[i].name =
 				object_dup(o, v.link.prev[i].name);

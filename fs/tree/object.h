@@ -71,6 +71,7 @@ struct link_value {
 	struct place prev[LINK_PREV_MAX];	/* newest first */
 	uint8_t prev_count;
 	struct stamp since;	/* seniority of the name, not of the LINK */
+	struct slice label;	/* who placed it: names it if it is contested */
 };
 
 struct content_value {

@@ -117,8 +117,13 @@ static int claimant_read(struct tree *t, struct claimant *f)
 		return r;
 	}
 	for (size_t k = 0; k < i.shown_count; k++)
-		if (i.links[k].slot == f->claim.slot)
-			f->since = i.links[k].link->link.since;
+		if (i.links[k].slot == f->claim.slot) {
+			const struct link_value *l = &i.links[k].link->link;
+
+			f->since = l->since;
+			memcpy(f->label_bytes, l->label.data, l->label.len);
+			f->label.len = l->label.len;
+		}
 	f->single = i.branch_count == 1 && i.shown_count == 1 &&
 		    i.branches[0].count == 1 && i.mode;
 	f->perm = i.mode ? i.mode->mode.perm : 0;
@@ -129,8 +134,6 @@ static int claimant_read(struct tree *t, struct claimant *f)
 		if (!f->content.depth)
 			content_inline(c->content.inline_bytes, &f->content);
 		f->content.inline_bytes = SLICE(NULL, 0);
-		memcpy(f->label_bytes, c->author.data, c->author.len);
-		f->label.len = c->author.len;
 	}
 	info_release(&i);
 	row_release(&row);

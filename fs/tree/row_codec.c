@@ -103,6 +103,7 @@ static void put_value(struct buf *b, const struct version *v)
 		buf_put_u64(b, v->link.slot);
 		put_place(b, &v->link.at);
 		put_stamp(b, &v->link.since, v);
+		buf_put_string(b, v->link.label);
 		buf_put_u8(b, v->link.prev_count);
 		for (int i = 0; i < v->link.prev_count; i++)
 			put_place(b, &v->link.prev[i]);
@@ -338,6 +339,7 @@ static void get_value(struct reader *r, struct object *o, struct version *v)
 		v->link.slot = reader_u64(r);
 		v->link.at = get_place(r);
 		v->link.since = get_stamp(r, v);
+		v->link.label = get_label(r);
 		v->link.prev_count = reader_u8(r);
 		if (v->link.prev_count > LINK_PREV_MAX)
 			reader_fail(r);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows: the bytes, and what is no row. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tree_support.h"
+
+static struct dot dot_of(uint64_t origin, uint64_t seq)
+{
+	return (struct dot){ origin, seq };
+}
+
+static void add(struct object *o, const struct version *v)
+{
+	assert_int_equal(object_add_copy(o, v), 0);
+}
+
+/* One file with every register, and one that this version does not know. */
+static void make_object(struct object *o)
+{
+	struct dot d1 = dot_of(0x1111, 5), d2 = dot_of(0x2222, 300);
+	struct entry_name anc = { 7, { 0x1111, 4 }, 99 };
+	struct entry_name seen = { 8, { 0x3333, 1 }, 98 };
+	struct version v;
+
+	object_init(o, (struct objid){ { 1 } });
+	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_KIND };
+	v.kind.kind = KIND_FILE;
+	add(o, &v);
+	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_LINK };
+	v.link.slot = 42;
+	v.link.at = (struct place){ { { 2 } }, SLICE_STR("name") };
+	v.link.since = (struct stamp){ 0x10000, d1, 0 };
+	v.link.label = SLICE_STR("anna");
+	v.link.prev[0] = (struct place){ { { 3 } }, SLICE_STR("old") };
+	v.link.prev_count = 1;
+	add(o, &v);
+	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_MODE };
+	v.mode.perm = 0644;
+	add(o, &v);
+	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_OWNER };
+	v.owner.user = SLICE_STR("u");
+	v.owner.group = SLICE_STR("g");
+	add(o, &v);
+	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_TIMES };
+	v.times.mtime = (struct timespec){ -1, 5 };
+	v.times.btime = (struct timespec){ 2, 999999999 };
+	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_CONTENT };
+	content_inline(SLICE_STR("hi"), &v.content.content);
+	v.content.mtime = (struct timespec){ 3, 4 };
+	v.content.rank = (struct stamp){ 0x10000, d1, -1 };
+	v.content.branch = d1;
+	v.content.branch_hlc = 0x10000;
+	v.content.label = SLICE_STR("anna");
+	v.content.author = SLICE_STR("ben");
+	v.content.anc = &anc;
+	v.content.anc_count = 1;
+	v.content.seen = &seen;
+	v.content.seen_count = 1;
+	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_TOMB };
+	v.tomb = (struct place){ { { 4 } }, SLICE_STR("t") };
+	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = 200,
+			      .flags = 9 };
+	v.opaque = SLICE_STR("later");
+	add(o, &v);
+}
+
+static void read_golden(const char *name, struct buf *ret)
+{
+	char path[512], text[3];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", KINFS_GOLDEN_DIR, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fscanf(f, " %2[0-9a-f]", text) == 1)
+		buf_put_u8(ret, (uint8_t)strtol(text, NULL, 16));
+	fclose(f);
+}
+
+static void test_golden(void **state)
+{
+	struct buf golden = BUF_INIT, bytes = BUF_INIT, again = BUF_INIT;
+	struct object o, back;
+
+	(void)state;
+	read_golden("row-file.hex", &golden);
+	make_object(&o);
+	assert_int_equal(object_encode(&o, &bytes), 0);
+	assert_int_equal(bytes.len, golden.len);
+	assert_memory_equal(bytes.data, golden.data, golden.len);
+	object_init(&back, o.id);
+	assert_int_equal(object_decode(buf_slice(&golden), &back), 0);
+	assert_int_equal(back.count, o.count);
+	assert_int_equal(object_encode(&back, &again), 0);
+	assert_true(slice_equal(buf_slice(&again), buf_slice(&golden)));
+	object_release(&o);
+	object_release(&back);
+	buf_release(&golden);
+	buf_release(&bytes);
+	buf_release(&again);
+}
+
+static void test_order_does_not_matter(void **state)
+{
+	struct buf one = BUF_INIT, two = BUF_INIT;
+	struct object o;
+
+	(void)state;
+	make_object(&o);
+	assert_int_equal(object_encode(&o, &one), 0);
+	for (size_t k = 0; k < o.count / 2; k++) {
+		struct version v = o.versions[k];
+
+		o.versions[k] = o.versions[o.count - 1 - k];
+		o.versions[o.count - 1 - k] = v;
+	}
+	assert_int_equal(object_encode(&o, &two), 0);
+	assert_true(slice_equal(buf_slice(&one), buf_slice(&two)));
+	object_release(&o);
+	buf_release(&one);
+	buf_release(&two);
+}
+
+/* Whatever the bytes: an error, or a row that encodes to those very bytes. */
+static void try_bytes(struct slice bytes)
+{
+	struct buf again = BUF_INIT;
+	struct object o;
+
+	object_init(&o, ROOT_ID);
+	if (!object_decode(bytes, &o)) {
+		struct info i;
+
+		assert_int_equal(object_encode(&o, &again), 0);
+		assert_true(slice_equal(buf_slice(&again), bytes));
+		assert_int_equal(info_init(&i, &o), 0);
+		info_release(&i);
+	}
+	object_release(&o);
+	buf_release(&again);
+}
+
+static void test_garbage(void **state)
+{
+	struct buf golden = BUF_INIT;
+	uint8_t bytes[512];
+	uint64_t seed = 1;
+
+	(void)state;
+	read_golden("row-file.hex", &golden);
+	assert_true(golden.len < sizeof(bytes));
+	for (size_t n = 0; n < golden.len; n++) {
+		struct object o;
+
+		object_init(&o, ROOT_ID);
+		assert_int_equal(object_decode(SLICE(golden.data, n), &o),
+				 -EBADMSG);
+		object_release(&o);
+	}
+	for (int k = 0; k < 100000; k++) {
+		memcpy(bytes, golden.data, golden.len);
+		for (int m = 0; m <= k % 3; m++) {
+			seed = seed * 6364136223846793005u + 1;
+			bytes[(seed >> 33) % golden.len] =
+				(uint8_t)(seed >> 20);
+		}
+		try_bytes(SLICE(bytes, golden.len));
+	}
+	buf_release(&golden);
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_true(name_is_valid(SLICE_STR("a")));
+	assert_true(name_is_valid(SLICE_STR("...")));
+	assert_false(name_is_valid(SLICE_STR("")));
+	assert_false(name_is_valid(SLICE_STR(".")));
+	assert_false(name_is_valid(SLICE_STR("..")));
+	assert_false(name_is_valid(SLICE_STR("a/b")));
+	assert_false(name_is_valid(SLICE("a\0b", 3)));
+	assert_true(label_is_valid(SLICE_STR("a-B_9.x")));
+	assert_false(label_is_valid(SLICE_STR("a b")));
+	assert_false(label_is_valid(SLICE_STR("")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_order_does_not_matter),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
