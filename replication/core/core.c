@@ -258,7 +258,7 @@ static int core_load(struct core *c)
 		r = core_found(c);
 	if (r == 0 && !members_find(&c->members, &c->self))
 		r = -EUCLEAN;
-	return r;
+	return r == 0 ? remember_load(c) : r;
 }
 
 int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)

@@ -231,6 +231,12 @@ must_check int gossip_members(struct core *, struct peer *, struct reader *);
 must_check int gossip_status(struct core *, struct peer *, struct reader *);
 /* Sends the records from this number on to all links but one. */
 void gossip_new_members(struct core *, size_t from, const struct peer *but);
+/* Takes over a row of another member; *s is left empty. */
+must_check int gossip_adopt_status(struct core *, struct status *s);
+
+/* ---- remember.c */
+must_check int remember_save(struct core *);
+must_check int remember_load(struct core *);
 
 /* ---- push.c */
 void push_tick(struct core *, struct peer *);

@@ -189,7 +189,7 @@ static int addresses_heard(struct core *c, const struct status *s)
 	return r;
 }
 
-static int status_adopt(struct core *c, struct status *s)
+int gossip_adopt_status(struct core *c, struct status *s)
 {
 	struct status *at = status_of(c, &s->device);
 
@@ -251,7 +251,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 		return 0;
 	if (old)
 		more_content = !know_leq(&s->c, &old->c);
-	r = status_adopt(c, s);
+	r = gossip_adopt_status(c, s);
 	if (r < 0)
 		return r;
 	if (is_peer && more_content)

@@ -72,6 +72,8 @@ static void peer_gone(struct core *c, struct peer *p)
 	want_peer_gone(c, p);
 	if (e)
 		e->heard_ms = p->heard_ms;
+	if (!c->failure && remember_save(c) < 0)
+		log_warn("cannot remember what peers have");
 }
 
 static void peer_close(struct core *c, struct peer *p, const char *why)

@@ -2,8 +2,8 @@
 /*
  * STATUS rows: what each member says of itself, gossiped over all links.
  * A row is replaced by one of a greater beat and forwarded as it came, so
- * that fields of a newer kinfs pass through. Kept in memory only: each node
- * knows its own, and hears the others' at the next contact.
+ * that fields of a newer kinfs pass through. The store remembers the last
+ * ones heard (remember.c), so that lag can be told while a peer is away.
  */
 #ifndef KINFS_CORE_STATUS_H
 #define KINFS_CORE_STATUS_H
@@ -34,6 +34,7 @@ struct status {
 	struct status_answer *answers; /* at most MEMBERS_MAX */
 	size_t answer_count;
 	struct buf raw; /* as it came, or was encoded last */
+	uint64_t saved_beat; /* of the row that the store remembers */
 };
 
 void status_init(struct status *, const struct device *);

@@ -213,3 +213,20 @@ make_tree() {
 	kin_wait b
 	assert_equal "$(kin status --json a | jq -r '.peers[0].label')" a-2
 }
+
+@test "what a peer that is away lacks is known after a restart too" {
+	kin_mount a
+	kin_join a b
+	echo one >a/one
+	kin_wait a
+	kin unmount b
+	echo two >a/two
+	kin unmount a
+	kin mount a
+	run -0 kin status --json a
+	assert_equal "$(jq '.peers[0].connected' <<<"$output")" false
+	# Two operations at the most (the name, and the bytes), not all ever.
+	behind=$(jq '.peers[0].behind.changes' <<<"$output")
+	[ "$behind" -ge 1 ] && [ "$behind" -le 2 ]
+	[ "$(jq '.peers[0].behind.bytes' <<<"$output")" -ge 4 ]
+}
