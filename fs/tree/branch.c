@@ -198,6 +198,19 @@ static int keep_links(struct tree *t, struct row *row, const struct info *i)
 	return r;
 }
 
+/* The base itself, if it is still there, hidden under another content. */
+static size_t live_base(const struct info *i, const struct version *base,
+			const struct version **ret)
+{
+	for (size_t g = 0; g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++)
+			if (version_same(i->branches[g].versions[k], base)) {
+				*ret = i->branches[g].versions[k];
+				return 1;
+			}
+	return 0;
+}
+
 static int drop_versions(struct row *row, struct version *const copies,
 			 size_t count)
 {
@@ -230,6 +243,8 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 		for (size_t k = 0; branch_replaced(&i->branches[g], b, w) &&
 				   k < i->branches[g].count; k++)
 			gone[n++] = i->branches[g].versions[k];
+	if (!b && base)
+		n = live_base(i, base, gone);
 	v = op_version(t, REG_CONTENT);
 	if (w->content)
 		v.content.content = *w->content;
@@ -239,11 +254,11 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	make_rank(t, i, b, w, &v.content);
 	/* Made from a version that others replaced meanwhile: its line goes
 	 * on, and what is here now was not seen by the writer. */
-	if (!n && base)
+	if (!b && base)
 		r = make_trail(row, &base, 1, &v.content);
 	else
 		r = make_trail(row, gone, n, &v.content);
-	if (!r && (n || !base))
+	if (!r && (b || !base))
 		r = make_seen(row, i, gone, n, &v.content);
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];

@@ -114,7 +114,19 @@ static void cut_stop(struct tree *t, struct cut *c, bool done)
 	pthread_mutex_unlock(&t->cut_mutex);
 }
 
-/* The branch that the writes replace, or NULL. */
+static bool same_bytes(const struct version *a, const struct version *b)
+{
+	if (a->flags & VERSION_VOID || b->flags & VERSION_VOID)
+		return false;
+	return a->content.content.size == b->content.content.size &&
+	       version_entry_name(a).hash64 == version_entry_name(b).hash64;
+}
+
+/*
+ * The branch that the writes replace, or NULL. A base that is hidden under
+ * another content by now (it was shown when the file was opened, or while
+ * that one is not here yet) does not make the writer one who saw that one.
+ */
 static const struct branch *cut_branch(const struct info *i,
 				       const struct cut *c)
 {
@@ -126,17 +138,12 @@ static const struct branch *cut_branch(const struct info *i,
 	for (size_t g = 0; g < i->branch_count; g++)
 		for (size_t k = 0; k < i->branches[g].count; k++)
 			if (version_same(i->branches[g].versions[k], base))
-				return &i->branches[g];
-	for (size_t g = 0; g < i->branch_count; g++) {
-		const struct version *v = i->branches[g].top;
-
-		if (!(base->flags & VERSION_VOID) &&
-		    !(v->flags & VERSION_VOID) &&
-		    version_entry_name(v).hash64 ==
-			    version_entry_name(base).hash64 &&
-		    v->content.content.size == base->content.content.size)
+				return same_bytes(base, i->branches[g].top)
+					       ? &i->branches[g]
+					       : NULL;
+	for (size_t g = 0; g < i->branch_count; g++)
+		if (same_bytes(base, i->branches[g].top))
 			return &i->branches[g];
-	}
 	return NULL;
 }
 

@@ -322,6 +322,32 @@ static void test_open_handle_keeps_its_branch(void **state)
 	name_with(&a, ROOT, "conflict", name);
 }
 
+/* What the handle was opened on is hidden under another content by now: the
+ * writer did not see that one, and must not replace it. */
+static void test_hidden_base_replaces_nothing_else(void **state)
+{
+	char name[256];
+	uint64_t ino;
+
+	(void)state;
+	make_file(&a, ROOT, "f", "base");
+	sync();
+	write_file(&b, look(&b, ROOT, "f"), "tmp");
+	write_file(&b, look(&b, ROOT, "f"), "base"); /* undone again */
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	write_file(&a, look(&a, ROOT, "f"), "alice's");
+	merge_from(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), "alice's");
+	assert_int_equal(list(&b, ROOT, NULL, 0), 1); /* no conflict */
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("BOB!"), false),
+			 0);
+	tree_release_file(b.tree, ino, true);
+	sync();
+	assert_int_equal(list(&a, ROOT, NULL, 0), 2);
+	name_with(&a, ROOT, "conflict", name);
+}
+
 /* A late save over what was replaced does not take main in an open conflict. */
 static void test_late_save_keeps_main(void **state)
 {
@@ -523,6 +549,7 @@ int main(void)
 		T(test_edit_delete),
 		T(test_unsent_edit_survives_delete),
 		T(test_open_handle_keeps_its_branch),
+		T(test_hidden_base_replaces_nothing_else),
 		T(test_late_save_keeps_main), T(test_rename_edit),
 		T(test_rename_rename), T(test_mkdir_mkdir),
 		T(test_dir_and_file), T(test_rmdir_create),
