@@ -135,7 +135,7 @@ int private_dir_open(const char *path, struct buf *why, bool *ret_made,
 {
 	char copy[PATH_MAX];
 	autoclose int parent = -1;
-	const char *name;
+	const char *name = NULL;
 	int r;
 
 	if (strlen(path) >= sizeof(copy)) {
