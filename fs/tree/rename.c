@@ -235,10 +235,9 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 	}
 	free(over);
 	info_release(&i);
-	if (!r) {
-		row.has_prior = false;
+	/* (a prior stays shown if what was taken is not here yet) */
+	if (!r)
 		r = row_store(t, &row, 0);
-	}
 	row_release(&row);
 	return r;
 }
