@@ -89,7 +89,7 @@ void log_record_del(struct buf *b, enum store_table t, struct slice key,
 	*ret_key = SLICE(b->data + b->len - key.len, key.len);
 }
 
-void log_record_seal(struct buf *b, uint64_t id, uint64_t lsn, uint64_t lap)
+void log_record_seal(struct buf *b, uint64_t id, const struct log_header *h)
 {
 	uint8_t *p = b->data;
 
@@ -97,8 +97,9 @@ void log_record_seal(struct buf *b, uint64_t id, uint64_t lsn, uint64_t lap)
 		   b->len <= UINT32_MAX);
 	memcpy(p + LOG_MAGIC_AT, LOG_MAGIC, LOG_MAGIC_BYTES);
 	put_le32(p + 12, (uint32_t)b->len);
-	put_le64(p + 16, lsn);
-	put_le64(p + 24, lap);
+	put_le64(p + 16, h->lsn);
+	put_le64(p + 24, h->lap);
+	put_le64(p + 32, h->mark);
 	put_le64(p, checksum64(p + 8, b->len - 8, id));
 }
 
@@ -113,9 +114,10 @@ int log_header_decode(struct slice at, struct log_header *ret)
 	h.length = reader_u32(&r);
 	h.lsn = reader_u64(&r);
 	h.lap = reader_u64(&r);
+	h.mark = reader_u64(&r);
 	if (reader_ok(&r) || memcmp(magic.data, LOG_MAGIC, LOG_MAGIC_BYTES) ||
 	    h.length < LOG_HEADER_BYTES || h.length > at.len || !h.lap ||
-	    h.lsn < h.lap)
+	    h.lsn < h.lap || h.lsn <= h.mark)
 		return -EBADMSG;
 	*ret = h;
 	return 0;

@@ -15,9 +15,10 @@
 /* META keys that only the store itself writes. */
 #define META_FORMAT "format" /* u32: STORE_FORMAT */
 #define META_LOG "log"	     /* struct log_state */
+#define META_BOOT "boot"     /* text: the boot that the log is of */
 
 /* Bytes of a log record before its entries. */
-#define LOG_HEADER_BYTES 32
+#define LOG_HEADER_BYTES 40
 /* Where the magic stands in a record: damaged logs are searched for it. */
 #define LOG_MAGIC_AT 8
 #define LOG_MAGIC "KLOG"
@@ -40,6 +41,7 @@ struct log_header {
 	uint32_t length; /* bytes of the record with its header */
 	uint64_t lsn;	 /* +1 a record, for the life of the store */
 	uint64_t lap;	 /* lsn of the record at the start of the segment */
+	uint64_t mark;	 /* data that records up to here name is on disk */
 };
 
 struct log_entry {
@@ -49,7 +51,9 @@ struct log_entry {
 };
 
 /*
- * Building a record: begin, any number of put and del, seal. put and del
+ * Building a record: begin, any number of put and del, seal (which takes
+ * lsn, lap and mark from the header given). A record without entries says
+ * nothing but its mark. put and del
  * return the copies in the record of what was passed, valid until the next
  * change of the buffer; check buf_error() first.
  */
@@ -59,7 +63,7 @@ void log_record_put(struct buf *, enum store_table, struct slice key,
 		    struct slice *ret_value);
 void log_record_del(struct buf *, enum store_table, struct slice key,
 		    struct slice *ret_key);
-void log_record_seal(struct buf *, uint64_t id, uint64_t lsn, uint64_t lap);
+void log_record_seal(struct buf *, uint64_t id, const struct log_header *);
 
 /*
  * Takes the header of the record that `at` starts with; more may follow it.

@@ -2,6 +2,8 @@
 #include "fs/store/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -73,6 +75,22 @@ int io_datasync(int fd)
 int io_sync(int fd)
 {
 	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int io_boot_id(char ret[BOOT_ID_BYTES_MAX + 1])
+{
+	autoclose int fd =
+		open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, ret, BOOT_ID_BYTES_MAX);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+	return *ret ? 0 : -EIO;
 }
 
 uint64_t io_now_ms(void)

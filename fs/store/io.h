@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole reads and writes at an offset, and how much room a disk has. */
+/* Whole reads and writes at an offset, and what the system is asked for. */
 #ifndef KINFS_STORE_IO_H
 #define KINFS_STORE_IO_H
 
@@ -18,6 +18,10 @@ must_check int io_free_bytes(int fd, uint64_t *ret);
 /* fdatasync() and fsync(). */
 must_check int io_datasync(int fd);
 must_check int io_sync(int fd);
+/* Bytes of a boot's id at most; the kernel's has 36. */
+#define BOOT_ID_BYTES_MAX 64
+/* The kernel's id of this boot, as text that ends with a 0. */
+must_check int io_boot_id(char ret[BOOT_ID_BYTES_MAX + 1]);
 /* CLOCK_MONOTONIC. */
 uint64_t io_now_ms(void);
 

@@ -13,6 +13,13 @@
  * A segment is free for a new lap when a durable commit contains all its
  * records. So every record that matters after a crash is there, and every
  * record of an earlier lap has an lsn that the tables contain already.
+ *
+ * The kernel writes records back when it likes, also before the data that
+ * they name. So each record carries the *mark*: up to which lsn the data was
+ * known to be on disk when it was written. A mark is true wherever and
+ * whenever it is found; after a power cut the greatest one bounds the
+ * replay. Records behind it are dropped even if they name no data, because
+ * they may build on others that do.
  */
 #include "fs/store/journal.h"
 
@@ -89,6 +96,7 @@ void journal_release(struct journal *j)
 struct log_run {
 	struct log_segment *segment;
 	uint64_t first, last; /* 0: there is none */
+	uint64_t mark;	      /* the greatest */
 };
 
 static int segment_load(const struct log_segment *seg, struct buf *ret)
@@ -148,17 +156,37 @@ static uint64_t search_behind(const struct journal *j, struct slice bytes,
 	return found;
 }
 
+/* What a replay does with the records of the runs, one run after another. */
+struct log_walk {
+	uint64_t after; /* up to here they were walked, or are not wanted */
+	uint64_t until; /* behind this they are dropped */
+	int (*apply)(void *arg, struct slice entries);
+	void *arg;
+	uint64_t applied, dropped; /* operations */
+};
+
+static int walk_record(struct log_walk *w, uint64_t lsn, struct slice entries)
+{
+	if (!entries.len) /* only a mark */
+		return 0;
+	if (lsn > w->until) {
+		w->dropped++;
+		return 0;
+	}
+	w->applied++;
+	return w->apply(w->arg, entries);
+}
+
 /*
- * Walks the run at the start of the bytes and, if apply is given, applies
- * its records after `after`.
+ * Finds the run at the start of the bytes and, if a walk is given, takes
+ * its records behind w->after.
  */
-static int run_walk(const struct journal *j, struct slice bytes, uint64_t after,
-		    int (*apply)(void *arg, struct slice entries), void *arg,
-		    struct log_run *ret, size_t *ret_end)
+static int run_walk(const struct journal *j, struct slice bytes,
+		    struct log_walk *w, struct log_run *ret, size_t *ret_end)
 {
 	size_t at = 0;
 
-	ret->first = ret->last = 0;
+	ret->first = ret->last = ret->mark = 0;
 	for (;;) {
 		struct log_header h;
 		struct slice entries;
@@ -173,10 +201,11 @@ static int run_walk(const struct journal *j, struct slice bytes, uint64_t after,
 		if (!at)
 			ret->first = h.lsn;
 		ret->last = h.lsn;
+		ret->mark = MAX_OF(ret->mark, h.mark);
 		at += h.length;
-		if (!apply || h.lsn <= after)
+		if (!w || h.lsn <= w->after)
 			continue;
-		r = apply(arg, entries);
+		r = walk_record(w, h.lsn, entries);
 		if (r)
 			return r;
 	}
@@ -202,8 +231,7 @@ static int runs_find(struct journal *j, uint64_t after, struct buf *bytes,
 		int r = segment_load(&j->segments[i], bytes);
 
 		if (!r)
-			r = run_walk(j, buf_slice(bytes), 0, NULL, NULL,
-				     &runs[i], &end);
+			r = run_walk(j, buf_slice(bytes), NULL, &runs[i], &end);
 		if (r)
 			return r;
 		runs[i].segment = &j->segments[i];
@@ -216,39 +244,49 @@ static int runs_find(struct journal *j, uint64_t after, struct buf *bytes,
 	return 0;
 }
 
-int journal_replay(struct journal *j, uint64_t after,
+static uint64_t runs_mark(const struct log_run *runs, unsigned int count)
+{
+	uint64_t mark = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		mark = MAX_OF(mark, runs[i].mark);
+	return mark;
+}
+
+int journal_replay(struct journal *j, uint64_t after, enum log_reach reach,
 		   int (*apply)(void *arg, struct slice entries), void *arg,
 		   struct log_scan *ret)
 {
 	struct log_run runs[LOG_SEGMENTS_MAX] = {0};
-	struct log_scan scan = {.last_lsn = after};
+	struct log_walk w = {.after = after, .apply = apply, .arg = arg};
 	cleanup(buf_release) struct buf bytes = BUF_INIT;
-	int r = runs_find(j, after, &bytes, runs, &scan.max_lsn);
+	uint64_t max = after;
+	int r = runs_find(j, after, &bytes, runs, &max);
 
+	w.until = reach == LOG_ALL ? UINT64_MAX : runs_mark(runs, j->count);
 	for (unsigned int i = 0; !r && i < j->count; i++) {
 		struct log_run run;
 		size_t end;
 
-		if (runs[i].last <= scan.last_lsn)
+		if (runs[i].last <= w.after)
 			continue;
-		if (runs[i].first > scan.last_lsn + 1)
+		if (runs[i].first > w.after + 1)
 			break;
 		r = segment_load(runs[i].segment, &bytes);
 		if (!r)
-			r = run_walk(j, buf_slice(&bytes), scan.last_lsn, apply,
-				     arg, &run, &end);
-		if (r)
-			break;
-		scan.applied += runs[i].last - scan.last_lsn;
-		scan.last_lsn = runs[i].last;
+			r = run_walk(j, buf_slice(&bytes), &w, &run, &end);
+		w.after = runs[i].last;
 	}
 	if (r)
 		return r;
-	if (scan.max_lsn > scan.last_lsn)
+	if (max > w.after)
 		log_warn("the log has a hole after record %" PRIu64
 			 ": later records up to %" PRIu64 " are dropped",
-			 scan.last_lsn, scan.max_lsn);
-	*ret = scan;
+			 w.after, max);
+	ret->applied = w.applied;
+	ret->dropped = w.dropped;
+	ret->last_lsn = MAX_OF(after, MIN_OF(w.after, w.until));
+	ret->max_lsn = max;
 	return 0;
 }
 
@@ -325,7 +363,7 @@ int journal_start(struct journal *j, uint64_t lsn)
 		if (r)
 			return r;
 	}
-	j->last_lsn = j->committed_lsn = lsn;
+	j->last_lsn = j->committed_lsn = j->mark = lsn;
 	j->current = NULL;
 	return 0;
 }
@@ -383,8 +421,8 @@ static int segment_next(struct journal *j)
 
 int journal_append(struct journal *j, struct buf *record)
 {
+	struct log_header h = {.lsn = j->last_lsn + 1, .mark = j->mark};
 	struct log_segment *seg;
-	uint64_t lsn = j->last_lsn + 1;
 	int r;
 
 	if (record->len > j->bytes)
@@ -395,7 +433,8 @@ int journal_append(struct journal *j, struct buf *record)
 			return r;
 	}
 	seg = j->current;
-	log_record_seal(record, j->id, lsn, seg->used ? seg->first_lsn : lsn);
+	h.lap = seg->used ? seg->first_lsn : h.lsn;
+	log_record_seal(record, j->id, &h);
 	r = io_write_at(seg->fd, record->data, record->len, seg->used);
 	if (r) {
 		/* It may be there all the same: make it invalid if we can. */
@@ -406,16 +445,23 @@ int journal_append(struct journal *j, struct buf *record)
 		return r;
 	}
 	if (!seg->used)
-		seg->first_lsn = lsn;
+		seg->first_lsn = h.lsn;
 	seg->used += record->len;
-	seg->last_lsn = j->last_lsn = lsn;
+	seg->last_lsn = j->last_lsn = h.lsn;
 	seg->dirty = true;
 	return 0;
 }
 
+void journal_mark(struct journal *j, uint64_t lsn)
+{
+	kin_assert(lsn <= j->last_lsn);
+	j->mark = MAX_OF(j->mark, lsn);
+}
+
 void journal_committed(struct journal *j, uint64_t lsn)
 {
-	kin_assert(lsn >= j->committed_lsn && lsn <= j->last_lsn);
+	kin_assert(lsn >= j->committed_lsn);
+	journal_mark(j, lsn);
 	j->committed_lsn = lsn;
 }
 
@@ -424,7 +470,6 @@ void journal_committed(struct journal *j, uint64_t lsn)
 void journal_sync_begin(struct journal *j, struct log_sync *ret)
 {
 	ret->count = 0;
-	ret->lsn = j->last_lsn;
 	for (unsigned int i = 0; i < j->count; i++) {
 		struct log_segment *seg = &j->segments[i];
 

@@ -37,12 +37,20 @@ struct journal {
 	struct log_segment *current; /* NULL: none begun */
 	uint64_t last_lsn;	     /* of the last record appended */
 	uint64_t committed_lsn;	     /* contained in a durable commit */
+	uint64_t mark;		     /* data named up to here is on disk */
+};
+
+/* Which records a replay takes. */
+enum log_reach {
+	LOG_ALL,    /* the page cache has all that they name */
+	LOG_MARKED, /* up to the greatest mark: the others may name nothing */
 };
 
 /* Where a replay ended. */
 struct log_scan {
-	uint64_t applied;  /* records */
-	uint64_t last_lsn; /* of the last record applied, or `after` */
+	uint64_t applied;  /* operations */
+	uint64_t dropped;  /* operations behind the greatest mark */
+	uint64_t last_lsn; /* of the last record taken, or `after` */
 	uint64_t max_lsn;  /* of any valid record, also behind a hole */
 };
 
@@ -56,11 +64,11 @@ must_check int journal_open(struct journal *, int dirfd, uint32_t bytes,
 			    uint64_t id, bool no_sync);
 void journal_release(struct journal *);
 /*
- * Calls apply with the entries of each record after `after`, in order of
- * lsn, up to the first gap. Stops at its first error.
+ * Calls apply with the entries of each operation after `after`, in order of
+ * lsn, up to the first gap or the reach. Stops at its first error.
  * Errors: those of apply and of the system.
  */
-must_check int journal_replay(struct journal *, uint64_t after,
+must_check int journal_replay(struct journal *, uint64_t after, enum log_reach,
 			      int (*apply)(void *arg, struct slice entries),
 			      void *arg, struct log_scan *ret);
 /*
@@ -74,16 +82,21 @@ must_check int journal_start(struct journal *, uint64_t lsn);
  * After an error the log is as it was before.
  */
 must_check int journal_append(struct journal *, struct buf *record);
-/* A commit that contains all records up to lsn is durable. */
+/*
+ * The data that records up to lsn name is on disk. Every record appended
+ * from now on says so. Call it only with an lsn taken before that data was
+ * synced.
+ */
+void journal_mark(struct journal *, uint64_t lsn);
+/* A commit that contains all records up to lsn is durable. Marks it too. */
 void journal_committed(struct journal *, uint64_t lsn);
 /* No segment is free to go on in when the current one is full. */
 bool journal_is_short(const struct journal *);
 
-/* What must be synced to make all records up to lsn durable. */
+/* What must be synced to make the records appended so far durable. */
 struct log_sync {
 	int fds[LOG_SEGMENTS_MAX];
 	unsigned int count;
-	uint64_t lsn;
 };
 
 /* Takes what was written since the last call. */

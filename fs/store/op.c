@@ -267,7 +267,8 @@ static void assert_key(enum store_table t, struct slice key)
 	kin_assert(key.len && key.len <= STORE_KEY_BYTES_MAX);
 	kin_assert(t != TABLE_META ||
 		   (!slice_equal(key, SLICE_STR(META_FORMAT)) &&
-		    !slice_equal(key, SLICE_STR(META_LOG))));
+		    !slice_equal(key, SLICE_STR(META_LOG)) &&
+		    !slice_equal(key, SLICE_STR(META_BOOT))));
 }
 
 int store_put(struct store *s, enum store_table t, struct slice key,
@@ -368,6 +369,7 @@ static int op_keep(struct store *s)
 	if (space_is_cause(&s->space, r) && space_give_up(&s->space))
 		r = journal_append(&s->journal, &op->record);
 	if (!r) {
+		s->op_lsn = s->journal.last_lsn;
 		s->stats.log_bytes += op->record.len;
 		return 0;
 	}

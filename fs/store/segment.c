@@ -66,15 +66,15 @@ static void segment_name(uint32_t number, char ret[SEGMENT_NAME_LEN + 1])
 
 /* ---- opening */
 
-/* Finds the greatest number of a segment. Returns 0 if there is none. */
-static int last_number(int dirfd, uint32_t *ret)
+/* Calls visit for each segment in a directory. Stops at its first error. */
+static int segments_each(int dirfd,
+			 int (*visit)(void *arg, int dirfd, uint32_t number),
+			 void *arg)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool found = false;
-	uint32_t last = 0;
 	struct dirent *e;
 	DIR *dir;
-	int r;
+	int r = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -84,7 +84,7 @@ static int last_number(int dirfd, uint32_t *ret)
 		close(fd);
 		return r;
 	}
-	while (errno = 0, (e = readdir(dir))) {
+	while (!r && (errno = 0, e = readdir(dir))) {
 		char name[SEGMENT_NAME_LEN + 1];
 		uint32_t number;
 
@@ -94,14 +94,45 @@ static int last_number(int dirfd, uint32_t *ret)
 		segment_name(number, name);
 		if (strcmp(name, e->d_name))
 			continue; /* not one of ours */
-		last = MAX_OF(last, number);
-		found = true;
+		r = visit(arg, dirfd, number);
 	}
-	r = errno ? -errno : found;
+	if (!r)
+		r = -errno;
 	closedir(dir);
-	if (r > 0)
-		*ret = last;
 	return r;
+}
+
+struct last {
+	bool found;
+	uint32_t number;
+};
+
+static int last_visit(void *arg, int dirfd, uint32_t number)
+{
+	struct last *last = arg;
+
+	(void)dirfd;
+	last->found = true;
+	last->number = MAX_OF(last->number, number);
+	return 0;
+}
+
+static int sync_visit(void *arg, int dirfd, uint32_t number)
+{
+	char name[SEGMENT_NAME_LEN + 1];
+	autoclose int fd = -1;
+
+	(void)arg;
+	segment_name(number, name);
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : io_datasync(fd);
+}
+
+int segments_sync_all(int dirfd)
+{
+	int r = segments_each(dirfd, sync_visit, NULL);
+
+	return r ? r : io_sync(dirfd);
 }
 
 /* Where appending goes on. */
@@ -109,10 +140,12 @@ static int segments_resume(struct segments *s, bool fresh)
 {
 	char name[SEGMENT_NAME_LEN + 1];
 	autoclose int fd = -1;
-	int r = last_number(s->dirfd, &s->number);
+	struct last last = {0};
+	int r = segments_each(s->dirfd, last_visit, &last);
 
-	if (r <= 0)
+	if (r || !last.found)
 		return r;
+	s->number = last.number;
 	segment_name(s->number, name);
 	fd = openat(s->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)

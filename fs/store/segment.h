@@ -35,6 +35,11 @@ must_check int segments_read(struct segments *, struct data_loc, void *ret,
  * error the store has failed.
  */
 must_check int segments_sync(struct segments *);
+/*
+ * Makes all segments in a directory durable, whoever wrote them. Errors:
+ * those of the system.
+ */
+must_check int segments_sync_all(int dirfd);
 /* Bytes that segments_sync() would have to write. */
 uint64_t segments_dirty_bytes(struct segments *);
 /* Bytes appended since open. */

@@ -106,6 +106,21 @@ void store_assert_locked(const struct store *s)
 				 pthread_self()));
 }
 
+/* ---- opening: the boot */
+
+static int boot_read(struct store *s, const char *id)
+{
+	size_t len;
+
+	if (!id)
+		return io_boot_id(s->boot_id);
+	len = strlen(id);
+	if (!len || len > BOOT_ID_BYTES_MAX)
+		return -EINVAL;
+	memcpy(s->boot_id, id, len + 1);
+	return 0;
+}
+
 /* ---- opening: the directory */
 
 /* Says why an error of the system keeps the store closed; returns it. */
@@ -236,9 +251,32 @@ static int format_refuse(const struct store *s, uint32_t found, struct buf *why)
 	return -EPROTONOSUPPORT;
 }
 
+/* What the tables say of the store's life so far. */
+struct past {
+	bool fresh; /* there was none */
+	struct log_state log;
+	enum log_reach reach; /* LOG_MARKED: the power may have been cut */
+};
+
+/* Is the page cache still the one that the log was written through? */
+static int boot_compare(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
+			enum log_reach *ret)
+{
+	MDB_val key = {strlen(META_BOOT), (void *)META_BOOT}, value = {0};
+	int rc = mdb_get(txn, dbi, &key, &value);
+
+	if (rc && rc != MDB_NOTFOUND)
+		return lmdb_errno(rc);
+	*ret = slice_equal(SLICE(value.mv_data, value.mv_size),
+			   SLICE_STR(s->boot_id))
+		       ? LOG_ALL
+		       : LOG_MARKED;
+	return 0;
+}
+
 /* Reads the store's own META values; no META and nothing else: fresh. */
 static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
-		       struct log_state *ret, bool *ret_fresh)
+		       struct past *ret)
 {
 	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, value;
 	struct reader rd;
@@ -253,7 +291,8 @@ static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 			rc = mdb_stat(txn, dbi, &st);
 		if (rc)
 			return lmdb_errno(rc);
-		*ret_fresh = true;
+		ret->fresh = true;
+		ret->reach = LOG_MARKED;
 		return st.ms_entries ? -EUCLEAN : 0;
 	}
 	if (!rc)
@@ -268,21 +307,19 @@ static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 	rc = mdb_get(txn, dbi, &key, &value);
 	if (rc)
 		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
-	*ret_fresh = false;
-	return log_state_decode(SLICE(value.mv_data, value.mv_size), ret)
-		       ? -EUCLEAN
-		       : 0;
+	if (log_state_decode(SLICE(value.mv_data, value.mv_size), &ret->log))
+		return -EUCLEAN;
+	return boot_compare(s, txn, dbi, &ret->reach);
 }
 
-static int format_check(struct store *s, struct buf *why, struct log_state *ret,
-			bool *ret_fresh)
+static int format_check(struct store *s, struct buf *why, struct past *ret)
 {
 	MDB_txn *txn;
 	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn));
 
 	if (r)
 		return r;
-	r = format_read(s, txn, why, ret, ret_fresh);
+	r = format_read(s, txn, why, ret);
 	mdb_txn_abort(txn);
 	return r;
 }
@@ -305,7 +342,7 @@ static int format_write(struct store *s, struct log_state *ret)
 }
 
 /* Opens the handles of all tables, and makes what is missing. */
-static int tables_open(struct store *s, bool fresh, struct log_state *log)
+static int tables_open(struct store *s, struct past *past)
 {
 	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
 
@@ -316,8 +353,8 @@ static int tables_open(struct store *s, bool fresh, struct log_state *log)
 	for (unsigned int i = 0; !r && i < TABLE_COUNT; i++)
 		r = lmdb_errno(mdb_dbi_open(s->txn, table_name(i), MDB_CREATE,
 					    &s->dbi[i]));
-	if (!r && fresh)
-		r = format_write(s, log);
+	if (!r && past->fresh)
+		r = format_write(s, &past->log);
 	memset(s->cursors, 0, sizeof(s->cursors));
 	if (r)
 		mdb_txn_abort(steal(&s->txn));
@@ -326,7 +363,10 @@ static int tables_open(struct store *s, bool fresh, struct log_state *log)
 	return r;
 }
 
-/* The names of new files must last as well, up to the store's own name. */
+/*
+ * The names of new files must last as well, up to the store's own name, and
+ * those of an opening that was killed before it came to this.
+ */
 static int dir_sync(const struct store *s)
 {
 	autoclose int parent = -1;
@@ -345,37 +385,47 @@ static int dir_sync(const struct store *s)
 /* ---- opening: all of it */
 
 static int store_open_db(struct store *s, const struct store_options *o,
-			 struct buf *why, bool *ret_fresh,
-			 struct log_state *ret)
+			 struct buf *why, struct past *ret)
 {
 	int r = env_open(s, o);
 
 	if (!r)
-		r = format_check(s, why, ret, ret_fresh);
+		r = format_check(s, why, ret);
 	if (!r)
-		r = tables_open(s, *ret_fresh, ret);
+		r = tables_open(s, ret);
 	return r ? explain(why, r, s->path, "the tables cannot be opened") : 0;
 }
 
 static int store_open_log(struct store *s, const struct store_options *o,
-			  const struct log_state *log, struct log_scan *ret)
+			  const struct past *past, struct log_scan *ret)
 {
 	int fd = -1, r = subdir_open(s, "log", &fd);
 
 	if (!r)
 		r = journal_open(&s->journal, fd,
 				 o->log_bytes ? o->log_bytes : LOG_BYTES,
-				 log->id, s->no_sync);
+				 past->log.id, s->no_sync);
 	if (!r)
-		r = txg_recover(s, log->lsn, ret);
+		r = txg_recover(s, past->log.lsn, past->reach, ret);
 	if (!r)
 		r = journal_start(&s->journal, ret->max_lsn);
-	return r;
+	if (r)
+		return r;
+	s->stats.replayed = ret->applied;
+	s->op_lsn = s->synced_lsn = ret->max_lsn;
+	if (ret->applied)
+		log_info("store '%s': %llu operations recovered from the log",
+			 s->path, (unsigned long long)ret->applied);
+	if (ret->dropped)
+		log_warn("store '%s': %llu operations after the last sync "
+			 "were lost with the power",
+			 s->path, (unsigned long long)ret->dropped);
+	return 0;
 }
 
 /*
- * After a replay appending goes on in a new segment: the log may name bytes
- * that a power cut has taken away, and their place must stay empty.
+ * After a replay appending goes on in a new segment: behind the bytes that
+ * the tables name may be some of a write that nobody has ended.
  */
 static int store_open_data(struct store *s, const struct store_options *o,
 			   bool replayed)
@@ -392,30 +442,27 @@ static int store_open_data(struct store *s, const struct store_options *o,
 static int store_open_parts(struct store *s, const struct store_options *o,
 			    struct buf *why)
 {
-	struct log_state log = {0};
+	struct past past = {0};
 	struct log_scan scan = {0};
-	bool fresh = false;
-	int r = dir_open(s->path, o->must_exist, why, &s->dirfd);
+	int r = boot_read(s, o->boot_id);
 
+	if (r)
+		return explain(why, r, s->path, "the boot id cannot be read");
+	r = dir_open(s->path, o->must_exist, why, &s->dirfd);
 	if (!r)
 		r = lock_take(s, o->must_exist, why);
 	if (!r)
-		r = store_open_db(s, o, why, &fresh, &log);
+		r = store_open_db(s, o, why, &past);
 	if (r)
 		return r;
-	s->log_id = log.id;
+	s->log_id = past.log.id;
 	space_release(&s->space);
 	space_open(&s->space, s->dirfd, s->no_sync);
-	r = store_open_log(s, o, &log, &scan);
+	r = store_open_log(s, o, &past, &scan);
 	if (r)
 		return explain(why, r, s->path, "the log cannot be replayed");
-	s->stats.replayed = scan.applied;
-	s->synced_lsn = scan.max_lsn;
-	if (scan.applied)
-		log_info("store '%s': %llu operations recovered from the log",
-			 s->path, (unsigned long long)scan.applied);
-	r = store_open_data(s, o, scan.max_lsn > log.lsn);
-	if (!r && fresh)
+	r = store_open_data(s, o, scan.max_lsn > past.log.lsn);
+	if (!r)
 		r = dir_sync(s);
 	if (!r)
 		r = txg_start(s, o->threads);

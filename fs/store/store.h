@@ -12,7 +12,10 @@
  * are applied again, whatever they mean. The append is one pwrite, so an
  * operation survives kill -9 of the process once store_op_end() returned;
  * it survives a power cut once store_sync() returned, or the group that
- * holds it was committed (at most group_max_ms later).
+ * holds it was committed (at most group_max_ms later). After a power cut
+ * (the store was last opened in another boot of the machine) operations are
+ * replayed only as far as their data is known to be on disk: what is lost
+ * is the end of the history, never a piece of its middle.
  *
  * Locking: store_lock() is the one big mutex. Everything marked [locked]
  * needs it held by the caller; everything else must be called without it,
@@ -73,6 +76,7 @@ struct store_options {
 	uint32_t group_max_ops;	/* 0: 10,000 */
 	uint32_t group_max_ms;	/* 0: 1,000 */
 	uint64_t segment_bytes;	/* of one data segment; 0: 256 MiB */
+	const char *boot_id;	/* 1..64 bytes; NULL: the kernel's */
 };
 
 /*
@@ -143,7 +147,7 @@ uint64_t store_count(struct store *, enum store_table);
 /*
  * Makes every operation that ended before the call durable, with the data
  * it names: fdatasync of the data segments written since the last sync,
- * then of the log. Callers that wait at the same time share one sync.
+ * then of the log, with a mark. Callers that wait at the same time share one sync.
  */
 must_check int store_sync(struct store *);
 /* As store_sync, and closes the group too. */

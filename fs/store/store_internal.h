@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "fs/store/format.h"
+#include "fs/store/io.h"
 #include "fs/store/journal.h"
 #include "fs/store/segment.h"
 #include "fs/store/space.h"
@@ -49,6 +50,7 @@ struct store {
 	MDB_env *env;
 	MDB_dbi dbi[TABLE_COUNT];
 	uint64_t log_id;
+	char boot_id[BOOT_ID_BYTES_MAX + 1]; /* of this boot */
 
 	/* Guarded by themselves. */
 	struct segments *segments;
@@ -87,7 +89,8 @@ struct store {
 	struct journal journal;
 	bool syncing; /* a leader syncs the log */
 	pthread_cond_t sync_done;
-	uint64_t synced_lsn;
+	uint64_t op_lsn;     /* of the last operation in the log */
+	uint64_t synced_lsn; /* operations up to here are durable */
 	struct store_stats stats;
 };
 
@@ -120,9 +123,10 @@ must_check int txg_start(struct store *, bool threads);
 void txg_note_op(struct store *);
 /*
  * Before any group: replays the log after an lsn, and commits that with the
- * lsn after which the log goes on (ret->max_lsn).
+ * lsn after which the log goes on (ret->max_lsn). LOG_MARKED: the log is of
+ * another boot, and this one's id is committed with it.
  */
-must_check int txg_recover(struct store *, uint64_t after,
+must_check int txg_recover(struct store *, uint64_t after, enum log_reach,
 			   struct log_scan *ret);
 
 #endif

@@ -20,6 +20,7 @@
  * kept for reading only, and the store has failed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -78,7 +79,8 @@ static int group_replay(struct store *s)
 	int r = group_begin(s);
 
 	if (!r)
-		r = journal_replay(j, j->committed_lsn, table_apply, s, &scan);
+		r = journal_replay(j, j->committed_lsn, LOG_ALL, table_apply, s,
+				   &scan);
 	if (!r && scan.last_lsn != j->last_lsn)
 		r = log_errno(-EIO, "the log of '%s' cannot be read again",
 			      s->path);
@@ -300,29 +302,58 @@ void txg_note_op(struct store *s)
 
 /* ---- recovery */
 
-static int recover_once(struct store *s, uint64_t after, struct log_scan *ret)
+/* A process that was killed left data that no sync has reached. */
+static int recover_data(struct store *s)
+{
+	autoclose int fd = -1;
+
+	if (s->no_sync)
+		return 0;
+	fd = openat(s->dirfd, "seg",
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : segments_sync_all(fd);
+}
+
+/*
+ * The boot's id is committed with the lsn that the log goes on from, never
+ * before it: else what is dropped here would be replayed next time.
+ */
+static int recover_once(struct store *s, uint64_t after, enum log_reach reach,
+			struct log_scan *ret)
 {
 	int r = group_begin(s);
 
 	if (!r)
-		r = journal_replay(&s->journal, after, table_apply, s, ret);
-	if (r || ret->max_lsn == after) {
+		r = journal_replay(&s->journal, after, reach, table_apply, s,
+				   ret);
+	if (!r && reach == LOG_ALL && ret->applied)
+		r = recover_data(s);
+	if (!r && reach == LOG_MARKED)
+		r = table_put(s, TABLE_META, SLICE_STR(META_BOOT),
+			      SLICE_STR(s->boot_id));
+	if (r || (reach == LOG_ALL && ret->max_lsn == after)) {
 		group_drop(s);
 		return r;
 	}
 	return group_commit(s, ret->max_lsn);
 }
 
-int txg_recover(struct store *s, uint64_t after, struct log_scan *ret)
+int txg_recover(struct store *s, uint64_t after, enum log_reach reach,
+		struct log_scan *ret)
 {
-	int r = recover_once(s, after, ret);
+	int r = recover_once(s, after, reach, ret);
 
 	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space))
-		r = recover_once(s, after, ret);
+		r = recover_once(s, after, reach, ret);
 	return r;
 }
 
-/* ---- durability */
+/*
+ * ---- durability
+ *
+ * The order is all: data to disk, then the mark that says so into the log,
+ * then the log to disk.
+ */
 
 int store_commit(struct store *s)
 {
@@ -348,24 +379,59 @@ int store_commit(struct store *s)
 	return r;
 }
 
-/* Syncs for all whose operations ended before. With the lock. */
-static int sync_lead(struct store *s)
+/* Appends a record that says nothing but how far data is on disk. */
+static int sync_mark(struct store *s, uint64_t lsn)
+{
+	struct buf *record = &s->op.record; /* between operations it is free */
+	int r;
+
+	journal_mark(&s->journal, lsn);
+	log_record_begin(record);
+	r = buf_error(record);
+	if (!r)
+		r = journal_append(&s->journal, record);
+	if (!r)
+		s->stats.log_bytes += record->len;
+	return r;
+}
+
+/*
+ * With the lock; lets go of it while files are synced. Operations that end
+ * meanwhile may get into the log, and to the disk with it, but not their
+ * data: so only those up to lsn are marked, and synced.
+ */
+static int sync_through(struct store *s, uint64_t lsn)
 {
 	struct log_sync sync;
 	int r;
 
-	s->syncing = true;
-	journal_sync_begin(&s->journal, &sync);
 	store_unlock(s);
 	r = segments_sync(s->segments);
-	if (!r)
-		r = log_sync_run(&sync);
 	store_lock(s);
-	s->syncing = false;
 	if (r)
-		r = store_fail(s, r, "the log cannot be synced");
-	else
-		s->synced_lsn = MAX_OF(s->synced_lsn, sync.lsn);
+		return store_fail(s, r, "data cannot be synced");
+	if (store_failure(s) || s->synced_lsn >= lsn) /* by a commit */
+		return store_failure(s);
+	if (sync_mark(s, lsn)) /* a commit needs no mark */
+		return txg_run(s, TXG_CLOSE);
+	journal_sync_begin(&s->journal, &sync);
+	store_unlock(s);
+	r = log_sync_run(&sync);
+	store_lock(s);
+	if (r)
+		return store_fail(s, r, "the log cannot be synced");
+	s->synced_lsn = MAX_OF(s->synced_lsn, lsn);
+	return 0;
+}
+
+/* Syncs for all whose operations ended before. With the lock. */
+static int sync_lead(struct store *s)
+{
+	int r;
+
+	s->syncing = true;
+	r = sync_through(s, s->op_lsn);
+	s->syncing = false;
 	s->stats.syncs++;
 	pthread_cond_broadcast(&s->sync_done);
 	return r;
@@ -377,7 +443,7 @@ int store_sync(struct store *s)
 	int r = 0;
 
 	store_lock(s);
-	lsn = s->journal.last_lsn;
+	lsn = s->op_lsn;
 	while (!(r = store_failure(s)) && s->synced_lsn < lsn) {
 		if (!s->syncing)
 			r = sync_lead(s);

@@ -62,7 +62,8 @@ static void golden_record(struct buf *b)
 	log_record_del(b, TABLE_DIR, SLICE_STR("gone"), &k);
 	assert_true(slice_equal(k, SLICE_STR("gone")));
 	log_record_put(b, TABLE_META, SLICE_STR("empty"), SLICE("", 0), &k, &v);
-	log_record_seal(b, LOG_ID, 7, 5);
+	log_record_seal(b, LOG_ID,
+			&(struct log_header){.lsn = 7, .lap = 5, .mark = 3});
 }
 
 static void test_golden(void **state)
@@ -74,6 +75,10 @@ static void test_golden(void **state)
 	(void)state;
 	golden_record(&b);
 	assert_golden("record", buf_slice(&b));
+	log_record_begin(&b);
+	log_record_seal(&b, LOG_ID,
+			&(struct log_header){.lsn = 8, .lap = 5, .mark = 7});
+	assert_golden("mark", buf_slice(&b));
 	log_state_encode(&st, value);
 	assert_golden("meta-log", SLICE(value, sizeof(value)));
 	put_le32(format, STORE_FORMAT);
@@ -101,7 +106,8 @@ static void test_decode(void **state)
 	golden_record(&b);
 	assert_int_equal(log_record_decode(buf_slice(&b), LOG_ID, &h, &entries),
 			 0);
-	assert_true(h.lsn == 7 && h.lap == 5 && h.length == b.len);
+	assert_true(h.lsn == 7 && h.lap == 5 && h.mark == 3 &&
+		    h.length == b.len);
 	rd = READER(entries.data, entries.len);
 	assert_int_equal(log_entry_decode(&rd, &e), 0);
 	assert_true(e.table == TABLE_OBJ && !e.is_delete);
@@ -113,6 +119,13 @@ static void test_decode(void **state)
 	assert_true(e.table == TABLE_META && !e.value.len);
 	assert_int_equal(reader_left(&rd), 0);
 	assert_int_equal(log_entry_decode(&rd, &e), -EBADMSG);
+
+	/* A record that knows the future: invalid. */
+	log_record_seal(&b, LOG_ID,
+			&(struct log_header){.lsn = 7, .lap = 5, .mark = 7});
+	assert_int_equal(log_record_decode(buf_slice(&b), LOG_ID, &h, &entries),
+			 -EBADMSG);
+	golden_record(&b);
 
 	/* Another store's, cut short, or with any byte changed: invalid. */
 	assert_int_equal(
@@ -201,22 +214,29 @@ static int expect_apply(void *arg, struct slice entries)
 	return 0;
 }
 
-/* The records first..last, and no others, are replayed after first - 1. */
-static struct log_scan assert_replays(const char *path, uint64_t first,
-				      uint64_t last)
+static struct log_scan assert_reaches(const char *path, enum log_reach reach,
+				      uint64_t first, uint64_t last)
 {
 	struct expect x = {first};
 	struct log_scan scan;
 	struct journal j;
 
 	test_open(&j, path, LOG_ID);
-	assert_int_equal(journal_replay(&j, first - 1, expect_apply, &x, &scan),
-			 0);
+	assert_int_equal(
+		journal_replay(&j, first - 1, reach, expect_apply, &x, &scan),
+		0);
 	assert_int_equal(x.next, last + 1);
 	assert_int_equal(scan.applied, last + 1 - first);
 	assert_int_equal(scan.last_lsn, last);
 	journal_release(&j);
 	return scan;
+}
+
+/* The records first..last, and no others, are replayed after first - 1. */
+static struct log_scan assert_replays(const char *path, uint64_t first,
+				      uint64_t last)
+{
+	return assert_reaches(path, LOG_ALL, first, last);
 }
 
 static void damage(const char *path, const char *segment, off_t at)
@@ -263,7 +283,8 @@ static void test_laps(void **state)
 	journal_release(&j);
 
 	test_open(&j, path, LOG_ID + 1);
-	assert_int_equal(journal_replay(&j, 0, expect_apply, &x, &scan), 0);
+	assert_int_equal(
+		journal_replay(&j, 0, LOG_ALL, expect_apply, &x, &scan), 0);
 	assert_int_equal(scan.applied, 0);
 	assert_int_equal(scan.max_lsn, 0);
 	journal_release(&j);
@@ -322,6 +343,58 @@ static void test_holes(void **state)
 	scratch_remove(path);
 }
 
+/* A replay that reaches to the greatest mark, wherever that is. */
+static void test_marks(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	char *path = scratch_make();
+	uint64_t last = 2 * SEGMENT_RECORDS + 5;
+	struct log_scan scan;
+	struct journal j;
+
+	(void)state;
+	test_open(&j, path, LOG_ID);
+	assert_int_equal(journal_start(&j, 0), 0);
+	test_append_some(&j, 1, 4);
+	scan = assert_reaches(path, LOG_MARKED, 1, 0);
+	assert_int_equal(scan.dropped, 4);
+	assert_int_equal(scan.max_lsn, 4);
+	/* Each record carries the mark; a smaller one changes nothing. */
+	journal_mark(&j, 3);
+	journal_mark(&j, 2);
+	assert_reaches(path, LOG_MARKED, 1, 0);
+	test_append_some(&j, 5, last);
+	scan = assert_reaches(path, LOG_MARKED, 1, 3);
+	assert_int_equal(scan.dropped, last - 3);
+	assert_int_equal(scan.max_lsn, last);
+	scan = assert_replays(path, 1, last);
+	assert_int_equal(scan.dropped, 0);
+	/* A record that is nothing but a mark is no operation. */
+	journal_mark(&j, last - 1);
+	log_record_begin(&b);
+	assert_int_equal(journal_append(&j, &b), 0);
+	scan = assert_reaches(path, LOG_MARKED, 1, last - 1);
+	assert_int_equal(scan.dropped, 1);
+	assert_int_equal(scan.max_lsn, last + 1);
+	/* What a commit contains is marked by it. */
+	journal_committed(&j, last + 1);
+	test_append_some(&j, last + 2, last + 2);
+	scan = assert_reaches(path, LOG_MARKED, last + 2, last + 1);
+	assert_int_equal(scan.dropped, 1);
+	/* Torn, it leaves the mark before; behind a hole it is true. */
+	damage(path, "2", 6 * RECORD_BYTES - 1 + LOG_HEADER_BYTES);
+	assert_reaches(path, LOG_MARKED, 1, last - 1);
+	damage(path, "2", 5 * RECORD_BYTES + 3);
+	scan = assert_reaches(path, LOG_MARKED, 1, 3);
+	assert_int_equal(scan.max_lsn, last);
+	damage(path, "2", 5 * RECORD_BYTES + 3);
+	damage(path, "1", 40);
+	scan = assert_reaches(path, LOG_MARKED, 1, SEGMENT_RECORDS);
+	assert_int_equal(scan.dropped, 0);
+	journal_release(&j);
+	scratch_remove(path);
+}
+
 static void test_limits(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
@@ -340,7 +413,7 @@ static void test_limits(void **state)
 	assert_int_equal(j.count, LOG_SEGMENTS_MAX);
 	assert_int_equal(test_append(&j, last + 1), -EAGAIN);
 	journal_sync_begin(&j, &sync);
-	assert_int_equal(sync.lsn, last);
+	assert_int_equal(sync.count, 0); /* this log is never synced */
 	assert_int_equal(log_sync_run(&sync), 0);
 	journal_committed(&j, last);
 	test_append_some(&j, last + 1, last + 1);
@@ -411,8 +484,9 @@ static void test_noise(void **state)
 				 sizeof(bytes));
 		close(fd);
 		test_open(&j, path, LOG_ID);
-		assert_int_equal(journal_replay(&j, 0, expect_apply, &x, &scan),
-				 0);
+		assert_int_equal(
+			journal_replay(&j, 0, LOG_ALL, expect_apply, &x, &scan),
+			0);
 		assert_int_equal(scan.applied, 0);
 		journal_release(&j);
 	}
@@ -429,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_laps),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_noise),
