@@ -42,6 +42,19 @@ int row_add(struct row *row, const struct version *v)
 	return object_add(&row->o, v) ? 0 : -ENOMEM;
 }
 
+int row_set_times(struct tree *t, struct row *row, struct timespec mtime,
+		  struct timespec btime)
+{
+	struct version v;
+
+	op_tick(t);
+	v = op_version(t, REG_TIMES);
+	v.times.mtime = mtime;
+	v.times.btime = btime;
+	row_drop(row, REG_TIMES, 0);
+	return row_add(row, &v);
+}
+
 /* ---- content */
 
 static int entry_descending(const void *a, const void *b)
@@ -445,7 +458,7 @@ int entry_remove(struct tree *t, const struct shown *s)
 {
 	struct idlist members = { 0 };
 	struct place_view p;
-	size_t head = SIZE_MAX;
+	size_t head;
 	int r;
 
 	if (s->type == SHOWN_SIBLING)
@@ -456,10 +469,7 @@ int entry_remove(struct tree *t, const struct shown *s)
 	idlist_release(&members);
 	if (r)
 		return r;
-	for (size_t k = 0; k < p.holder_count; k++)
-		if (objid_equal(p.files[k].id, s->id) &&
-		    p.files[k].claim.slot == s->slot)
-			head = p.files[k].head;
+	head = place_head(&p, s->id, s->slot);
 	if (head == SIZE_MAX)
 		r = -ENOENT;
 	for (size_t k = 0; !r && k < p.holder_count; k++)

@@ -147,19 +147,6 @@ static const struct branch *cut_branch(const struct info *i,
 	return NULL;
 }
 
-static int write_times(struct tree *t, struct row *row,
-		       struct timespec mtime, struct timespec btime)
-{
-	struct version v;
-
-	op_tick(t);
-	v = op_version(t, REG_TIMES);
-	v.times.mtime = mtime;
-	v.times.btime = btime;
-	row_drop(row, REG_TIMES, 0);
-	return row_add(row, &v);
-}
-
 /* Removed elsewhere while it was written here: the edit keeps the name. */
 static int return_name(struct tree *t, struct row *row, struct place last)
 {
@@ -224,7 +211,7 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 	}
 	/* (the file's mtime is main's; a sibling has its own) */
 	if (!r && main)
-		r = write_times(t, row, c->d.mtime, btime);
+		r = row_set_times(t, row, c->d.mtime, btime);
 	if (!r && nameless)
 		r = return_name(t, row, last);
 	return !r && nameless ? revive_up(t, last.parent) : r;

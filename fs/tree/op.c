@@ -100,8 +100,7 @@ int touch_dir(struct tree *t, struct objid dir)
 {
 	struct row row;
 	struct info i;
-	struct version v;
-	struct timespec now = tree_now(t);
+	struct timespec now = tree_now(t), btime;
 	int r = row_load(t, group_canonical(t, dir), &row);
 
 	if (r)
@@ -112,13 +111,9 @@ int touch_dir(struct tree *t, struct objid dir)
 	}
 	r = info_init(&i, &row.o);
 	if (!r) {
-		op_tick(t);
-		v = op_version(t, REG_TIMES);
-		v.times.mtime = now;
-		v.times.btime = i.times ? i.times->times.btime : now;
+		btime = i.times ? i.times->times.btime : now;
 		info_release(&i);
-		row_drop(&row, REG_TIMES, 0);
-		r = row_add(&row, &v);
+		r = row_set_times(t, &row, now, btime);
 	}
 	if (!r)
 		r = row_store(t, &row, 0);
@@ -392,19 +387,6 @@ static int set_owner(struct tree *t, struct row *row, const struct info *i,
 	return row_add(row, &v);
 }
 
-static int set_mtime(struct tree *t, struct row *row,
-		     struct timespec mtime, struct timespec btime)
-{
-	struct version v;
-
-	op_tick(t);
-	v = op_version(t, REG_TIMES);
-	v.times.mtime = mtime;
-	v.times.btime = btime;
-	row_drop(row, REG_TIMES, 0);
-	return row_add(row, &v);
-}
-
 static int setattr_row(struct tree *t, struct objid id,
 		       const struct tree_setattr *s)
 {
@@ -427,7 +409,7 @@ static int setattr_row(struct tree *t, struct objid id,
 	if (!r && s->set & TREE_SET_MODE)
 		r = set_mode(t, &row, s->perm);
 	if (!r && s->set & TREE_SET_MTIME)
-		r = set_mtime(t, &row, s->mtime, btime);
+		r = row_set_times(t, &row, s->mtime, btime);
 	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);

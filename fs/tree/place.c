@@ -50,6 +50,15 @@ static int shownlist_add(struct shownlist *l, const struct shown *s)
 
 /* ---- one place */
 
+size_t place_head(const struct place_view *p, struct objid id, uint64_t slot)
+{
+	for (size_t k = 0; k < p->holder_count; k++)
+		if (objid_equal(p->files[k].id, id) &&
+		    p->files[k].claim.slot == slot)
+			return p->files[k].head;
+	return SIZE_MAX;
+}
+
 void place_view_release(struct place_view *p)
 {
 	idlist_release(&p->dirs);

@@ -132,7 +132,7 @@ int remove_twins(struct tree *t, const struct shown *s)
 {
 	struct idlist members = { 0 };
 	struct place_view p;
-	size_t head = SIZE_MAX;
+	size_t head;
 	int r = group_members(t, s->link.parent, &members);
 
 	if (!r)
@@ -140,10 +140,7 @@ int remove_twins(struct tree *t, const struct shown *s)
 	idlist_release(&members);
 	if (r)
 		return r;
-	for (size_t k = 0; k < p.holder_count; k++)
-		if (objid_equal(p.files[k].id, s->id) &&
-		    p.files[k].claim.slot == s->slot)
-			head = p.files[k].head;
+	head = place_head(&p, s->id, s->slot);
 	for (size_t k = 0; !r && k < p.holder_count; k++) {
 		struct row row;
 		struct info i;

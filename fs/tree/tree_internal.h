@@ -248,6 +248,9 @@ struct place_view {
 must_check int place_view(struct tree *, const struct idlist *members,
 			  struct slice name, struct place_view *ret);
 void place_view_release(struct place_view *);
+/* Index of the file that shows this claim (itself, or the twin it is folded
+ * into); SIZE_MAX if it holds no name here. */
+size_t place_head(const struct place_view *, struct objid, uint64_t slot);
 must_check int view_find(struct tree *, struct objid dir, struct slice name,
 			 struct shown *ret);
 /* Of plain names only. */
@@ -429,6 +432,9 @@ must_check int row_place(struct tree *, struct row *, const struct info *,
 /* Drops all versions of a register (of a slot, for LINK) but CONTENT. */
 void row_drop(struct row *, uint8_t reg, uint64_t slot);
 must_check int row_add(struct row *, const struct version *);
+/* TIMES, in place of all. */
+must_check int row_set_times(struct tree *, struct row *,
+			     struct timespec mtime, struct timespec btime);
 
 /* ---- replica.c */
 /* All events of an applied change were made: tells the observer so. */
