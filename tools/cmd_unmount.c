@@ -14,16 +14,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/control_client.h"
+#include "tools/mount_remove.h"
 
 static const char help[] =
 "usage: kin unmount MOUNTPOINT\n"
@@ -132,40 +130,6 @@ static int complain_busy(const struct subject *t)
 
 /* ---- unmounting */
 
-/* fusermount3 may unmount what its caller mounted. */
-static int run_fusermount(const char *mountpoint, bool lazily)
-{
-	char name[] = "fusermount3", u[] = "-u", z[] = "-z", q[] = "-q";
-	char end[] = "--";
-	char *path = strdup(mountpoint);
-	char *argv[] = { name, u, q, end, path, NULL, NULL };
-	int status, r;
-	pid_t pid;
-
-	if (!path)
-		return -ENOMEM;
-	if (lazily) {
-		argv[3] = z;
-		argv[4] = end;
-		argv[5] = path;
-	}
-	r = -posix_spawnp(&pid, name, NULL, NULL, argv, environ);
-	if (r == 0 && waitpid(pid, &status, 0) < 0)
-		r = -errno;
-	else if (r == 0 && status)
-		r = -EBUSY;	/* it does not tell why in its status */
-	free(path);
-	return r;
-}
-
-static int unmount(const char *mountpoint, bool lazily)
-{
-	if (geteuid() != 0)
-		return run_fusermount(mountpoint, lazily);
-	return umount2(mountpoint, UMOUNT_NOFOLLOW |
-		       (lazily ? MNT_DETACH : 0)) < 0 ? -errno : 0;
-}
-
 static int complain_unmount(const struct subject *t, int r)
 {
 	if (r == -EBUSY)
@@ -179,7 +143,7 @@ static int complain_unmount(const struct subject *t, int r)
 
 static int clean_up_dead(const struct subject *t)
 {
-	int r = unmount(t->mountpoint, true);
+	int r = mount_remove(t->mountpoint, true);
 
 	if (r < 0)
 		return complain_unmount(t, r);
@@ -232,7 +196,7 @@ static int await_end(const struct subject *t, int pidfd)
 static int end_daemon(const struct subject *t, int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	int r = unmount(t->mountpoint, false);
+	int r = mount_remove(t->mountpoint, false);
 
 	if (r < 0)
 		return complain_unmount(t, r);

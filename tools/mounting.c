@@ -18,6 +18,7 @@
 #include "fs/tree/object.h"
 #include "tools/control_client.h"
 #include "tools/daemonize.h"
+#include "tools/mount_remove.h"
 #include "tools/mounts.h"
 #include "tools/node.h"
 #include "tools/private_dir.h"
@@ -121,9 +122,26 @@ static void default_label(char ret[LABEL_BYTES_MAX + 1])
 
 /* ---- the mountpoint */
 
-/* The path is where a mount is already, or in one. */
-static int complain_mounted(const struct mounting *m,
-			    const struct mount_entry *e, const char *path)
+/* After kill -9, or a crash: what was mounted here serves nobody. */
+static int clean_up_dead(const struct mounting *m,
+			 const struct mount_entry *e, const char *socket)
+{
+	int r = mount_remove(e->at, true);
+
+	if (r < 0)
+		return complain(m->command, EXIT_FAILED, "%s: the mount of a "
+				"daemon that died is there, and does not go: "
+				"%s; try `kin unmount %s`", e->at,
+				strerror(-r), e->at);
+	unlink(socket);
+	fprintf(stderr, "kin %s: %s: its daemon had died; cleaned up\n",
+		m->command, e->at);
+	return EXIT_OK;
+}
+
+/* The path is where a mount is already, or in one. EXIT_OK: not any more. */
+static int check_mounted(const struct mounting *m,
+			 const struct mount_entry *e, const char *path)
 {
 	autofree char *socket = mount_socket_of(e);
 	autoclose int fd = -1;
@@ -131,10 +149,12 @@ static int complain_mounted(const struct mounting *m,
 	int r = socket ? control_connect(socket, CONNECT_TIMEOUT_S, &fd,
 					 &pid) : -ENOMEM;
 
+	if ((r == -ECONNREFUSED || r == -ENOENT) && !strcmp(e->at, path))
+		return clean_up_dead(m, e, socket);
 	if (r == -ECONNREFUSED || r == -ENOENT)
-		return complain(m->command, EXIT_FAILED, "%s: the mount of a "
-				"daemon that died is there; `kin unmount %s` "
-				"cleans up", e->at, e->at);
+		return complain(m->command, EXIT_FAILED, "%s: is inside the "
+				"mount of a daemon that died; `kin unmount "
+				"%s` cleans up", path, e->at);
 	if (!strcmp(e->at, path))
 		return complain(m->command, EXIT_FAILED, "%s: kinfs is mounted "
 				"there already; `kin status %s` shows it, "
@@ -202,7 +222,7 @@ static int check_mountpoint(const struct mounting *m, const char *path,
 		return complain(m->command, EXIT_FAILED, "%s: %s", path,
 				strerror(-r));
 	e = mounts_find(&mounts, resolved);
-	r = mount_is_kinfs(e) ? complain_mounted(m, e, resolved) : EXIT_OK;
+	r = mount_is_kinfs(e) ? check_mounted(m, e, resolved) : EXIT_OK;
 	if (r == EXIT_OK)
 		r = check_empty_directory(m, resolved);
 	if (r == EXIT_OK)

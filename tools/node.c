@@ -157,13 +157,33 @@ static int sentence(struct buf *why, int r, const char *what)
 	return r;
 }
 
+/* A daemon that was just killed holds the store until the kernel has taken
+ * it apart. */
+#define STORE_BUSY_MS 2000
+#define STORE_RETRY_MS 20
+
+static int open_patiently(const struct store_options *so, struct buf *why,
+			  struct store **ret)
+{
+	struct timespec pause = { .tv_nsec = STORE_RETRY_MS * 1000000L };
+	int r;
+
+	for (int ms = 0;; ms += STORE_RETRY_MS) {
+		buf_reset(why);
+		r = store_open(so, why, ret);
+		if (r != -EBUSY || ms >= STORE_BUSY_MS)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int open_store(struct node *node, const struct node_options *options,
 		      struct buf *why)
 {
 	struct store_options so = { .path = node->store_path,
 				    .must_exist = options->place->known,
 				    .threads = true };
-	int r = sentence(why, store_open(&so, why, &node->store),
+	int r = sentence(why, open_patiently(&so, why, &node->store),
 			 node->store_path);
 
 	if (r < 0)

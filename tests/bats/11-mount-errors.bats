@@ -155,10 +155,26 @@ mount_new() {
 	wait_until process_is_gone "$pid"
 	run -4 kin status a
 	assert_output --partial "daemon is gone"
-	refused "daemon that died" kin mount a
+	mkdir -p elsewhere
+	refused "daemon that died" kin mount a/elsewhere
 	run -0 kin unmount a
 	kin mount a
 	assert_equal "$(cat a/file)" kept
+}
+
+@test "a daemon that died: mounting again needs no clean-up first" {
+	kin_mount a
+	for i in 1 2 3 4 5; do
+		echo "$i" >>a/file
+		kill -9 "$(kin_pid a)"
+		run -0 kin mount a
+		assert_output --partial "its daemon had died"
+	done
+	assert_equal "$(cat a/file)" "1
+2
+3
+4
+5"
 }
 
 @test "a mount in use is not taken away" {
