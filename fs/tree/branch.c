@@ -271,7 +271,9 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 		r = make_trail(row, &base, 1, &v.content);
 	else
 		r = make_trail(row, gone, n, &v.content);
-	if (!r && (b || !base))
+	/* (of what the writer may not have seen this only says: it is no
+	 * mere undoing, show both) */
+	if (!r)
 		r = make_seen(row, i, gone, n, &v.content);
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];
