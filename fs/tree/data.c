@@ -78,7 +78,7 @@ static int forget_detached(struct tree *t, uint64_t ino)
 void tree_release_file(struct tree *t, uint64_t ino, bool write)
 {
 	struct inode *i;
-	bool cut, last;
+	bool cut, last, detached;
 
 	store_lock(t->store);
 	i = inode_find(t, ino);
@@ -92,6 +92,7 @@ void tree_release_file(struct tree *t, uint64_t ino, bool write)
 	if (!i->writers)
 		i->fresh = false;
 	last = --i->opens == 0;
+	detached = i->detached;
 	store_unlock(t->store);
 	/* On failure the writes stay on record, and the housekeeping tries
 	 * again: tree_cut_due(). */
@@ -102,7 +103,8 @@ void tree_release_file(struct tree *t, uint64_t ino, bool write)
 	}
 	if (!last)
 		return;
-	(void)!forget_detached(t, ino);
+	if (cut || detached)
+		(void)!forget_detached(t, ino);
 	store_lock(t->store);
 	i = inode_find(t, ino);
 	if (i)
@@ -126,6 +128,7 @@ int ino_detach(struct tree *t, uint64_t ino, struct objid id,
 		return r;
 	inoref_release(&was);
 	/* The sibling, if it is still shown, gets another number. */
+	i->detached = true;
 	if (was.type == INO_SIBLING)
 		r = ino_forget_sibling(t, was.id, was.tag);
 	object_init(&ref.version, id);

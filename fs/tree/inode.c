@@ -166,7 +166,7 @@ int ino_dir(struct tree *t, uint64_t ino, struct objid *ret)
 		return 0;
 	if (ref.type != INO_OBJECT)
 		return -ENOTDIR;
-	r = row_load(t, ref.id, &row);
+	r = row_read(t, ref.id, &row);
 	if (r)
 		return r;
 	r = info_init(&i, &row.o);
@@ -199,7 +199,7 @@ int dir_ino(struct tree *t, struct objid dir, uint64_t *ret)
 	     k++) {
 		struct row row;
 
-		r = row_load(t, members.ids[k], &row);
+		r = row_read(t, members.ids[k], &row);
 		if (r)
 			break;
 		if (row.ino && (!*ret || row.ino < *ret))
@@ -278,7 +278,7 @@ int target_load(struct tree *t, uint64_t ino, struct target *ret)
 	r = ino_get(t, ino, &ret->ref);
 	if (r)
 		return r;
-	r = row_load(t, ret->ref.id, &ret->row);
+	r = row_read(t, ret->ref.id, &ret->row);
 	if (!r)
 		r = info_init(&ret->info, &ret->row.o);
 	if (!r) {
@@ -348,7 +348,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		if (!objid_equal(canonical, f.ref.id)) {
 			info_release(&f.info);
 			row_release(&f.row);
-			r = row_load(t, canonical, &f.row);
+			r = row_read(t, canonical, &f.row);
 			if (!r)
 				r = info_init(&f.info, &f.row.o);
 			if (r) {

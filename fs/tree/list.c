@@ -318,11 +318,10 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *ret)
 		dir = f.ref.id;
 		if (f.info.kind == KIND_DIR || objid_is_root(dir)) {
 			r = path_of_dir(t, dir, ret);
-		} else if (!f.row.claim_count) {
-			r = -ENOENT;
 		} else {
-			dir = f.row.claims[0].at.parent;
-			r = path_of_file(t, ino, dir, ret);
+			r = claimed_parent(t, dir, &dir);
+			if (!r)
+				r = path_of_file(t, ino, dir, ret);
 		}
 		target_release(&f);
 	}

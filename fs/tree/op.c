@@ -61,7 +61,8 @@ int tree_getattr(struct tree *t, uint64_t ino, struct attr *ret)
 
 int tree_parent(struct tree *t, uint64_t ino, uint64_t *ret)
 {
-	struct target f;
+	struct inoref ref;
+	struct objid dir;
 	int r;
 
 	if (ino == TREE_ROOT_INO) {
@@ -69,14 +70,13 @@ int tree_parent(struct tree *t, uint64_t ino, uint64_t *ret)
 		return 0;
 	}
 	store_lock(t->store);
-	r = target_load(t, ino, &f);
+	r = ino_get(t, ino, &ref);
 	if (!r) {
-		if (f.row.claim_count)
-			r = dir_ino(t, f.row.claims[0].at.parent, ret);
-		else
-			r = -ENOENT;
-		target_release(&f);
+		inoref_release(&ref);
+		r = claimed_parent(t, ref.id, &dir);
 	}
+	if (!r)
+		r = dir_ino(t, dir, ret);
 	store_unlock(t->store);
 	return r;
 }

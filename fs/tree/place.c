@@ -620,7 +620,7 @@ int shown_ino(struct tree *t, const struct shown *s, uint64_t *ret)
 		return dir_ino(t, s->id, ret);
 	if (s->type == SHOWN_SIBLING)
 		return ino_of_sibling(t, s->id, s->tag, ret);
-	r = row_load(t, s->id, &row);
+	r = row_read(t, s->id, &row);
 	if (r)
 		return r;
 	*ret = row.ino;

@@ -110,10 +110,9 @@ void row_release(struct row *row)
 	row->claim_count = 0;
 }
 
-int row_load(struct tree *t, struct objid id, struct row *row)
+int row_read(struct tree *t, struct objid id, struct row *row)
 {
 	struct slice value, versions;
-	struct info info;
 	int r;
 
 	*row = (struct row){ 0 };
@@ -127,15 +126,41 @@ int row_load(struct tree *t, struct objid id, struct row *row)
 	r = local_decode(row, value, &versions);
 	if (!r)
 		r = object_decode(versions, &row->o);
-	if (!r)
-		r = info_init(&info, &row->o);
+	if (r)
+		row_release(row);
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+int row_load(struct tree *t, struct objid id, struct row *row)
+{
+	struct info info;
+	int r = row_read(t, id, row);
+
+	if (r || !row->exists)
+		return r;
+	r = info_init(&info, &row->o);
 	if (!r) {
 		r = claims_of(t, row, &info, &row->claims, &row->claim_count);
 		info_release(&info);
 	}
 	if (r)
 		row_release(row);
-	return r == -EBADMSG ? -EUCLEAN : r;
+	return r;
+}
+
+int claimed_parent(struct tree *t, struct objid id, struct objid *ret)
+{
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	if (row.claim_count)
+		*ret = row.claims[0].at.parent;
+	else
+		r = -ENOENT;
+	row_release(&row);
+	return r;
 }
 
 /* ---- claims */

@@ -63,6 +63,7 @@ struct inode {
 	bool appended;
 	bool fresh;		/* born or emptied by a handle still open */
 	bool cutting;		/* a cut is being made: writes wait */
+	bool detached;		/* it may be: a content of its own */
 	uint64_t first_write_ns, last_write_ns;	/* monotonic */
 	UT_hash_handle hh;
 };
@@ -186,7 +187,12 @@ struct spot spot_at(struct objid parent, struct slice name);
 
 /* Loads, or starts an empty one when there is none. */
 must_check int row_load(struct tree *, struct objid, struct row *);
+/* The same without its claims: to look at, not to be stored. */
+must_check int row_read(struct tree *, struct objid, struct row *);
 void row_release(struct row *);
+/* The directory in which an object is shown first. -ENOENT: nowhere. */
+must_check int claimed_parent(struct tree *, struct objid,
+			      struct objid *ret);
 /* Stores, numbers, indexes, notes what is to be settled. The row's ctime
  * becomes now, or `ctime_ns` where the change was made before. */
 must_check int row_store(struct tree *, struct row *, uint64_t from);
