@@ -10,7 +10,7 @@
 #include "fs/store/store.h"
 
 /* Version of everything in FORMAT.md; a newer one is refused. */
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 
 /* META keys that only the store itself writes. */
 #define META_FORMAT "format" /* u32: STORE_FORMAT */

@@ -241,9 +241,15 @@ static int env_open(struct store *s, const struct store_options *o)
 
 static int format_refuse(const struct store *s, uint32_t found, struct buf *why)
 {
-	if (found <= STORE_FORMAT)
+	if (!found || found == STORE_FORMAT)
 		return -EUCLEAN;
-	if (why)
+	if (why && found < STORE_FORMAT)
+		buf_printf(why,
+			   "store '%s' has format %u, of a preview of kinfs, "
+			   "which this one (format %u) cannot read: copy your "
+			   "files out with that version, then join again",
+			   s->path, found, STORE_FORMAT);
+	else if (why)
 		buf_printf(why,
 			   "store '%s' has format %u, and this kinfs knows "
 			   "formats up to %u: upgrade kinfs",

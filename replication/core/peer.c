@@ -252,7 +252,8 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 		e = BYE_DEVICE;
 	if (e) {
 		static const char *const why[] = {
-			[BYE_VERSION] = "no common protocol version",
+			[BYE_VERSION] = "no common protocol version: "
+					"upgrade the older kinfs",
 			[BYE_VOLUME] = "it serves another volume",
 			[BYE_DEVICE] = "its hello names another key",
 			[BYE_FORMAT] = "other hash or chunk constants",

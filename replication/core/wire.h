@@ -15,8 +15,8 @@
 #include "fs/tree/know.h"
 
 /* Versions of the protocol that this program speaks. */
-#define PROTO_MIN 1
-#define PROTO_MAX 1
+#define PROTO_MIN 2
+#define PROTO_MAX 2
 
 enum frame_type {
 	FRAME_HELLO = 1,

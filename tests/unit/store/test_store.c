@@ -264,6 +264,8 @@ static void test_refusals(void **state)
 
 	set_format(inner, STORE_FORMAT + 1);
 	assert_int_equal(try_open(&o, "upgrade kinfs"), -EPROTONOSUPPORT);
+	set_format(inner, STORE_FORMAT - 1);
+	assert_int_equal(try_open(&o, "join again"), -EPROTONOSUPPORT);
 	set_format(inner, STORE_FORMAT);
 	s = store_make(&o);
 	assert_holds(s, "a", "1");
