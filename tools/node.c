@@ -206,7 +206,8 @@ static int open_store(struct node *node, const struct node_options *options,
 }
 
 static int open_tree(struct node *node, struct volid volume,
-		     const char *label, struct buf *why)
+		     const char *label, const uint8_t *secret,
+		     struct buf *why)
 {
 	char user[PRINCIPAL_BYTES_MAX], group[PRINCIPAL_BYTES_MAX];
 	struct tree_options to = {
@@ -217,6 +218,7 @@ static int open_tree(struct node *node, struct volid volume,
 		.group = idmap_group(getegid(), group),
 		.root_perm = 0755,
 		.label = SLICE_STR(label),
+		.secret = secret,
 	};
 
 	return sentence(why, tree_open(&to, &node->tree), node->store_path);
@@ -233,7 +235,8 @@ static int join(struct node *node, const struct node_options *options,
 
 	if (r < 0)
 		return r;
-	r = open_tree(node, result.volume, result.label, why);
+	r = open_tree(node, result.volume, result.label, result.secret,
+		      why);
 	if (r == 0)
 		r = sentence(why,
 			     core_adopt_members(node->tree,
@@ -258,7 +261,7 @@ static int open_own_volume(struct node *node,
 
 	env_random(NULL, volume.b, sizeof(volume.b));
 	r = open_tree(node, volume, options->label ? options->label :
-		      options->label_default, why);
+		      options->label_default, NULL, why);
 	if (r < 0 || !options->label)
 		return r;
 	tree_label(node->tree, label);

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 /*
@@ -62,6 +64,73 @@ void hash_hmac(struct slice key, struct slice data, struct hash *ret)
 
 	kin_assert(HMAC(EVP_sha256(), key.data, (int)key.len, data.data,
 			data.len, ret->b, &len));
+}
+
+/* ---- HMAC under one key (RFC 2104) */
+
+#define BLOCK_BYTES 64
+#define INNER_PAD 0x36
+#define OUTER_PAD 0x5c
+
+struct mac {
+	EVP_MD_CTX *inner, *outer; /* one block in: the key and a pad */
+	EVP_MD_CTX *work;
+};
+
+static EVP_MD_CTX *mac_state(struct slice key, uint8_t pad)
+{
+	uint8_t block[BLOCK_BYTES] = {0};
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	if (!ctx)
+		return NULL;
+	memcpy(block, key.data, key.len);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] ^= pad;
+	kin_assert(EVP_DigestInit_ex2(ctx, sha256, NULL));
+	kin_assert(EVP_DigestUpdate(ctx, block, sizeof(block)));
+	OPENSSL_cleanse(block, sizeof(block));
+	return ctx;
+}
+
+struct mac *mac_new(struct slice key)
+{
+	struct mac *m = calloc(1, sizeof(*m));
+
+	kin_assert(key.len <= BLOCK_BYTES);
+	pthread_once(&once, hash_setup);
+	if (!m)
+		return NULL;
+	m->inner = mac_state(key, INNER_PAD);
+	m->outer = mac_state(key, OUTER_PAD);
+	m->work = EVP_MD_CTX_new();
+	if (m->inner && m->outer && m->work)
+		return m;
+	mac_free(m);
+	return NULL;
+}
+
+void mac_free(struct mac *m)
+{
+	if (!m)
+		return;
+	EVP_MD_CTX_free(m->inner);
+	EVP_MD_CTX_free(m->outer);
+	EVP_MD_CTX_free(m->work);
+	free(m);
+}
+
+void mac_slices(struct mac *m, const struct slice *parts, size_t count,
+		struct hash *ret)
+{
+	kin_assert(EVP_MD_CTX_copy_ex(m->work, m->inner));
+	for (size_t i = 0; i < count; i++)
+		kin_assert(EVP_DigestUpdate(m->work, parts[i].data,
+					    parts[i].len));
+	kin_assert(EVP_DigestFinal_ex(m->work, ret->b, NULL));
+	kin_assert(EVP_MD_CTX_copy_ex(m->work, m->outer));
+	kin_assert(EVP_DigestUpdate(m->work, ret->b, sizeof(ret->b)));
+	kin_assert(EVP_DigestFinal_ex(m->work, ret->b, NULL));
 }
 
 uint64_t checksum64(const void *data, size_t len, uint64_t seed)

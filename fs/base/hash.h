@@ -13,6 +13,19 @@ void hash_bytes(const void *data, size_t len, struct hash *ret);
 /* The hash of the parts one after the other. */
 void hash_slices(const struct slice *parts, size_t count, struct hash *ret);
 void hash_hmac(struct slice key, struct slice data, struct hash *ret);
+
+/*
+ * HMAC-SHA-256 under one key, many times: the key's two blocks are hashed
+ * once. For one thread at a time.
+ */
+struct mac;
+/* NULL when out of memory. */
+struct mac *mac_new(struct slice key);
+void mac_free(struct mac *);
+/* Of the parts one after the other. */
+void mac_slices(struct mac *, const struct slice *parts, size_t count,
+		struct hash *ret);
+
 uint64_t checksum64(const void *data, size_t len, uint64_t seed);
 
 #endif

@@ -54,7 +54,7 @@ enum store_table {
 	TABLE_HIST,	/* old contents (reserved) */
 	TABLE_STAGE,	/* rows of a cut on its way in (reserved) */
 	TABLE_MEMBER,	/* device -> member record */
-	TABLE_BUCKET,	/* sums over rows (reserved) */
+	TABLE_BUCKET,	/* end of object ids -> sum of their rows */
 	TABLE_MARK,	/* directory, name hash: has names that are view */
 	TABLE_GROUP,	/* merged directories */
 	TABLE_PENDING,	/* local sequence, object: content not all here */

@@ -154,14 +154,6 @@ int replica_view(struct tree *t,
 
 /* ---- the rows */
 
-/* A row that takes part in the view: named, and with a content. */
-static bool row_is_live(const struct info *i, struct objid id)
-{
-	if (objid_is_root(id))
-		return true;
-	return i->kind == KIND_DIR ? i->link_count > 0 : info_live_file(i);
-}
-
 struct rows_arg {
 	int (*fn)(void *arg, struct objid, struct slice);
 	void *arg;
@@ -215,7 +207,7 @@ static int give_row(struct tree *t, void *arg, struct row *row)
 	(void)t;
 	if (r)
 		return r;
-	live = row_is_live(&i, row->o.id);
+	live = info_is_live(&i);
 	info_release(&i);
 	if (live)
 		r = object_encode(&row->o, &b);
@@ -239,6 +231,7 @@ struct check {
 	struct seen_list seen;
 	struct buf *why;
 	uint64_t rows, claims;
+	struct sum *leaves;	/* LEAVES, counted again */
 };
 
 static int complain(struct check *c, struct objid id, const char *what)
@@ -338,6 +331,21 @@ static int check_dir(struct tree *t, struct check *c, struct row *row)
 	return 0;
 }
 
+/* Its share of the sums, from its versions alone. */
+static int check_add_sum(struct tree *t, struct check *c, struct row *row)
+{
+	struct buf b = BUF_INIT;
+	int r = object_encode(&row->o, &b);
+	struct sum s;
+
+	if (!r) {
+		s = bucket_row(t, row->o.id, buf_slice(&b));
+		sum_add(&c->leaves[leaf_of(row->o.id)], &s);
+	}
+	buf_release(&b);
+	return r;
+}
+
 static int check_row(struct tree *t, void *arg, struct row *row)
 {
 	struct check *c = arg;
@@ -365,8 +373,10 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 		r = info_init(&i, &row->o);
 	if (r)
 		return r;
-	if (objid_is_root(row->o.id))
-		r = 0;
+	if (info_is_live(&i))
+		r = check_add_sum(t, c, row);
+	if (r || objid_is_root(row->o.id))
+		;
 	else if (i.link_count && !i.kind)
 		r = complain(c, row->o.id, "it has a name and no kind");
 	else if (i.kind == KIND_DIR)
@@ -390,8 +400,12 @@ int replica_check(struct tree *t, struct buf *why)
 {
 	struct check c = { .why = why };
 	uint64_t rows, claims, seqs;
+	const char *what;
 	int r;
 
+	c.leaves = calloc(LEAVES, sizeof(*c.leaves));
+	if (!c.leaves)
+		return -ENOMEM;
 	store_lock(t->store);
 	r = view_all(t, &c.seen);
 	store_unlock(t->store);
@@ -403,12 +417,18 @@ int replica_check(struct tree *t, struct buf *why)
 	rows = store_count(t->store, TABLE_OBJ);
 	seqs = store_count(t->store, TABLE_SEQ);
 	claims = store_count(t->store, TABLE_DIR);
+	if (!r) {
+		r = bucket_check(t, c.leaves, &what);
+		if (r == -EUCLEAN && why)
+			buf_printf(why, "%s", what);
+	}
 	store_unlock(t->store);
 	if (!r && (rows != c.rows || seqs != c.rows || claims != c.claims)) {
 		r = -EUCLEAN;
 		if (why)
 			buf_printf(why, "the indexes have entries of no row");
 	}
+	free(c.leaves);
 	seen_release(&c.seen);
 	return r;
 }

@@ -369,6 +369,13 @@ bool info_live_file(const struct info *i)
 	       i->link_count && i->real_count;
 }
 
+bool info_is_live(const struct info *i)
+{
+	if (objid_is_root(i->object->id))
+		return true;
+	return i->kind == KIND_DIR ? i->link_count > 0 : info_live_file(i);
+}
+
 bool info_holds_name(const struct info *i)
 {
 	return info_live_file(i) && !i->branches[0].is_void;

@@ -57,6 +57,11 @@ void info_release(struct info *);
 
 /* A file or symlink with a name and a content that is not void. */
 bool info_live_file(const struct info *);
+/*
+ * Takes part in the view, in the sums and in the life of directories: the
+ * root, a directory with any LINK, a live file. All else is dead.
+ */
+bool info_is_live(const struct info *);
 /* Main content is there and not void: the file holds its plain name. */
 bool info_holds_name(const struct info *);
 /* The branch with this tag, or NULL. */

@@ -64,24 +64,6 @@ uint64_t replica_lseq(struct tree *t)
 
 /* ---- rows */
 
-/* The versions, behind the local part. */
-static int versions_of(struct slice value, struct slice *ret, uint64_t *from)
-{
-	struct reader r = READER(value.data, value.len);
-	uint8_t flags;
-
-	(void)reader_u8(&r);
-	flags = reader_u8(&r);
-	(void)reader_bytes(&r, 16);
-	*from = reader_u64(&r);
-	(void)reader_bytes(&r, 8);
-	(void)reader_varint(&r);
-	if (flags & 1)
-		(void)reader_string(&r, ROW_BYTES_MAX);
-	*ret = reader_bytes(&r, reader_left(&r));
-	return reader_ok(&r) ? -EUCLEAN : 0;
-}
-
 int replica_row(struct tree *t, struct objid id, struct slice *ret)
 {
 	struct slice v;

@@ -20,6 +20,7 @@
 #define LOCAL_FORMAT 1
 #define LOCAL_HAS_PRIOR 1
 #define LOCAL_HIDDEN 2
+#define LOCAL_COUNTS 4
 /* Cookies below this are for "." and "..", see tree_readdir(). */
 #define NAME_HASH_MIN 16
 #define DIR_KEY_BYTES 48
@@ -77,13 +78,14 @@ static int local_decode(struct row *row, struct slice value,
 	return e == -EBADMSG ? -EUCLEAN : e;
 }
 
-static void local_encode(struct row *row, struct buf *b)
+static void local_encode(struct row *row, bool counts, struct buf *b)
 {
 	autofree uint8_t *prior_bytes = NULL;
 
 	buf_put_u8(b, LOCAL_FORMAT);
 	buf_put_u8(b, (row->has_prior ? LOCAL_HAS_PRIOR : 0) |
-			      (row->hidden ? LOCAL_HIDDEN : 0));
+			      (row->hidden ? LOCAL_HIDDEN : 0) |
+			      (counts ? LOCAL_COUNTS : 0));
 	buf_put_u64(b, row->lseq);
 	buf_put_u64(b, row->ino);
 	buf_put_u64(b, row->from);
@@ -404,15 +406,68 @@ static int claims_update(struct tree *t, struct row *row, struct claim *now,
 
 /* ---- storing */
 
-static int row_write(struct tree *t, struct row *row)
+int versions_of(struct slice value, struct slice *ret, uint64_t *from)
+{
+	struct reader r = READER(value.data, value.len);
+	uint8_t flags;
+
+	(void)reader_u8(&r);
+	flags = reader_u8(&r);
+	(void)reader_bytes(&r, 16);
+	*from = reader_u64(&r);
+	(void)reader_bytes(&r, 8);
+	(void)reader_varint(&r);
+	if (flags & LOCAL_HAS_PRIOR)
+		(void)reader_string(&r, ROW_BYTES_MAX);
+	*ret = reader_bytes(&r, reader_left(&r));
+	return reader_ok(&r) ? -EUCLEAN : 0;
+}
+
+int row_counts(struct slice value, struct slice *ret_versions, bool *ret)
+{
+	uint64_t from;
+
+	*ret = value.len > 1 && value.data[1] & LOCAL_COUNTS;
+	return versions_of(value, ret_versions, &from);
+}
+
+/* The sums follow: what the row held until now goes, `now` comes. */
+static int row_count(struct tree *t, struct objid id, struct slice now,
+		     bool counts)
+{
+	struct sum gone = { 0 }, come = { 0 };
+	struct slice value, old;
+	bool counted = false;
+	int r = store_get(t->store, TABLE_OBJ, SLICE(id.b, sizeof(id.b)),
+			  &value);
+
+	if (r == -ENOENT)
+		r = 0;
+	else if (!r)
+		r = row_counts(value, &old, &counted);
+	if (r || (counted && counts && slice_equal(old, now)))
+		return r;
+	if (counted)
+		gone = bucket_row(t, id, old);
+	if (counts)
+		come = bucket_row(t, id, now);
+	return bucket_row_changed(t, id, gone, come);
+}
+
+static int row_write(struct tree *t, struct row *row, bool counts)
 {
 	struct buf b = BUF_INIT;
 	autofree uint8_t *bytes = NULL;
+	size_t local;
 	int r;
 
-	local_encode(row, &b);
+	local_encode(row, counts, &b);
+	local = b.len;
 	r = object_encode(&row->o, &b);
 	bytes = b.data;
+	if (!r)
+		r = row_count(t, row->o.id, SLICE(b.data + local,
+						  b.len - local), counts);
 	if (r)
 		return r;
 	return store_put(t->store, TABLE_OBJ,
@@ -562,6 +617,8 @@ static int row_delete(struct tree *t, struct row *row)
 	if (!r)
 		r = claims_update(t, row, NULL, 0);
 	if (!r)
+		r = row_count(t, row->o.id, SLICE(NULL, 0), false);
+	if (!r)
 		r = store_del(t->store, TABLE_OBJ,
 			      SLICE(row->o.id.b, sizeof(row->o.id.b)));
 	return r;
@@ -576,6 +633,7 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		 int64_t ctime_ns)
 {
 	struct info info;
+	bool live;
 	int r;
 
 	if (!row->o.count)
@@ -597,9 +655,10 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		r = number_siblings(t, row, &info);
 	if (!r && info.kind)
 		r = mark_contested_place(t, row, &info);
+	live = info_is_live(&info);
 	info_release(&info);
 	if (!r)
-		r = row_write(t, row);
+		r = row_write(t, row, live);
 	row->exists = true;
 	return r;
 }
@@ -607,13 +666,15 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 int row_store_local(struct tree *t, struct row *row)
 {
 	struct info info;
+	bool live;
 	int r = info_init(&info, &row->o);
 
 	if (r)
 		return r;
 	r = row_index(t, row, &info);
+	live = info_is_live(&info);
 	info_release(&info);
-	return r ? r : row_write(t, row);
+	return r ? r : row_write(t, row, live);
 }
 
 /* ---- small lists */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/hash.h"
 #include "fs/base/log.h"
 #include "fs/tree/tree_internal.h"
 
@@ -98,12 +99,15 @@ static int meta_put(struct tree *t, const char *name, struct slice value)
 
 static int meta_put_clock(struct tree *t)
 {
-	uint8_t value[32];
+	uint8_t value[32 + SUM_BYTES];
 
 	put_le64(value, know_get(&t->know, t->origin));
 	put_le64(value + 8, t->hlc);
 	put_le64(value + 16, t->lseq);
 	put_le64(value + 24, t->next_ino);
+	for (size_t k = 0; k < 4; k++)
+		put_le64(value + 32 + 8 * k, t->sum.word[k]);
+	put_le64(value + 64, t->sum.count);
 	return meta_put(t, "clock", SLICE(value, sizeof(value)));
 }
 
@@ -152,6 +156,13 @@ static int meta_load(struct tree *t)
 	if (r)
 		return r;
 	t->origin = get_le64(v.data);
+	r = meta_get(t, "secret", &v);
+	if (!r && v.len != SECRET_BYTES)
+		r = -EUCLEAN;
+	if (!r)
+		r = secret_set(t, v.data);
+	if (r)
+		return r;
 	r = meta_get(t, "know", &v);
 	if (r)
 		return r;
@@ -166,6 +177,7 @@ static int meta_load(struct tree *t)
 	t->hlc = reader_u64(&in);
 	t->lseq = reader_u64(&in);
 	t->next_ino = reader_u64(&in);
+	sum_decode(&in, &t->sum);
 	if (reader_done(&in))
 		return -EUCLEAN;
 	return know_set(&t->know, t->origin, seq);
@@ -187,6 +199,7 @@ static void op_restore(struct tree *t)
 	kin_assert(!know_set(&t->know, t->origin, t->saved.seq));
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
+	t->sum = t->saved.sum;
 	t->group_records = store_count(t->store, TABLE_GROUP);
 }
 
@@ -199,6 +212,7 @@ int op_begin_locked(struct tree *t)
 	t->saved.seq = know_get(&t->know, t->origin);
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
+	t->saved.sum = t->sum;
 	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;
@@ -304,7 +318,7 @@ static int root_create(struct tree *t, const struct tree_options *o)
 static int volume_create(struct tree *t, const struct tree_options *o)
 {
 	struct inoref root = { .type = INO_OBJECT, .id = ROOT_ID };
-	uint8_t origin[8];
+	uint8_t origin[8], secret[SECRET_BYTES];
 	int r;
 
 	if (!label_is_valid(o->label))
@@ -316,7 +330,13 @@ static int volume_create(struct tree *t, const struct tree_options *o)
 	while (!t->origin);
 	t->next_ino = TREE_ROOT_INO + 1;
 	put_le64(origin, t->origin);
-	r = op_begin(t);
+	if (o->secret)
+		memcpy(secret, o->secret, sizeof(secret));
+	else
+		t->env->random(t->env->arg, secret, sizeof(secret));
+	r = secret_set(t, secret);
+	if (!r)
+		r = op_begin(t);
 	if (r)
 		return r;
 	t->know_changed = true;
@@ -325,6 +345,8 @@ static int volume_create(struct tree *t, const struct tree_options *o)
 		r = meta_put(t, "label", o->label);
 	if (!r)
 		r = meta_put(t, "origin", SLICE(origin, sizeof(origin)));
+	if (!r)
+		r = meta_put(t, "secret", SLICE(secret, sizeof(secret)));
 	if (!r)
 		r = ino_put(t, TREE_ROOT_INO, &root);
 	/* A joiner's root comes with its first cut. */
@@ -381,6 +403,7 @@ void tree_close(struct tree *t)
 	idlist_release(&t->work.live);
 	free(t->work.views.spots);
 	know_release(&t->know);
+	mac_free(t->mac);
 	pthread_cond_destroy(&t->cut_cond);
 	pthread_mutex_destroy(&t->cut_mutex);
 	free(t);

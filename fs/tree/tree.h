@@ -65,6 +65,9 @@ struct tree_options {
 	struct slice user, group;	/* owner of the root directory */
 	uint32_t root_perm;
 	struct slice label;		/* of this node, 1..32 bytes */
+	/* Of the volume that is joined (bucket.h); NULL: a new volume's, drawn
+	 * here. */
+	const uint8_t *secret;
 };
 
 /* Is there a volume in the store? [not locked] */

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <uthash.h>
 
+#include "fs/tree/bucket.h"
 #include "fs/tree/info.h"
 #include "fs/tree/replica.h"
 #include "fs/tree/tree.h"
@@ -102,6 +103,9 @@ struct tree {
 	/* Persisted as META "clock" with every operation. */
 	struct know know;
 	uint64_t hlc, lseq, next_ino;
+	struct sum sum;		/* over all rows: bucket.h */
+	uint8_t secret[SECRET_BYTES];
+	struct mac *mac;	/* under the secret */
 
 	/* Of the operation in hand. */
 	bool ticked;		/* a local dot was drawn */
@@ -113,6 +117,7 @@ struct tree {
 	struct worklist work;
 	struct {
 		uint64_t seq, lseq, next_ino;
+		struct sum sum;
 	} saved;
 
 	uint64_t group_records;	/* entries in GROUP: 0 is the usual case */
@@ -210,6 +215,25 @@ must_check int claims_of(struct tree *, const struct row *,
 /* Main content as shown: prior when main is not complete; NULL: none. */
 const struct version *row_shown_content(const struct row *,
 					const struct info *);
+
+/* From a stored value: the versions, behind the local part. */
+must_check int versions_of(struct slice value, struct slice *ret,
+			   uint64_t *from);
+/* From a stored value: the versions, and whether they are in the sums. */
+must_check int row_counts(struct slice value, struct slice *ret_versions,
+			  bool *ret);
+
+/* ---- bucket.c */
+/* What a row that counts adds to its leaf. */
+struct sum bucket_row(struct tree *, struct objid, struct slice versions);
+/* The row gave this (zeros: it did not count), and gives that now. */
+must_check int bucket_row_changed(struct tree *, struct objid,
+				  struct sum gone, struct sum come);
+/* Compares with sums over all rows; *why: what is wrong, at -EUCLEAN. */
+must_check int bucket_check(struct tree *, const struct sum *leaves,
+			    const char **why);
+/* Prepares the key. Not stored by this. */
+must_check int secret_set(struct tree *, const uint8_t secret[SECRET_BYTES]);
 
 /* ---- names.c */
 /* "stem (conflict LABEL DATE TAG).ext" with tag_len characters of tag. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/tree/bucket.h"
 #include "replication/net/agent_internal.h"
 #include "replication/net/invites.h"
 #include "replication/net/sys.h"
@@ -49,6 +50,9 @@ static int accept_joiner(struct link *l, const struct join_request *req,
 			   &result.members);
 
 	buf_put_slice(&result.addresses, buf_slice(&a->addresses));
+	store_lock(a->store);
+	bucket_secret(a->tree, result.secret);
+	store_unlock(a->store);
 	if (!r)
 		r = joined_encode(&result, frame);
 	if (!r)

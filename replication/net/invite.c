@@ -10,6 +10,7 @@
 #include "replication/net/invite.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -295,6 +296,7 @@ void join_result_release(struct join_result *j)
 {
 	buf_release(&j->members);
 	buf_release(&j->addresses);
+	OPENSSL_cleanse(j->secret, sizeof(j->secret));
 }
 
 int join_result_remember(struct tree *t, const struct join_result *j)

@@ -14,6 +14,7 @@
 #ifndef KINFS_NET_INVITE_H
 #define KINFS_NET_INVITE_H
 
+#include "fs/tree/bucket.h"
 #include "fs/tree/tree.h"
 #include "replication/net/identity.h"
 
@@ -38,6 +39,7 @@ struct join_result {
 	struct volid volume;
 	struct device inviter;
 	char label[LABEL_BYTES_MAX + 1];	/* given to this node */
+	uint8_t secret[SECRET_BYTES];	/* the volume's, for tree_open() */
 	struct buf members;	/* for core_adopt_members() */
 	struct buf addresses;	/* of the inviter, "host:port ..." */
 };

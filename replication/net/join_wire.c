@@ -76,6 +76,7 @@ int joined_encode(const struct join_result *j, struct buf *ret)
 	buf_put_string(ret, SLICE_STR(j->label));
 	buf_put_string(ret, buf_slice(&j->addresses));
 	buf_put_string(ret, buf_slice(&j->members));
+	buf_put(ret, j->secret, sizeof(j->secret));
 	return frame_end(ret);
 }
 
@@ -124,6 +125,7 @@ int joined_decode(struct reader *r, struct join_result *ret)
 	buf_put_slice(&ret->addresses,
 		      reader_string(r, JOIN_ADDRESSES_BYTES_MAX));
 	buf_put_slice(&ret->members, reader_string(r, FRAME_BYTES_MAX));
+	reader_copy(r, ret->secret, sizeof(ret->secret));
 	e = reader_ok(r);
 	if (!e)
 		e = buf_error(&ret->addresses);

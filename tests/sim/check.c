@@ -8,11 +8,13 @@
 #include <stdlib.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/bucket.h"
 #include "tests/sim/cluster.h"
 
 struct picture {
 	struct know k;
 	bool settled;	 /* all content here, no unsent writes */
+	struct sum sum;
 	struct buf rows; /* id, hash of the row, ... */
 	struct buf view; /* lines */
 };
@@ -73,6 +75,7 @@ static int picture_know(struct node *n, struct picture *p)
 
 	store_lock(n->store);
 	r = know_copy(&p->k, replica_know(n->tree));
+	p->sum = bucket_root(n->tree);
 	if (r == 0)
 		r = replica_know_complete(n->tree, &complete);
 	p->settled = r == 0 && know_equal(&p->k, &complete) && !n->writers;
@@ -119,6 +122,9 @@ static void compare(struct cluster *c, struct picture *p, int a, int b,
 		say_difference(c, "rows", a, b, &p[a].rows, &p[b].rows);
 		return;
 	}
+	if (!sum_equal(&p[a].sum, &p[b].sum))
+		cluster_fail(c, "sums of nodes %d and %d differ, their rows "
+				"do not", a, b);
 	if (final && (!p[a].settled || !p[b].settled))
 		cluster_fail(c, "node %d has not all content",
 			     p[a].settled ? b : a);

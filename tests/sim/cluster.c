@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/bucket.h"
 
 /* 2025-11-21, in ms: any time will do, but not the machine's. */
 #define EPOCH_MS 1763683200000ll
@@ -127,6 +128,7 @@ static int node_open_store(struct node *n)
 
 static int node_open_tree(struct node *n, bool first)
 {
+	uint8_t secret[SECRET_BYTES];
 	struct tree_options o = {
 		.store = n->store,
 		.env = &n->env,
@@ -141,8 +143,17 @@ static int node_open_tree(struct node *n, bool first)
 		.changed = seen_changed,
 		.applied = seen_applied,
 	};
-	int r = tree_open(&o, &n->tree);
+	struct node *inviter = &n->cluster->nodes[0];
+	int r;
 
+	/* What JOINED brings. */
+	if (!first && inviter->tree) {
+		store_lock(inviter->store);
+		bucket_secret(inviter->tree, secret);
+		store_unlock(inviter->store);
+		o.secret = secret;
+	}
+	r = tree_open(&o, &n->tree);
 	if (r == 0)
 		tree_observe(n->tree, &observer);
 	return r;

@@ -50,6 +50,43 @@ static void test_hmac(void **state)
 			"5a003f089d2739839dec58b964ec3843");
 }
 
+/* Cases 1, 2 and 3 of RFC 4231, and as hash_hmac() does it. */
+static void test_mac(void **state)
+{
+	uint8_t key[20], data[50];
+	struct slice parts[] = {SLICE_STR("what do ya "),
+				SLICE_STR("want for nothing?")};
+	struct mac *m;
+	struct hash h, once;
+
+	(void)state;
+	memset(key, 0x0b, sizeof(key));
+	m = mac_new(SLICE(key, sizeof(key)));
+	parts[0] = SLICE_STR("Hi There");
+	mac_slices(m, parts, 1, &h);
+	assert_hash(&h, "b0344c61d8db38535ca8afceaf0bf12b"
+			"881dc200c9833da726e9376c2e32cff7");
+	mac_free(m);
+	m = mac_new(SLICE_STR("Jefe"));
+	parts[0] = SLICE_STR("what do ya ");
+	for (int i = 0; i < 3; i++) {
+		mac_slices(m, parts, 2, &h);
+		assert_hash(&h, "5bdcc146bf60754e6a042426089575c7"
+				"5a003f089d2739839dec58b964ec3843");
+	}
+	mac_free(m);
+	memset(key, 0xaa, sizeof(key));
+	memset(data, 0xdd, sizeof(data));
+	parts[0] = SLICE(data, sizeof(data));
+	m = mac_new(SLICE(key, sizeof(key)));
+	mac_slices(m, parts, 1, &h);
+	assert_hash(&h, "773ea91e36800e46854db8ebd09181a7"
+			"2959098b3ef8c122d9635514ced565fe");
+	hash_hmac(SLICE(key, sizeof(key)), parts[0], &once);
+	assert_true(hash_equal(&h, &once));
+	mac_free(m);
+}
+
 /* The xxHash specification. */
 static void test_checksum(void **state)
 {
@@ -89,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sha256),
 		cmocka_unit_test(test_hmac),
+		cmocka_unit_test(test_mac),
 		cmocka_unit_test(test_checksum),
 		cmocka_unit_test(test_threads),
 	};

@@ -82,7 +82,7 @@ void node_release(struct node *n)
 	net_dir_release(&n->dir);
 }
 
-void node_open(struct node *n, const struct volid *volume)
+void node_open(struct node *n, const struct join_result *joined)
 {
 	cleanup(buf_release) struct buf why = BUF_INIT;
 	struct store_options so = { .path = net_dir_file(&n->dir, "store"),
@@ -99,10 +99,12 @@ void node_open(struct node *n, const struct volid *volume)
 
 	assert_int_equal(store_open(&so, &why, &n->store), 0);
 	to.store = n->store;
-	if (volume)
-		to.volume = *volume;
-	else
+	if (joined) {
+		to.volume = joined->volume;
+		to.secret = joined->secret;
+	} else {
 		sys_random(&to.volume, sizeof(to.volume));
+	}
 	assert_int_equal(tree_open(&to, &n->tree), 0);
 	tree_observe(n->tree, &observer);
 }
@@ -227,7 +229,7 @@ void node_join(struct node *n, const struct invite_code *code)
 	assert_int_equal(invite_join(code, &n->identity, n->label, &why,
 				     &result), 0);
 	snprintf(n->label, sizeof(n->label), "%s", result.label);
-	node_open(n, &result.volume);
+	node_open(n, &result);
 	assert_int_equal(core_adopt_members(n->tree, buf_slice(&result.members),
 					    &n->identity.device,
 					    &result.inviter), 0);

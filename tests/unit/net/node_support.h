@@ -26,8 +26,8 @@ struct node {
 /* A directory and a key; nothing is open. */
 void node_init(struct node *, const char *label);
 void node_release(struct node *);
-/* Store and tree. volume NULL: what is there, or a new one. */
-void node_open(struct node *, const struct volid *volume);
+/* Store and tree. NULL: what is there, or a new volume. */
+void node_open(struct node *, const struct join_result *joined);
 /* listen NULL: as remembered. */
 void node_start(struct node *, const char *listen);
 /* As node_start(), but may fail. */

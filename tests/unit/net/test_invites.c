@@ -331,12 +331,14 @@ static void test_answer_frames(void **state)
 	(void)state;
 	buf_put(&result.members, "members", 7);
 	buf_put(&result.addresses, "a:1 b:2", 7);
+	memset(result.secret, 0x5c, sizeof(result.secret));
 	assert_int_equal(joined_encode(&result, &b), 0);
 	r = READER(b.data + 5, b.len - 5);
 	assert_int_equal(joined_decode(&r, &back), 0);
 	assert_string_equal(back.label, "bob-2");
 	assert_true(slice_equal(buf_slice(&back.members),
 				SLICE_STR("members")));
+	assert_memory_equal(back.secret, result.secret, sizeof(back.secret));
 	join_result_release(&back);
 	for (size_t len = 0; len < b.len - 5; len++) {
 		back = (struct join_result){ 0 };

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/tree/bucket.h"
+
 static int64_t now_ns(void *arg)
 {
 	struct fixture *f = arg;
@@ -41,8 +43,10 @@ static void fixture_start(struct fixture *f, bool found)
 				   .volume = { { 7 } },
 				   .root_perm = 0755,
 				   .label = SLICE_STR(f->label) };
+	static const uint8_t secret[SECRET_BYTES] = "of all fixtures";
 	struct buf why = BUF_INIT;
 
+	to.secret = secret;
 	if (found) {
 		to.user = SLICE_STR("root");
 		to.group = SLICE_STR("root");
