@@ -73,7 +73,7 @@ static void random_op(struct fixture *f, struct names *n)
 	uint64_t dir = n->dirs[draw(f, (uint32_t)n->dir_count)];
 	uint64_t to = n->dirs[draw(f, (uint32_t)n->dir_count)];
 	struct tree_setattr chmod = { .set = TREE_SET_MODE };
-	char name[8], other[8], bytes[16];
+	char name[16], other[16], bytes[16];
 	struct entry e;
 	struct attr a;
 	int r;
@@ -113,7 +113,7 @@ static void random_op(struct fixture *f, struct names *n)
 
 static void names_init(struct fixture *f, struct names *n)
 {
-	char name[8];
+	char name[16];
 
 	n->dirs[0] = TREE_ROOT_INO;
 	for (n->dir_count = 1; n->dir_count < 8; n->dir_count++) {
@@ -253,7 +253,7 @@ static void test_levels(void **state)
 	struct leaf_set set, none = { { 0 } };
 	struct found found, again;
 	struct fixture f;
-	char name[8];
+	char name[16];
 
 	(void)state;
 	fixture_open(&f, "alice", true);
