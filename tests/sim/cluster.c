@@ -258,27 +258,36 @@ static void node_init(struct cluster *c, int index)
 	node_keys(n);
 }
 
-/* Node 0 makes the volume, and lets the others in. */
-static int node_join(struct node *n)
+/* Who is let in by himself makes the volume. */
+void node_join(struct node *n, struct node *by)
 {
 	cleanup(buf_release) struct buf records = BUF_INIT;
-	struct node *first = &n->cluster->nodes[0];
+	struct cluster *c = n->cluster;
 	char label[LABEL_BYTES_MAX + 1];
 	int r = node_open_store(n);
 
 	if (r == 0)
-		r = node_open_tree(n, n == first);
-	if (r == 0 && n != first)
-		r = core_admit(first->core, n->cluster->now_ms, &n->device,
+		r = node_open_tree(n, n == by);
+	if (r == 0 && n != by)
+		r = core_admit(by->core, c->now_ms, &n->device,
 			       SLICE_STR(n->label), label, &records);
-	if (r == 0 && n != first)
+	if (r == 0 && n != by)
 		r = core_adopt_members(n->tree, buf_slice(&records), &n->device,
-				       &first->device);
+				       &by->device);
 	if (r == 0)
 		r = node_open_core(n);
-	if (r == 0)
-		node_started(n);
-	return r;
+	if (r < 0) {
+		cluster_fail(c, "node %d cannot join: %d", n->index, r);
+		return;
+	}
+	n->joined = true;
+	node_started(n);
+	if (n == by)
+		return;
+	cluster_say(c, "node %d joins by node %d", n->index, by->index);
+	by->tick_ms = c->now_ms;
+	if (c->on_change)
+		c->on_change(c->on_change_arg, n, true);
 }
 
 /* ---- life */
@@ -301,16 +310,12 @@ bool cluster_open(struct cluster *c, const struct cluster_options *o)
 			w->a = a;
 			w->b = b;
 			w->bandwidth = o->bandwidth;
-			pipe_clear(&w->pipe[0]);
-			pipe_clear(&w->pipe[1]);
+			w->hear_ms[0] = w->hear_ms[1] = NEVER;
+			wire_clear(w);
 		}
 	}
-	for (int i = 0; !cluster_failed(c) && i < c->node_count; i++) {
-		int r = node_join(&c->nodes[i]);
-
-		if (r < 0)
-			cluster_fail(c, "node %d cannot join: %d", i, r);
-	}
+	for (int i = 0; !cluster_failed(c) && i < c->node_count - o->late; i++)
+		node_join(&c->nodes[i], &c->nodes[0]);
 	return !cluster_failed(c);
 }
 
@@ -334,8 +339,7 @@ void cluster_close(struct cluster *c)
 		if (n->store)
 			store_abandon(n->store);
 		for (int k = i + 1; k < c->node_count; k++) {
-			pipe_clear(&c->wires[i][k].pipe[0]);
-			pipe_clear(&c->wires[i][k].pipe[1]);
+			wire_clear(&c->wires[i][k]);
 		}
 	}
 	nftw(c->options.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -445,6 +449,8 @@ bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms, uint64_t limit_ms)
 	c->last_busy_ms = c->now_ms;
 	while (!cluster_failed(c) && c->now_ms < limit) {
 		cluster_run(c, MIN_OF(c->last_busy_ms + quiet_ms, limit));
+		if (wires_losing(c))
+			c->last_busy_ms = c->now_ms;
 		if (c->now_ms >= c->last_busy_ms + quiet_ms)
 			return true;
 	}

@@ -23,6 +23,7 @@ struct cluster;
 struct cluster_options {
 	uint64_t seed;
 	int nodes;
+	int late;	 /* of them join later: node_join() */
 	const char *dir; /* made here, removed by cluster_close() */
 	bool trace;	 /* print what happens */
 	bool mounts;	 /* nodes show cuts only after a while */
@@ -41,6 +42,9 @@ struct packet {
 struct pipe {
 	struct packet *first, **last;
 	uint64_t sent_ms, arrive_ms; /* of the newest packet */
+	bool deaf;	    /* a fault: nothing arrives any more */
+	bool lost;	    /* something did not: nor does what follows */
+	uint64_t lose_after; /* bytes that still arrive; NEVER: all */
 };
 
 /* What lies between two nodes: a cable, and at most one connection. */
@@ -52,6 +56,10 @@ struct wire {
 	bool closing; /* one side closed: the rest drains */
 	link_id link;
 	uint64_t connect_ms; /* when to try again */
+	uint64_t fall_ms;    /* the connection breaks by itself; NEVER */
+	/* A connection that fell: when the side of a, of b hears of it. */
+	link_id old_link;
+	uint64_t hear_ms[2];
 	uint32_t delay_ms, bandwidth;
 	struct pipe pipe[2]; /* [0]: a to b */
 };
@@ -59,7 +67,7 @@ struct wire {
 struct node {
 	struct cluster *cluster;
 	int index;
-	bool running;
+	bool joined, running;
 	char dir[256], label[16];
 	uint8_t secret[32];
 	struct device device;
@@ -111,6 +119,13 @@ struct wire *cluster_wire(struct cluster *, int a, int b);
 void cluster_connect(struct cluster *, int a, int b);
 void cluster_cut(struct cluster *, int a, int b);
 void cluster_mend(struct cluster *, int a, int b);
+void cluster_disconnect(struct cluster *, int a, int b);
+/* Nothing that `from` sends arrives at `to`, until mended. */
+void cluster_deafen(struct cluster *, int from, int to);
+/* As much arrives, of one connection, and then nothing. */
+void cluster_lose_after(struct cluster *, int from, int to, uint64_t bytes);
+/* A new node joins; `by` is a member, and runs. */
+void node_join(struct node *, struct node *by);
 /* kill -9; comes back after so many ms. */
 void node_kill(struct node *, uint64_t away_ms);
 

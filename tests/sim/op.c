@@ -27,7 +27,8 @@ void new_path(struct ops *o, const struct items *v, char *ret)
 {
 	static const char *const names[] = {"a",     "b",	 "c", "d",
 					    "a.txt", "b.tar.gz", ".x"};
-	uint64_t few = o->profile == PROFILE_CONFLICTS ? 2 : ARRAY_SIZE(names);
+	uint64_t few = o->profile->names ? o->profile->names
+					 : ARRAY_SIZE(names);
 	const struct item *dir = rng_one_in(&o->rng, 3)
 					 ? NULL
 					 : items_pick(&o->rng, v, PICK_DIR);

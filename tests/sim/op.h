@@ -67,12 +67,6 @@ void handle_close(struct node *, struct handle *);
 bool op_close(struct op *, uint64_t ino);
 
 /* ---- operations: ops_files.c, ops_names.c */
-#define OPS(X)                                                                 \
-	X(create)                                                              \
-	X(mkdir) X(symlink) X(save) X(save_sibling) X(patch) X(truncate)       \
-		X(unlink) X(unlink_sibling) X(rmdir) X(rename) X(rename_dir)   \
-			X(rename_over) X(rename_sibling) X(sibling_over)       \
-				X(resolve) X(attributes) X(handle) X(settle)
 #define OP_DECLARE(name) void op_##name(struct op *);
 OPS(OP_DECLARE)
 

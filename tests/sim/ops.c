@@ -5,47 +5,23 @@
 #include "fs/base/hash.h"
 #include "tests/sim/op.h"
 
-/* In the order of OPS. */
-#define OP_COUNT 19
-
-static const uint8_t weights[PROFILE_COUNT][OP_COUNT] = {
-	[PROFILE_PLAIN] = {16, 8, 3, 16, 6, 6, 3, 7, 4, 4, 8, 5, 4, 3, 3, 3, 5,
-			   8, 1},
-	[PROFILE_DIRS] = {6, 18, 1, 6, 2, 2, 1, 5, 2, 9, 6, 28, 3, 1, 1, 1, 3,
-			  3, 1},
-	[PROFILE_CONFLICTS] = {6, 3, 1, 30, 12, 8, 3, 5, 7, 2, 6, 2, 5, 5, 5, 6,
-			       3, 8, 1},
-	[PROFILE_DELETES] = {14, 12, 2, 14, 3, 4, 2, 22, 4, 16, 6, 6, 4, 2, 2,
-			     2, 3, 4, 1},
-};
-
 #define OP_ENTRY(name) op_##name,
-static void (*const operations[])(struct op *) = {OPS(OP_ENTRY)};
+static void (*const operations[OP_COUNT])(struct op *) = {OPS(OP_ENTRY)};
 
-_Static_assert(ARRAY_SIZE(operations) == OP_COUNT, "a weight for each");
-
-void ops_init(struct ops *o, struct cluster *c, struct truth *t, uint64_t seed)
+void ops_init(struct ops *o, struct cluster *c, struct truth *t,
+	      const struct profile *p)
 {
-	*o = (struct ops){.cluster = c, .truth = t};
-	rng_init(&o->rng, seed * 16 + 15);
-	o->profile = (enum profile)rng_below(&o->rng, PROFILE_COUNT);
+	*o = (struct ops){.cluster = c, .truth = t, .profile = p};
 }
 
 void ops_step(struct ops *o)
 {
 	int at = (int)rng_below(&o->rng, (uint64_t)o->cluster->node_count);
 	struct op op = {.ops = o, .node = &o->cluster->nodes[at]};
-	unsigned int sum = 0, x;
-	int kind = 0;
 
 	if (!op.node->running || !items_take(op.node, &op.before))
 		return;
-	for (int i = 0; i < OP_COUNT; i++)
-		sum += weights[o->profile][i];
-	x = (unsigned int)rng_below(&o->rng, sum);
-	while (x >= weights[o->profile][kind])
-		x -= weights[o->profile][kind++];
-	operations[kind](&op);
+	operations[profile_op(o->profile, rng_next(&o->rng))](&op);
 	if (op.what)
 		op_done(&op);
 	else

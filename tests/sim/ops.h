@@ -6,6 +6,7 @@
 #ifndef KINFS_SIM_OPS_H
 #define KINFS_SIM_OPS_H
 
+#include "tests/sim/profile.h"
 #include "tests/sim/truth.h"
 
 #define HANDLES_MAX 3
@@ -15,25 +16,18 @@ struct handle {
 	uint64_t ino;
 };
 
-enum profile {
-	PROFILE_PLAIN,
-	PROFILE_DIRS,
-	PROFILE_CONFLICTS,
-	PROFILE_DELETES,
-	PROFILE_COUNT
-};
-
 struct ops {
 	struct cluster *cluster;
 	struct truth *truth;
-	struct rng rng;
-	enum profile profile;
+	const struct profile *profile;
+	struct rng rng; /* of the operation in hand */
 	struct handle handles[CLUSTER_NODES_MAX][HANDLES_MAX];
 	uint64_t token; /* makes contents unique */
 	uint64_t done, refused;
 };
 
-void ops_init(struct ops *, struct cluster *, struct truth *, uint64_t seed);
+void ops_init(struct ops *, struct cluster *, struct truth *,
+	      const struct profile *);
 /* One operation on a random running node. */
 void ops_step(struct ops *);
 /* The node was killed: its programs are gone too. */

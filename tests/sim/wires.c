@@ -24,7 +24,7 @@ static struct wire *wire_of_link(struct cluster *c, link_id link)
 	return NULL;
 }
 
-void pipe_clear(struct pipe *p)
+static void pipe_clear(struct pipe *p)
 {
 	while (p->first) {
 		struct packet *next = p->first->next;
@@ -34,6 +34,15 @@ void pipe_clear(struct pipe *p)
 	}
 	p->last = &p->first;
 	p->sent_ms = p->arrive_ms = 0;
+	p->lost = false;
+	p->lose_after = NEVER;
+}
+
+void wire_clear(struct wire *w)
+{
+	pipe_clear(&w->pipe[0]);
+	pipe_clear(&w->pipe[1]);
+	w->fall_ms = NEVER;
 }
 
 static size_t pipe_queued(const struct pipe *p, uint64_t now_ms)
@@ -44,6 +53,20 @@ static size_t pipe_queued(const struct pipe *p, uint64_t now_ms)
 		if (k->sent_ms > now_ms)
 			bytes += k->len;
 	return bytes;
+}
+
+/* Does it get lost? Then so does all that follows, and at last somebody
+ * notices, or the system gives up. */
+static bool pipe_loses(struct cluster *c, struct wire *w, struct pipe *p,
+		       size_t len)
+{
+	if (p->deaf || len > p->lose_after)
+		p->lost = true;
+	if (p->lose_after != NEVER)
+		p->lose_after -= MIN_OF(p->lose_after, len);
+	if (p->lost && w->fall_ms == NEVER)
+		w->fall_ms = c->now_ms + rng_between(&c->rng, 0, 90000);
+	return p->lost;
 }
 
 void wire_send(void *arg, link_id link, struct slice frame)
@@ -57,6 +80,11 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	if (!w || w->closing)
 		return;
 	p = &w->pipe[n->index == w->b];
+	if (pipe_loses(c, w, p, frame.len)) {
+		cluster_say(c, "%d>%d lost", n->index,
+			    n->index == w->a ? w->b : w->a);
+		return;
+	}
 	k = malloc(sizeof(*k) + frame.len);
 	kin_assert(k);
 	k->next = NULL;
@@ -76,24 +104,38 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	core_link_queued(n->core, link, pipe_queued(p, c->now_ms));
 }
 
+static void wire_tell(struct cluster *c, struct wire *w, int side)
+{
+	struct node *n = &c->nodes[side ? w->b : w->a];
+
+	w->hear_ms[side] = NEVER;
+	if (!n->running)
+		return;
+	core_link_down(n->core, c->now_ms, w->old_link);
+	n->tick_ms = c->now_ms;
+}
+
 void wire_down(struct cluster *c, struct wire *w)
 {
-	link_id link = w->link;
+	bool closing = w->closing;
 
+	/* Who was killed hears of nothing any more. */
+	for (int side = 0; side < 2; side++)
+		if (!c->nodes[side ? w->b : w->a].running)
+			w->hear_ms[side] = NEVER;
 	if (!w->up)
 		return;
 	w->up = w->closing = false;
-	pipe_clear(&w->pipe[0]);
-	pipe_clear(&w->pipe[1]);
+	wire_clear(w);
+	w->old_link = w->link;
 	w->connect_ms = c->now_ms + rng_between(&c->rng, 20, 500);
 	cluster_say(c, "link %d-%d down", w->a, w->b);
-	if (c->nodes[w->a].running) {
-		core_link_down(c->nodes[w->a].core, c->now_ms, link);
-		c->nodes[w->a].tick_ms = c->now_ms;
-	}
-	if (c->nodes[w->b].running) {
-		core_link_down(c->nodes[w->b].core, c->now_ms, link);
-		c->nodes[w->b].tick_ms = c->now_ms;
+	for (int side = 0; side < 2; side++) {
+		if (closing || !rng_one_in(&c->rng, 3))
+			wire_tell(c, w, side);
+		else if (c->nodes[side ? w->b : w->a].running)
+			/* It still believes in it for a while. */
+			w->hear_ms[side] = c->now_ms + rng_below(&c->rng, 3000);
 	}
 }
 
@@ -139,6 +181,14 @@ void cluster_connect(struct cluster *c, int a, int b)
 	w->exists = true;
 }
 
+void cluster_disconnect(struct cluster *c, int a, int b)
+{
+	struct wire *w = cluster_wire(c, a, b);
+
+	w->exists = false;
+	wire_down(c, w);
+}
+
 void cluster_cut(struct cluster *c, int a, int b)
 {
 	struct wire *w = cluster_wire(c, a, b);
@@ -149,7 +199,42 @@ void cluster_cut(struct cluster *c, int a, int b)
 
 void cluster_mend(struct cluster *c, int a, int b)
 {
-	cluster_wire(c, a, b)->cut = false;
+	struct wire *w = cluster_wire(c, a, b);
+
+	w->cut = false;
+	for (int i = 0; i < 2; i++) {
+		w->pipe[i].deaf = false;
+		/* (What was lost stays so, until the connection falls.) */
+		w->pipe[i].lose_after = NEVER;
+	}
+}
+
+void cluster_deafen(struct cluster *c, int from, int to)
+{
+	struct wire *w = cluster_wire(c, from, to);
+
+	w->pipe[from == w->b].deaf = true;
+}
+
+void cluster_lose_after(struct cluster *c, int from, int to, uint64_t bytes)
+{
+	struct wire *w = cluster_wire(c, from, to);
+
+	if (w->up)
+		w->pipe[from == w->b].lose_after = bytes;
+}
+
+bool wires_losing(const struct cluster *c)
+{
+	for (int a = 0; a < c->node_count; a++) {
+		for (int b = a + 1; b < c->node_count; b++) {
+			const struct wire *w = &c->wires[a][b];
+
+			if (w->up && (w->pipe[0].lost || w->pipe[1].lost))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* ---- events */
@@ -167,7 +252,9 @@ static uint64_t pipe_due(const struct pipe *p, uint64_t now_ms)
 
 static bool wire_may_connect(const struct cluster *c, const struct wire *w)
 {
-	return w->exists && !w->cut && !w->up && c->nodes[w->a].running &&
+	return w->exists && !w->cut && !w->up && !w->pipe[0].deaf &&
+	       !w->pipe[1].deaf && w->hear_ms[0] == NEVER &&
+	       w->hear_ms[1] == NEVER && c->nodes[w->a].running &&
 	       c->nodes[w->b].running;
 }
 
@@ -176,11 +263,11 @@ uint64_t wire_due(const struct cluster *c, const struct wire *w)
 	if (wire_may_connect(c, w))
 		return w->connect_ms;
 	if (!w->up)
-		return NEVER;
+		return MIN_OF(w->hear_ms[0], w->hear_ms[1]);
 	if (w->closing && !w->pipe[0].first && !w->pipe[1].first)
 		return c->now_ms;
-	return MIN_OF(pipe_due(&w->pipe[0], c->now_ms),
-		      pipe_due(&w->pipe[1], c->now_ms));
+	return MIN_OF(w->fall_ms, MIN_OF(pipe_due(&w->pipe[0], c->now_ms),
+					 pipe_due(&w->pipe[1], c->now_ms)));
 }
 
 static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
@@ -210,6 +297,11 @@ void wire_run(struct cluster *c, struct wire *w)
 			wire_up(c, w);
 		return;
 	}
+	for (int side = 0; side < 2; side++)
+		if (w->hear_ms[side] <= c->now_ms)
+			wire_tell(c, w, side);
+	if (w->up && w->fall_ms <= c->now_ms)
+		wire_down(c, w);
 	for (int i = 0; w->up && i < 2; i++) {
 		struct node *from = &c->nodes[i ? w->b : w->a];
 		struct pipe *p = &w->pipe[i];

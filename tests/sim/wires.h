@@ -7,7 +7,8 @@
 
 #define NEVER UINT64_MAX
 
-void pipe_clear(struct pipe *);
+/* Nothing is on its way. */
+void wire_clear(struct wire *);
 /* core_env.send and .close of a node. */
 void wire_send(void *node, link_id, struct slice frame);
 void wire_close(void *node, link_id, const char *why);
@@ -16,5 +17,7 @@ void wire_down(struct cluster *, struct wire *);
 /* When something happens on it next; does what is due. */
 uint64_t wire_due(const struct cluster *, const struct wire *);
 void wire_run(struct cluster *, struct wire *);
+/* Is a connection up that loses what is sent, and nobody noticed? */
+bool wires_losing(const struct cluster *);
 
 #endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/faults.h"
+
+/* Longest time to become quiet, simulated: several PING and retry times. */
+#define QUIET_LIMIT_MS (20 * 60 * 1000)
+#define QUIET_MS 20000
+
+struct history {
+	const struct history_options *options;
+	struct history_result *result;
+	struct cluster cluster;
+	struct truth truth;
+	struct ops ops;
+	struct faults faults;
+};
+
+static void look(void *arg, struct node *n, bool local)
+{
+	struct history *h = arg;
+
+	if (n->running && !cluster_failed(&h->cluster))
+		truth_look(&h->truth, n, local);
+}
+
+static void make_topology(struct cluster *c)
+{
+	int n = c->node_count;
+	uint64_t kind = rng_below(&c->rng, 5);
+	static const char *const names[] = {"chain", "ring", "star",
+					    "all to all", "random"};
+
+	cluster_say(c, "%d nodes, %s", n, names[kind]);
+	for (int i = 1; i < n; i++) {
+		switch (kind) {
+		case 0:
+		case 1:
+			cluster_connect(c, i - 1, i);
+			break;
+		case 2:
+			cluster_connect(c, 0, i);
+			break;
+		case 3:
+			for (int k = 0; k < i; k++)
+				cluster_connect(c, k, i);
+			break;
+		default:
+			/* A tree, and some more. */
+			cluster_connect(c, (int)rng_below(&c->rng, (uint64_t)i),
+					i);
+			if (rng_one_in(&c->rng, 2))
+				cluster_connect(
+					c, (int)rng_below(&c->rng, (uint64_t)i),
+					i);
+		}
+	}
+	if (kind == 1 && n > 2)
+		cluster_connect(c, 0, n - 1);
+}
+
+/* Chance for one action, whatever happened before it. */
+static void draw_for(const struct history *h, uint64_t action, struct rng *ret)
+{
+	rng_init(ret, h->options->seed * 0xd1342543de82ef95 +
+			      (action + 1) * 0xaef17502108ef2d9);
+}
+
+static bool take_action(struct history *h, uint64_t action)
+{
+	if (h->options->skip[action])
+		return false;
+	h->result->did[action] = true;
+	return true;
+}
+
+static void live(struct history *h)
+{
+	struct cluster *c = &h->cluster;
+	const struct profile *p = h->ops.profile;
+	uint64_t steps = rng_between(&c->rng, 40, HISTORY_STEPS_MAX);
+	uint64_t pace = rng_one_in(&c->rng, 3) ? 20 : 300;
+	uint64_t calm = rng_one_in(&c->rng, 4) ? 1000 : 12;
+
+	if (p->calm)
+		calm = p->calm;
+	for (uint64_t i = 0; i < steps && !cluster_failed(c); i++) {
+		struct rng *rng = &h->faults.rng;
+		uint64_t wait_ms;
+
+		draw_for(h, 2 * i, &h->ops.rng);
+		h->ops.token = 10000 * (i + 1);
+		if (take_action(h, 2 * i))
+			ops_step(&h->ops);
+		draw_for(h, 2 * i + 1, rng);
+		wait_ms = rng_below(rng, pace);
+		if (rng_one_in(rng, calm) && take_action(h, 2 * i + 1))
+			faults_step(&h->faults);
+		cluster_run(c, c->now_ms + wait_ms);
+		if (i % 25 == 0) {
+			cluster_check_equal(c, false);
+			cluster_check_nodes(c);
+		}
+	}
+}
+
+static void settle(struct history *h)
+{
+	struct cluster *c = &h->cluster;
+	uint64_t quiet_since;
+
+	ops_close_all(&h->ops);
+	faults_heal(&h->faults);
+	if (!cluster_run_quiet(c, QUIET_MS, QUIET_LIMIT_MS))
+		cluster_fail(c, "does not become quiet");
+	if (cluster_failed(c))
+		return;
+	cluster_check_equal(c, true);
+	cluster_check_nodes(c);
+	ops_check_bytes(&h->ops);
+	truth_check(&h->truth);
+	if (!cluster_wait(c, (int)rng_below(&c->rng, (uint64_t)c->node_count),
+			  30000))
+		cluster_fail(c, "a wait does not end");
+	cluster_run(c, c->now_ms + 2000);
+	quiet_since = c->last_busy_ms;
+	cluster_run(c, c->now_ms + 60000);
+	if (c->last_busy_ms != quiet_since)
+		cluster_fail(c, "not quiet when idle");
+	cluster_check_equal(c, true);
+}
+
+/* How many nodes, and how good the network is. */
+static void draw_cluster(struct rng *rng, struct cluster_options *o)
+{
+	o->nodes = rng_one_in(rng, 3) ? 2 : (int)rng_between(rng, 3, 5);
+	o->late = rng_one_in(rng, 3) ? (int)rng_below(rng, (uint64_t)o->nodes)
+				     : 0;
+	o->mounts = rng_one_in(rng, 2);
+	o->delay_max = rng_one_in(rng, 3) ? 300 : 20;
+	o->bandwidth = rng_one_in(rng, 3) ? 20 : 5000;
+}
+
+void history_run(const struct history_options *options,
+		 struct history_result *ret)
+{
+	struct cluster_options o = {.seed = options->seed,
+				    .dir = options->dir,
+				    .trace = options->trace};
+	const struct profile *p = options->profile;
+	struct history *h = calloc(1, sizeof(*h));
+	struct cluster *c = &h->cluster;
+	struct rng rng;
+
+	kin_assert(h);
+	memset(ret, 0, sizeof(*ret));
+	h->options = options;
+	h->result = ret;
+	if (!p)
+		p = profile_draw(options->seed);
+	rng_init(&rng, options->seed);
+	draw_cluster(&rng, &o);
+	truth_init(&h->truth, c);
+	if (cluster_open(c, &o)) {
+		c->on_change = look;
+		c->on_change_arg = h;
+		cluster_say(c, "profile %s", p->name);
+		ops_init(&h->ops, c, &h->truth, p);
+		faults_init(&h->faults, c, &h->ops, p);
+		for (int i = 0; i < c->node_count; i++) {
+			c->nodes[i].skew_ms =
+				rng_one_in(&rng, 4)
+					? (int64_t)rng_below(&rng, 600000) -
+						  300000
+					: 0;
+			look(h, &c->nodes[i], true);
+		}
+		make_topology(c);
+		live(h);
+		if (!cluster_failed(c))
+			settle(h);
+	}
+	ret->ops = h->ops.done;
+	ret->hash = c->trace_hash;
+	ret->frames = c->frames;
+	for (int i = 0; i < FAULT_COUNT; i++)
+		ret->faults += h->faults.count[i];
+	memcpy(ret->failure, c->failure, sizeof(ret->failure));
+	truth_release(&h->truth);
+	cluster_close(c);
+	free(h);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The profiles, as differences from the usual weights: a new operation or
+ * fault is in all of them once it has a usual weight. Each profile is meant
+ * for a part of the rules, and names nothing that this part does not need.
+ */
+#include "tests/sim/profile.h"
+
+#include <string.h>
+
+#include "fs/base/macro.h"
+#include "tests/sim/rng.h"
+
+/* In a profile's table: 0 stands for the usual weight. */
+#define NONE 255
+
+static const uint8_t usual_ops[OP_COUNT] = {
+	[OP_create] = 16,     [OP_mkdir] = 8,	       [OP_symlink] = 3,
+	[OP_save] = 16,	      [OP_save_sibling] = 6,   [OP_patch] = 6,
+	[OP_truncate] = 3,    [OP_unlink] = 7,	       [OP_unlink_sibling] = 4,
+	[OP_rmdir] = 4,	      [OP_rename] = 8,	       [OP_rename_dir] = 5,
+	[OP_rename_over] = 4, [OP_rename_sibling] = 3, [OP_sibling_over] = 3,
+	[OP_resolve] = 3,     [OP_attributes] = 5,     [OP_handle] = 8,
+	[OP_settle] = 1,
+};
+
+static const uint8_t usual_faults[FAULT_COUNT] = {
+	[FAULT_kill] = 6,      [FAULT_cut] = 4,	    [FAULT_mend] = 6,
+	[FAULT_partition] = 2, [FAULT_stumble] = 2, [FAULT_one_way] = 1,
+	[FAULT_lose_rest] = 2, [FAULT_clock] = 1,   [FAULT_reshape] = 1,
+	[FAULT_join] = 2,
+};
+
+const struct profile profiles[] = {
+	{.name = "plain", .share = 20},
+	{
+		.name = "dirs",
+		.share = 20,
+		.ops = {[OP_create] = 6,
+			[OP_mkdir] = 18,
+			[OP_symlink] = 1,
+			[OP_save] = 6,
+			[OP_save_sibling] = 2,
+			[OP_patch] = 2,
+			[OP_truncate] = 1,
+			[OP_unlink] = 5,
+			[OP_unlink_sibling] = 2,
+			[OP_rmdir] = 9,
+			[OP_rename] = 6,
+			[OP_rename_dir] = 28,
+			[OP_rename_over] = 3,
+			[OP_rename_sibling] = 1,
+			[OP_sibling_over] = 1,
+			[OP_resolve] = 1,
+			[OP_attributes] = 3,
+			[OP_handle] = 3},
+	},
+	{
+		.name = "conflicts",
+		.share = 25,
+		.names = 2,
+		.ops = {[OP_create] = 6,
+			[OP_mkdir] = 3,
+			[OP_symlink] = 1,
+			[OP_save] = 30,
+			[OP_save_sibling] = 12,
+			[OP_patch] = 8,
+			[OP_unlink] = 5,
+			[OP_unlink_sibling] = 7,
+			[OP_rmdir] = 2,
+			[OP_rename] = 6,
+			[OP_rename_dir] = 2,
+			[OP_rename_over] = 5,
+			[OP_rename_sibling] = 5,
+			[OP_sibling_over] = 5,
+			[OP_resolve] = 6,
+			[OP_attributes] = 3},
+	},
+	{
+		.name = "deletes",
+		.share = 20,
+		.ops = {[OP_create] = 14,
+			[OP_mkdir] = 12,
+			[OP_symlink] = 2,
+			[OP_save] = 14,
+			[OP_save_sibling] = 3,
+			[OP_patch] = 4,
+			[OP_truncate] = 2,
+			[OP_unlink] = 22,
+			[OP_rmdir] = 16,
+			[OP_rename] = 6,
+			[OP_rename_dir] = 6,
+			[OP_rename_sibling] = 2,
+			[OP_sibling_over] = 2,
+			[OP_resolve] = 2,
+			[OP_attributes] = 3,
+			[OP_handle] = 4},
+	},
+	/* Something breaks all the time. */
+	{.name = "faults", .share = 15, .calm = 3},
+};
+
+const size_t profile_count = ARRAY_SIZE(profiles);
+
+#define FAULT_NAME(name) #name,
+const char *const fault_names[FAULT_COUNT] = {FAULTS(FAULT_NAME)};
+
+const struct profile *profile_find(const char *name)
+{
+	for (size_t i = 0; i < profile_count; i++)
+		if (!strcmp(profiles[i].name, name))
+			return &profiles[i];
+	return NULL;
+}
+
+const struct profile *profile_draw(uint64_t seed)
+{
+	unsigned int sum = 0, x;
+	struct rng rng;
+	size_t i = 0;
+
+	rng_init(&rng, seed * 16 + 14);
+	for (size_t k = 0; k < profile_count; k++)
+		sum += profiles[k].share;
+	x = (unsigned int)rng_below(&rng, sum);
+	while (x >= profiles[i].share)
+		x -= profiles[i++].share;
+	return &profiles[i];
+}
+
+static unsigned int weight(uint8_t own, uint8_t usual)
+{
+	return own == NONE ? 0 : own ? own : usual;
+}
+
+static int draw(const uint8_t *own, const uint8_t *usual, int count,
+		uint64_t random)
+{
+	unsigned int sum = 0, x;
+	int i = 0;
+
+	for (int k = 0; k < count; k++)
+		sum += weight(own[k], usual[k]);
+	x = (unsigned int)(random % sum);
+	while (x >= weight(own[i], usual[i])) {
+		x -= weight(own[i], usual[i]);
+		i++;
+	}
+	return i;
+}
+
+enum op_kind profile_op(const struct profile *p, uint64_t random)
+{
+	return (enum op_kind)draw(p->ops, usual_ops, OP_COUNT, random);
+}
+
+enum fault_kind profile_fault(const struct profile *p, uint64_t random)
+{
+	return (enum fault_kind)draw(p->faults, usual_faults, FAULT_COUNT,
+				     random);
+}

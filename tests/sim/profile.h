@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a history is made of: how often each operation and each fault is
+ * drawn. A seed draws its profile, unless the command line names one.
+ */
+#ifndef KINFS_SIM_PROFILE_H
+#define KINFS_SIM_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Operations: ops_files.c, ops_names.c. A new one needs its name here, a
+ * weight in profile.c, and a function op_NAME(). */
+#define OPS(X)                                                                 \
+	X(create)                                                              \
+	X(mkdir)                                                               \
+	X(symlink)                                                             \
+	X(save)                                                                \
+	X(save_sibling)                                                        \
+	X(patch)                                                               \
+	X(truncate)                                                            \
+	X(unlink)                                                              \
+	X(unlink_sibling)                                                      \
+	X(rmdir)                                                               \
+	X(rename)                                                              \
+	X(rename_dir)                                                          \
+	X(rename_over)                                                         \
+	X(rename_sibling)                                                      \
+	X(sibling_over)                                                        \
+	X(resolve)                                                             \
+	X(attributes)                                                          \
+	X(handle)                                                              \
+	X(settle)
+
+/* Faults: faults.c, in the same way fault_NAME(). */
+#define FAULTS(X)                                                              \
+	X(kill)                                                                \
+	X(cut)                                                                 \
+	X(mend)                                                                \
+	X(partition)                                                           \
+	X(stumble)                                                             \
+	X(one_way)                                                             \
+	X(lose_rest)                                                           \
+	X(clock)                                                               \
+	X(reshape)                                                             \
+	X(join)
+
+#define OP_ENUM(name) OP_##name,
+enum op_kind { OPS(OP_ENUM) OP_COUNT };
+#define FAULT_ENUM(name) FAULT_##name,
+enum fault_kind { FAULTS(FAULT_ENUM) FAULT_COUNT };
+
+struct profile {
+	const char *name;
+	/* Of 100 seeds that draw their profile, so many draw this. */
+	uint8_t share;
+	/* Weights where they are not the usual ones. NONE: never. */
+	uint8_t ops[OP_COUNT];
+	uint8_t faults[FAULT_COUNT];
+	/* A fault in so many steps; a seed in four has next to none. 0: the
+	 * usual number. */
+	uint16_t calm;
+	/* Names to choose from. 0: all. */
+	uint8_t names;
+};
+
+extern const struct profile profiles[];
+extern const size_t profile_count;
+extern const char *const fault_names[FAULT_COUNT];
+
+const struct profile *profile_find(const char *name);
+const struct profile *profile_draw(uint64_t seed);
+/* Draw one by weight, with a random number. */
+enum op_kind profile_op(const struct profile *, uint64_t random);
+enum fault_kind profile_fault(const struct profile *, uint64_t random);
+
+#endif
