@@ -126,8 +126,10 @@ static int node_open_store(struct node *n)
 	return store_open(&o, NULL, &n->store);
 }
 
-static int node_open_tree(struct node *n, bool first)
+/* `by` lets it in, or it is itself the first; NULL: it has a volume. */
+static int node_open_tree(struct node *n, struct node *by)
 {
+	bool first = n == by;
 	uint8_t secret[SECRET_BYTES];
 	struct tree_options o = {
 		.store = n->store,
@@ -143,14 +145,13 @@ static int node_open_tree(struct node *n, bool first)
 		.changed = seen_changed,
 		.applied = seen_applied,
 	};
-	struct node *inviter = &n->cluster->nodes[0];
 	int r;
 
 	/* What JOINED brings. */
-	if (!first && inviter->tree) {
-		store_lock(inviter->store);
-		bucket_secret(inviter->tree, secret);
-		store_unlock(inviter->store);
+	if (by && !first) {
+		store_lock(by->store);
+		bucket_secret(by->tree, secret);
+		store_unlock(by->store);
 		o.secret = secret;
 	}
 	r = tree_open(&o, &n->tree);
@@ -192,7 +193,7 @@ static void node_start(struct node *n)
 	int r = node_open_store(n);
 
 	if (r == 0)
-		r = node_open_tree(n, false);
+		r = node_open_tree(n, NULL);
 	if (r == 0)
 		r = node_open_core(n);
 	if (r < 0) {
@@ -267,7 +268,7 @@ void node_join(struct node *n, struct node *by)
 	int r = node_open_store(n);
 
 	if (r == 0)
-		r = node_open_tree(n, n == by);
+		r = node_open_tree(n, by);
 	if (r == 0 && n != by)
 		r = core_admit(by->core, c->now_ms, &n->device,
 			       SLICE_STR(n->label), label, &records);
