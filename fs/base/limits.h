@@ -18,6 +18,10 @@
 #define PRINCIPAL_BYTES_MAX 64
 /* Earlier places remembered by a LINK: where a cut cycle returns to. */
 #define LINK_PREV_MAX 3
+/* Names of one file (EMLINK beyond). Each is in the row once or twice, with a
+ * name of up to 255 bytes: what a few nodes link at once, without knowing of
+ * each other, must fit a row too. */
+#define LINKS_MAX 500
 /* Ancestors remembered by a CONTENT version. */
 #define ANCESTORS_MAX 8
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */

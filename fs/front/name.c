@@ -176,14 +176,21 @@ void front_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 	reply_created(req, &c);
 }
 
-/* Hard links come later; without a handler the caller would get EPERM. */
 void front_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 		const char *name)
 {
-	(void)ino;
-	(void)parent;
-	(void)name;
-	fuse_reply_err(req, ENOTSUP);
+	struct fuse_entry_param param;
+	struct entry entry;
+	int r;
+
+	r = tree_link(front_of(req)->tree, ino, parent, SLICE_STR(name),
+		      &entry);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	param = entry_to_param(&entry, CACHE_SECONDS);
+	fuse_reply_entry(req, &param);
 }
 
 void front_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -204,12 +211,14 @@ void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 {
 	uint32_t tree_flags = 0;
 
-	if (flags & ~(unsigned int)RENAME_NOREPLACE) {
+	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
 	if (flags & RENAME_NOREPLACE)
 		tree_flags |= TREE_RENAME_NOREPLACE;
+	if (flags & RENAME_EXCHANGE)
+		tree_flags |= TREE_RENAME_EXCHANGE;
 	fuse_reply_err(req, -tree_rename(front_of(req)->tree, parent,
 					 SLICE_STR(name), new_parent,
 					 SLICE_STR(new_name), tree_flags));

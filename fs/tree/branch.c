@@ -290,10 +290,14 @@ int row_place(struct tree *t, struct row *row, const struct info *i,
 	      uint64_t slot, struct place at, bool remember,
 	      const struct stamp *since)
 {
-	struct version v, others[8];
+	struct version v, *others;
 	size_t n = 0;
 	int r = 0;
 
+	others = object_alloc(&row->o, (i ? i->link_count + 1 : 1) *
+					       sizeof(*others));
+	if (!others)
+		return -ENOMEM;
 	op_tick(t);
 	v = op_version(t, REG_LINK);
 	v.link.slot = slot;
@@ -311,7 +315,7 @@ int row_place(struct tree *t, struct row *row, const struct info *i,
 				v.link.prev[v.link.prev_count++] =
 					old->prev[p];
 		} else if (i->links[k].slot != slot && !i->strong &&
-			   k < i->shown_count && n < ARRAY_SIZE(others)) {
+			   k < i->shown_count) {
 			/* Shown by weak slots only: a strong one beside them
 			 * would hide them, so they are asserted too. */
 			others[n] = op_version(t, REG_LINK);
@@ -427,6 +431,7 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	uint64_t ino;
 	struct row row;
 	struct info i;
+	bool last;
 	int r = row_load(t, id, &row);
 
 	if (r)
@@ -437,12 +442,14 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		return r;
 	}
 	ino = row.ino;
+	/* With other names left nothing goes but the name. */
+	last = s->type == SHOWN_SIBLING || i.shown_count == 1;
 	if (s->type == SHOWN_SIBLING)
 		r = ino_of_sibling(t, id, s->tag, &ino);
 	/* Handles go on with what they have, whatever main is from now on. */
 	if (!r && s->type == SHOWN_SIBLING && info_branch(&i, s->tag))
 		r = sibling_detach(t, id, info_branch(&i, s->tag));
-	else if (!r && i.real_count > 1)
+	else if (!r && i.real_count > 1 && last)
 		r = data_detach(t, &row, row_shown_content(&row, &i));
 	if (!r && s->type == SHOWN_SIBLING)
 		r = remove_sibling(t, &row, &i, s->tag);
@@ -452,7 +459,7 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);
-	return r ? r : dirty_unlink(t, ino);
+	return r || !last ? r : dirty_unlink(t, ino);
 }
 
 /* Twins are one entry: removing it removes each. */

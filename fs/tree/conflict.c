@@ -122,7 +122,8 @@ static int collect_content(struct tree *t, struct objid dir,
 				continue;
 			if (k ? x->type == SHOWN_SIBLING &&
 					dot_equal(x->tag, i.branches[k].tag)
-			      : x->type == SHOWN_SUFFIXED)
+			      : x->type == SHOWN_SUFFIXED &&
+					x->slot == c->claim.slot)
 				s = x;
 		}
 		if (i.branches[k].is_void || (k && !s))
@@ -233,47 +234,54 @@ static int collect_place(struct tree *t, struct objid parent,
 	return r;
 }
 
-/* One file, renamed to several places: the winner's is where it is. */
-static int collect_renames(struct tree *t, struct objid id,
-			   struct foundlist *l)
+/* One name, moved to several places: the winner's is where it is. */
+static int collect_moves(struct tree *t, const struct info *i,
+			 const struct shown_link *l, struct foundlist *list)
 {
-	struct found *f = found_add(l, CONFLICT_PLACE);
-	struct row row;
-	struct info i;
-	int r;
+	struct found *f = found_add(list, CONFLICT_PLACE);
+	int r = 0;
 
 	if (!f)
 		return -ENOMEM;
-	r = row_load(t, id, &row);
-	if (r)
-		return r;
-	r = info_init(&i, &row.o);
-	for (size_t k = 0; !r && k < row.o.count && row.claim_count; k++) {
-		const struct version *v = &row.o.versions[k];
+	for (size_t k = 0; !r && k < i->object->count; k++) {
+		const struct version *v = &i->object->versions[k];
 		struct found_version *fv;
-		bool main;
 
-		if (v->reg != REG_LINK || v->flags & VERSION_WEAK)
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
+		    v->link.slot != l->slot)
 			continue;
 		fv = found_version(f);
-		if (!fv) {
-			r = -ENOMEM;
-			break;
-		}
-		main = v == i.links[0].link;
-		if (i.branch_count)
-			describe(fv, i.branches[0].top);
+		if (!fv)
+			return -ENOMEM;
+		if (i->branch_count)
+			describe(fv, i->branches[0].top);
 		fv->dot = v->dot;
 		fv->time = hlc_time(v->hlc);
-		fv->main = main;
+		fv->main = v == l->link;
 		r = path_join(t, v->link.at.parent, v->link.at.name,
 			      &fv->path);
 		if (r == -ENOENT) /* that directory is gone */
 			r = 0;
-		if (!r && main)
+		if (!r && fv->main)
 			r = path_join(t, v->link.at.parent, v->link.at.name,
 				      &f->path);
 	}
+	return r;
+}
+
+static int collect_renames(struct tree *t, struct objid id,
+			   struct foundlist *l)
+{
+	struct row row;
+	struct info i;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	for (size_t k = 0; !r && row.claim_count && k < i.shown_count; k++)
+		if (info_link_contested(&i, &i.links[k]))
+			r = collect_moves(t, &i, &i.links[k], l);
 	info_release(&i);
 	row_release(&row);
 	return r;

@@ -277,6 +277,28 @@ static size_t count_shown(const struct check *c, struct objid id,
 	return n;
 }
 
+/* Is it shown itself: 1, or folded into a twin: 0? -EUCLEAN: neither. */
+static int claim_is_head(struct tree *t, const struct row *row,
+			 const struct claim *claim)
+{
+	struct idlist members = { 0 };
+	struct place_view p = { 0 };
+	int r = group_members(t, claim->at.parent, &members);
+
+	if (!r)
+		r = place_view(t, &members, spot_name(&claim->at), &p);
+	if (!r) {
+		r = -EUCLEAN;
+		for (size_t k = 0; k < p.holder_count; k++)
+			if (objid_equal(p.files[k].id, row->o.id) &&
+			    p.files[k].claim.slot == claim->slot)
+				r = p.files[k].head == k;
+	}
+	place_view_release(&p);
+	idlist_release(&members);
+	return r;
+}
+
 /* Every live content group is shown, and nothing else. */
 static int check_file(struct tree *t, struct check *c, struct row *row,
 		      const struct info *i)
@@ -284,10 +306,7 @@ static int check_file(struct tree *t, struct check *c, struct row *row,
 	size_t mains = count_shown(c, row->o.id, false);
 	size_t siblings = count_shown(c, row->o.id, true);
 	size_t want = i->real_count - (info_holds_name(i) ? 1 : 0);
-	struct idlist members = { 0 };
-	struct place_view p = { 0 };
-	bool folded = false;
-	int r;
+	size_t heads = 0;
 
 	if (row->pending)
 		return 0;
@@ -296,19 +315,17 @@ static int check_file(struct tree *t, struct check *c, struct row *row,
 		return complain(c, row->o.id, "its siblings are not shown");
 	if (!info_holds_name(i))
 		return mains ? complain(c, row->o.id, "a void is shown") : 0;
-	if (mains == i->shown_count)
-		return 0;
-	r = group_members(t, row->claims[0].at.parent, &members);
-	if (!r)
-		r = place_view(t, &members, spot_name(&row->claims[0].at), &p);
-	for (size_t k = 0; !r && k < p.holder_count; k++)
-		if (objid_equal(p.files[k].id, row->o.id))
-			folded = p.files[k].head != k;
-	place_view_release(&p);
-	idlist_release(&members);
-	if (!r && !folded)
-		r = complain(c, row->o.id, "a live file is not shown");
-	return r;
+	for (size_t k = 0; mains != i->shown_count && k < row->claim_count;
+	     k++) {
+		int r = claim_is_head(t, row, &row->claims[k]);
+
+		if (r < 0)
+			return r;
+		heads += (size_t)r;
+	}
+	if (mains != i->shown_count && mains != heads)
+		return complain(c, row->o.id, "a live file is not shown");
+	return 0;
 }
 
 static int check_dir(struct tree *t, struct check *c, struct row *row)

@@ -381,6 +381,23 @@ bool info_holds_name(const struct info *i)
 	return info_live_file(i) && !i->branches[0].is_void;
 }
 
+bool info_link_contested(const struct info *i, const struct shown_link *l)
+{
+	const struct place *at = &l->link->link.at;
+
+	for (size_t k = 0; k < i->object->count; k++) {
+		const struct version *v = &i->object->versions[k];
+
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
+		    v->link.slot != l->slot)
+			continue;
+		if (!objid_equal(v->link.at.parent, at->parent) ||
+		    !slice_equal(v->link.at.name, at->name))
+			return true;
+	}
+	return false;
+}
+
 const struct branch *info_branch(const struct info *i, struct dot tag)
 {
 	for (size_t k = 0; k < i->branch_count; k++)

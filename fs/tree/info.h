@@ -64,6 +64,9 @@ bool info_live_file(const struct info *);
 bool info_is_live(const struct info *);
 /* Main content is there and not void: the file holds its plain name. */
 bool info_holds_name(const struct info *);
+/* Several strong LINKs of the slot name different places: the name was moved
+ * to all of them, and stands where the winner says. */
+bool info_link_contested(const struct info *, const struct shown_link *);
 /* The branch with this tag, or NULL. */
 const struct branch *info_branch(const struct info *, struct dot tag);
 

@@ -11,7 +11,8 @@
  *  - else of the files the most senior keeps it: strong before weak, then
  *    the oldest `since`, then the smallest (id, slot);
  *  - twins of it (same kind, content and mode, one content and one name
- *    each) are the same entry; the others get a conflict suffix;
+ *    each), and another slot of the same file, are the same entry; the
+ *    others get a conflict suffix;
  *  - a file whose main is void or not here yet holds no name;
  *  - siblings stand beside the smallest shown slot of their file.
  */
@@ -171,8 +172,11 @@ static int claimant_order(const void *pa, const void *pb)
 	return r;
 }
 
+/* (or two slots of one file: the same link, made at two nodes) */
 static bool is_twin(const struct claimant *a, const struct claimant *b)
 {
+	if (objid_equal(a->id, b->id))
+		return true;
 	return a->single && b->single && a->kind == b->kind &&
 	       a->perm == b->perm && a->content.size == b->content.size &&
 	       a->content.depth == b->content.depth &&

@@ -8,6 +8,7 @@
  *	a sibling elsewhere		a new file with its content, and main is
  *					asserted without it
  *	twins				the oldest moves, the others are removed
+ *	an exchange			two LINKs with one dot
  *
  * A newcomer on a name that others claim too is one level more senior than
  * the oldest of them: it holds the plain name on every node.
@@ -113,17 +114,23 @@ static int move_row(struct tree *t, struct objid id, uint64_t slot,
 	return r;
 }
 
-static int move_dir(struct tree *t, const struct shown *s, struct place to)
+/* All members of the group; overrides are pinned. */
+static int move_group(struct tree *t, const struct shown *s, struct place to)
 {
 	struct idlist members = { 0 };
-	int r = pin_overrides(t);
+	int r = group_members(t, s->id, &members);
 
-	if (!r)
-		r = group_members(t, s->id, &members);
 	for (size_t k = 0; !r && k < members.count; k++)
 		r = move_row(t, members.ids[k], SLOT_DIR, to, NULL);
 	idlist_release(&members);
 	return r;
+}
+
+static int move_dir(struct tree *t, const struct shown *s, struct place to)
+{
+	int r = pin_overrides(t);
+
+	return r ? r : move_group(t, s, to);
 }
 
 /* (equal content, so nothing is lost; one edited elsewhere survives by its
@@ -146,7 +153,8 @@ int remove_twins(struct tree *t, const struct shown *s)
 		struct info i;
 
 		if (p.files[k].head != head ||
-		    objid_equal(p.files[k].id, s->id))
+		    (objid_equal(p.files[k].id, s->id) &&
+		     p.files[k].claim.slot == s->slot))
 			continue;
 		r = row_load(t, p.files[k].id, &row);
 		if (r)
@@ -399,61 +407,152 @@ static int rename_found(struct tree *t, const struct shown *s,
 				    : sibling_out(t, s, to);
 }
 
-static int rename_locked(struct tree *t, uint64_t parent, struct slice name,
-			 uint64_t new_parent, struct slice new_name,
-			 uint32_t flags)
-{
-	struct objid from, to;
+/* The two names of a rename, as shown. */
+struct names {
+	struct place from, to;
 	struct shown s, there;
-	bool within, exists;
-	int r = ino_dir(t, parent, &from);
+	bool exists;		/* `there` is shown */
+};
 
+static int names_find(struct tree *t, uint64_t parent, struct slice name,
+		      uint64_t new_parent, struct slice new_name,
+		      struct names *n)
+{
+	int r = ino_dir(t, parent, &n->from.parent);
+
+	n->from.name = name;
+	n->to.name = new_name;
 	if (!r)
-		r = ino_dir(t, new_parent, &to);
+		r = ino_dir(t, new_parent, &n->to.parent);
 	if (!r)
-		r = view_find(t, from, name, &s);
+		r = view_find(t, n->from.parent, name, &n->s);
 	if (r)
 		return r;
-	r = view_find(t, to, new_name, &there);
-	if (r && r != -ENOENT)
-		return r;
-	exists = !r;
-	if (exists && flags & TREE_RENAME_NOREPLACE)
-		return -EEXIST;
-	if (exists && same_entry(&s, &there))
+	r = view_find(t, n->to.parent, new_name, &n->there);
+	n->exists = !r;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* -EINVAL if a directory would come to lie in itself. */
+static int check_within(struct tree *t, const struct shown *s,
+			struct objid to)
+{
+	bool within;
+	int r;
+
+	if (s->type != SHOWN_DIR)
 		return 0;
-	if (s.type == SHOWN_DIR) {
-		r = is_within(t, to, s.id, &within);
-		if (!r && within)
-			r = -EINVAL;
-		if (r && r != -ENOENT)
-			return r;
-	}
-	r = exists ? check_over(&s, &there) : 0;
-	if (!r)
-		r = alias_note(t, from, &s);
-	if (!r)
-		r = rename_found(t, &s, (struct place){ to, new_name },
-				 exists ? &there : NULL);
-	if (!r)
-		r = touch_dir(t, from);
-	if (!r && !objid_equal(from, to))
-		r = touch_dir(t, to);
+	r = is_within(t, to, s->id, &within);
+	if (!r && within)
+		return -EINVAL;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Names of one file, of which either may be renamed to the other: nothing
+ * happens. */
+static bool same_file(const struct shown *a, const struct shown *b)
+{
+	return same_entry(a, b) ||
+	       (a->type != SHOWN_SIBLING && b->type != SHOWN_SIBLING &&
+		objid_equal(a->id, b->id));
+}
+
+static int touch_both(struct tree *t, const struct names *n)
+{
+	int r = touch_dir(t, n->from.parent);
+
+	if (!r && !objid_equal(n->from.parent, n->to.parent))
+		r = touch_dir(t, n->to.parent);
 	return r;
+}
+
+/* Where one half of an exchange goes, found before anything has moved. */
+struct half {
+	const struct shown *s;
+	struct place to;
+	struct stamp since;
+	bool contested;
+};
+
+static int half_move(struct tree *t, const struct half *h)
+{
+	if (h->s->type == SHOWN_DIR)
+		return move_group(t, h->s, h->to);
+	return move_row(t, h->s->id, h->s->slot, h->to,
+			h->contested ? &h->since : NULL);
+}
+
+static int exchange(struct tree *t, const struct names *n)
+{
+	struct half halves[2] = { { .s = &n->s, .to = n->to },
+				  { .s = &n->there, .to = n->from } };
+	int r = 0;
+
+	if (n->s.type == SHOWN_SIBLING || n->there.type == SHOWN_SIBLING)
+		return -ENOTSUP;
+	for (int k = 0; !r && k < 2; k++)
+		r = check_within(t, halves[k].s, halves[k].to.parent);
+	for (int k = 0; !r && k < 2; k++)
+		if (halves[k].s->type != SHOWN_DIR)
+			r = seniority(t, halves[k].to, &halves[k].since,
+				      &halves[k].contested);
+	for (int k = 0; !r && k < 2; k++)
+		if (halves[k].s->type != SHOWN_DIR)
+			r = remove_twins(t, halves[k].s);
+	if (!r && (n->s.type == SHOWN_DIR || n->there.type == SHOWN_DIR))
+		r = pin_overrides(t);
+	for (int k = 0; !r && k < 2; k++)
+		r = half_move(t, &halves[k]);
+	return r;
+}
+
+static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
+{
+	int r = 0;
+
+	if (flags & TREE_RENAME_EXCHANGE && !n->exists)
+		return -ENOENT;
+	if (n->exists && flags & TREE_RENAME_NOREPLACE)
+		return -EEXIST;
+	if (n->exists && same_file(&n->s, &n->there))
+		return 0;
+	if (flags & TREE_RENAME_EXCHANGE) {
+		r = alias_note(t, n->from.parent, &n->s);
+		if (!r)
+			r = alias_note(t, n->to.parent, &n->there);
+		if (!r)
+			r = exchange(t, n);
+		return r ? r : touch_both(t, n);
+	}
+	r = check_within(t, &n->s, n->to.parent);
+	if (!r && n->exists)
+		r = check_over(&n->s, &n->there);
+	if (!r)
+		r = alias_note(t, n->from.parent, &n->s);
+	if (!r)
+		r = rename_found(t, &n->s, n->to,
+				 n->exists ? &n->there : NULL);
+	return r ? r : touch_both(t, n);
 }
 
 int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 		uint64_t new_parent, struct slice new_name, uint32_t flags)
 {
+	const uint32_t both = TREE_RENAME_NOREPLACE | TREE_RENAME_EXCHANGE;
+	struct names n;
 	int r = check_name(name);
 
 	if (!r)
 		r = check_name(new_name);
-	if (!r && flags & ~(uint32_t)TREE_RENAME_NOREPLACE)
+	if (!r && flags & ~both)
 		r = -ENOTSUP;
+	if (!r && flags == both)
+		r = -EINVAL;
 	if (r)
 		return r;
 	r = op_begin(t);
-	return r ? r : op_end(t, rename_locked(t, parent, name, new_parent,
-					       new_name, flags));
+	if (r)
+		return r;
+	r = names_find(t, parent, name, new_parent, new_name, &n);
+	return op_end(t, r ? r : rename_locked(t, &n, flags));
 }

@@ -113,47 +113,91 @@ static int resolve_name(struct tree *t, struct objid dir,
 	return r;
 }
 
-/* A LINK at the place taken replaces all. */
-static int resolve_place(struct tree *t, const struct shown *s,
-			 struct slice take)
+/* The places of the slot that `take` names; -ENOENT: none. */
+static int choose_place(const struct info *i, const struct shown_link *l,
+			struct slice take, struct place *ret)
 {
-	struct place to = { 0 };
+	int r = -ENOENT;
+
+	for (size_t k = 0; k < i->object->count; k++) {
+		const struct version *v = &i->object->versions[k];
+
+		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
+		    v->link.slot != l->slot)
+			continue;
+		if (slice_is(take, "main") ? v == l->link
+					   : slice_equal(v->link.at.name,
+							 take)) {
+			*ret = v->link.at;
+			r = 0;
+		}
+	}
+	return r;
+}
+
+static const struct shown_link *link_of_slot(const struct info *i,
+					     uint64_t slot)
+{
+	for (size_t k = 0; k < i->link_count; k++)
+		if (i->links[k].slot == slot)
+			return &i->links[k];
+	return NULL;
+}
+
+static int find_place(struct tree *t, const struct shown *s,
+		      struct slice take, struct spot *ret)
+{
+	const struct shown_link *l;
+	struct place to;
 	struct row row;
 	struct info i;
-	struct shown there;
-	bool found = false;
-	int r = row_load(t, s->id, &row);
+	int r = row_read(t, s->id, &row);
 
 	if (r)
 		return r;
 	r = info_init(&i, &row.o);
-	for (size_t k = 0; !r && k < row.o.count; k++) {
-		const struct version *v = &row.o.versions[k];
-		bool main = v == i.links[0].link;
+	l = r ? NULL : link_of_slot(&i, s->slot);
+	if (!r && (!l || !info_link_contested(&i, l)))
+		r = -ENODATA; /* (another name of the file is) */
+	if (!r)
+		r = choose_place(&i, l, take, &to);
+	if (!r)
+		*ret = spot_at(to.parent, to.name);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
 
-		if (v->reg != REG_LINK || v->flags & VERSION_WEAK ||
-		    v->link.slot != i.links[0].slot)
-			continue;
-		if (slice_is(take, "main") ? main
-					   : slice_equal(v->link.at.name,
-							 take)) {
-			to = v->link.at;
-			found = true;
-		}
-	}
-	if (!r && !found)
-		r = -ENOENT;
+/* A LINK at the place taken replaces all of the slot. */
+static int resolve_place(struct tree *t, const struct shown *s,
+			 struct slice take)
+{
+	struct shown there;
+	struct spot to;
+	struct row row;
+	struct info i;
+	int r = find_place(t, s, take, &to);
+
 	if (!r && !slice_is(take, "main") &&
-	    !view_find(t, group_canonical(t, to.parent), to.name, &there) &&
+	    !view_find(t, group_canonical(t, to.parent), spot_name(&to),
+		       &there) &&
 	    !objid_equal(there.id, s->id))
 		r = -EEXIST;
-	if (!r && i.kind == KIND_DIR)
+	/* (this may write the very row) */
+	if (!r && s->type == SHOWN_DIR)
 		r = pin_overrides(t);
 	if (!r)
-		r = row_place(t, &row, &i, i.links[0].slot, to, true, NULL);
+		r = row_load(t, s->id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = row_place(t, &row, &i, s->slot,
+			      (struct place){ to.parent, spot_name(&to) },
+			      true, NULL);
+	info_release(&i);
 	if (!r)
 		r = row_store(t, &row, 0);
-	info_release(&i);
 	row_release(&row);
 	return r;
 }

@@ -59,7 +59,7 @@ static int local_decode(struct row *row, struct slice value,
 		reader_fail(&r);
 	flags = reader_u8(&r);
 	row->lseq = reader_u64(&r);
-	row->ino = reader_u64(&r);
+	row->ino = row->ino_before = reader_u64(&r);
 	row->from = reader_u64(&r);
 	row->ctime_ns = (int64_t)reader_u64(&r);
 	row->pending = reader_varint(&r);
@@ -518,28 +518,12 @@ static int number_siblings(struct tree *t, const struct row *row,
 	return r;
 }
 
-/*
- * Several strong LINKs of one slot that name different places: one rename
- * lost, and `kin conflicts` lists it.
- */
+/* One rename lost, and `kin conflicts` lists it. */
 static bool place_contested(const struct info *i)
 {
-	for (size_t k = 0; k < i->shown_count; k++) {
-		const struct version *w = i->links[k].link;
-
-		for (size_t n = 0; n < i->object->count; n++) {
-			const struct version *v = &i->object->versions[n];
-
-			if (v == w || v->reg != REG_LINK ||
-			    v->flags & VERSION_WEAK ||
-			    v->link.slot != w->link.slot)
-				continue;
-			if (!objid_equal(v->link.at.parent,
-					 w->link.at.parent) ||
-			    !slice_equal(v->link.at.name, w->link.at.name))
-				return true;
-		}
-	}
+	for (size_t k = 0; k < i->shown_count; k++)
+		if (info_link_contested(i, &i->links[k]))
+			return true;
 	return false;
 }
 
@@ -624,6 +608,17 @@ static int row_delete(struct tree *t, struct row *row)
 	return r;
 }
 
+/* The kernel knows of a new number at the name it asked about; other names
+ * of the file are another inode now too. */
+static void tell_number(struct tree *t, const struct row *row)
+{
+	if (!row->ino_before || row->ino == row->ino_before)
+		return;
+	for (size_t k = 0; row->claim_count > 1 && k < row->claim_count; k++)
+		event_entry(t, row->claims[k].at.parent,
+			    spot_name(&row->claims[k].at));
+}
+
 int row_store(struct tree *t, struct row *row, uint64_t from)
 {
 	return row_store_at(t, row, from, t->op_now_ns);
@@ -657,6 +652,7 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		r = mark_contested_place(t, row, &info);
 	live = info_is_live(&info);
 	info_release(&info);
+	tell_number(t, row);
 	if (!r)
 		r = row_write(t, row, live);
 	row->exists = true;
@@ -674,6 +670,7 @@ int row_store_local(struct tree *t, struct row *row)
 	r = row_index(t, row, &info);
 	live = info_is_live(&info);
 	info_release(&info);
+	tell_number(t, row);
 	return r ? r : row_write(t, row, live);
 }
 

@@ -151,8 +151,22 @@ must_check int tree_unlink(struct tree *, uint64_t parent, struct slice name);
 /* Errors: -ENOTEMPTY, -EBUSY the root. */
 must_check int tree_rmdir(struct tree *, uint64_t parent, struct slice name);
 
-enum tree_rename_flags { TREE_RENAME_NOREPLACE = 1 };
-/* Errors: -EEXIST, -ENOTEMPTY, -EINVAL into itself, -ENOTSUP flags. */
+/*
+ * One more name for a file or symlink. Errors: -EEXIST, -EMLINK, -EPERM it
+ * is a directory or a sibling (which has no name of its own).
+ */
+must_check int tree_link(struct tree *, uint64_t ino, uint64_t parent,
+			 struct slice name, struct entry *ret);
+
+enum tree_rename_flags {
+	TREE_RENAME_NOREPLACE = 1,
+	TREE_RENAME_EXCHANGE = 2,	/* both must exist, of any kind */
+};
+/*
+ * Between two names of one file it does nothing, as in POSIX. Errors:
+ * -EEXIST, -ENOTEMPTY, -EINVAL into itself, or both flags; -ENOTSUP other
+ * flags, or the exchange of a sibling, which has no name of its own.
+ */
 must_check int tree_rename(struct tree *, uint64_t parent, struct slice name,
 			   uint64_t new_parent, struct slice new_name,
 			   uint32_t flags);

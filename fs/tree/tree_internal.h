@@ -173,6 +173,7 @@ struct row {
 	bool exists;
 	/* Local part. */
 	uint64_t lseq, ino, from;
+	uint64_t ino_before;	/* the number when it was loaded */
 	int64_t ctime_ns;
 	uint64_t pending;	/* lseq under which it is in PENDING, or 0 */
 	bool hidden;		/* main is not complete, nor is a prior here */

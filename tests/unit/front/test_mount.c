@@ -251,6 +251,47 @@ static void test_directories(void **state)
 	assert_int_equal(rmdir(mount_path(mount, "d")), 0);
 }
 
+static void test_hard_links(void **state)
+{
+	struct mount *mount = *state;
+	const char *a = mount_path(mount, "a"), *b = mount_path(mount, "b");
+	struct stat st;
+	int fd;
+
+	file_write(a, "one");
+	assert_int_equal(link(a, b), 0);
+	st = stat_of(a);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(stat_of(b).st_ino, st.st_ino);
+	assert_int_equal(link(a, b), -1);
+	assert_int_equal(errno, EEXIST);
+	assert_int_equal(mkdir(mount_path(mount, "d"), 0755), 0);
+	assert_int_equal(link(mount_path(mount, "d"),
+			      mount_path(mount, "e")), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(rmdir(mount_path(mount, "d")), 0);
+	file_write(b, "two");
+	file_assert(a, "two");
+	/* POSIX: nothing happens. */
+	assert_int_equal(rename(a, b), 0);
+	assert_int_equal(stat_of(a).st_nlink, 2);
+	/* By a descriptor, while there is a name, and when there is none. */
+	fd = open(a, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(a), 0);
+	assert_int_equal(stat_of(b).st_nlink, 1);
+	assert_int_equal(linkat(fd, "", AT_FDCWD, a, AT_EMPTY_PATH), 0);
+	assert_int_equal(unlink(a), 0);
+	assert_int_equal(unlink(b), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(linkat(fd, "", AT_FDCWD, a, AT_EMPTY_PATH), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(write(fd, "more", 4), 4);
+	close(fd);
+	assert_int_equal(access(a, F_OK), -1);
+}
+
 static void test_rename_flags(void **state)
 {
 	struct mount *mount = *state;
@@ -262,6 +303,23 @@ static void test_rename_flags(void **state)
 				   RENAME_NOREPLACE), -1);
 	assert_int_equal(errno, EEXIST);
 	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE),
+			 0);
+	file_assert(a, "b");
+	file_assert(b, "a");
+	assert_int_equal(mkdir(mount_path(mount, "d"), 0755), 0);
+	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD,
+				   mount_path(mount, "d"), RENAME_EXCHANGE),
+			 0);
+	file_assert(mount_path(mount, "d"), "b");
+	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD,
+				   mount_path(mount, "d"), RENAME_EXCHANGE),
+			 0);
+	assert_int_equal(rmdir(mount_path(mount, "d")), 0);
+	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD,
+				   mount_path(mount, "none"),
+				   RENAME_EXCHANGE), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_WHITEOUT),
 			 -1);
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD,
@@ -462,8 +520,6 @@ static void test_what_is_not_there(void **state)
 	int fd;
 
 	file_write(path, "x");
-	assert_int_equal(link(path, mount_path(mount, "hard")), -1);
-	assert_int_equal(errno, ENOTSUP);
 	assert_int_equal(mkfifo(mount_path(mount, "fifo"), 0600), -1);
 	assert_int_equal(errno, ENOTSUP);
 	assert_int_equal(setxattr(path, "user.x", "y", 1, 0), -1);
@@ -508,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_mmap),
 		cmocka_unit_test(test_unlinked_but_open),
 		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_hard_links),
 		cmocka_unit_test(test_rename_flags),
 		cmocka_unit_test(test_many_entries),
 		cmocka_unit_test(test_seekdir),

@@ -1,136 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Three nodes that were apart, and take each other's changes in several
- * orders. Whatever the order, all end with one tree; so does a node that
- * takes everything at once, which shows that what each derived step by step
- * is what the rows say.
- */
+/* Histories by the rules of the merge: see nodes_support.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "tree_support.h"
+#include "nodes_support.h"
 
-#define ROOT TREE_ROOT_INO
-#define ORDERS 4
-
-static struct fixture n[3], *a = &n[0], *b = &n[1], *c = &n[2];
-static int order;
-
-/* ---- all take all */
-
-static int digest_entry(void *arg, const struct replica_view_entry *e)
-{
-	char hex[65];
-
-	hex_encode(e->content.root.b, 32, hex);
-	buf_printf(arg, "%.*s %d %o %ld %lu %s\n", (int)e->path.len,
-		   (const char *)e->path.data, e->kind, e->perm,
-		   (long)e->mtime.tv_sec, (unsigned long)e->content.size,
-		   e->kind == KIND_DIR ? "" : hex);
-	return 0;
-}
-
-static void expect_same(struct fixture *x, struct fixture *y)
-{
-	struct buf dx = BUF_INIT, dy = BUF_INIT;
-
-	assert_int_equal(replica_view(x->tree, digest_entry, &dx), 0);
-	assert_int_equal(replica_view(y->tree, digest_entry, &dy), 0);
-	buf_put_u8(&dx, 0);
-	buf_put_u8(&dy, 0);
-	assert_string_equal((char *)dx.data, (char *)dy.data);
-	buf_release(&dx);
-	buf_release(&dy);
-}
-
-static void pass(struct fixture *to, struct fixture *from)
-{
-	merge_from(to, from);
-	check_tree(to);
-}
-
-static void sync(void)
-{
-	static const int ways[ORDERS][4] = {
-		{ 0, 1, 1, 2 }, { 2, 1, 0, 2 }, { 1, 0, 2, 0 }, { 0, 2, 2, 1 },
-	};
-	const int *w = ways[order];
-	struct fixture fresh;
-
-	for (int k = 0; k < 3; k++) {
-		pass(&n[w[1]], &n[w[0]]);
-		pass(&n[w[3]], &n[w[2]]);
-		pass(&n[w[0]], &n[w[1]]);
-		pass(&n[w[2]], &n[w[3]]);
-	}
-	for (int k = 0; k < 3; k++)
-		pass(&n[(k + 1) % 3], &n[k]);
-	pass(&n[1], &n[0]);
-	expect_same(a, b);
-	expect_same(a, c);
-	fixture_open(&fresh, "fresh", false);
-	pass(&fresh, a);
-	expect_same(a, &fresh);
-	fixture_close(&fresh);
-}
-
-static void later(struct fixture *f, const struct fixture *than)
-{
-	f->now_ns = than->now_ns + 2000000000;
-}
-
-static void mv(struct fixture *f, uint64_t dir, const char *name, uint64_t to,
-	       const char *new)
-{
-	assert_int_equal(tree_rename(f->tree, dir, SLICE_STR(name), to,
-				     SLICE_STR(new), 0), 0);
-}
-
-static void rm(struct fixture *f, uint64_t dir, const char *name)
-{
-	assert_int_equal(tree_unlink(f->tree, dir, SLICE_STR(name)), 0);
-}
-
-static void write_name(struct fixture *f, const char *name, const char *bytes)
-{
-	write_file(f, look(f, ROOT, name), bytes);
-}
-
-static void expect_file(struct fixture *f, const char *name,
-			const char *bytes)
-{
-	expect_bytes(f, look(f, ROOT, name), bytes);
-}
-
-/* Entries of the root. */
-static size_t entries(struct fixture *f)
-{
-	return list(f, ROOT, NULL, 0);
-}
-
-/* Does some entry of the root that contains `text` hold these bytes? */
-static void expect_like(struct fixture *f, const char *text,
-			const char *bytes)
-{
-	char name[256];
-
-	name_with(f, ROOT, text, name);
-	expect_file(f, name, bytes);
-}
+static struct fixture *const a = &nodes[0], *const b = &nodes[1],
+		       *const c = &nodes[2];
 
 /* ---- contents */
-
-/* alice's and bob's edits, as both see them; main is bob's. */
-static void make_conflict(const char *file)
-{
-	make_file(a, ROOT, file, "base");
-	sync();
-	write_name(a, file, "alice's");
-	later(b, a);
-	write_name(b, file, "bob's");
-}
 
 static void test_three_edits_partly_settled(void)
 {
@@ -141,13 +21,13 @@ static void test_three_edits_partly_settled(void)
 	pass(b, a);
 	assert_int_equal(tree_resolve(a->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("alice")), 0);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 2);
 	expect_file(b, "f", "carol's");
 	expect_like(b, "conflict", "alice's");
 	assert_int_equal(tree_resolve(c->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("main")), 0);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 1);
 	expect_file(a, "f", "carol's");
 }
@@ -157,17 +37,17 @@ static void test_siblings_edited_apart(void)
 	char name[256];
 
 	make_conflict("f");
-	sync();
+	sync_all();
 	name_with(a, ROOT, "conflict", name);
 	write_name(a, name, "sibling by alice");
 	write_name(b, "f", "main by bob");
 	write_name(c, name, "sibling by carol");
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 3);
 	expect_file(a, "f", "main by bob");
 	assert_int_equal(tree_resolve(b->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("main")), 0);
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 1);
 	expect_file(c, "f", "main by bob");
 }
@@ -177,12 +57,12 @@ static void test_rm_main_against_edit(void)
 	char name[256];
 
 	make_conflict("f");
-	sync();
+	sync_all();
 	name_with(a, ROOT, "conflict", name);
 	rm(a, ROOT, "f");
 	later(b, a);
 	write_name(b, "f", "bob's, more");
-	sync();
+	sync_all();
 	/* the edit was not seen by who removed: it lives, with its name */
 	expect_file(a, "f", "bob's, more");
 	expect_file(a, name, "alice's");
@@ -192,13 +72,13 @@ static void test_rm_main_against_edit(void)
 static void test_settled_differently(void)
 {
 	make_conflict("f");
-	sync();
+	sync_all();
 	assert_int_equal(tree_resolve(a->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("alice")), 0);
 	later(b, a);
 	assert_int_equal(tree_resolve(b->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("bob")), 0);
-	sync();
+	sync_all();
 	/* who keeps main changes nothing: the other's choice holds */
 	assert_int_equal(entries(a), 1);
 	expect_file(c, "f", "alice's");
@@ -211,13 +91,13 @@ static void test_both_remove_another_sibling(void)
 	make_conflict("f");
 	later(c, b);
 	write_name(c, "f", "carol's");
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 3);
 	name_with(a, ROOT, "conflict alice", one);
 	name_with(a, ROOT, "conflict bob", two);
 	rm(a, ROOT, one);
 	rm(b, ROOT, two);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 1);
 	expect_file(a, "f", "carol's");
 }
@@ -227,11 +107,11 @@ static void test_rm_each_to_the_last(void)
 	char name[256];
 
 	make_conflict("f");
-	sync();
+	sync_all();
 	name_with(a, ROOT, "conflict", name);
 	rm(a, ROOT, "f");
 	rm(b, ROOT, name);
-	sync();
+	sync_all();
 	/* alice kept the sibling, bob kept main: both had seen all */
 	assert_true(entries(a) <= 1);
 	if (entries(a)) {
@@ -239,7 +119,7 @@ static void test_rm_each_to_the_last(void)
 
 		list(a, ROOT, left, 1);
 		rm(c, ROOT, left[0]);
-		sync();
+		sync_all();
 	}
 	assert_int_equal(entries(b), 0);
 }
@@ -249,12 +129,12 @@ static void test_edit_of_sibling_against_settlement(void)
 	char name[256];
 
 	make_conflict("f");
-	sync();
+	sync_all();
 	name_with(b, ROOT, "conflict", name);
 	write_name(b, name, "alice's, by bob");
 	assert_int_equal(tree_resolve(a->tree, ROOT, SLICE_STR("f"),
 				      SLICE_STR("main")), 0);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 2);
 	expect_file(a, "f", "bob's");
 	expect_like(a, "conflict", "alice's, by bob");
@@ -263,12 +143,12 @@ static void test_edit_of_sibling_against_settlement(void)
 static void test_undo_against_edit(void)
 {
 	make_file(a, ROOT, "f", "base");
-	sync();
+	sync_all();
 	write_name(a, "f", "changed");
 	write_name(a, "f", "base"); /* undone */
 	later(b, a);
 	write_name(b, "f", "bob's");
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 1);
 	expect_file(a, "f", "bob's");
 }
@@ -283,12 +163,12 @@ static void test_real_file_of_the_siblings_name(void)
 	pass(a, b);
 	name_with(a, ROOT, "conflict", name);
 	make_file(c, ROOT, name, "real"); /* it knows of no conflict */
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 3);
 	expect_file(a, name, "real");
 	expect_file(a, "f", "bob's");
 	rm(b, ROOT, name);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 2);
 	expect_file(c, name, "alice's");
 	name_with(c, ROOT, "conflict", other);
@@ -304,7 +184,7 @@ static void test_sibling_of_contested_name(void)
 	mv(c, ROOT, "f", ROOT, "h");
 	later(b, c);
 	make_file(b, ROOT, "h", "bob's h");
-	sync();
+	sync_all();
 	/* h of carol's rename, its sibling, and bob's h; g */
 	assert_int_equal(list(a, ROOT, names, 8), 4);
 	assert_int_equal(tree_conflict_count(a->tree), 2);
@@ -316,7 +196,7 @@ static void test_sibling_of_contested_name(void)
 		list(b, ROOT, names, 8);
 		rm(b, ROOT, names[0]);
 	}
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 0);
 }
 
@@ -325,20 +205,20 @@ static void test_rename_over_contested(void)
 	make_file(a, ROOT, "x", "alice's x");
 	later(b, a);
 	make_file(b, ROOT, "x", "bob's x");
-	sync();
+	sync_all();
 	expect_file(c, "x", "alice's x");
 	make_file(c, ROOT, "new", "carol's");
 	mv(c, ROOT, "new", ROOT, "x");
 	expect_file(c, "x", "carol's");
 	assert_int_equal(entries(c), 2);
-	sync();
+	sync_all();
 	expect_file(a, "x", "carol's");
 	expect_like(a, "conflict bob", "bob's x");
 	/* and the loser takes the name */
 	char name[256];
 	name_with(a, ROOT, "conflict bob", name);
 	mv(a, ROOT, name, ROOT, "x");
-	sync();
+	sync_all();
 	assert_int_equal(entries(b), 1);
 	expect_file(b, "x", "bob's x");
 }
@@ -370,15 +250,15 @@ static void test_twins_and_not(void)
 	make_file(a, ROOT, "t", "twin");
 	make_file(b, ROOT, "t", "twin");
 	make_file(c, ROOT, "t", "twin");
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 1 + 2 + 2 + 1);
 	/* one entry to every operation */
 	write_name(c, "t", "edited");
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 1 + 2 + 2 + 1);
 	expect_file(a, "t", "edited");
 	rm(b, ROOT, "l");
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 2 + 2 + 1);
 }
 
@@ -386,11 +266,11 @@ static void test_twin_edited_elsewhere(void)
 {
 	make_file(a, ROOT, "t", "twin");
 	make_file(b, ROOT, "t", "twin");
-	sync();
+	sync_all();
 	later(c, a);
 	write_name(c, "t", "carol's");
 	rm(a, ROOT, "t");
-	sync();
+	sync_all();
 	assert_int_equal(entries(b), 1);
 	expect_file(b, "t", "carol's");
 }
@@ -401,7 +281,7 @@ static void test_dir_and_file(void)
 	make_dir(b, ROOT, "x");
 	make_dir(c, ROOT, "x");
 	make_file(c, look(c, ROOT, "x"), "in", "c");
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 2);
 	expect_like(a, "conflict alice", "file");
 	assert_int_equal(tree_unlink(b->tree, ROOT, SLICE_STR("x")),
@@ -411,15 +291,15 @@ static void test_dir_and_file(void)
 	/* the file gets its name, at once and everywhere */
 	assert_int_equal(entries(b), 1);
 	expect_file(b, "x", "file");
-	sync();
+	sync_all();
 	expect_file(c, "x", "file");
 	make_dir(a, ROOT, "y");
 	make_file(b, ROOT, "y", "file");
-	sync();
+	sync_all();
 	char name[256];
 	name_with(c, ROOT, "y (conflict", name);
 	rm(c, ROOT, name);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 2);
 	assert_int_equal(list(a, look(a, ROOT, "y"), NULL, 0), 0);
 }
@@ -443,7 +323,7 @@ static void make_three_dirs(void)
 	make_file(a, make_dir(a, ROOT, "x"), "fx", "x");
 	make_file(a, make_dir(a, ROOT, "y"), "fy", "y");
 	make_file(a, make_dir(a, ROOT, "z"), "fz", "z");
-	sync();
+	sync_all();
 }
 
 static void test_cycle_of_three(void)
@@ -454,12 +334,12 @@ static void test_cycle_of_three(void)
 	mv(b, ROOT, "y", walk(b, "z"), "y");
 	later(c, b);
 	mv(c, ROOT, "z", walk(c, "x"), "z");
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 1);
 	walk(a, "z/y/x/fx");
 	/* a rename of it pins all that was seen */
 	mv(b, ROOT, "z", ROOT, "w");
-	sync();
+	sync_all();
 	walk(c, "w/y/x/fx");
 }
 
@@ -467,20 +347,20 @@ static void test_two_cycles(void)
 {
 	make_three_dirs();
 	make_file(a, make_dir(a, ROOT, "v"), "fv", "v");
-	sync();
+	sync_all();
 	mv(a, ROOT, "x", walk(a, "y"), "x");
 	mv(a, ROOT, "z", walk(a, "v"), "z");
 	later(b, a);
 	mv(b, ROOT, "y", walk(b, "x"), "y");
 	mv(b, ROOT, "v", walk(b, "z"), "v");
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 2);
 	walk(c, "y/x/fx");
 	walk(c, "v/z/fz");
 	rm(c, walk(c, "y/x"), "fx");
 	assert_int_equal(tree_rmdir(c->tree, walk(c, "y"), SLICE_STR("x")),
 			 0);
-	sync();
+	sync_all();
 	assert_int_equal(list(a, walk(a, "y"), NULL, 0), 1);
 	walk(a, "v/z/fz");
 }
@@ -503,7 +383,7 @@ static void test_cycle_cut_moves(void)
 	mv(c, ROOT, "q", walk(c, "y"), "x");
 	pass(a, c);
 	walk(a, "q/z/y/fy");
-	sync();
+	sync_all();
 	walk(b, "q/fx");
 }
 
@@ -516,7 +396,7 @@ static void test_cycle_and_removal(void)
 	later(c, b);
 	rm(c, walk(c, "x"), "fx");
 	assert_int_equal(tree_rmdir(c->tree, ROOT, SLICE_STR("x")), 0);
-	sync();
+	sync_all();
 	walk(a, "y/fy");
 }
 
@@ -532,12 +412,12 @@ static void test_merged_then_split(void)
 		make_file(a, walk(a, d), "n", "alice's");
 		make_file(b, walk(b, d), "n", "bob's");
 		if (late)
-			sync();
+			sync_all();
 		pass(c, a);
 		/* bob's is moved by one who knows only his, or the merged */
 		mv(b, ROOT, d, ROOT, late ? "e2" : "d2");
 		pass(c, b);
-		sync();
+		sync_all();
 	}
 	walk(c, "d/sub/fa");
 	walk(c, "d2/sub/fb");
@@ -567,11 +447,11 @@ static void test_split_after_merge(void)
 	walk(c, "b/sub/fb");
 	assert_int_equal(list(c, walk(c, "d"), NULL, 0), 2);
 	assert_int_equal(list(c, walk(c, "b"), NULL, 0), 2);
-	sync();
+	sync_all();
 	/* merged again, by a move onto its name */
 	mv(a, ROOT, "b", ROOT, "b2");
 	make_dir(b, ROOT, "b2");
-	sync();
+	sync_all();
 	assert_int_equal(list(c, walk(c, "b2"), NULL, 0), 2);
 }
 
@@ -579,14 +459,14 @@ static void test_rmdir_of_merged_against_create(void)
 {
 	make_dir(a, ROOT, "d");
 	make_dir(b, ROOT, "d");
-	sync();
+	sync_all();
 	assert_int_equal(tree_rmdir(a->tree, ROOT, SLICE_STR("d")), 0);
 	make_file(c, walk(c, "d"), "new", "1");
-	sync();
+	sync_all();
 	walk(b, "d/new");
 	rm(b, walk(b, "d"), "new");
 	assert_int_equal(entries(b), 0);
-	sync();
+	sync_all();
 	assert_int_equal(entries(a), 0);
 }
 
@@ -596,7 +476,7 @@ static void test_revive_chain(void)
 			      "3");
 
 	make_file(a, d, "f", "base");
-	sync();
+	sync_all();
 	write_file(b, walk(b, "1/2/3/f"), "bob's");
 	mv(c, walk(c, "1/2"), "3", ROOT, "3");
 	rm(a, d, "f");
@@ -605,14 +485,14 @@ static void test_revive_chain(void)
 	assert_int_equal(tree_rmdir(a->tree, walk(a, "1"), SLICE_STR("2")),
 			 0);
 	assert_int_equal(tree_rmdir(a->tree, ROOT, SLICE_STR("1")), 0);
-	sync();
+	sync_all();
 	expect_bytes(a, walk(a, "3/f"), "bob's");
 	assert_int_equal(entries(b), 1);
 	/* removed again by one, written by another: 3 returns where it was */
 	rm(a, walk(a, "3"), "f");
 	assert_int_equal(tree_rmdir(a->tree, ROOT, SLICE_STR("3")), 0);
 	write_file(c, walk(c, "3/f"), "carol's");
-	sync();
+	sync_all();
 	expect_bytes(b, walk(b, "3/f"), "carol's");
 }
 
@@ -623,13 +503,13 @@ static void test_move_into_removed(void)
 	assert_int_equal(tree_rmdir(a->tree, ROOT, SLICE_STR("x")), 0);
 	mv(b, ROOT, "y", walk(b, "x"), "y");
 	mv(c, walk(c, "z"), "fz", walk(c, "x"), "fz");
-	sync();
+	sync_all();
 	walk(a, "x/y/fy");
 	walk(a, "x/fz");
 	/* a weak directory moves with all, and becomes strong */
 	mv(b, ROOT, "x", walk(b, "z"), "x");
 	rm(c, walk(c, "x"), "fz");
-	sync();
+	sync_all();
 	walk(c, "z/x/y/fy");
 }
 
@@ -641,7 +521,7 @@ static void test_numbers_stay(void)
 	char name[256];
 
 	make_conflict("f");
-	sync();
+	sync_all();
 	d = make_dir(a, ROOT, "d");
 	sub = make_dir(a, d, "sub");
 	f = look(a, ROOT, "f");
@@ -650,7 +530,7 @@ static void test_numbers_stay(void)
 	make_dir(b, make_dir(b, ROOT, "d"), "sub");
 	write_name(b, name, "sibling, more");
 	write_name(c, "f", "main, more");
-	sync();
+	sync_all();
 	assert_int_equal(look(a, ROOT, "d"), d);
 	assert_int_equal(look(a, d, "sub"), sub);
 	assert_int_equal(look(a, ROOT, "f"), f);
@@ -668,7 +548,7 @@ static void test_detach_again_and_again(void)
 	char text[16];
 
 	make_file(a, ROOT, "f", "0");
-	sync();
+	sync_all();
 	for (int k = 0; k < 5; k++) {
 		handles[k] = look(b, ROOT, "f");
 		assert_int_equal(tree_open_file(b->tree, handles[k], false),
@@ -685,58 +565,40 @@ static void test_detach_again_and_again(void)
 		tree_release_file(b->tree, handles[k], false);
 	}
 	expect_file(b, "f", "5");
-	sync();
+	sync_all();
 	assert_int_equal(entries(c), 1);
 }
 
-/* ---- running each in every order */
-
-#define T(f) { #f, f }
-static const struct {
-	const char *name;
-	void (*run)(void);
-} scenarios[] = {
-	T(test_three_edits_partly_settled), T(test_siblings_edited_apart),
-	T(test_rm_main_against_edit), T(test_settled_differently),
-	T(test_both_remove_another_sibling), T(test_rm_each_to_the_last),
-	T(test_edit_of_sibling_against_settlement), T(test_undo_against_edit),
-	T(test_real_file_of_the_siblings_name),
-	T(test_sibling_of_contested_name), T(test_rename_over_contested),
-	T(test_twins_and_not), T(test_twin_edited_elsewhere),
-	T(test_dir_and_file), T(test_cycle_of_three), T(test_two_cycles),
-	T(test_cycle_cut_moves), T(test_cycle_and_removal),
-	T(test_merged_then_split), T(test_split_after_merge),
-	T(test_rmdir_of_merged_against_create), T(test_revive_chain),
-	T(test_move_into_removed), T(test_numbers_stay),
-	T(test_detach_again_and_again),
+static const struct scenario scenarios[] = {
+	SCENARIO(test_three_edits_partly_settled),
+	SCENARIO(test_siblings_edited_apart),
+	SCENARIO(test_rm_main_against_edit),
+	SCENARIO(test_settled_differently),
+	SCENARIO(test_both_remove_another_sibling),
+	SCENARIO(test_rm_each_to_the_last),
+	SCENARIO(test_edit_of_sibling_against_settlement),
+	SCENARIO(test_undo_against_edit),
+	SCENARIO(test_real_file_of_the_siblings_name),
+	SCENARIO(test_sibling_of_contested_name),
+	SCENARIO(test_rename_over_contested),
+	SCENARIO(test_twins_and_not),
+	SCENARIO(test_twin_edited_elsewhere),
+	SCENARIO(test_dir_and_file),
+	SCENARIO(test_cycle_of_three),
+	SCENARIO(test_two_cycles),
+	SCENARIO(test_cycle_cut_moves),
+	SCENARIO(test_cycle_and_removal),
+	SCENARIO(test_merged_then_split),
+	SCENARIO(test_split_after_merge),
+	SCENARIO(test_rmdir_of_merged_against_create),
+	SCENARIO(test_revive_chain),
+	SCENARIO(test_move_into_removed),
+	SCENARIO(test_numbers_stay),
+	SCENARIO(test_detach_again_and_again),
 };
-#undef T
-
-static void run_scenario(void **state)
-{
-	const size_t *which = *state;
-
-	for (order = 0; order < ORDERS; order++) {
-		fixture_open(a, "alice", true);
-		fixture_open(b, "bob", false);
-		fixture_open(c, "carol", false);
-		scenarios[*which].run();
-		for (int k = 0; k < 3; k++)
-			fixture_close(&n[k]);
-	}
-}
 
 int main(void)
 {
-	static struct CMUnitTest tests[sizeof(scenarios) /
-				       sizeof(*scenarios)];
-	static size_t which[sizeof(scenarios) / sizeof(*scenarios)];
-
-	for (size_t k = 0; k < sizeof(scenarios) / sizeof(*scenarios); k++) {
-		which[k] = k;
-		tests[k] = (struct CMUnitTest){
-			.name = scenarios[k].name, .test_func = run_scenario,
-			.initial_state = &which[k] };
-	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return scenarios_run(scenarios,
+			     sizeof(scenarios) / sizeof(*scenarios));
 }
