@@ -96,19 +96,36 @@ void core_shown(struct core *, uint64_t now_ms, uint64_t lseq);
 uint64_t core_tick(struct core *, uint64_t now_ms);
 void core_set_addresses(struct core *, uint64_t now_ms, struct slice);
 
-/* ---- waiting for everybody (kin wait) */
+/* ---- waiting (kin wait) */
 enum core_wait_state {
 	CORE_WAIT_PENDING,
-	CORE_WAIT_DONE,		/* all asked hold and show everything */
+	CORE_WAIT_DONE,		/* what is waited for is reached */
 };
-/*
- * Takes a point in time: everything that any member has when it hears of
- * this is to be held and shown by all. The caller has cut local files
- * before (tree_cut_settled). connected_only leaves out members without a
- * direct link now. Returns an id > 0; -ENOMEM, -E2BIG too many at once.
- */
+
+enum core_wait_kind {
+	/* Everything that any member has when it hears of this is to be
+	 * held and shown by all. The caller has cut local files before
+	 * (tree_cut_settled). */
+	CORE_WAIT_ALL,
+	/* The same of those members only that are linked now. */
+	CORE_WAIT_LINKED,
+	/* What the first `fresh` members to answer have is to be here, and
+	 * shown. More than there are members besides this one: of all. */
+	CORE_WAIT_FRESH,
+	/* `token`, a knowledge of some node, is to be here, and shown.
+	 * Nobody is asked. */
+	CORE_WAIT_TOKEN,
+};
+
+struct core_wait_options {
+	enum core_wait_kind kind;
+	size_t fresh;
+	const struct know *token;	/* copied */
+};
+/* Takes a point in time. Returns an id > 0; -ENOMEM, -E2BIG too many at
+ * once. */
 must_check int core_wait_begin(struct core *, uint64_t now_ms,
-			       bool connected_only);
+			       const struct core_wait_options *);
 enum core_wait_state core_wait_state(struct core *, int id);
 /* What is missing now, for the message of a time-out: for each member that
  * did not answer (unreachable) or does not show everything yet. */
@@ -122,6 +139,13 @@ struct core_wait_missing {
 size_t core_wait_missing(struct core *, int id,
 			 struct core_wait_missing *ret, size_t max);
 void core_wait_end(struct core *, int id);
+/*
+ * What this node knows now, made durable: as a token elsewhere (or later)
+ * it stands for "no older than what I saw here". Errors: -ENOMEM, of the
+ * store.
+ */
+must_check int core_knowledge(struct core *, uint64_t now_ms,
+			      struct know *ret);
 
 /* ---- facts */
 struct core_lag {

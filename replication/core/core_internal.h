@@ -132,6 +132,9 @@ struct wait_member {
 
 struct wait {
 	int id;
+	enum core_wait_kind kind;
+	size_t fresh;	   /* answers that are enough, of so many members */
+	size_t answers;
 	uint64_t nonce;
 	bool done;
 	struct know target;

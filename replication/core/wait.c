@@ -7,6 +7,12 @@
  * is the join of all these K and the asker's; it is reached when V of every
  * one of them, and of the asker, covers it. All of this travels as STATUS
  * rows do, so a member need not be linked to the asker.
+ *
+ * `--fresh N` asks in the same way, and takes the first N answers for its
+ * point in time, which only the asker's own V must reach: with writes that
+ * wait for W acknowledgements, and W + N greater than the number of members,
+ * it sees the last of them. A token is such a point in time that was taken
+ * before, perhaps elsewhere: nobody need be asked.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,9 +43,50 @@ void waits_release(struct core *c)
 
 /* ---- asking */
 
-int core_wait_begin(struct core *c, uint64_t now_ms, bool connected_only)
+static int wait_members(struct core *c, struct wait *w)
+{
+	w->members = calloc(c->members.count, sizeof(*w->members));
+	if (!w->members)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->members.count; i++) {
+		struct device *d = &c->members.list[i]->member.device;
+
+		if (device_equal(d, &c->self) ||
+		    (w->kind == CORE_WAIT_LINKED && !peer_of(c, d)))
+			continue;
+		w->members[w->member_count++].device = *d;
+	}
+	w->fresh = MIN_OF(w->fresh, w->member_count);
+	return 0;
+}
+
+static int wait_prepare(struct core *c, struct wait *w,
+			const struct core_wait_options *o)
+{
+	int r;
+
+	w->kind = o->kind;
+	if (o->kind == CORE_WAIT_TOKEN)
+		return know_copy(&w->target, o->token);
+	w->fresh = o->kind == CORE_WAIT_FRESH ? o->fresh : SIZE_MAX;
+	r = know_copy(&w->target, &c->own.k);
+	return r < 0 ? r : wait_members(c, w);
+}
+
+static void wait_ask(struct core *c, struct wait *w)
+{
+	/* The beat under which the next row will go out. */
+	w->nonce = c->own.beat + 1;
+	c->own.ask = w->nonce;
+	c->publish = true;
+	gossip_publish(c);
+}
+
+int core_wait_begin(struct core *c, uint64_t now_ms,
+		    const struct core_wait_options *o)
 {
 	struct wait *w = NULL;
+	int r;
 
 	c->now_ms = now_ms;
 	for (size_t i = 0; !w && i < WAITS_MAX; i++)
@@ -50,28 +97,24 @@ int core_wait_begin(struct core *c, uint64_t now_ms, bool connected_only)
 	core_sync(c);
 	if (c->failure)
 		return c->failure;
-	w->members = calloc(c->members.count, sizeof(*w->members));
-	if (!w->members || know_copy(&w->target, &c->own.k) < 0) {
+	r = wait_prepare(c, w, o);
+	if (r < 0) {
 		wait_release(w);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < c->members.count; i++) {
-		struct device *d = &c->members.list[i]->member.device;
-
-		if (device_equal(d, &c->self) ||
-		    (connected_only && !peer_of(c, d)))
-			continue;
-		w->members[w->member_count++].device = *d;
+		return r;
 	}
 	if (c->wait_id == INT32_MAX)
 		c->wait_id = 0;
 	w->id = ++c->wait_id;
-	/* The beat under which the next row will go out. */
-	w->nonce = c->own.beat + 1;
-	c->own.ask = w->nonce;
-	c->publish = true;
-	gossip_publish(c);
+	if (o->kind != CORE_WAIT_TOKEN)
+		wait_ask(c, w);
 	return w->id;
+}
+
+int core_knowledge(struct core *c, uint64_t now_ms, struct know *ret)
+{
+	c->now_ms = now_ms;
+	core_sync(c);
+	return c->failure ? c->failure : know_copy(ret, &c->own.k);
 }
 
 void wait_heard(struct core *c, const struct status *s)
@@ -89,11 +132,21 @@ void wait_heard(struct core *c, const struct status *s)
 			if (m->answered ||
 			    !device_equal(&m->device, &s->device))
 				continue;
+			/* A point in time is taken once it is whole. */
+			if (w->answers >= w->fresh)
+				continue;
 			if (know_join(&w->target, &a->k) < 0)
 				return; /* asked again at the next row */
 			m->answered = true;
+			w->answers++;
 		}
 	}
+}
+
+/* Must the others have it too? */
+static bool wait_is_for_all(const struct wait *w)
+{
+	return w->kind == CORE_WAIT_ALL || w->kind == CORE_WAIT_LINKED;
 }
 
 enum core_wait_state core_wait_state(struct core *c, int id)
@@ -104,11 +157,10 @@ enum core_wait_state core_wait_state(struct core *c, int id)
 		return CORE_WAIT_PENDING;
 	if (w->done)
 		return CORE_WAIT_DONE;
-	for (size_t i = 0; i < w->member_count; i++)
-		if (!w->members[i].answered)
-			return CORE_WAIT_PENDING;
+	if (w->answers < MIN_OF(w->fresh, w->member_count))
+		return CORE_WAIT_PENDING;
 	/* Only now is the target whole. */
-	for (size_t i = 0; i < w->member_count; i++) {
+	for (size_t i = 0; wait_is_for_all(w) && i < w->member_count; i++) {
 		struct status *s = status_of(c, &w->members[i].device);
 
 		if (!s || !know_leq(&w->target, &s->v))
@@ -142,7 +194,8 @@ size_t core_wait_missing(struct core *c, int id, struct core_wait_missing *ret,
 			.self = self,
 		};
 		snprintf(m->label, sizeof(m->label), "%s", e ? e->label : "");
-		if (!m->answered || m->changes)
+		if (!m->answered ||
+		    (m->changes && (self || wait_is_for_all(w))))
 			count++;
 	}
 	return count;

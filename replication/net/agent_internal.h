@@ -165,8 +165,9 @@ void agent_admit(struct link *, struct slice frame);
 extern const struct control_ops agent_control_ops;
 
 /* ---- wait.c */
+/* give_token: only settles, and answers with a token. */
 void agent_wait_start(struct agent *, struct control_client *,
-		const json_t *request);
+		      const json_t *request, bool give_token);
 void agent_wait_gone(void *data);
 /* Answers those that are done or late. */
 void agent_waits_poll(struct agent *, uint64_t now_ms);

@@ -105,6 +105,17 @@ static json_t *peers_json(struct agent *a)
 	return list;
 }
 
+static json_t *changes_json(struct agent *a)
+{
+	struct core_counters c;
+
+	core_counters(a->core, &c);
+	return json_pack("{s:o, s:o, s:o}",
+			 "received", number(c.changes_received),
+			 "known", number(c.changes_known),
+			 "forwarded", number(c.changes_forwarded));
+}
+
 static json_t *counters_json(struct agent *a)
 {
 	struct core_counters c;
@@ -152,6 +163,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	put_text(answer, "store", "store_hex",
 		 SLICE_STR(store_path(a->store)));
 	json_object_set_new(answer, "listen", json_string(a->listener.text));
+	json_object_set_new(answer, "changes", changes_json(a));
 	json_object_set_new(answer, "counters", counters_json(a));
 	if (failure)
 		json_object_set_new(answer, "failure",
@@ -194,7 +206,14 @@ static json_t *cmd_unmount(struct agent *a, struct control_client *client,
 static json_t *cmd_wait(struct agent *a, struct control_client *client,
 			const json_t *request)
 {
-	agent_wait_start(a, client, request);
+	agent_wait_start(a, client, request, false);
+	return LATER;
+}
+
+static json_t *cmd_token(struct agent *a, struct control_client *client,
+			 const json_t *request)
+{
+	agent_wait_start(a, client, request, true);
 	return LATER;
 }
 
@@ -423,6 +442,7 @@ static const struct {
 } commands[] = {
 	{ "status", cmd_status },
 	{ "wait", cmd_wait },
+	{ "token", cmd_token },
 	{ "pause", cmd_pause },
 	{ "resume", cmd_resume },
 	{ "invite", cmd_invite },

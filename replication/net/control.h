@@ -9,10 +9,13 @@
  *
  *   status    -> volume, paused, pid, mountpoint, node{label,id},
  *                conflicts, peers[{label,id,connected,behind{changes,bytes},
- *                ahead{changes,bytes},addresses}], store, listen, counters
- *   wait      timeout (seconds, number), peers ("all"|"connected")
+ *                ahead{changes,bytes},addresses}], store, listen,
+ *                changes{received,known,forwarded}, counters
+ *   wait      timeout (seconds, number), and one of peers
+ *             ("all"|"connected"), token (text), fresh (number of nodes)
  *             -> ok; on failure exit 1 or 3, missing[{label,id,answered,
  *                changes}]
+ *   token     -> token
  *   pause, resume
  *   invite    -> code, expires (seconds since 1970)
  *   invites   -> invites[{id,created,expires,state}]
@@ -28,8 +31,8 @@
 #ifndef KINFS_NET_CONTROL_H
 #define KINFS_NET_CONTROL_H
 
-/* Bytes of one request line; requests are small. */
-#define CONTROL_REQUEST_BYTES_MAX 65536
+/* Bytes of one request line; requests are small, but for tokens. */
+#define CONTROL_REQUEST_BYTES_MAX (128 * 1024)
 /* Control connections at once. */
 #define CONTROL_CLIENTS_MAX 64
 

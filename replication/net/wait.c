@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `kin wait`: first the local files are cut (settle.c), then the core takes
- * its point in time, and its state is looked at after every turn of the
- * loop, because only events of the loop can change it.
+ * `kin wait` and `kin token`: first the local files are cut (settle.c), then
+ * the core takes its point in time. That is all of a token; a wait's state
+ * is looked at after every turn of the loop, because only events of the loop
+ * can change it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "replication/net/agent_internal.h"
 #include "replication/net/sys.h"
+#include "replication/net/token.h"
 
 #define TIMEOUT_S_DEFAULT 60.0
 /* A year: what is longer is a slip, and would not fit everywhere. */
@@ -18,9 +20,12 @@
 struct agent_wait {
 	struct agent *agent;
 	struct control_client *client;
+	bool give_token;		/* the answer is a token */
+	struct core_wait_options options;
+	struct know token;		/* of options */
+	bool settling;
 	uint64_t ticket;		/* of settling */
-	int id;				/* the core's; 0: still settling */
-	bool connected_only;
+	int id;				/* the core's; 0: not begun */
 	uint64_t deadline_ms;
 	struct loop_timer timer;	/* so that there is a turn then */
 	LIST_ENTRY(agent_wait) entry;
@@ -32,6 +37,7 @@ static void wait_free(struct agent_wait *w)
 		core_wait_end(w->agent->core, w->id);
 	loop_timer_set(&w->agent->loop, &w->timer, LOOP_NEVER);
 	LIST_REMOVE(w, entry);
+	know_release(&w->token);
 	free(w);
 }
 
@@ -70,40 +76,84 @@ static json_t *paused_error(void)
 			     "paused; `kin resume` restarts the exchange");
 }
 
-static int parse(const json_t *request, double *ret_timeout_s,
-		 bool *ret_connected_only)
+static json_t *token_error(int r)
+{
+	switch (r) {
+	case -EBADMSG:
+		return control_error(r, CONTROL_USAGE, "the token is "
+				     "mistyped or cut short; `kin token` "
+				     "prints it");
+	case -EXDEV:
+		return control_error(r, CONTROL_USAGE, "the token is of "
+				     "another volume");
+	case -EPROTONOSUPPORT:
+		return control_error(r, CONTROL_USAGE, "the token is of a "
+				     "newer kinfs; upgrade this one");
+	}
+	return control_error(r, CONTROL_FAILED, "cannot read the token: %s",
+			     strerror(-r));
+}
+
+/* What is to be waited for. NULL, or the complaint. */
+static json_t *parse_options(const json_t *request, struct agent_wait *w)
+{
+	const json_t *peers = json_object_get(request, "peers");
+	const json_t *fresh = json_object_get(request, "fresh");
+	const json_t *token = json_object_get(request, "token");
+	const char *text = peers ? json_string_value(peers) : "all";
+	int r;
+
+	if (!text || (strcmp(text, "all") && strcmp(text, "connected")))
+		return control_error(-EINVAL, CONTROL_USAGE,
+				     "peers is \"all\" or \"connected\"");
+	w->options.kind = strcmp(text, "all") ? CORE_WAIT_LINKED :
+						CORE_WAIT_ALL;
+	if (fresh) {
+		if (!json_is_integer(fresh) || json_integer_value(fresh) < 1)
+			return control_error(-EINVAL, CONTROL_USAGE,
+					     "fresh is a number of nodes");
+		w->options.kind = CORE_WAIT_FRESH;
+		w->options.fresh = (size_t)json_integer_value(fresh);
+	}
+	if (!token)
+		return NULL;
+	w->options.kind = CORE_WAIT_TOKEN;
+	w->options.token = &w->token;
+	r = json_is_string(token) ?
+		    token_decode(SLICE(json_string_value(token),
+				       json_string_length(token)),
+				 tree_volume(w->agent->tree), &w->token) :
+		    -EBADMSG;
+	return r ? token_error(r) : NULL;
+}
+
+/* NULL, or the complaint. */
+static json_t *parse(const json_t *request, struct agent_wait *w)
 {
 	const json_t *timeout = json_object_get(request, "timeout");
-	const json_t *peers = json_object_get(request, "peers");
-	const char *text = peers ? json_string_value(peers) : "all";
+	double timeout_s = timeout ? json_number_value(timeout) :
+				     TIMEOUT_S_DEFAULT;
 
-	*ret_timeout_s = timeout ? json_number_value(timeout) :
-				   TIMEOUT_S_DEFAULT;
-	if ((timeout && !json_is_number(timeout)) || !text ||
-	    !(*ret_timeout_s >= 0 && *ret_timeout_s <= TIMEOUT_S_MAX))
-		return -EINVAL;
-	*ret_connected_only = !strcmp(text, "connected");
-	return *ret_connected_only || !strcmp(text, "all") ? 0 : -EINVAL;
+	if ((timeout && !json_is_number(timeout)) ||
+	    !(timeout_s >= 0 && timeout_s <= TIMEOUT_S_MAX))
+		return control_error(-EINVAL, CONTROL_USAGE,
+				     "timeout is a number of seconds");
+	w->deadline_ms = sys_now_ms() + (uint64_t)(timeout_s * 1000);
+	return w->give_token ? NULL : parse_options(request, w);
+}
+
+/* A token that was already reached needs no peer. */
+static bool needs_peers(const struct agent_wait *w)
+{
+	return !w->give_token && w->options.kind != CORE_WAIT_TOKEN;
 }
 
 void agent_wait_start(struct agent *a, struct control_client *client,
-		      const json_t *request)
+		      const json_t *request, bool give_token)
 {
-	struct agent_wait *w;
-	bool connected_only;
-	double timeout_s;
+	struct agent_wait *w = calloc(1, sizeof(*w));
+	json_t *error;
 
-	if (parse(request, &timeout_s, &connected_only)) {
-		control_answer(client, control_error(-EINVAL, CONTROL_USAGE,
-			"timeout is a number of seconds, peers is \"all\" or "
-			"\"connected\""));
-		return;
-	}
-	if (a->paused) {
-		control_answer(client, paused_error());
-		return;
-	}
-	w = calloc(1, sizeof(*w));
 	if (!w) {
 		control_answer(client, control_error(-ENOMEM, CONTROL_FAILED,
 						     "out of memory"));
@@ -112,14 +162,28 @@ void agent_wait_start(struct agent *a, struct control_client *client,
 	*w = (struct agent_wait){
 		.agent = a,
 		.client = client,
-		.ticket = settle_ask(&a->settle),
-		.connected_only = connected_only,
-		.deadline_ms = sys_now_ms() + (uint64_t)(timeout_s * 1000),
+		.give_token = give_token,
 		.timer.fn = wait_timer,
 	};
+	error = parse(request, w);
+	if (!error && a->paused && needs_peers(w))
+		error = paused_error();
+	if (error) {
+		control_answer(client, error);
+		know_release(&w->token);
+		free(w);
+		return;
+	}
+	/* Whoever waits for what others wrote need not settle what is
+	 * written here. */
+	w->settling = w->options.kind != CORE_WAIT_TOKEN;
+	if (w->settling)
+		w->ticket = settle_ask(&a->settle);
 	LIST_INSERT_HEAD(&a->waits, w, entry);
 	loop_timer_set(&a->loop, &w->timer, w->deadline_ms);
 	control_set_data(client, w);
+	/* It may be reached already: there is a turn of the loop for it. */
+	loop_poke(&a->loop);
 }
 
 /* ---- what is missing */
@@ -146,9 +210,9 @@ static json_t *missing_json(const struct core_wait_missing *m, size_t n)
 }
 
 static void describe(struct agent *a, const struct core_wait_missing *m,
-		     size_t n, struct buf *ret)
+		     size_t n, bool everywhere, struct buf *ret)
 {
-	buf_printf(ret, "not everywhere in time: ");
+	buf_printf(ret, "not %s in time: ", everywhere ? "everywhere" : "here");
 	for (size_t i = 0; i < n; i++) {
 		buf_printf(ret, "%s", i ? "; " : "");
 		if (m[i].self)
@@ -187,7 +251,8 @@ static void wait_late(struct agent_wait *w)
 	for (size_t i = 0; i < n; i++)
 		if (!is_reachable(a, &m[i]))
 			exit_code = CONTROL_UNREACHED;
-	describe(a, m, n, &text);
+	describe(a, m, n, needs_peers(w) && w->options.kind != CORE_WAIT_FRESH,
+		 &text);
 	answer = control_error(exit_code == CONTROL_UNREACHED ? -EHOSTUNREACH :
 							     -ETIMEDOUT,
 			       exit_code, "%s", buf_error(&text) ?
@@ -198,35 +263,60 @@ static void wait_late(struct agent_wait *w)
 
 /* ---- polling */
 
+static json_t *token_answer(struct agent *a, uint64_t now_ms)
+{
+	cleanup(know_release) struct know k = KNOW_INIT;
+	cleanup(buf_release) struct buf text = BUF_INIT;
+	int r = core_knowledge(a->core, now_ms, &k);
+
+	if (!r)
+		r = token_encode(tree_volume(a->tree), &k, &text);
+	if (r)
+		return control_error(r, CONTROL_FAILED, "cannot make a token: "
+				     "%s", strerror(-r));
+	return json_pack("{s:b, s:s%}", "ok", 1, "token", text.data,
+			 text.len);
+}
+
+/* What is written here is cut: take the point in time. True: answered. */
+static bool wait_begin(struct agent_wait *w, uint64_t now_ms)
+{
+	struct agent *a = w->agent;
+	int r = w->settling ? settle_done(&a->settle, w->ticket) : 1;
+
+	if (r > 0 && w->give_token) {
+		wait_answer(w, token_answer(a, now_ms));
+		return true;
+	}
+	if (r > 0) {
+		r = core_wait_begin(a->core, now_ms, &w->options);
+		w->id = MAX_OF(r, 0);
+		/* What the core queued by that goes out now. */
+		loop_poke(&a->loop);
+	}
+	if (r < 0)
+		wait_answer(w, control_error(r, CONTROL_FAILED,
+					     "cannot wait: %s", strerror(-r)));
+	return r < 0;
+}
+
 static void wait_poll(struct agent_wait *w, uint64_t now_ms)
 {
 	struct agent *a = w->agent;
-	int r;
 
-	if (a->paused) {
+	if (a->paused && needs_peers(w)) {
 		wait_answer(w, paused_error());
 		return;
 	}
-	if (!w->id) {
-		r = settle_done(&a->settle, w->ticket);
-		if (r > 0) {
-			r = core_wait_begin(a->core, now_ms,
-					    w->connected_only);
-			w->id = MAX_OF(r, 0);
-			/* What the core queued by that goes out now. */
-			loop_poke(&a->loop);
-		}
-		if (r < 0) {
-			wait_answer(w, control_error(r, CONTROL_FAILED,
-				"cannot wait: %s", strerror(-r)));
-			return;
-		}
-	}
+	if (!w->id && wait_begin(w, now_ms))
+		return;
 	if (w->id && core_wait_state(a->core, w->id) == CORE_WAIT_DONE)
 		wait_answer(w, json_pack("{s:b}", "ok", 1));
 	else if (now_ms >= w->deadline_ms && !w->id)
 		wait_answer(w, control_error(-ETIMEDOUT, CONTROL_FAILED,
 			"the files written here were not cut in time"));
+	else if (now_ms >= w->deadline_ms && a->paused)
+		wait_answer(w, paused_error());
 	else if (now_ms >= w->deadline_ms)
 		wait_late(w);
 }

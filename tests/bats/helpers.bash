@@ -82,6 +82,31 @@ kin_join() {
 		--listen 127.0.0.1:0 "$@" "$code" "$T/$name"
 }
 
+# connect NODES EDGES: "a b c" "a:b b:c"; the first is the founder. All join
+# at first by the founder, then each is restricted to its neighbours.
+connect() {
+	local nodes=($1) edges=$2 node edge peers
+
+	kin_mount "${nodes[0]}"
+	for node in "${nodes[@]:1}"; do
+		kin_join "${nodes[0]}" "$node"
+	done
+	kin_wait "${nodes[0]}"
+	for node in "${nodes[@]}"; do
+		kin unmount "$T/$node"
+	done
+	for node in "${nodes[@]}"; do
+		peers=()
+		for edge in $edges; do
+			[ "${edge%:*}" != "$node" ] ||
+				peers+=(--peer "${edge#*:}")
+			[ "${edge#*:}" != "$node" ] ||
+				peers+=(--peer "${edge%:*}")
+		done
+		kin_remount "$node" "${peers[@]}"
+	done
+}
+
 # kin_wait NAME [OPTION...]: until everybody has everything
 kin_wait() {
 	local name=$1

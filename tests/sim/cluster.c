@@ -468,7 +468,8 @@ bool cluster_wait(struct cluster *c, int index, uint64_t limit_ms)
 	while (tree_cut_settled(n->tree, 20) > 0 && c->now_ms < limit)
 		cluster_run(c, c->now_ms + 5);
 	node_poke(n);
-	id = core_wait_begin(n->core, c->now_ms, false);
+	id = core_wait_begin(n->core, c->now_ms,
+			     &(struct core_wait_options){.kind = CORE_WAIT_ALL});
 	if (id < 0) {
 		cluster_fail(c, "wait: %d", id);
 		return false;

@@ -344,7 +344,8 @@ static void test_wait(void **state)
 
 	cluster_cut(&c, 1, 2);
 	assert_false(cluster_wait(&c, 0, 5000));
-	id = core_wait_begin(c.nodes[0].core, c.now_ms, false);
+	id = core_wait_begin(c.nodes[0].core, c.now_ms,
+			     &(struct core_wait_options){.kind = CORE_WAIT_ALL});
 	c.nodes[0].tick_ms = c.now_ms;
 	cluster_run(&c, c.now_ms + 1000);
 	assert_int_equal(core_wait_state(c.nodes[0].core, id),
@@ -354,11 +355,97 @@ static void test_wait(void **state)
 	assert_false(missing[0].answered);
 	core_wait_end(c.nodes[0].core, id);
 	/* Linked ones only. */
-	id = core_wait_begin(c.nodes[0].core, c.now_ms, true);
+	id = core_wait_begin(c.nodes[0].core, c.now_ms,
+			     &(struct core_wait_options){.kind = CORE_WAIT_LINKED});
 	c.nodes[0].tick_ms = c.now_ms;
 	cluster_run(&c, c.now_ms + 1000);
 	assert_int_equal(core_wait_state(c.nodes[0].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[0].core, id);
+	close_cluster(&c);
+}
+
+/* Begins a wait of node 0, and lets it go on for a second. */
+static int begin_wait(struct cluster *c, struct core_wait_options o)
+{
+	int id = core_wait_begin(c->nodes[0].core, c->now_ms, &o);
+
+	assert_true(id > 0);
+	c->nodes[0].tick_ms = c->now_ms;
+	cluster_run(c, c->now_ms + 1000);
+	return id;
+}
+
+static void assert_wait(struct cluster *c, int id, enum core_wait_state state)
+{
+	assert_int_equal(core_wait_state(c->nodes[0].core, id), state);
+	core_wait_end(c->nodes[0].core, id);
+}
+
+/* What node 2 knew, told to node 0 by other means than the network. */
+static void test_wait_for_token(void **state)
+{
+	cleanup(know_release) struct know token = KNOW_INIT;
+	struct core_wait_options o = {CORE_WAIT_TOKEN, .token = &token};
+	struct core_wait_missing missing[4];
+	struct cluster c;
+	int id;
+
+	(void)state;
+	open_cluster(&c, 3, 6);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	write_file(&c, 2, "far", 200000, 1);
+	assert_int_equal(core_knowledge(c.nodes[2].core, c.now_ms, &token), 0);
+	go_quiet(&c);
+	id = begin_wait(&c, o);
+	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4), 1);
+	assert_true(missing[0].self && missing[0].changes > 0);
+	assert_wait(&c, id, CORE_WAIT_PENDING);
+	/* Through a node that the writer is not linked to any more. */
+	cluster_cut(&c, 1, 2);
+	cluster_mend(&c, 0, 1);
+	id = core_wait_begin(c.nodes[0].core, c.now_ms, &o);
+	cluster_run(&c, c.now_ms + 10000);
+	assert_wait(&c, id, CORE_WAIT_DONE);
+	assert_int_equal(file_size(&c, 0, "far"), 200000);
+	/* And the other way round nothing is missing from the start. */
+	id = core_wait_begin(c.nodes[2].core, c.now_ms, &o);
+	assert_int_equal(core_wait_state(c.nodes[2].core, id), CORE_WAIT_DONE);
+	core_wait_end(c.nodes[2].core, id);
+	close_cluster(&c);
+}
+
+static void test_wait_for_fresh(void **state)
+{
+	struct core_wait_missing missing[4];
+	struct cluster c;
+	int id;
+
+	(void)state;
+	open_cluster(&c, 3, 7);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 0, 2);
+	go_quiet(&c);
+	cluster_cut(&c, 0, 2);
+	write_file(&c, 1, "one", 10, 1);
+	/* One is enough; two are not there; of more than all it is all. */
+	id = begin_wait(&c, (struct core_wait_options){CORE_WAIT_FRESH,
+						       .fresh = 1});
+	assert_wait(&c, id, CORE_WAIT_DONE);
+	assert_int_equal(file_size(&c, 0, "one"), 10);
+	id = begin_wait(&c, (struct core_wait_options){CORE_WAIT_FRESH,
+						       .fresh = 7});
+	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4), 1);
+	assert_string_equal(missing[0].label, "node2");
+	assert_int_equal(core_wait_state(c.nodes[0].core, id),
+			 CORE_WAIT_PENDING);
+	write_file(&c, 2, "two", 20, 1);
+	cluster_mend(&c, 0, 2);
+	cluster_run(&c, c.now_ms + 10000);
+	assert_wait(&c, id, CORE_WAIT_DONE);
+	assert_int_equal(file_size(&c, 0, "two"), 20);
 	close_cluster(&c);
 }
 
@@ -379,7 +466,8 @@ static void test_wait_for_mounts(void **state)
 	cluster_run(&c, c.now_ms + 2000);
 	c.nodes[1].show_ms = c.now_ms + 3000; /* its notifier is slow */
 	write_file(&c, 0, "x", 10, 1);
-	id = core_wait_begin(c.nodes[0].core, c.now_ms, false);
+	id = core_wait_begin(c.nodes[0].core, c.now_ms,
+			     &(struct core_wait_options){.kind = CORE_WAIT_ALL});
 	c.nodes[0].tick_ms = c.now_ms;
 	cluster_run(&c, c.now_ms + 2500);
 	assert_int_equal(file_size(&c, 1, "x"), 10);
@@ -551,6 +639,8 @@ int main(void)
 		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_kill_and_restart),
 		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_wait_for_token),
+		cmocka_unit_test(test_wait_for_fresh),
 		cmocka_unit_test(test_wait_for_mounts),
 		cmocka_unit_test(test_members_travel),
 		cmocka_unit_test(test_faults),

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# kin token, kin wait --token, kin wait --fresh: reads that are not older
+# than what somebody else saw.
+
+setup() {
+	load helpers
+	kin_setup
+	need_fuse
+}
+
+teardown() {
+	kin_cleanup
+}
+
+@test "a token carries what was written through a chain" {
+	connect "a b c" "a:b b:c"
+	for i in {1..20}; do
+		echo "round $i" >a/file
+		head -c 200000 /dev/urandom >a/large
+		token=$(kin token a)
+		kin wait --timeout $DEADLINE --token "$token" c
+		assert_equal "$(cat c/file)" "round $i"
+		cmp a/large c/large
+	done
+	# What is here already needs nobody.
+	token=$(kin token --json a | jq -r .token)
+	kin pause c
+	run -0 kin wait --timeout 5 --token "$token" c
+	assert_output ""
+	# And what is not cannot come.
+	echo more >a/file
+	token=$(kin token a)
+	run -3 kin wait --timeout 1 --token "$token" c
+	assert_output --partial "paused"
+	kin resume c
+	kin wait --timeout $DEADLINE --token "$token" c
+	assert_equal "$(cat c/file)" more
+}
+
+@test "a token says when it is not reached in time" {
+	kin_mount a
+	kin_join a b
+	kin_wait a
+	kin pause a
+	echo text >a/file
+	token=$(kin token a)
+	run -1 kin wait --timeout 0.5 --token "$token" b
+	assert_output --partial "not here in time"
+	assert_output --partial "has not shown"
+	kin resume a
+	kin wait --timeout $DEADLINE --token "$token" b
+	assert_equal "$(cat b/file)" text
+}
+
+@test "mistyped and foreign tokens are told apart" {
+	kin_mount a
+	kin_mount other
+	token=$(kin token a)
+	run -2 kin wait --token "${token%?}" a
+	assert_output --partial "mistyped"
+	run -2 kin wait --token "$token" other
+	assert_output --partial "another volume"
+	run -2 kin wait --token "$token" --fresh 1 a
+	assert_output --partial "give one"
+	run -2 kin wait --fresh 0 a
+	assert_output --partial "no number of nodes"
+}
+
+@test "--fresh: what others have now is here" {
+	kin_mount a
+	kin_join a b
+	kin_join a c
+	kin_wait a
+	for i in {1..20}; do
+		echo "round $i" >a/file
+		kin wait --timeout $DEADLINE --fresh 2 b
+		assert_equal "$(cat b/file)" "round $i"
+	done
+	kin unmount c
+	kin wait --timeout $DEADLINE --fresh 1 b
+	run -3 kin wait --timeout 1 --fresh 2 b
+	assert_output --partial "c was not reachable"
+}
+
+@test "status counts what came, what was known, what was passed on" {
+	connect "a b c" "a:b b:c"
+	kin_wait a
+	before=$(kin status --json b | jq .changes.forwarded)
+	echo text >a/file
+	kin_wait a
+	[ "$(kin status --json c | jq .changes.received)" -gt 0 ]
+	[ "$(kin status --json b | jq .changes.forwarded)" -gt "$before" ]
+	assert_equal "$(kin status --json a | jq .changes.known)" 0
+}
