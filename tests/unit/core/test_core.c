@@ -398,7 +398,7 @@ static void test_wait_for_token(void **state)
 	cluster_cut(&c, 0, 1);
 	write_file(&c, 2, "far", 200000, 1);
 	assert_int_equal(core_knowledge(c.nodes[2].core, c.now_ms, &token), 0);
-	go_quiet(&c);
+	cluster_run(&c, c.now_ms + 5000);
 	id = begin_wait(&c, o);
 	assert_int_equal(core_wait_missing(c.nodes[0].core, id, missing, 4), 1);
 	assert_true(missing[0].self && missing[0].changes > 0);
