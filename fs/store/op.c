@@ -222,6 +222,12 @@ int store_op_begin(struct store *s)
 	return 0;
 }
 
+uint64_t store_group(const struct store *s)
+{
+	store_assert_locked(s);
+	return s->group;
+}
+
 bool store_in_op(const struct store *s)
 {
 	return s->op.active;

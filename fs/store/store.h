@@ -116,6 +116,11 @@ must_check int store_op_end(struct store *);
 /* Undoes the puts and deletes since begin. */
 void store_op_abort(struct store *);
 bool store_in_op(const struct store *);
+/*
+ * Number of the open group. While it stays the same, no commit, and so no
+ * copy of the tables, has any of the group's operations. [locked]
+ */
+uint64_t store_group(const struct store *);
 
 /*
  * Values returned are borrowed, and valid until the next put or delete, or

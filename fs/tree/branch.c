@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/saves.h"
 
 /* A settlement lowers or raises a level by this; `else` by one. */
 #define LEVEL_STEP 65536
@@ -178,22 +178,25 @@ static void make_rank(struct tree *t, const struct info *i,
 	c->label = b->label;
 }
 
-/* KEEP: a weak copy of each shown LINK, in place of older weak ones. */
+/* KEEP: a weak copy of each shown LINK, in place of older weak ones. One
+ * that this operation wrote is as new, and has that dot already. */
 static int keep_links(struct tree *t, struct row *row, const struct info *i)
 {
 	struct version *keep;
-	size_t n = i->shown_count;
+	size_t n = 0;
 	int r = 0;
 
-	if (!n)
-		return 0;
-	keep = calloc(n, sizeof(*keep));
+	keep = calloc(i->shown_count + 1, sizeof(*keep));
 	if (!keep)
 		return -ENOMEM;
-	for (size_t k = 0; k < n; k++) {
-		keep[k] = op_version(t, REG_LINK);
-		keep[k].flags = VERSION_WEAK;
-		keep[k].link = i->links[k].link->link;
+	for (size_t k = 0; k < i->shown_count; k++) {
+		const struct version *link = i->links[k].link;
+
+		if (dot_equal(link->dot, t->op_dot))
+			continue;
+		keep[n] = op_version(t, REG_LINK);
+		keep[n].flags = VERSION_WEAK;
+		keep[n++].link = link->link;
 	}
 	for (size_t x = row->o.count; x-- > 0;) {
 		const struct version *v = &row->o.versions[x];
@@ -425,6 +428,23 @@ int sibling_detach(struct tree *t, struct objid id, const struct branch *b)
 	return r;
 }
 
+/* A file that only this store's open group holds, and nobody has open,
+ * leaves no trace: an editor's probe or lock. */
+static int remove_traceless(struct tree *t, const struct shown *s,
+			    struct row *row, const struct info *i)
+{
+	int r;
+
+	if (s->type == SHOWN_SIBLING || i->link_count != 1 ||
+	    i->branch_count != 1 || inode_find(t, row->ino) ||
+	    !row_is_here_only(t, row))
+		return 0;
+	r = ino_forget(t, row->ino);
+	if (!r)
+		r = row_erase(t, row);
+	return r ? r : 1;
+}
+
 static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		      uint64_t slot)
 {
@@ -440,6 +460,12 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	if (r) {
 		row_release(&row);
 		return r;
+	}
+	r = remove_traceless(t, s, &row, &i);
+	if (r) {
+		info_release(&i);
+		row_release(&row);
+		return MIN_OF(r, 0);
 	}
 	ino = row.ino;
 	/* With other names left nothing goes but the name. */

@@ -20,7 +20,6 @@
 
 #include "fs/tree/dirty.h"
 #include "fs/tree/op.h"
-#include "fs/tree/op.h"
 
 #define CUT_FORCED_NS (600 * UINT64_C(1000000000))
 /* After a cut that failed (disk full) it is tried again. */
@@ -162,7 +161,7 @@ static int return_name(struct tree *t, struct row *row, struct place last)
 	return row_add(row, &v);
 }
 
-static bool content_same(const struct branch *b, const struct content *c)
+bool branch_has_content(const struct branch *b, const struct content *c)
 {
 	struct content own;
 
@@ -202,7 +201,7 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 
 	if (nameless && !i->tomb)
 		return -EUCLEAN;
-	if (!content_same(b, &c->content) || nameless) {
+	if (!branch_has_content(b, &c->content) || nameless) {
 		r = branch_write(t, row, i, b,
 				 c->d.base.count ? &c->d.base.versions[0]
 						 : NULL, &w);

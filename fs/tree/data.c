@@ -17,6 +17,7 @@
 
 #include "fs/tree/dirty.h"
 #include "fs/tree/op.h"
+#include "fs/tree/saves.h"
 
 /* A write larger than this never stands in an extent. */
 #define SMALL_WRITE_MAX INLINE_BYTES_MAX
@@ -101,6 +102,8 @@ void tree_release_file(struct tree *t, uint64_t ino, bool write)
 		cut_alarm(t, 0);
 		store_unlock(t->store);
 	}
+	if (cut)
+		backup_closed(t, ino);
 	if (!last)
 		return;
 	if (cut || detached)

@@ -132,6 +132,29 @@ int dirty_move(struct tree *t, uint64_t ino, struct objid to)
 	return r;
 }
 
+int dirty_rebase(struct tree *t, uint64_t ino, struct objid to,
+		 const struct version *base)
+{
+	struct dirty d;
+	int r = dirty_get(t, ino, &d);
+
+	if (r)
+		return r;
+	if (d.kept)
+		r = -EUCLEAN;
+	object_release(&d.base);
+	d.id = to;
+	object_init(&d.base, to);
+	if (!r && base)
+		r = object_add_copy(&d.base, base);
+	if (!r)
+		r = base_put(t, ino, &d);
+	if (!r)
+		r = dirty_put(t, ino, &d);
+	dirty_release(&d);
+	return r;
+}
+
 /* The first write since the last cut: what it is based on is kept. */
 static int dirty_start(struct tree *t, uint64_t ino, struct dirty *ret)
 {

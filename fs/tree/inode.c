@@ -137,10 +137,16 @@ int ino_forget_sibling(struct tree *t, struct objid id, struct dot tag)
 	return store_del(t->store, TABLE_INO, sibling_key(key, id, tag));
 }
 
+int ino_forget(struct tree *t, uint64_t ino)
+{
+	uint8_t key[9];
+
+	return store_del(t->store, TABLE_INO, ino_key(key, ino));
+}
+
 int ino_forget_detached(struct tree *t, uint64_t ino)
 {
 	struct inoref ref;
-	uint8_t key[9];
 	int r = ino_get(t, ino, &ref);
 
 	if (r)
@@ -148,7 +154,7 @@ int ino_forget_detached(struct tree *t, uint64_t ino)
 	inoref_release(&ref);
 	if (ref.type != INO_DETACHED)
 		return 0;
-	return store_del(t->store, TABLE_INO, ino_key(key, ino));
+	return ino_forget(t, ino);
 }
 
 int ino_dir(struct tree *t, uint64_t ino, struct objid *ret)

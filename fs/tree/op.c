@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fs/tree/op.h"
+#include "fs/tree/saves.h"
 
 /* ---- looking */
 
@@ -220,6 +221,10 @@ static int create_locked(struct tree *t, uint64_t parent, struct slice name,
 		return r;
 	r = row_store(t, &row, 0);
 	*ret_ino = row.ino;
+	if (!r && n->kind == KIND_FILE) {
+		unsettled_born(t, row.o.id, row.ino);
+		left_taken(t, dir, name, row.o.id);
+	}
 	row_release(&row);
 	if (!r)
 		r = touch_dir(t, dir);
@@ -283,8 +288,10 @@ static int unlink_locked(struct tree *t, uint64_t parent, struct slice name)
 		return -EISDIR;
 	r = alias_note(t, dir, &s);
 	if (!r)
+		r = backup_fold(t, &s);
+	if (!r)
 		r = entry_remove(t, &s);
-	return r ? r : touch_dir(t, dir);
+	return r < 0 ? r : touch_dir(t, dir);
 }
 
 int tree_unlink(struct tree *t, uint64_t parent, struct slice name)
@@ -293,8 +300,13 @@ int tree_unlink(struct tree *t, uint64_t parent, struct slice name)
 
 	if (r)
 		return r;
-	r = op_begin(t);
-	return r ? r : op_end(t, unlink_locked(t, parent, name));
+	r = begin_adopting(t, backup_number(t, parent, name));
+	if (r)
+		return r;
+	r = op_end_locked(t, unlink_locked(t, parent, name));
+	saves_ended(t, r);
+	store_unlock(t->store);
+	return r;
 }
 
 /* Removes every member of the group, each with a TOMB. */

@@ -3,7 +3,10 @@
  * rename(2), which means more here than moving a LINK:
  *
  *	a file or directory		a strong LINK at the new place
- *	... over a file			the old file loses its name first
+ *	... over a file			a save, if the file is a temporary: the
+ *					old one gets its content (adopt.c);
+ *					else the old one loses its name first
+ *	... to a free name beside	it may be a backup (backup.c)
  *	a sibling over its main		settles the conflict in its favour
  *	a sibling elsewhere		a new file with its content, and main is
  *					asserted without it
@@ -18,6 +21,7 @@
 #include <string.h>
 
 #include "fs/tree/op.h"
+#include "fs/tree/saves.h"
 
 static bool same_entry(const struct shown *a, const struct shown *b)
 {
@@ -385,8 +389,10 @@ static int rename_found(struct tree *t, const struct shown *s,
 {
 	struct stamp since;
 	bool contested = false;
-	int r;
+	int r = there ? adopt(t, s, there) : 0;
 
+	if (r)
+		return MIN_OF(r, 0);
 	if (s->type == SHOWN_SIBLING &&
 	    is_own_main(s, to.parent, to.name, there, t))
 		return sibling_over_main(t, s);
@@ -506,6 +512,24 @@ static int exchange(struct tree *t, const struct names *n)
 	return r;
 }
 
+/* Both halves of a save: a file leaves its name, another takes it. */
+static int rename_to_free(struct tree *t, const struct names *n)
+{
+	cleanup(left_release) struct left left = { 0 };
+	int r = 0;
+
+	if (objid_equal(n->from.parent, n->to.parent))
+		r = left_prepare(t, &n->s, n->from.parent, &left);
+	if (!r)
+		r = rename_found(t, &n->s, n->to, NULL);
+	if (!r && n->s.type == SHOWN_FILE && n->s.kind == KIND_FILE) {
+		r = left_moved(t, n->s.id, n->to);
+		if (!r)
+			r = left_note(t, &left);
+	}
+	return r;
+}
+
 static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
 {
 	int r = 0;
@@ -529,9 +553,10 @@ static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
 		r = check_over(&n->s, &n->there);
 	if (!r)
 		r = alias_note(t, n->from.parent, &n->s);
-	if (!r)
-		r = rename_found(t, &n->s, n->to,
-				 n->exists ? &n->there : NULL);
+	if (!r && n->exists)
+		r = rename_found(t, &n->s, n->to, &n->there);
+	else if (!r)
+		r = rename_to_free(t, n);
 	return r ? r : touch_both(t, n);
 }
 
@@ -550,9 +575,15 @@ int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 		r = -EINVAL;
 	if (r)
 		return r;
-	r = op_begin(t);
+	r = begin_adopting(t, flags & TREE_RENAME_EXCHANGE
+				      ? 0
+				      : adopt_number(t, parent, name,
+						     new_parent, new_name));
 	if (r)
 		return r;
 	r = names_find(t, parent, name, new_parent, new_name, &n);
-	return op_end(t, r ? r : rename_locked(t, &n, flags));
+	r = op_end_locked(t, r ? r : rename_locked(t, &n, flags));
+	saves_ended(t, r);
+	store_unlock(t->store);
+	return r;
 }

@@ -199,6 +199,14 @@ int replica_rows_after(struct tree *t, uint64_t after, size_t max,
 		       int (*fn)(void *arg, const struct replica_row *),
 		       void *arg)
 {
+	t->held_seq = know_get(&t->know, t->origin);
+	return replica_rows_look(t, after, max, fn, arg);
+}
+
+int replica_rows_look(struct tree *t, uint64_t after, size_t max,
+		      int (*fn)(void *arg, const struct replica_row *),
+		      void *arg)
+{
 	int n = 0;
 
 	while ((size_t)n < max && after < UINT64_MAX) {
@@ -263,7 +271,7 @@ int replica_bytes_after(struct tree *t, uint64_t after,
 		size_t n = MIN_OF(max, (size_t)512);
 
 		store_lock(t->store);
-		r = replica_rows_after(t, a.last, n, add_bytes, &a);
+		r = replica_rows_look(t, a.last, n, add_bytes, &a);
 		store_unlock(t->store);
 		max -= n;
 	} while (r > 0 && max);

@@ -56,6 +56,8 @@ must_check int replica_row_store(struct tree *, struct object *o,
  * Rows changed after lseq `after`, oldest first, up to max of them. fn gets
  * the encoded row (borrowed for the call) and the row's `from` (0: changed
  * here). Returns the number of rows given, or the first negative of fn.
+ * What is given so counts as sent: from then on it does not go without a
+ * trace. replica_rows_look() is for who only looks.
  */
 struct replica_row {
 	struct objid id;
@@ -67,6 +69,10 @@ must_check int replica_rows_after(struct tree *, uint64_t after, size_t max,
 				  int (*fn)(void *arg,
 					    const struct replica_row *),
 				  void *arg);
+must_check int replica_rows_look(struct tree *, uint64_t after, size_t max,
+				 int (*fn)(void *arg,
+					   const struct replica_row *),
+				 void *arg);
 
 /*
  * Bytes that a node with this knowledge still lacks of the rows after lseq
@@ -88,6 +94,12 @@ must_check int replica_cut_note(struct tree *);
  */
 must_check int replica_cut_start(struct tree *, const struct know *peer,
 				 uint64_t *ret_lseq);
+/*
+ * For how long it is too early for a cut: nanoseconds until all changes are
+ * settled, 0: they are, UINT64_MAX: for as long as a new file is written.
+ * Only a hint for the choice of the instant. Costs nothing that grows.
+ */
+uint64_t replica_unsettled_ns(struct tree *);
 /*
  * Knowledge up to which all content is here too: K, or what K was before
  * the oldest row whose content is still pending.

@@ -14,7 +14,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/saves.h"
 
 /* A remote clock may lead the wall clock by this much, else it is clamped. */
 #define HLC_AHEAD_MS (10 * 60 * 1000)
@@ -210,6 +210,11 @@ int op_begin_locked(struct tree *t)
 	if (r)
 		return r;
 	t->saved.seq = know_get(&t->know, t->origin);
+	/* A group was committed: what ended before may be in it. */
+	if (t->held_group != store_group(t->store)) {
+		t->held_group = store_group(t->store);
+		t->held_seq = t->saved.seq;
+	}
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
 	t->saved.sum = t->sum;
@@ -382,6 +387,7 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 		tree_close(t);
 		return r;
 	}
+	t->held_seq = know_get(&t->know, t->origin);
 	*ret = t;
 	return 0;
 }
@@ -397,6 +403,7 @@ void tree_close(struct tree *t)
 		free(i);
 	}
 	pending_release(t);
+	lefts_release(t);
 	free(t->work.spots.spots);
 	idlist_release(&t->work.dirs);
 	idlist_release(&t->work.died);

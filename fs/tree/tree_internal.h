@@ -10,6 +10,7 @@
  *	cycle, settle		keep the view's indexes after rows changed
  *	inode, data		numbers, open files, unsent writes
  *	branch			content versions: cuts, settlements, removals
+ *	saves			temporaries and backups of editors (saves.h)
  *	op			the operations of the file system
  *	conflict, replica	what tools and the replication core see
  */
@@ -91,6 +92,29 @@ struct alias {
 	uint64_t until_ns;	/* monotonic */
 };
 
+/* unsettled.c: what a cut should wait for. */
+#define UNSETTLED_MAX 64
+struct unsettled {
+	struct objid id;
+	uint64_t ino;		/* 0: no handle of it matters */
+	uint64_t until_ns;	/* monotonic */
+};
+
+/* backup.c: a file that left its name a moment ago. */
+#define LEFTS_MAX 8
+struct left {
+	bool used;
+	struct objid id;
+	struct spot from;	/* the name it left */
+	uint64_t at_ns;		/* monotonic */
+	uint64_t lseq;		/* of its row since then */
+	struct dot dot;		/* of the move */
+	struct dot content;	/* of its version then */
+	struct object links;	/* its LINKs before the move */
+	bool taken;
+	struct objid taker;	/* ... by a file that may replace it */
+};
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -133,6 +157,17 @@ struct tree {
 	struct wants *wants;	/* pending.c */
 	struct alias aliases[ALIASES_MAX];	/* a ring */
 	size_t alias_next;
+
+	/* Own numbers up to this one may be held by somebody else: by a peer
+	 * that was sent rows, or by a commit of the store, and so by a copy
+	 * of it. */
+	uint64_t held_seq;
+	uint64_t held_group;	/* the store's group when that was known */
+	struct unsettled unsettled[UNSETTLED_MAX]; /* oldest first */
+	size_t unsettled_count;
+	struct left lefts[LEFTS_MAX];	/* a ring */
+	size_t left_next;
+	uint64_t saves_wrote;	/* inode with new unsent writes, or 0 */
 };
 
 /* ---- tree.c: operations */
@@ -365,6 +400,8 @@ must_check int ino_of_sibling(struct tree *, struct objid, struct dot tag,
 			      uint64_t *ret);
 must_check int ino_forget_sibling(struct tree *, struct objid,
 				  struct dot tag);
+/* The number shows nothing any more. */
+must_check int ino_forget(struct tree *, uint64_t ino);
 /* Gives a number up that is a detached content's; others are left alone. */
 must_check int ino_forget_detached(struct tree *, uint64_t ino);
 /* The directory behind a number. -ENOTDIR, -ESTALE. */
@@ -414,6 +451,10 @@ must_check int dirty_set_mtime(struct tree *, uint64_t ino,
 			       struct timespec);
 /* Unsent writes of the inode belong to that object from now on. */
 must_check int dirty_move(struct tree *, uint64_t ino, struct objid to);
+/* The same where they replace another version than the one they began on,
+ * of which nothing may be left in them. */
+must_check int dirty_rebase(struct tree *, uint64_t ino, struct objid to,
+			    const struct version *base);
 /* When unsent writes become a version: see cut.c. */
 #define CUT_IDLE_NS (5 * UINT64_C(1000000000))
 #define CUT_APPEND_NS UINT64_C(1000000000)
@@ -447,6 +488,8 @@ must_check int branch_write(struct tree *, struct row *,
 			    const struct info *, const struct branch *b,
 			    const struct version *base,
 			    const struct content_write *);
+/* Are these the branch's bytes? */
+bool branch_has_content(const struct branch *, const struct content *);
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a
  * TOMB. */
 must_check int row_unlink_slot(struct tree *, struct row *,

@@ -167,14 +167,26 @@ static void op_print(struct op *op, const struct items *after)
 		truth_print(op->node, op->subject[i]);
 }
 
+/* What is shown no more may be gone without a trace. */
+static void op_note_erased(struct op *op, const struct items *after)
+{
+	for (size_t i = 0; i < op->before.count; i++) {
+		const struct item *x = &op->before.list[i];
+		bool shown = false;
+
+		for (size_t k = 0; k < after->count && !shown; k++)
+			shown = objid_equal(after->list[k].id, x->id);
+		if (!shown)
+			truth_erased(op->ops->truth, op->node, x->id);
+	}
+}
+
 void op_done(struct op *op)
 {
 	struct ops *o = op->ops;
 	struct items after = {0};
 
 	node_poke(op->node);
-	for (size_t i = 0; i < op->subject_count; i++)
-		truth_erased(o->truth, op->node, op->subject[i]);
 	if (op->r < 0) {
 		o->refused++;
 		cluster_say(o->cluster, "  refused: %s",
@@ -183,6 +195,7 @@ void op_done(struct op *op)
 		o->done++;
 	}
 	if (items_take(op->node, &after)) {
+		op_note_erased(op, &after);
 		if (op->r >= 0)
 			op_check_shown(op, &after);
 		op_check_others(op, &after);
@@ -260,6 +273,19 @@ void handle_close(struct node *n, struct handle *h)
 	tree_release_file(n->tree, h->ino, true);
 	h->open = false;
 	n->writers--;
+}
+
+bool op_is_written(struct op *op, const char *path)
+{
+	const struct handle *h = op->ops->handles[op->node->index];
+	uint64_t ino;
+
+	if (tree_resolve_path(op->node->tree, SLICE_STR(path), &ino) < 0)
+		return false;
+	for (int i = 0; i < HANDLES_MAX; i++)
+		if (h[i].open && h[i].ino == ino)
+			return true;
+	return false;
 }
 
 void ops_forget(struct ops *o, int node)

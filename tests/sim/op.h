@@ -65,6 +65,8 @@ void handle_close(struct node *, struct handle *);
 /* Some stay open: what is written is sent when they close, or by time.
  * Returns whether there is a version of it now. */
 bool op_close(struct op *, uint64_t ino);
+/* Does a handle write to what is shown there? */
+bool op_is_written(struct op *, const char *path);
 
 /* ---- operations: ops_files.c, ops_names.c */
 #define OP_DECLARE(name) void op_##name(struct op *);

@@ -60,6 +60,7 @@ static void rename_one(struct op *op, int what, enum onto over)
 	const struct item *onto = NULL;
 	char to[PATH_BYTES];
 	struct spot a, b;
+	bool written;
 
 	if (!i)
 		return;
@@ -83,13 +84,15 @@ static void rename_one(struct op *op, int what, enum onto over)
 		op->r = -ENOENT;
 		return;
 	}
+	written = op_is_written(op, i->path);
 	op_expect(op, tree_rename(op->node->tree, a.parent, SLICE_STR(a.name),
 				  b.parent, SLICE_STR(b.name), 0));
 	if (op->r < 0 || !strcmp(i->path, to))
 		return;
 	op->gone = i;
 	snprintf(op->shown_path, sizeof(op->shown_path), "%s", to);
-	if (i->kind != KIND_DIR)
+	/* (unsent writes go along, and are content when they are cut) */
+	if (i->kind != KIND_DIR && !written)
 		op->shown_content = i->content;
 	/* A sibling over its own main settles; into another place it takes
 	 * its content along. */

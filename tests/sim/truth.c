@@ -214,7 +214,7 @@ void truth_look(struct truth *t, struct node *n, bool local)
 		kin_assert(!r);
 		return;
 	}
-	r = replica_rows_after(n->tree, t->lseq[n->index], SIZE_MAX / 2,
+	r = replica_rows_look(n->tree, t->lseq[n->index], SIZE_MAX / 2,
 			       look_row, &l);
 	t->lseq[n->index] = replica_lseq(n->tree);
 	if (r >= 0)

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A temporary renamed over its target. Editors save so: they write another
+ * file and rename it over the one that people know. To take that literally
+ * would be to remove a file and make another at each save: whoever edits it
+ * elsewhere meanwhile would edit a removed file, and it would lose its
+ * identity, its base for merging and its extended attributes. So the target
+ * *adopts*: it gets the content of the temporary as a new version of its
+ * own, and the temporary's row goes without a trace, if nobody but this
+ * store's open group holds it. If somebody may (a peer was sent it, or a
+ * commit has it, and a copy of the store may be put back one day), it is
+ * removed as any file, with a TOMB: a row that vanished would be there for
+ * ever at whoever holds it, at equal knowledge.
+ *
+ * It is the writer who decides, and rows carry only the result: nodes cannot
+ * differ in what they take for a save.
+ *
+ * Numbers: the kernel moves the temporary's inode to the target's name, and
+ * programs expect stat(2) to show it there, so the number goes to the target
+ * object. Handles of the temporary write to the file now named so; handles
+ * of the target keep the old content, which has no name, as POSIX says.
+ *
+ * Unsent writes of the temporary (it is renamed before its close, or the
+ * close is still on its way) become unsent writes of the target, based on
+ * the version that is shown there: no half-written version is made. That
+ * works only while nothing of the temporary's own base is left in them; else
+ * a version of them is made first (begin_adopting).
+ */
+#include <errno.h>
+
+#include "fs/base/log.h"
+#include "fs/tree/dirty.h"
+#include "fs/tree/op.h"
+#include "fs/tree/saves.h"
+
+/* ---- what may be adopted by what */
+
+bool row_is_here_only(const struct tree *t, const struct row *row)
+{
+	for (size_t k = 0; k < row->o.count; k++) {
+		struct dot dot = row->o.versions[k].dot;
+
+		if (dot.origin != t->origin || dot.seq <= t->held_seq)
+			return false;
+	}
+	return row->o.count;
+}
+
+bool row_is_simple(const struct row *row, const struct info *i)
+{
+	return row->exists && i->kind == KIND_FILE && i->link_count == 1 &&
+	       i->shown_count == 1 && i->branch_count == 1 &&
+	       i->real_count == 1 && !row->pending && !row->has_prior &&
+	       !row->hidden;
+}
+
+/* (ages are of clocks that may jump: it is a guess, made here only) */
+bool row_is_temporary(struct tree *t, const struct row *row,
+		      const struct info *i, uint64_t young_ms)
+{
+	uint64_t now_ms = replica_hlc(t) >> 16;
+
+	if (!row_is_simple(row, i))
+		return false;
+	for (size_t k = 0; k < row->o.count; k++) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == REG_KIND)
+			return v->dot.origin == t->origin &&
+			       now_ms - MIN_OF(v->hlc >> 16, now_ms) <
+				       young_ms;
+	}
+	return false;
+}
+
+int dirty_is_whole(struct tree *t, uint64_t ino, bool *ret)
+{
+	const struct inode *i = inode_find(t, ino);
+	struct dirty d;
+	int r;
+
+	*ret = true;
+	if (!i || !i->dirty)
+		return 0;
+	r = dirty_get(t, ino, &d);
+	if (r)
+		return r;
+	*ret = !d.kept && !d.unlinked && !i->cutting;
+	dirty_release(&d);
+	return 0;
+}
+
+/* ---- handing over */
+
+int row_erase(struct tree *t, struct row *row)
+{
+	int r;
+
+	while (row->o.count)
+		object_remove(&row->o, row->o.count - 1);
+	r = row_store(t, row, 0);
+	row->exists = false;
+	if (!r)
+		unsettled_drop(t, row->o.id);
+	return r;
+}
+
+/* Open for its first write, and nothing written yet: what is to come is
+ * unsent writes, or the target would be empty for a moment, everywhere. */
+static int start_empty(struct tree *t, const struct row *from,
+		       const struct info *fi)
+{
+	const struct inode *i = inode_find(t, from->ino);
+	struct dirty d;
+	int r;
+
+	if (!i || !i->fresh || !i->writers || i->dirty ||
+	    fi->branches[0].top->content.content.size)
+		return 0;
+	r = dirty_begin(t, from->ino, &d);
+	if (r)
+		return r;
+	d.mtime = tree_now(t);
+	d.ctime_ns = t->op_now_ns;
+	d.kept = d.size = 0;
+	r = dirty_put(t, from->ino, &d);
+	dirty_release(&d);
+	t->saves_wrote = from->ino;
+	return r ? r : 1;
+}
+
+static int hand_content(struct tree *t, struct row *to, const struct info *ti,
+			const struct row *from, const struct info *fi)
+{
+	const struct inode *i = inode_find(t, from->ino);
+	struct content_write w = { .keep = true };
+	struct timespec btime = ti->times ? ti->times->times.btime
+					  : tree_now(t);
+	int r = start_empty(t, from, fi);
+
+	if (r < 0)
+		return r;
+	if (r || (i && i->dirty))
+		return dirty_rebase(t, from->ino, to->o.id,
+				    ti->branches[0].top);
+	w.content = &fi->branches[0].top->content.content;
+	w.mtime = fi->times ? fi->times->times.mtime
+			    : fi->branches[0].top->content.mtime;
+	if (!branch_has_content(&ti->branches[0], w.content))
+		r = branch_write(t, to, ti, &ti->branches[0], NULL, &w);
+	return r ? r : row_set_times(t, to, w.mtime, btime);
+}
+
+static int hand_attributes(struct tree *t, struct row *to,
+			   const struct info *fi, bool mode, bool owner)
+{
+	struct version v;
+	int r = 0;
+
+	op_tick(t);
+	if (mode) {
+		v = op_version(t, REG_MODE);
+		v.mode = fi->mode->mode;
+		row_drop(to, REG_MODE, 0);
+		r = row_add(to, &v);
+	}
+	if (!r && owner) {
+		v = op_version(t, REG_OWNER);
+		v.owner = fi->owner->owner;
+		row_drop(to, REG_OWNER, 0);
+		r = row_add(to, &v);
+	}
+	return r;
+}
+
+static bool mode_differs(const struct info *a, const struct info *b)
+{
+	return b->mode && (!a->mode ||
+			   a->mode->mode.perm != b->mode->mode.perm ||
+			   !slice_equal(a->mode->mode.acl, b->mode->mode.acl));
+}
+
+static bool owner_differs(const struct info *a, const struct info *b)
+{
+	return b->owner &&
+	       (!a->owner ||
+		!slice_equal(a->owner->owner.user, b->owner->owner.user) ||
+		!slice_equal(a->owner->owner.group, b->owner->owner.group));
+}
+
+int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
+		   const struct row *from, const struct info *fi)
+{
+	struct inoref ref = { .type = INO_OBJECT, .id = to->o.id };
+	/* (what the info points to moves with each write) */
+	bool mode = mode_differs(ti, fi), owner = owner_differs(ti, fi);
+	int r = hand_content(t, to, ti, from, fi);
+
+	if (!r && (mode || owner))
+		r = hand_attributes(t, to, fi, mode, owner);
+	to->ino = from->ino;
+	return r ? r : ino_put(t, to->ino, &ref);
+}
+
+int temporary_remove(struct tree *t, struct row *row, const struct info *i)
+{
+	int r;
+
+	if (row_is_here_only(t, row))
+		return row_erase(t, row);
+	r = row_unlink_slot(t, row, i, i->links[0].slot);
+	/* Its number is the target's now: should somebody's edit bring it
+	 * back, it gets another. */
+	row->ino = 0;
+	if (!r)
+		r = row_store(t, row, 0);
+	if (!r)
+		unsettled_drop(t, row->o.id);
+	return r;
+}
+
+int file_leave_number(struct tree *t, const struct row *row,
+		      const struct info *i)
+{
+	const struct inode *open = inode_find(t, row->ino);
+	int r;
+
+	if (!open || (!open->opens && !open->dirty))
+		return ino_forget(t, row->ino);
+	r = ino_detach(t, row->ino, row->o.id, row_shown_content(row, i));
+	return r ? r : dirty_unlink(t, row->ino);
+}
+
+/* ---- rename over */
+
+static int adopt_rows(struct tree *t, const struct shown *temp,
+		      struct row *from, const struct info *fi,
+		      struct row *to, const struct info *ti)
+{
+	int r = remove_twins(t, temp);
+
+	if (!r)
+		r = remove_twins_of(t, to);
+	if (!r)
+		r = file_leave_number(t, to, ti);
+	if (!r)
+		r = file_hand_over(t, to, ti, from, fi);
+	/* (first: two files may not show one number) */
+	if (!r)
+		r = temporary_remove(t, from, fi);
+	return r ? r : row_store(t, to, 0);
+}
+
+static bool is_file(const struct shown *s)
+{
+	return (s->type == SHOWN_FILE || s->type == SHOWN_SUFFIXED) &&
+	       s->kind == KIND_FILE;
+}
+
+int adopt(struct tree *t, const struct shown *temp,
+	  const struct shown *target)
+{
+	struct row from, to;
+	struct info fi, ti;
+	bool whole = false;
+	int r;
+
+	if (!is_file(temp) || !is_file(target) ||
+	    objid_equal(temp->id, target->id))
+		return 0;
+	r = row_load(t, temp->id, &from);
+	if (r)
+		return r;
+	r = row_load(t, target->id, &to);
+	if (r) {
+		row_release(&from);
+		return r;
+	}
+	r = info_init(&fi, &from.o);
+	if (!r)
+		r = info_init(&ti, &to.o);
+	else
+		ti = (struct info){ 0 };
+	if (!r)
+		r = dirty_is_whole(t, from.ino, &whole);
+	if (!r && whole && row_is_simple(&to, &ti) &&
+	    (row_is_here_only(t, &from) ||
+	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&
+	    row_is_simple(&from, &fi)) {
+		r = adopt_rows(t, temp, &from, &fi, &to, &ti);
+		r = r ? r : 1;
+	}
+	info_release(&ti);
+	info_release(&fi);
+	row_release(&to);
+	row_release(&from);
+	return r;
+}
+
+/* ---- around the operation */
+
+static bool finds_file(struct tree *t, uint64_t parent, struct slice name,
+		       struct shown *ret)
+{
+	struct objid dir;
+
+	return !ino_dir(t, parent, &dir) && !view_find(t, dir, name, ret) &&
+	       is_file(ret);
+}
+
+uint64_t adopt_number(struct tree *t, uint64_t parent, struct slice name,
+		      uint64_t new_parent, struct slice new_name)
+{
+	struct shown s, there;
+	uint64_t ino = 0;
+
+	store_lock(t->store);
+	if (HASH_COUNT(t->inodes) && finds_file(t, parent, name, &s) &&
+	    finds_file(t, new_parent, new_name, &there) &&
+	    shown_ino(t, &s, &ino))
+		ino = 0;
+	store_unlock(t->store);
+	return ino;
+}
+
+int begin_adopting(struct tree *t, uint64_t ino)
+{
+	struct dirty d;
+	bool parts = false;
+	int r;
+
+	store_lock(t->store);
+	if (ino && inode_find(t, ino) && !dirty_get(t, ino, &d)) {
+		parts = d.kept && !d.unlinked;
+		dirty_release(&d);
+	}
+	store_unlock(t->store);
+	/* (if it fails, the file is moved with what it has) */
+	if (parts && data_cut(t, ino))
+		log_debug("a temporary is renamed with unsent writes");
+	r = begin_uncut(t, ino);
+	t->saves_wrote = r ? t->saves_wrote : 0;
+	return r;
+}
+
+void saves_ended(struct tree *t, int r)
+{
+	if (t->saves_wrote)
+		inode_wrote(t, t->saves_wrote, false, r);
+	t->saves_wrote = 0;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Saves that move the old file aside. vim renames doc to doc~, writes a new
+ * doc and unlinks doc~; others leave doc~ as a backup, or write the new file
+ * elsewhere and rename it into the free place. Taken literally, the object
+ * that people know would end as a backup, or be removed, and a new one would
+ * bear its name: an edit made elsewhere meanwhile would follow the backup.
+ *
+ * So a file that left its name within its directory is remembered for a
+ * moment (in memory: a restart in the middle of a save only costs the
+ * identity), and so is the new file that took the name:
+ *
+ *	the new file is complete	the two change content and name: the old
+ *	(closed, or moved there)	object is doc again, with the new
+ *					content, and the new one is the backup
+ *	the backup is unlinked before	the old object gets what the new file
+ *	that (closes arrive late)	has, as by a rename over it (adopt.c),
+ *					and its name back
+ *
+ * Programs see nothing of it: each name keeps its bytes, attributes and
+ * inode number. If nobody has heard of the move yet, it is as if it had
+ * never been: the LINK that it replaced is put back, so that somebody's
+ * rename elsewhere meanwhile does not lose against a save. Else the name
+ * returns by a new LINK.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/tree/op.h"
+#include "fs/tree/saves.h"
+
+/* From the first rename of a save to its end. */
+#define LEFT_NS (10 * UINT64_C(1000000000))
+/* A file that is moved into the place was made for that. */
+#define TAKER_YOUNG_MS (10 * 1000)
+
+/* ---- what left its name */
+
+void left_release(struct left *l)
+{
+	object_release(&l->links);
+	*l = (struct left){ 0 };
+}
+
+void lefts_release(struct tree *t)
+{
+	for (size_t k = 0; k < LEFTS_MAX; k++)
+		left_release(&t->lefts[k]);
+}
+
+int left_prepare(struct tree *t, const struct shown *s, struct objid dir,
+		 struct left *ret)
+{
+	struct row row;
+	struct info i;
+	int r;
+
+	*ret = (struct left){ 0 };
+	object_init(&ret->links, s->id);
+	if (s->type != SHOWN_FILE || s->kind != KIND_FILE)
+		return 0;
+	r = row_read(t, s->id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r && row_is_simple(&row, &i)) {
+		ret->used = true;
+		ret->id = s->id;
+		ret->from = spot_at(dir, spot_name(&s->link));
+		ret->content = i.branches[0].top->dot;
+		for (size_t k = 0; !r && k < row.o.count; k++)
+			if (row.o.versions[k].reg == REG_LINK)
+				r = object_add_copy(&ret->links,
+						    &row.o.versions[k]);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static struct left *left_of(struct tree *t, struct objid id, bool taker)
+{
+	uint64_t now = t->env->monotonic_ns(t->env->arg);
+
+	for (size_t k = 0; k < LEFTS_MAX; k++) {
+		struct left *l = &t->lefts[k];
+
+		if (!l->used || now - l->at_ns > LEFT_NS)
+			continue;
+		if (taker ? l->taken && objid_equal(l->taker, id)
+			  : objid_equal(l->id, id))
+			return l;
+	}
+	return NULL;
+}
+
+int left_note(struct tree *t, struct left *l)
+{
+	struct left *slot;
+	struct row row;
+	int r;
+
+	if (!l->used)
+		return 0;
+	r = row_read(t, l->id, &row);
+	if (r)
+		return r;
+	l->lseq = row.lseq;
+	row_release(&row);
+	l->dot = t->op_dot;
+	l->at_ns = t->env->monotonic_ns(t->env->arg);
+	slot = left_of(t, l->id, false);
+	if (!slot)
+		slot = &t->lefts[t->left_next++ % LEFTS_MAX];
+	left_release(slot);
+	*slot = *l;
+	*l = (struct left){ 0 };
+	unsettled_left(t, slot->id);
+	return 0;
+}
+
+void left_taken(struct tree *t, struct objid dir, struct slice name,
+		struct objid taker)
+{
+	uint64_t now;
+
+	if (!t->left_next)
+		return;
+	now = t->env->monotonic_ns(t->env->arg);
+	for (size_t k = 0; k < LEFTS_MAX; k++) {
+		struct left *l = &t->lefts[k];
+
+		if (!l->used || l->taken || now - l->at_ns > LEFT_NS ||
+		    !objid_equal(l->from.parent, dir) ||
+		    !slice_equal(spot_name(&l->from), name) ||
+		    objid_equal(l->id, taker))
+			continue;
+		l->taken = true;
+		l->taker = taker;
+		return;
+	}
+}
+
+/* ---- is it still so? */
+
+struct pair {
+	struct row old, new;
+	struct info oi, ni;
+	struct spot aside;	/* where the old one is now */
+};
+
+static void pair_release(struct pair *p)
+{
+	info_release(&p->oi);
+	info_release(&p->ni);
+	row_release(&p->old);
+	row_release(&p->new);
+}
+
+/* The only one that claims the place. */
+static int holds_alone(struct tree *t, const struct spot *s, struct objid id,
+		       bool *ret)
+{
+	struct idlist members = { 0 };
+	struct place_view p;
+	int r = group_members(t, s->parent, &members);
+
+	*ret = false;
+	if (!r)
+		r = place_view(t, &members, spot_name(s), &p);
+	idlist_release(&members);
+	if (r)
+		return r;
+	*ret = !p.dirs.count && p.file_count == 1 && p.holder_count == 1 &&
+	       objid_equal(p.files[0].id, id);
+	place_view_release(&p);
+	return 0;
+}
+
+static bool is_written(struct tree *t, uint64_t ino)
+{
+	const struct inode *i = inode_find(t, ino);
+
+	return i && (i->writers || i->dirty || i->cutting);
+}
+
+static bool pair_fits(struct tree *t, const struct left *l,
+		      const struct pair *p)
+{
+	const struct version *link;
+
+	if (!row_is_simple(&p->old, &p->oi) || !p->oi.strong ||
+	    !row_is_temporary(t, &p->new, &p->ni, TEMP_YOUNG_MS))
+		return false;
+	link = p->oi.links[0].link;
+	return dot_equal(link->dot, l->dot) &&
+	       dot_equal(p->oi.branches[0].top->dot, l->content) &&
+	       p->oi.branches[0].count == 1;
+}
+
+/* 1: the pair stands as it was left; 0: not, and nothing is loaded. */
+static int pair_load(struct tree *t, const struct left *l, struct pair *p)
+{
+	bool alone = false;
+	int r;
+
+	*p = (struct pair){ 0 };
+	r = row_load(t, l->id, &p->old);
+	if (r)
+		return r;
+	r = row_load(t, l->taker, &p->new);
+	if (!r)
+		r = info_init(&p->oi, &p->old.o);
+	if (!r)
+		r = info_init(&p->ni, &p->new.o);
+	if (!r && pair_fits(t, l, p)) {
+		p->aside = p->old.claims[0].at;
+		r = holds_alone(t, &l->from, l->taker, &alone);
+		if (!r && alone)
+			r = holds_alone(t, &p->aside, l->id, &alone);
+	}
+	if (!r && alone)
+		return 1;
+	pair_release(p);
+	return r;
+}
+
+/* ---- going back */
+
+/* The old object's name is what it was. */
+static int return_place(struct tree *t, const struct left *l, struct row *old,
+			const struct info *i)
+{
+	struct stamp since = i->links[0].link->link.since;
+	int r = 0;
+
+	if (old->lseq != l->lseq || l->dot.seq <= t->held_seq) {
+		for (size_t k = 0; k < l->links.count; k++)
+			if (!(l->links.versions[k].flags & VERSION_WEAK))
+				since = l->links.versions[k].link.since;
+		return row_place(t, old, i, i->links[0].slot,
+				 (struct place){ l->from.parent,
+						 spot_name(&l->from) },
+				 true, &since);
+	}
+	row_drop(old, REG_LINK, i->links[0].slot);
+	for (size_t k = 0; !r && k < l->links.count; k++)
+		r = object_add_copy(&old->o, &l->links.versions[k]);
+	return r;
+}
+
+/* (writing a place moves what the info points to) */
+static int return_and_look(struct tree *t, const struct left *l,
+			   struct row *row, struct info *i)
+{
+	int r = return_place(t, l, row, i);
+
+	info_release(i);
+	*i = (struct info){ 0 };
+	return r ? r : info_init(i, &row->o);
+}
+
+int backup_fold(struct tree *t, const struct shown *s)
+{
+	struct left *l = left_of(t, s->id, false);
+	struct pair p;
+	bool whole;
+	int r;
+
+	if (!l || !l->taken || s->type != SHOWN_FILE)
+		return 0;
+	r = pair_load(t, l, &p);
+	if (r <= 0)
+		return r;
+	r = dirty_is_whole(t, p.new.ino, &whole);
+	if (!r && whole) {
+		r = file_leave_number(t, &p.old, &p.oi);
+		if (!r)
+			r = return_and_look(t, l, &p.old, &p.oi);
+		if (!r)
+			r = file_hand_over(t, &p.old, &p.oi, &p.new, &p.ni);
+		if (!r)
+			r = temporary_remove(t, &p.new, &p.ni);
+		if (!r)
+			r = row_store(t, &p.old, 0);
+		if (!r)
+			unsettled_drop(t, l->id);
+		l->used = false;
+		r = r ? r : 1;
+	}
+	pair_release(&p);
+	return r;
+}
+
+/* The new object gets what the old one had, and its place and number. */
+static int become_backup(struct tree *t, struct pair *p,
+			 const struct object *was, const struct row *old,
+			 uint64_t number)
+{
+	struct row had = { .o = *was, .ino = number };
+	struct info hi;
+	int r = info_init(&hi, was);
+
+	(void)old;
+	if (r)
+		return r;
+	r = row_place(t, &p->new, &p->ni, p->ni.links[0].slot,
+		      (struct place){ p->aside.parent, spot_name(&p->aside) },
+		      false, NULL);
+	info_release(&p->ni);
+	p->ni = (struct info){ 0 };
+	if (!r)
+		r = info_init(&p->ni, &p->new.o);
+	if (!r)
+		r = file_hand_over(t, &p->new, &p->ni, &had, &hi);
+	info_release(&hi);
+	return r;
+}
+
+static int swap_rows(struct tree *t, const struct left *l, struct pair *p)
+{
+	struct object was, made;
+	uint64_t number = p->old.ino;
+	struct row from = p->new;
+	struct info fi;
+	int r = 0;
+
+	/* Both as they were: each gets what the other had. */
+	object_init(&was, p->old.o.id);
+	object_init(&made, p->new.o.id);
+	for (size_t k = 0; !r && k < p->old.o.count; k++)
+		r = object_add_copy(&was, &p->old.o.versions[k]);
+	for (size_t k = 0; !r && k < p->new.o.count; k++)
+		r = object_add_copy(&made, &p->new.o.versions[k]);
+	from.o = made;
+	fi = (struct info){ 0 };
+	if (!r)
+		r = info_init(&fi, &made);
+	if (!r)
+		r = return_and_look(t, l, &p->old, &p->oi);
+	if (!r)
+		r = file_hand_over(t, &p->old, &p->oi, &from, &fi);
+	if (!r)
+		r = become_backup(t, p, &was, &p->old, number);
+	if (!r)
+		r = row_store(t, &p->new, 0);
+	if (!r)
+		r = row_store(t, &p->old, 0);
+	info_release(&fi);
+	object_release(&was);
+	object_release(&made);
+	return r;
+}
+
+int backup_swap(struct tree *t, struct objid taker)
+{
+	struct left *l = left_of(t, taker, true);
+	struct pair p;
+	int r;
+
+	if (!l)
+		return 0;
+	r = pair_load(t, l, &p);
+	if (r <= 0)
+		return r;
+	if (is_written(t, p.old.ino) || is_written(t, p.new.ino)) {
+		pair_release(&p);
+		return 0;
+	}
+	r = swap_rows(t, l, &p);
+	pair_release(&p);
+	l->used = false;
+	if (r)
+		return r;
+	unsettled_drop(t, l->id);
+	unsettled_drop(t, l->taker);
+	return 1;
+}
+
+/* ---- around operations */
+
+int left_moved(struct tree *t, struct objid id, struct place to)
+{
+	struct row row;
+	struct info i;
+	bool taker;
+	int r;
+
+	if (!t->left_next)
+		return 0;
+	r = row_read(t, id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	taker = !r && row_is_temporary(t, &row, &i, TAKER_YOUNG_MS);
+	info_release(&i);
+	row_release(&row);
+	if (r || !taker)
+		return r;
+	left_taken(t, to.parent, to.name, id);
+	r = backup_swap(t, id);
+	return MIN_OF(r, 0);
+}
+
+uint64_t backup_number(struct tree *t, uint64_t parent, struct slice name)
+{
+	struct objid dir;
+	struct shown s;
+	struct row row;
+	uint64_t ino = 0;
+
+	store_lock(t->store);
+	if (t->left_next && !ino_dir(t, parent, &dir) &&
+	    !view_find(t, dir, name, &s) && s.type == SHOWN_FILE) {
+		const struct left *l = left_of(t, s.id, false);
+
+		if (l && l->taken && !row_read(t, l->taker, &row)) {
+			ino = row.ino;
+			row_release(&row);
+		}
+	}
+	store_unlock(t->store);
+	return ino;
+}
+
+void backup_closed(struct tree *t, uint64_t ino)
+{
+	struct inoref ref;
+	int r;
+
+	store_lock(t->store);
+	if (!t->left_next || ino_get(t, ino, &ref)) {
+		store_unlock(t->store);
+		return;
+	}
+	inoref_release(&ref);
+	if (ref.type == INO_OBJECT && left_of(t, ref.id, true)) {
+		/* (if it fails, they stay what they are) */
+		r = op_begin_locked(t);
+		if (!r)
+			r = backup_swap(t, ref.id);
+		if (store_in_op(t->store))
+			r = op_end_locked(t, MIN_OF(r, 0));
+		if (r < 0)
+			log_debug("a backup stays the file that it was");
+	}
+	store_unlock(t->store);
+}
