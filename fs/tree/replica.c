@@ -392,14 +392,13 @@ int replica_tick(struct tree *t, struct dot *ret_dot, uint64_t *ret_hlc)
 	return 0;
 }
 
-/* The old dot becomes the newest ancestor. */
-static int restamp_trail(struct row *row, struct version *v)
+int restamp_trail(struct object *o, struct version *v)
 {
 	struct content_value *c = &v->content;
 	struct entry_name *anc;
 	size_t n = 1;
 
-	anc = object_alloc(&row->o, ANCESTORS_MAX * sizeof(*anc));
+	anc = object_alloc(o, ANCESTORS_MAX * sizeof(*anc));
 	if (!anc)
 		return -ENOMEM;
 	anc[0] = version_entry_name(v);
@@ -422,7 +421,7 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 	if (at >= 0)
 		object_remove(&row.o, (size_t)at);
 	if (v.reg == REG_CONTENT)
-		r = restamp_trail(&row, &v);
+		r = restamp_trail(&row.o, &v);
 	op_tick_again(t);
 	v.dot = t->op_dot;
 	if (!r)

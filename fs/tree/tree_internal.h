@@ -514,6 +514,10 @@ must_check int row_set_times(struct tree *, struct row *,
 /* All events of an applied change were made: tells the observer so. */
 void tell_applied(struct tree *);
 
+/* A CONTENT version gets a new dot: the old one becomes its newest ancestor.
+ * The trail is allocated in the object. */
+must_check int restamp_trail(struct object *, struct version *);
+
 /* ---- pending.c */
 /* Notes in the row and in PENDING whether all its content is here. */
 must_check int pending_check(struct tree *, struct row *);

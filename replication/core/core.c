@@ -190,6 +190,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 			continue;
 		push_tick(c, p);
 		want_serve(c, p);
+		if (!p->dead)
+			proof_tick(c, p);
 	}
 	if (!c->failure)
 		pull_tick(c);

@@ -32,6 +32,7 @@
 #ifndef KINFS_CORE_CORE_H
 #define KINFS_CORE_CORE_H
 
+#include "fs/tree/bucket.h"
 #include "fs/tree/replica.h"
 #include "replication/core/member.h"
 
@@ -168,7 +169,47 @@ struct core_counters {
 	uint64_t changes_known;		/* operations in rows known already */
 	uint64_t changes_forwarded;	/* of other origins, sent on */
 	uint64_t chunks_sent, chunks_received, bytes_sent, bytes_received;
+	uint64_t proofs;	/* comparisons that said equal */
+	uint64_t divergences;	/* ... that said different, at equal K */
+	uint64_t verify_rounds;	/* questions asked to find out where */
+	uint64_t repaired;	/* objects that hold now what either had */
 };
+
+/*
+ * Proof of equality (PROTOCOL.md): linked nodes that know the same compare
+ * the sums over all they hold, by themselves, once for each such state.
+ */
+enum core_proof_state {
+	CORE_PROOF_NONE,    /* not compared on this link yet */
+	CORE_PROOF_EQUAL,
+	CORE_PROOF_DIFFERS, /* an alarm: repaired by itself, see `repaired` */
+};
+
+struct core_proof {
+	struct device device;
+	enum core_proof_state state; /* of the last comparison */
+	bool fresh;		/* made for this question or later */
+	bool current;		/* it is of what this node knows now */
+	bool locating;		/* it is being found out where they differ */
+	const struct know *k;	/* borrowed until the next core_ call */
+	struct sum mine, theirs;
+	/* Objects that differed then, as far as it was found out. */
+	const struct objid *differing;
+	size_t differing_count;
+	bool repaired;		/* by this node */
+};
+
+/*
+ * `kin verify`: asks all linked members to compare now, as soon as they
+ * know what this node knows. Returns the number of the question, for
+ * core_proofs(); core_verify_end() when the answer is not waited for any
+ * more. Changes that come meanwhile make it take longer.
+ */
+uint64_t core_verify_begin(struct core *, uint64_t now_ms);
+void core_verify_end(struct core *);
+/* Of the linked members. verify: number of the question, or 0. */
+size_t core_proofs(struct core *, uint64_t verify, struct core_proof *ret,
+		   size_t max);
 
 /* Members but this one, in order of label. */
 size_t core_peers(struct core *, struct core_peer_status *ret, size_t max);

@@ -11,6 +11,8 @@
  *	pull.c    streams in: PULL, staging, applying
  *	want.c    content by hash, both ways
  *	wait.c    kin wait: asking and answering
+ *	proof.c   do linked nodes of equal knowledge hold the same?
+ *	locate.c  if not: where, and repair; serve.c: its answers
  */
 #ifndef KINFS_CORE_INTERNAL_H
 #define KINFS_CORE_INTERNAL_H
@@ -21,6 +23,7 @@
 #include "replication/core/pack.h"
 #include "replication/core/stage.h"
 #include "replication/core/status.h"
+#include "replication/core/sums.h"
 #include "replication/core/wire.h"
 
 /* From the first change to its cut: lets one operation's siblings along. */
@@ -66,6 +69,9 @@
 /* Clocks further apart are worth a line in the log. */
 #define SKEW_WARN_MS (10 * 60 * 1000)
 
+/* Ids gone through in one hold of the lock: about a millisecond. */
+#define PROOF_SLICE_OBJECTS 2048
+
 #define NEVER UINT64_MAX
 
 enum peer_phase {
@@ -78,6 +84,22 @@ enum push_state {
 	PUSH_IDLE,
 	PUSH_ROWS, /* streaming rows */
 	PUSH_ACK,  /* CUT sent; K in its STATUS awaited */
+};
+
+/* What is known of a peer's sums. */
+struct proof {
+	struct know sent_k; /* ours was said at this K on this link */
+	bool sent;
+	bool equal; /* since due_ms - PROOF_SETTLE_MS */
+	uint64_t due_ms;
+	uint64_t asked, answered; /* core_verify_begin()'s numbers */
+	/* The last comparison: */
+	enum core_proof_state state;
+	struct know k;
+	struct sum mine, theirs;
+	struct objid *differing; /* VERIFY_ROWS_MAX of them, or NULL */
+	size_t differing_count;
+	bool repaired;
 };
 
 struct peer {
@@ -116,6 +138,11 @@ struct peer {
 	size_t asked_first, asked_count;
 	size_t wants_in_flight; /* what we want of it */
 	uint64_t wants_progress_ms;
+
+	struct proof proof;
+	struct locate *locate; /* a search in hand, or NULL */
+	struct serve *serve;   /* a list that it asked for, or NULL */
+	uint64_t swept_ms;     /* when it was answered all sums */
 };
 
 struct want {
@@ -186,6 +213,11 @@ struct core {
 	int wait_id;
 	uint64_t ask_limit_ms, ask_next_ms; /* 0: nobody asks */
 
+	uint64_t verify_count; /* questions so far */
+	int verifying;	       /* how many are open */
+	uint64_t alarm_log_ms;
+	uint64_t repair_minute_ms, repair_count;
+
 	struct core_counters counters;
 	struct packer chunk_packer;
 	struct unpacker chunk_unpacker;
@@ -214,6 +246,8 @@ void core_show(struct core *);
 struct peer *peer_find(struct core *, link_id);
 /* The live link to this device, or NULL. */
 struct peer *peer_of(struct core *, const struct device *);
+/* As people know it, or "?". */
+const char *peer_label(struct core *, const struct peer *);
 /* The row of the peer; NULL before the first. */
 struct status *peer_status(struct core *, struct peer *);
 /* Ends and sends core->frame. */
@@ -269,5 +303,34 @@ void want_peer_gone(struct core *, struct peer *);
 void wait_heard(struct core *, const struct status *);
 void wait_tick(struct core *);
 void waits_release(struct core *);
+
+/* ---- proof.c */
+void proof_tick(struct core *, struct peer *);
+/* A VERIFY frame. */
+must_check int proof_verify(struct core *, struct peer *, struct reader *);
+void proof_release(struct peer *);
+/*
+ * K (unless ret_k is NULL) and the sum of all, in one hold of the lock.
+ * Errors: -EAGAIN there is no sum of K now, or (unless `at` is NULL) K is
+ * not `at`.
+ */
+must_check int proof_state(struct core *, const struct know *at,
+			   struct know *ret_k, struct sum *ret);
+/* Takes the store's lock if K is this one. Errors: -EAGAIN it is not. */
+must_check int proof_lock(struct core *, const struct know *);
+
+/* ---- locate.c: errors are those of the frame, or the core's end */
+/* The last comparison said that they differ. */
+must_check int locate_begin(struct core *, struct peer *);
+void locate_end(struct peer *);
+must_check int locate_tick(struct core *, struct peer *);
+/* A SUMS frame. */
+must_check int locate_answer(struct core *, struct peer *, struct reader *);
+
+/* ---- serve.c */
+must_check int serve_asked(struct core *, struct peer *,
+			   const struct verify *);
+must_check int serve_tick(struct core *, struct peer *);
+void serve_end(struct peer *);
 
 #endif

@@ -38,7 +38,7 @@ struct status *peer_status(struct core *c, struct peer *p)
 	return status_of(c, &p->device);
 }
 
-static const char *peer_label(struct core *c, const struct peer *p)
+const char *peer_label(struct core *c, const struct peer *p)
 {
 	struct member_entry *e = members_find(&c->members, &p->device);
 
@@ -215,6 +215,7 @@ static void peer_free(struct peer *p)
 {
 	push_release(p);
 	pull_release(p);
+	proof_release(p);
 	free(p);
 }
 
@@ -338,6 +339,10 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return want_chunk(c, p, r);
 	case FRAME_NOHAVE:
 		return want_nohave(c, p, r);
+	case FRAME_VERIFY:
+		return proof_verify(c, p, r);
+	case FRAME_SUMS:
+		return locate_answer(c, p, r);
 	}
 	return -EPROTO;
 }
@@ -347,6 +352,7 @@ static const char *frame_name(uint8_t type)
 	static const char *const names[] = {
 		"frame", "HELLO", "MEMBERS", "STATUS", "PULL", "REC", "CUT",
 		"WANT",	 "CHUNK", "NOHAVE",  "PING",   "PONG", "BYE",
+		"VERIFY", "SUMS",
 	};
 
 	return type < ARRAY_SIZE(names) ? names[type] : "frame";

@@ -31,6 +31,8 @@ enum frame_type {
 	FRAME_PING = 10,
 	FRAME_PONG = 11,
 	FRAME_BYE = 12,
+	FRAME_VERIFY = 13, /* sums.h */
+	FRAME_SUMS = 14,
 };
 
 enum bye_code {

@@ -3,3 +3,4 @@
 #include "tests/sim/cluster.c"
 #include "tests/sim/wires.c"
 #include "tests/sim/check.c"
+#include "tests/sim/plant.c"
