@@ -22,6 +22,17 @@
  * name of up to 255 bytes: what a few nodes link at once, without knowing of
  * each other, must fit a row too. */
 #define LINKS_MAX 500
+/* Bytes of one extended attribute's value: Linux allows no more. */
+#define XATTR_BYTES_MAX (64 * 1024)
+/* Names and values of all extended attributes of one object, those that lost
+ * against another included. They stand in the row: several nodes that each
+ * fill this without knowing of the others must still fit it. */
+#define XATTRS_BYTES_MAX (128 * 1024)
+/* Extended attributes of one object: a list of the longest names is what
+ * listxattr(2) may return. */
+#define XATTRS_MAX 255
+/* Text of a POLICY. */
+#define POLICY_BYTES_MAX 4096
 /* Ancestors remembered by a CONTENT version. */
 #define ANCESTORS_MAX 8
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */

@@ -7,7 +7,7 @@
  *
  * Not handled on purpose, since the kernel then does the right thing for
  * good after one ENOSYS: flush (a close needs no request), access (the
- * kernel checks), xattrs (ENOTSUP), fallocate (ENOTSUP; the C library
+ * kernel checks), fallocate (ENOTSUP; the C library
  * writes zeros), lseek, copy_file_range and ioctl (generic ones), locks
  * (local ones). Forget has nothing to forget: numbers are never used again.
  */
@@ -74,6 +74,10 @@ static const struct fuse_lowlevel_ops front_ops = {
 	.releasedir = front_releasedir,
 	.fsyncdir = front_fsync,
 	.statfs = front_statfs,
+	.setxattr = front_setxattr,
+	.getxattr = front_getxattr,
+	.listxattr = front_listxattr,
+	.removexattr = front_removexattr,
 	.create = front_create,
 };
 

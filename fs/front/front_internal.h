@@ -115,6 +115,13 @@ void front_rename(fuse_req_t, fuse_ino_t parent, const char *name,
 		  unsigned int flags);
 void front_readlink(fuse_req_t, fuse_ino_t);
 
+/* ---- xattr.c */
+void front_setxattr(fuse_req_t, fuse_ino_t, const char *name,
+		    const char *value, size_t size, int flags);
+void front_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t room);
+void front_listxattr(fuse_req_t, fuse_ino_t, size_t room);
+void front_removexattr(fuse_req_t, fuse_ino_t, const char *name);
+
 /* ---- dir.c: listings */
 void tainted_init(struct tainted *);
 void tainted_release(struct tainted *);

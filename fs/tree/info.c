@@ -346,6 +346,15 @@ int info_init(struct info *i, const struct object *o)
 		case REG_TOMB:
 			keep_max(&i->tomb, v);
 			break;
+		case REG_POLICY:
+			keep_max(&i->policy, v);
+			break;
+		case REG_HOME:
+			if (!i->home || i->home->home.epoch < v->home.epoch)
+				i->home = v;
+			else if (i->home->home.epoch == v->home.epoch)
+				keep_max(&i->home, v);
+			break;
 		}
 	}
 	r = read_links(i, o, links);
@@ -379,6 +388,19 @@ bool info_is_live(const struct info *i)
 bool info_holds_name(const struct info *i)
 {
 	return info_live_file(i) && !i->branches[0].is_void;
+}
+
+const struct version *info_xattr(const struct info *i, struct slice name)
+{
+	const struct version *best = NULL;
+
+	for (size_t k = 0; k < i->object->count; k++) {
+		const struct version *v = &i->object->versions[k];
+
+		if (v->reg == REG_XATTR && slice_equal(v->xattr.name, name))
+			keep_max(&best, v);
+	}
+	return best && !best->xattr.removed ? best : NULL;
 }
 
 bool info_link_contested(const struct info *i, const struct shown_link *l)

@@ -12,7 +12,8 @@
  *    under others: an automatic one whose human leaves another covers, and a
  *    *reverted* one, which repeats what both were made from while neither
  *    writer knew the other's line.
- *  - MODE, OWNER, TIMES, TOMB: greatest key.
+ *  - MODE, OWNER, TIMES, TOMB, POLICY, and XATTR of each name: greatest key.
+ *  - HOME: greatest epoch, then key.
  */
 #ifndef KINFS_TREE_INFO_H
 #define KINFS_TREE_INFO_H
@@ -42,6 +43,7 @@ struct info {
 	const struct object *object;
 	uint8_t kind;			/* 0: no KIND version */
 	const struct version *mode, *owner, *times, *tomb; /* or NULL */
+	const struct version *policy, *home; /* or NULL */
 	struct shown_link *links;	/* all slots, by slot; shown first */
 	size_t link_count;
 	size_t shown_count;		/* links[0..shown_count) are shown */
@@ -64,6 +66,8 @@ bool info_live_file(const struct info *);
 bool info_is_live(const struct info *);
 /* Main content is there and not void: the file holds its plain name. */
 bool info_holds_name(const struct info *);
+/* The value of an extended attribute; NULL: none, or removed. */
+const struct version *info_xattr(const struct info *, struct slice name);
 /* Several strong LINKs of the slot name different places: the name was moved
  * to all of them, and stands where the winner says. */
 bool info_link_contested(const struct info *, const struct shown_link *);

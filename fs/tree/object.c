@@ -128,15 +128,25 @@ static uint64_t version_slot(const struct version *v)
 	return v->reg == REG_LINK ? v->link.slot : 0;
 }
 
+static struct slice version_name(const struct version *v)
+{
+	return v->reg == REG_XATTR ? v->xattr.name : SLICE(NULL, 0);
+}
+
 static int compare_u64(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
 }
 
+bool version_same_register(const struct version *a, const struct version *b)
+{
+	return a->reg == b->reg && version_slot(a) == version_slot(b) &&
+	       slice_equal(version_name(a), version_name(b));
+}
+
 bool version_same(const struct version *a, const struct version *b)
 {
-	if (a->reg != b->reg || !dot_equal(a->dot, b->dot) ||
-	    version_slot(a) != version_slot(b))
+	if (!dot_equal(a->dot, b->dot) || !version_same_register(a, b))
 		return false;
 	return a->reg < REG_FIRST_OPAQUE || slice_equal(a->opaque, b->opaque);
 }
@@ -203,6 +213,8 @@ int version_order(const void *pa, const void *pb)
 		r = (int)a->reg - (int)b->reg;
 	if (!r)
 		r = compare_u64(version_slot(a), version_slot(b));
+	if (!r)
+		r = slice_compare(version_name(a), version_name(b));
 	if (!r && a->reg >= REG_FIRST_OPAQUE)
 		r = slice_compare(a->opaque, b->opaque);
 	return r;
@@ -233,6 +245,12 @@ bool label_is_valid(struct slice l)
 			return false;
 	}
 	return true;
+}
+
+bool xattr_name_is_valid(struct slice n)
+{
+	return n.len && n.len <= NAME_BYTES_MAX &&
+	       !memchr(n.data, '\0', n.len);
 }
 
 /* ---- copies */
@@ -280,8 +298,16 @@ int object_add_copy(struct object *o, const struct version *from)
 	case REG_TOMB:
 		v.tomb.name = object_dup(o, v.tomb.name);
 		break;
+	case REG_XATTR:
+		v.xattr.name = object_dup(o, v.xattr.name);
+		v.xattr.value = object_dup(o, v.xattr.value);
+		break;
+	case REG_POLICY:
+		v.policy = object_dup(o, v.policy);
+		break;
 	case REG_KIND:
 	case REG_TIMES:
+	case REG_HOME:
 		break;
 	default:
 		v.opaque = object_dup(o, v.opaque);

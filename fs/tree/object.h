@@ -29,10 +29,15 @@ enum reg {
 	REG_OWNER = 5,
 	REG_TIMES = 6,
 	REG_TOMB = 7,		/* trace and last place of a removal */
-	REG_FIRST_OPAQUE = 8,
+	REG_XATTR = 8,		/* one register for each name */
+	REG_POLICY = 9,		/* of a directory, for its subtree */
+	REG_HOME = 10,		/* of a directory: who may write below it */
+	REG_FIRST_OPAQUE = 11,
 };
 
 enum kind { KIND_FILE = 1, KIND_DIR = 2, KIND_SYMLINK = 3 };
+
+enum home_mode { HOME_STRICT = 1, HOME_SOFT = 2 };
 
 enum version_flags {
 	VERSION_WEAK = 1,	/* LINK: a keep-stamp or a revival */
@@ -122,6 +127,17 @@ struct version {
 			struct timespec mtime, btime;
 		} times;
 		struct place tomb;
+		struct {
+			struct slice name;
+			bool removed;	/* then without value */
+			struct slice value;
+		} xattr;
+		struct slice policy;	/* its text; empty: none */
+		struct {
+			struct device device;
+			uint64_t epoch;
+			uint8_t mode;	/* enum home_mode */
+		} home;
 		struct slice opaque;
 	};
 };
@@ -165,7 +181,9 @@ must_check int object_add_copy(struct object *, const struct version *);
 /* Index of the version with this identity, or -1. */
 int object_find(const struct object *, const struct version *like);
 
-/* Same (dot, register, slot). */
+/* Same register, with its slot or name: a write of one replaces the other. */
+bool version_same_register(const struct version *a, const struct version *b);
+/* Same (dot, register, slot or name). */
 bool version_same(const struct version *a, const struct version *b);
 /* The canonical order of versions in a row; for qsort(3). */
 int version_order(const void *a, const void *b);
@@ -179,5 +197,7 @@ struct entry_name version_entry_name(const struct version *);
 /* A name of one path component: 1..255 bytes, no '/', NUL, "." or "..". */
 bool name_is_valid(struct slice name);
 bool label_is_valid(struct slice label);
+/* Of an extended attribute: 1..255 bytes without NUL. */
+bool xattr_name_is_valid(struct slice name);
 
 #endif

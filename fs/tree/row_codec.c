@@ -126,6 +126,19 @@ static void put_value(struct buf *b, const struct version *v)
 	case REG_TOMB:
 		put_place(b, &v->tomb);
 		break;
+	case REG_XATTR:
+		buf_put_string(b, v->xattr.name);
+		buf_put_u8(b, v->xattr.removed);
+		buf_put_slice(b, v->xattr.value);
+		break;
+	case REG_POLICY:
+		buf_put_slice(b, v->policy);
+		break;
+	case REG_HOME:
+		buf_put(b, v->home.device.b, sizeof(v->home.device.b));
+		buf_put_varint(b, v->home.epoch);
+		buf_put_u8(b, v->home.mode);
+		break;
 	default:
 		buf_put_slice(b, v->opaque);
 	}
@@ -327,6 +340,20 @@ static void get_content(struct reader *r, struct object *o, struct version *v)
 	c->leaves_count = c->leaves ? (size_t)n : 0;
 }
 
+static void get_xattr(struct reader *r, struct version *v)
+{
+	uint8_t removed;
+
+	v->xattr.name = reader_string(r, NAME_BYTES_MAX);
+	removed = reader_u8(r);
+	v->xattr.removed = removed;
+	v->xattr.value = reader_bytes(r, reader_left(r));
+	if (removed > 1 || (removed && v->xattr.value.len) ||
+	    v->xattr.value.len > XATTR_BYTES_MAX ||
+	    !xattr_name_is_valid(v->xattr.name))
+		reader_fail(r);
+}
+
 static void get_value(struct reader *r, struct object *o, struct version *v)
 {
 	switch (v->reg) {
@@ -365,6 +392,21 @@ static void get_value(struct reader *r, struct object *o, struct version *v)
 		break;
 	case REG_TOMB:
 		v->tomb = get_place(r);
+		break;
+	case REG_XATTR:
+		get_xattr(r, v);
+		break;
+	case REG_POLICY:
+		v->policy = reader_bytes(r, reader_left(r));
+		if (v->policy.len > POLICY_BYTES_MAX)
+			reader_fail(r);
+		break;
+	case REG_HOME:
+		reader_copy(r, v->home.device.b, sizeof(v->home.device.b));
+		v->home.epoch = reader_varint(r);
+		v->home.mode = reader_u8(r);
+		if (v->home.mode < HOME_STRICT || v->home.mode > HOME_SOFT)
+			reader_fail(r);
 		break;
 	default:
 		v->opaque = reader_bytes(r, reader_left(r));

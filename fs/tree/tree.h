@@ -173,6 +173,23 @@ must_check int tree_rename(struct tree *, uint64_t parent, struct slice name,
 must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
 
 /*
+ * Extended attributes, of names that begin with "user."; others are
+ * -ENOTSUP. They are the file's: at a sibling they are its file's too.
+ * Errors: -ENODATA there is none of that name; -EEXIST with CREATE; -EPERM a
+ * symlink; -E2BIG the value, -ENOSPC all of them are too large; -EINVAL the
+ * name, or it begins with "user.kin.": kinfs knows no such setting.
+ */
+enum tree_xattr_flags { TREE_XATTR_CREATE = 1, TREE_XATTR_REPLACE = 2 };
+must_check int tree_setxattr(struct tree *, uint64_t ino, struct slice name,
+			     struct slice value, uint32_t flags);
+must_check int tree_getxattr(struct tree *, uint64_t ino, struct slice name,
+			     struct buf *ret);
+/* The names in order, a NUL behind each. */
+must_check int tree_listxattr(struct tree *, uint64_t ino, struct buf *ret);
+must_check int tree_removexattr(struct tree *, uint64_t ino,
+				struct slice name);
+
+/*
  * Calls fn for each entry after `cookie` (0: from the start), in order of
  * cookie, until it returns non-zero (which is no error: the entry is not
  * consumed). fn runs with the lock held. "." and ".." are not among them.

@@ -102,7 +102,7 @@ static bool wants_restamp(const struct object *row, const struct version *v)
 	if (v->reg == REG_LINK || object_find(row, v) >= 0)
 		return false;
 	for (size_t i = 0; v->reg != REG_CONTENT && i < row->count; i++)
-		if (row->versions[i].reg == v->reg)
+		if (version_same_register(&row->versions[i], v))
 			return false;
 	return true;
 }

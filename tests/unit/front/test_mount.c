@@ -512,6 +512,42 @@ static void test_bad_names(void **state)
 	assert_int_equal(errno, ENAMETOOLONG);
 }
 
+static void test_xattrs(void **state)
+{
+	struct mount *mount = *state;
+	const char *path = mount_path(mount, "attributes");
+	char data[64];
+
+	file_write(path, "x");
+	assert_int_equal(listxattr(path, data, sizeof(data)), 0);
+	assert_int_equal(getxattr(path, "user.x", data, sizeof(data)), -1);
+	assert_int_equal(errno, ENODATA);
+	assert_int_equal(setxattr(path, "user.x", "y", 1, XATTR_REPLACE), -1);
+	assert_int_equal(errno, ENODATA);
+	assert_int_equal(setxattr(path, "user.x", "y\0z", 3, XATTR_CREATE),
+			 0);
+	assert_int_equal(setxattr(path, "user.x", "y", 1, XATTR_CREATE), -1);
+	assert_int_equal(errno, EEXIST);
+	assert_int_equal(setxattr(path, "user.empty", "", 0, 0), 0);
+	assert_int_equal(getxattr(path, "user.x", NULL, 0), 3);
+	assert_int_equal(getxattr(path, "user.x", data, 2), -1);
+	assert_int_equal(errno, ERANGE);
+	assert_int_equal(getxattr(path, "user.x", data, 3), 3);
+	assert_memory_equal(data, "y\0z", 3);
+	assert_int_equal(getxattr(path, "user.empty", data, 3), 0);
+	assert_int_equal(listxattr(path, NULL, 0), 18);
+	assert_int_equal(listxattr(path, data, 17), -1);
+	assert_int_equal(errno, ERANGE);
+	assert_int_equal(listxattr(path, data, sizeof(data)), 18);
+	assert_memory_equal(data, "user.empty\0user.x", 18);
+	assert_int_equal(removexattr(path, "user.x"), 0);
+	assert_int_equal(removexattr(path, "user.x"), -1);
+	assert_int_equal(errno, ENODATA);
+	assert_int_equal(setxattr(path, "user.kin.unknown", "y", 1, 0), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void test_what_is_not_there(void **state)
 {
 	struct mount *mount = *state;
@@ -522,9 +558,12 @@ static void test_what_is_not_there(void **state)
 	file_write(path, "x");
 	assert_int_equal(mkfifo(mount_path(mount, "fifo"), 0600), -1);
 	assert_int_equal(errno, ENOTSUP);
-	assert_int_equal(setxattr(path, "user.x", "y", 1, 0), -1);
+	assert_int_equal(setxattr(path, "trusted.x", "y", 1, 0), -1);
 	assert_int_equal(errno, ENOTSUP);
-	assert_int_equal(getxattr(path, "user.x", data, sizeof(data)), -1);
+	assert_int_equal(setxattr(path, "security.x", "y", 1, 0), -1);
+	assert_int_equal(errno, ENOTSUP);
+	assert_int_equal(getxattr(path, "system.posix_acl_access", data,
+				  sizeof(data)), -1);
 	assert_int_equal(errno, ENOTSUP);
 	fd = open(path, O_RDWR);
 	assert_int_equal(fallocate(fd, 0, 0, 4096), -1);
@@ -573,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_set_group_id),
 		cmocka_unit_test(test_statfs),
 		cmocka_unit_test(test_bad_names),
+		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_what_is_not_there),
 		cmocka_unit_test(test_open_without_write),
 	};

@@ -122,6 +122,34 @@ void make_conflict(const char *file)
 	write_name(b, file, "bob's");
 }
 
+struct sought {
+	const char *path;
+	struct objid id;
+	bool found;
+};
+
+static int seek_path(void *arg, const struct replica_view_entry *e)
+{
+	struct sought *s = arg;
+
+	if (slice_equal(e->path, SLICE_STR(s->path))) {
+		s->id = e->id;
+		s->found = true;
+	}
+	return 0;
+}
+
+void row_at(struct fixture *f, const char *path, struct object *ret)
+{
+	struct sought s = { .path = path };
+
+	assert_int_equal(replica_view(f->tree, seek_path, &s), 0);
+	assert_true(s.found);
+	store_lock(f->store);
+	assert_int_equal(replica_row_load(f->tree, s.id, ret), 0);
+	store_unlock(f->store);
+}
+
 /* ---- running each in every order */
 
 static void run_scenario(void **state)

@@ -40,6 +40,8 @@ void expect_file(struct fixture *, const char *name, const char *bytes);
 size_t entries(struct fixture *);
 /* One entry of the root has `text` in its name; it holds these bytes. */
 void expect_like(struct fixture *, const char *text, const char *bytes);
+/* The row of what is shown at a path. To be released. */
+void row_at(struct fixture *, const char *path, struct object *ret);
 /* alice's and bob's edits of a file with "base"; main will be bob's. */
 void make_conflict(const char *file);
 

@@ -63,6 +63,22 @@ static void make_object(struct object *o)
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_TOMB };
 	v.tomb = (struct place){ { { 4 } }, SLICE_STR("t") };
 	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_XATTR };
+	v.xattr.name = SLICE_STR("user.b");
+	v.xattr.value = SLICE_STR("beta");
+	add(o, &v);
+	v.xattr.name = SLICE_STR("user.a");
+	v.xattr.value = SLICE_STR("");
+	v.xattr.removed = true;
+	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_POLICY };
+	v.policy = SLICE_STR("p");
+	add(o, &v);
+	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_HOME };
+	v.home.device = (struct device){ { 5 } };
+	v.home.epoch = 300;
+	v.home.mode = HOME_SOFT;
+	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = 200,
 			      .flags = 9 };
 	v.opaque = SLICE_STR("later");

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extended attributes: one register for each name (REG_XATTR), read by
+ * greatest key. A write replaces all versions of its name; one that lost
+ * against a concurrent one stays in the row until then.
+ *
+ * They are the object's, as mode and owner are: a sibling has none of its
+ * own, it shows and takes the file's; of a merged directory the canonical
+ * one carries them. Like chmod they do not bring back what was removed.
+ *
+ * Removing is a write too ("removed"), or it could not win against older
+ * values elsewhere. Such traces are of use only while somebody may not have
+ * heard of them, so of those that stand alone a few are kept; each further
+ * write takes the oldest along.
+ *
+ * Names that begin with "user.kin." are kinfs's own: what is not known there
+ * is refused, so that a misspelt setting is not taken for set.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/op.h"
+
+/* Traces of removals that are kept, see above. */
+#define XATTR_REMOVED_MAX 16
+
+#define PREFIX_USER "user."
+#define PREFIX_OWN "user.kin."
+
+static bool has_prefix(struct slice name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return name.len >= len && !memcmp(name.data, prefix, len);
+}
+
+static int check_xattr_name(struct slice name)
+{
+	if (!xattr_name_is_valid(name))
+		return name.len > NAME_BYTES_MAX ? -ERANGE : -EINVAL;
+	if (!has_prefix(name, PREFIX_USER))
+		return -ENOTSUP;
+	return name.len > strlen(PREFIX_USER) ? 0 : -EINVAL;
+}
+
+/* The row that carries an inode's attributes, to look at or to change. */
+static int load_carrier(struct tree *t, uint64_t ino, bool change,
+			struct row *ret)
+{
+	struct inoref ref;
+	int r = ino_get(t, ino, &ref);
+
+	if (r)
+		return r;
+	inoref_release(&ref);
+	ref.id = group_canonical(t, ref.id);
+	return change ? row_load(t, ref.id, ret) : row_read(t, ref.id, ret);
+}
+
+/* ---- reading */
+
+int tree_getxattr(struct tree *t, uint64_t ino, struct slice name,
+		  struct buf *ret)
+{
+	const struct version *v = NULL;
+	struct row row;
+	struct info i;
+	int r = check_xattr_name(name);
+
+	if (r)
+		return r;
+	store_lock(t->store);
+	r = load_carrier(t, ino, false, &row);
+	if (r) {
+		store_unlock(t->store);
+		return r;
+	}
+	r = info_init(&i, &row.o);
+	if (!r)
+		v = info_xattr(&i, name);
+	if (v)
+		buf_put_slice(ret, v->xattr.value);
+	info_release(&i);
+	row_release(&row);
+	store_unlock(t->store);
+	if (!r && !v)
+		r = -ENODATA;
+	return r ? r : buf_error(ret);
+}
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct version *const *a = pa, *const *b = pb;
+
+	return slice_compare((*a)->xattr.name, (*b)->xattr.name);
+}
+
+static int list_names(const struct info *i, struct buf *ret)
+{
+	const struct object *o = i->object;
+	autofree const struct version **all = NULL;
+	size_t n = 0;
+
+	all = calloc(o->count + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+
+		if (v->reg == REG_XATTR && info_xattr(i, v->xattr.name) == v)
+			all[n++] = v;
+	}
+	if (n > 1)
+		qsort(all, n, sizeof(*all), by_name);
+	for (size_t k = 0; k < n; k++) {
+		buf_put_slice(ret, all[k]->xattr.name);
+		buf_put_u8(ret, 0);
+	}
+	return buf_error(ret);
+}
+
+int tree_listxattr(struct tree *t, uint64_t ino, struct buf *ret)
+{
+	struct row row;
+	struct info i;
+	int r;
+
+	store_lock(t->store);
+	r = load_carrier(t, ino, false, &row);
+	if (!r) {
+		r = info_init(&i, &row.o);
+		if (!r)
+			r = list_names(&i, ret);
+		info_release(&i);
+		row_release(&row);
+	}
+	store_unlock(t->store);
+	return r;
+}
+
+/* ---- writing */
+
+static void drop_name(struct row *row, struct slice name)
+{
+	for (size_t k = row->o.count; k-- > 0;) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == REG_XATTR && slice_equal(v->xattr.name, name))
+			object_remove(&row->o, k);
+	}
+}
+
+/* The oldest trace of a removal that stands alone, if there are too many. */
+static int oldest_trace(const struct object *o)
+{
+	size_t n = 0;
+	int oldest = -1;
+
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+		bool alone = v->reg == REG_XATTR && v->xattr.removed;
+
+		for (size_t x = 0; alone && x < o->count; x++)
+			alone = x == k ||
+				!version_same_register(&o->versions[x], v);
+		if (!alone)
+			continue;
+		n++;
+		if (oldest < 0 ||
+		    version_key_compare(v, &o->versions[oldest]) < 0)
+			oldest = (int)k;
+	}
+	return n > XATTR_REMOVED_MAX ? oldest : -1;
+}
+
+/* -ENOSPC if it has more than it may. */
+static int check_room(const struct object *o)
+{
+	size_t n = 0, bytes = 0;
+
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+
+		if (v->reg != REG_XATTR)
+			continue;
+		n++;
+		bytes += v->xattr.name.len + v->xattr.value.len;
+	}
+	return n > XATTRS_MAX || bytes > XATTRS_BYTES_MAX ? -ENOSPC : 0;
+}
+
+/* value: NULL removes. */
+static int write_name(struct tree *t, struct row *row, const struct info *i,
+		      struct slice name, const struct slice *value,
+		      uint32_t flags)
+{
+	bool exists = info_xattr(i, name);
+	struct version v;
+	int r = 0, trace;
+
+	if (i->kind == KIND_SYMLINK)
+		return -EPERM;
+	if (exists && flags & TREE_XATTR_CREATE)
+		return -EEXIST;
+	if (!exists && (!value || flags & TREE_XATTR_REPLACE))
+		return -ENODATA;
+	if (i->kind == KIND_FILE)
+		r = remove_twins_of(t, row);
+	if (r)
+		return r;
+	op_tick(t);
+	v = op_version(t, REG_XATTR);
+	v.xattr.name = name;
+	v.xattr.removed = !value;
+	if (value)
+		v.xattr.value = *value;
+	drop_name(row, name);
+	r = row_add(row, &v);
+	while (!r && (trace = oldest_trace(&row->o)) >= 0)
+		object_remove(&row->o, (size_t)trace);
+	if (!r && value)
+		r = check_room(&row->o);
+	return r ? r : row_store(t, row, 0);
+}
+
+static int write_locked(struct tree *t, uint64_t ino, struct slice name,
+			const struct slice *value, uint32_t flags)
+{
+	struct row row;
+	struct info i;
+	int r = load_carrier(t, ino, true, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = write_name(t, &row, &i, name, value, flags);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
+		  struct slice value, uint32_t flags)
+{
+	const uint32_t both = TREE_XATTR_CREATE | TREE_XATTR_REPLACE;
+	int r = check_xattr_name(name);
+
+	if (!r && (has_prefix(name, PREFIX_OWN) || flags & ~both))
+		r = -EINVAL;
+	if (!r && value.len > XATTR_BYTES_MAX)
+		r = -E2BIG;
+	if (r)
+		return r;
+	r = op_begin(t);
+	return r ? r : op_end(t, write_locked(t, ino, name, &value, flags));
+}
+
+int tree_removexattr(struct tree *t, uint64_t ino, struct slice name)
+{
+	int r = check_xattr_name(name);
+
+	if (r)
+		return r;
+	r = op_begin(t);
+	return r ? r : op_end(t, write_locked(t, ino, name, NULL, 0));
+}
