@@ -374,7 +374,8 @@ int backup_swap(struct tree *t, struct objid taker)
 	if (r)
 		return r;
 	unsettled_drop(t, l->id);
-	unsettled_drop(t, l->taker);
+	/* (most editors unlink it now) */
+	unsettled_left(t, l->taker);
 	return 1;
 }
 

@@ -152,7 +152,7 @@ void core_sync_in(struct core *c, uint64_t delay_ms)
 void core_local_change(struct core *c, uint64_t now_ms)
 {
 	c->now_ms = now_ms;
-	core_sync_in(c, SETTLE_MS);
+	instant_changed(c);
 }
 
 void core_shown(struct core *c, uint64_t now_ms, uint64_t lseq)
@@ -181,6 +181,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 	peers_tick(c);
 	if (!c->failure)
 		wait_tick(c);
+	if (!c->failure)
+		instant_tick(c);
 	if (!c->failure && now_ms >= c->sync_due_ms)
 		core_sync(c);
 	for (size_t i = 0; !c->failure && i < c->peer_count; i++) {
@@ -276,7 +278,7 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->self = o->device;
 	c->has_mount = o->has_mount;
 	c->now_ms = now_ms;
-	c->sync_due_ms = NEVER;
+	c->sync_due_ms = c->first_change_ms = c->change_due_ms = NEVER;
 	c->origin = replica_origin(o->tree);
 	c->members.volume = tree_volume(o->tree);
 	c->wants_stale = true;

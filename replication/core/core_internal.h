@@ -192,6 +192,11 @@ struct core {
 	size_t peer_count;
 
 	uint64_t sync_due_ms;
+	/* instant.c: since when there are local changes that no cut tells
+	 * of, when to look whether it is time, or NEVER; and own operations
+	 * that somebody waits for. */
+	uint64_t first_change_ms, change_due_ms;
+	uint64_t urgent_seq;
 	bool content_arrived; /* since the last sync */
 	uint64_t synced_lseq;
 	uint64_t noted_lseq;
@@ -241,6 +246,15 @@ must_check int core_note_cut(struct core *);
 void core_fail(struct core *, int r, const char *what);
 /* V := C, if all of it is shown. */
 void core_show(struct core *);
+
+/* ---- instant.c */
+/* Something local changed. */
+void instant_changed(struct core *);
+/* Is it too early for a cut? Then the tick comes back. */
+bool instant_is_early(struct core *);
+void instant_tick(struct core *);
+/* core_sync(), and what it covers is sent without delay. */
+void instant_now(struct core *);
 
 /* ---- peer.c */
 struct peer *peer_find(struct core *, link_id);

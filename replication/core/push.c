@@ -10,8 +10,8 @@
  * taking a slice and sending it.
  *
  * A cut is begun of our own accord when the peer lacks operations of this
- * node, and on PULL for what we merely pass on. It ends when the peer's
- * STATUS says that it knows it.
+ * node, and on PULL for what we merely pass on, but not while a save is half
+ * made (instant.c). It ends when the peer's STATUS says that it knows it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -279,7 +279,9 @@ void push_tick(struct core *c, struct peer *p)
 		p->push.pulled = false;
 	if (p->push.state == PUSH_IDLE &&
 	    (p->push.pulled ||
-	     know_get(&c->own.k, c->origin) > know_get(theirs, c->origin)))
+	     know_get(&c->own.k, c->origin) > know_get(theirs, c->origin)) &&
+	    (know_get(theirs, c->origin) < c->urgent_seq ||
+	     !instant_is_early(c)))
 		r = push_begin(c, p);
 	if (r == 0 && p->push.state == PUSH_ROWS &&
 	    p->queued < QUEUE_BYTES_MAX) {

@@ -94,7 +94,7 @@ int core_wait_begin(struct core *c, uint64_t now_ms,
 			w = &c->waits[i];
 	if (!w)
 		return -E2BIG;
-	core_sync(c);
+	instant_now(c);
 	if (c->failure)
 		return c->failure;
 	r = wait_prepare(c, w, o);
@@ -113,7 +113,7 @@ int core_wait_begin(struct core *c, uint64_t now_ms,
 int core_knowledge(struct core *c, uint64_t now_ms, struct know *ret)
 {
 	c->now_ms = now_ms;
-	core_sync(c);
+	instant_now(c);
 	return c->failure ? c->failure : know_copy(ret, &c->own.k);
 }
 
@@ -225,7 +225,7 @@ static bool is_asked(const struct core *c, const struct status *s)
 
 static void wait_answer(struct core *c)
 {
-	core_sync(c);
+	instant_now(c);
 	for (size_t i = 0; !c->failure && i < c->other_count; i++) {
 		const struct status *s = c->others[i];
 		int r;

@@ -325,6 +325,173 @@ static void test_kill_and_restart(void **state)
 
 /* ---- kin wait */
 
+/* ---- saves: what leaves the machine */
+
+static uint64_t make_open(struct cluster *c, int node, const char *name)
+{
+	struct tree_new new = {.kind = KIND_FILE,
+			       .perm = 0644,
+			       .user = SLICE_STR("u"),
+			       .group = SLICE_STR("g")};
+	struct entry e;
+
+	assert_int_equal(tree_create(c->nodes[node].tree, TREE_ROOT_INO,
+				     SLICE_STR(name), &new, true, &e),
+			 0);
+	node_poke(&c->nodes[node]);
+	return e.attr.ino;
+}
+
+static void put(struct cluster *c, int node, uint64_t ino, const char *text)
+{
+	assert_int_equal(tree_write(c->nodes[node].tree, ino, 0,
+				    SLICE_STR(text), false),
+			 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void done(struct cluster *c, int node, uint64_t ino)
+{
+	tree_release_file(c->nodes[node].tree, ino, true);
+	node_poke(&c->nodes[node]);
+}
+
+static void rename_file(struct cluster *c, int node, const char *from,
+			const char *to)
+{
+	assert_int_equal(tree_rename(c->nodes[node].tree, TREE_ROOT_INO,
+				     SLICE_STR(from), TREE_ROOT_INO,
+				     SLICE_STR(to), 0),
+			 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void unlink_file(struct cluster *c, int node, const char *name)
+{
+	assert_int_equal(tree_unlink(c->nodes[node].tree, TREE_ROOT_INO,
+				     SLICE_STR(name)),
+			 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void pass(struct cluster *c, uint64_t ms)
+{
+	cluster_run(c, c->now_ms + ms);
+}
+
+static uint64_t objects(struct cluster *c, int node)
+{
+	struct tree_statfs st;
+
+	tree_statfs(c->nodes[node].tree, &st);
+	return st.objects;
+}
+
+/* A step of a save every so many ms. */
+static void save(struct cluster *c, bool by_backup, uint64_t step_ms)
+{
+	uint64_t ino = make_open(c, 0, "lock");
+
+	done(c, 0, ino);
+	pass(c, step_ms);
+	unlink_file(c, 0, "lock");
+	if (by_backup)
+		rename_file(c, 0, "doc", "doc~");
+	ino = make_open(c, 0, by_backup ? "doc" : ".doc.tmp");
+	pass(c, step_ms);
+	put(c, 0, ino, "a new content");
+	pass(c, step_ms);
+	done(c, 0, ino);
+	pass(c, step_ms);
+	if (by_backup)
+		unlink_file(c, 0, "doc~");
+	else
+		rename_file(c, 0, ".doc.tmp", "doc");
+}
+
+/* Neither a temporary nor a backup nor a lock is ever received: the rows of
+ * the file and of its directory are. */
+static void test_saves_send_the_file_only(void **state)
+{
+	(void)state;
+	for (int by_backup = 0; by_backup < 2; by_backup++) {
+		struct cluster c;
+		struct core_counters before, after;
+
+		open_cluster(&c, 2, 21);
+		cluster_connect(&c, 0, 1);
+		write_file(&c, 0, "doc", 10, 1);
+		go_quiet(&c);
+		before = counters(&c);
+		save(&c, by_backup, 40);
+		go_quiet(&c);
+		after = counters(&c);
+		assert_int_equal(after.rows_received - before.rows_received, 2);
+		assert_int_equal(after.cuts_sent - before.cuts_sent, 1);
+		assert_int_equal(file_size(&c, 1, "doc"), 13);
+		assert_int_equal(objects(&c, 0), 2);
+		assert_int_equal(objects(&c, 1), 2);
+		/* A slow one is told of before its end, and ends well. */
+		save(&c, by_backup, 700);
+		go_quiet(&c);
+		assert_int_equal(file_size(&c, 1, "doc"), 13);
+		assert_int_equal(file_size(&c, 1, ".doc.tmp"), -ENOENT);
+		assert_int_equal(file_size(&c, 1, "doc~"), -ENOENT);
+		close_cluster(&c);
+	}
+}
+
+/* How long until the other node shows a size. */
+static uint64_t arrival_ms(struct cluster *c, const char *name, int64_t size)
+{
+	uint64_t from = c->now_ms;
+
+	while (c->now_ms < from + 60000 && file_size(c, 1, name) != size)
+		pass(c, 1);
+	return c->now_ms - from;
+}
+
+static void test_instant_of_a_cut(void **state)
+{
+	struct cluster c;
+	uint64_t ino;
+
+	(void)state;
+	open_cluster(&c, 2, 22);
+	cluster_connect(&c, 0, 1);
+	/* A new file: when it is sure to be one. */
+	write_file(&c, 0, "doc", 10, 1);
+	assert_in_range(arrival_ms(&c, "doc", 10), 200, 300);
+	go_quiet(&c);
+	/* An edit in place waits for nothing, nor does the end of a save. */
+	write_file(&c, 0, "doc", 20, 2);
+	assert_in_range(arrival_ms(&c, "doc", 20), 10, 60);
+	go_quiet(&c);
+	write_file(&c, 0, ".tmp", 30, 3);
+	rename_file(&c, 0, ".tmp", "doc");
+	assert_in_range(arrival_ms(&c, "doc", 30), 10, 60);
+	go_quiet(&c);
+	/* Beside a file that is written for long: a second, no more. */
+	ino = make_open(&c, 0, "long");
+	put(&c, 0, ino, "and");
+	pass(&c, 100);
+	write_file(&c, 0, "doc", 40, 4);
+	assert_in_range(arrival_ms(&c, "doc", 40), 800, 1000);
+	pass(&c, 300);
+	write_file(&c, 0, "doc", 50, 5);
+	assert_in_range(arrival_ms(&c, "doc", 50), 900, 1100);
+	/* But who waits gets it at once. */
+	write_file(&c, 0, "doc", 60, 6);
+	assert_true(cluster_wait(&c, 0, 400));
+	assert_int_equal(file_size(&c, 1, "doc"), 60);
+	write_file(&c, 0, "doc", 70, 7);
+	assert_true(cluster_wait(&c, 1, 700));
+	assert_int_equal(file_size(&c, 1, "doc"), 70);
+	done(&c, 0, ino);
+	go_quiet(&c);
+	close_cluster(&c);
+}
+
 static void test_wait(void **state)
 {
 	struct core_wait_missing missing[4];
@@ -638,6 +805,8 @@ int main(void)
 		cmocka_unit_test(test_known_content_is_not_sent),
 		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_kill_and_restart),
+		cmocka_unit_test(test_saves_send_the_file_only),
+		cmocka_unit_test(test_instant_of_a_cut),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_wait_for_token),
 		cmocka_unit_test(test_wait_for_fresh),
