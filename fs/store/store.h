@@ -58,6 +58,7 @@ enum store_table {
 	TABLE_MARK,	/* directory, name hash: has names that are view */
 	TABLE_GROUP,	/* merged directories */
 	TABLE_PENDING,	/* local sequence, object: content not all here */
+	TABLE_DEAD,	/* what is to be purged, and what holds it back */
 	TABLE_COUNT,
 };
 

@@ -230,7 +230,7 @@ int replica_rows(struct tree *t,
 struct check {
 	struct seen_list seen;
 	struct buf *why;
-	uint64_t rows, claims;
+	uint64_t rows, claims, remains;
 	struct sum *leaves;	/* LEAVES, counted again */
 };
 
@@ -386,6 +386,9 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 			return complain(c, row->o.id, "it has a version that "
 						      "is not known");
 	r = check_claims(t, c, row);
+	if (!r && remains_check(t, row, &c->remains))
+		r = complain(c, row->o.id, "what it leaves in the index of "
+					   "the dead is not there");
 	if (!r)
 		r = info_init(&i, &row->o);
 	if (r)
@@ -416,7 +419,7 @@ static int check_unique(struct check *c)
 int replica_check(struct tree *t, struct buf *why)
 {
 	struct check c = { .why = why };
-	uint64_t rows, claims, seqs;
+	uint64_t rows, claims, seqs, remains;
 	const char *what;
 	int r;
 
@@ -439,8 +442,12 @@ int replica_check(struct tree *t, struct buf *why)
 		if (r == -EUCLEAN && why)
 			buf_printf(why, "%s", what);
 	}
+	remains = store_count(t->store, TABLE_DEAD);
+	if (!r)
+		r = returned_count(t, &c.remains);
 	store_unlock(t->store);
-	if (!r && (rows != c.rows || seqs != c.rows || claims != c.claims)) {
+	if (!r && (rows != c.rows || seqs != c.rows || claims != c.claims ||
+		   remains != c.remains)) {
 		r = -EUCLEAN;
 		if (why)
 			buf_printf(why, "the indexes have entries of no row");

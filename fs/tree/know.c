@@ -115,6 +115,20 @@ int know_join(struct know *into, const struct know *from)
 	return 0;
 }
 
+void know_meet(struct know *into, const struct know *with)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < into->count; i++) {
+		struct dot d = into->entries[i];
+
+		d.seq = MIN_OF(d.seq, know_get(with, d.origin));
+		if (d.seq)
+			into->entries[kept++] = d;
+	}
+	into->count = kept;
+}
+
 bool know_covers(const struct know *k, struct dot d)
 {
 	return know_get(k, d.origin) >= d.seq;

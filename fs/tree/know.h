@@ -29,6 +29,8 @@ must_check int know_set(struct know *, uint64_t origin, uint64_t seq);
 must_check int know_copy(struct know *ret, const struct know *from);
 /* into := max of both, entry by entry. Errors: as know_set. */
 must_check int know_join(struct know *into, const struct know *from);
+/* into := min of both, entry by entry: what both know. */
+void know_meet(struct know *into, const struct know *with);
 bool know_covers(const struct know *, struct dot);
 /* Is everything in a also in b? */
 bool know_leq(const struct know *a, const struct know *b);

@@ -16,6 +16,8 @@
  * was away long streams a little more than it must. */
 #define CUTS_MAX 15000
 #define CUTS_THIN 5000
+/* Entries looked at one by one from the end, before halves are taken. */
+#define CUT_STEPS_BACK 8
 
 int replica_begin(struct tree *t)
 {
@@ -162,6 +164,8 @@ static int row_merged(struct tree *t, struct row *row, struct object *o)
 		r = data_detach(t, row, shown);
 	if (!r && old.branch_count > 1)
 		r = detach_siblings(t, row, &old, &new);
+	if (!r)
+		r = returned_note(t, &row->o, &old, &new);
 	info_release(&old);
 	info_release(&new);
 	return r;
@@ -283,8 +287,15 @@ int replica_bytes_after(struct tree *t, uint64_t after,
 
 int replica_know_join(struct tree *t, const struct know *k)
 {
+	int r;
+
 	t->know_changed = true;
-	return know_join(&t->know, k);
+	r = know_join(&t->know, k);
+	/* The own entry must always find room: op_tick_again(). */
+	if (!r && t->know.count == ORIGINS_MAX &&
+	    !know_get(&t->know, t->origin))
+		r = -E2BIG;
+	return r;
 }
 
 /* Every other one of the oldest goes; repeated, their spacing grows. */
@@ -347,20 +358,39 @@ static int cut_before(struct tree *t, uint64_t below, uint64_t *ret_lseq,
 	return r == -EBADMSG ? -EUCLEAN : r;
 }
 
+/*
+ * K grows with the numbers. Most peers are near the end; for one that is not
+ * the entry is found by halves, not by going back through all.
+ */
 int replica_cut_start(struct tree *t, const struct know *peer,
 		      uint64_t *ret_lseq)
 {
 	struct know k = KNOW_INIT;
-	uint64_t lseq = UINT64_MAX;
-	int r;
+	/* Above low, entries below high are still to be judged. */
+	uint64_t low = 0, high = UINT64_MAX, best = 0;
+	int r = 0;
 
-	do
-		r = cut_before(t, lseq, &lseq, &k);
-	while (!r && !know_leq(&k, peer));
+	for (int n = 0; high - low > 1; n++) {
+		uint64_t below = high, at;
+
+		if (n >= CUT_STEPS_BACK)
+			below = low + (high - low) / 2 + 1;
+		r = cut_before(t, below, &at, &k);
+		if (r && r != -ENOENT)
+			break;
+		if (!r && at > low && !know_leq(&k, peer)) {
+			high = at;
+			continue;
+		}
+		if (!r && at > low)
+			best = at;
+		low = below - 1;
+		r = 0;
+	}
 	know_release(&k);
-	if (r && r != -ENOENT)
+	if (r)
 		return r;
-	*ret_lseq = r ? 0 : lseq;
+	*ret_lseq = best;
 	return 0;
 }
 

@@ -106,6 +106,29 @@ uint64_t replica_unsettled_ns(struct tree *);
  */
 must_check int replica_know_complete(struct tree *, struct know *ret);
 
+/* ---- purge */
+/*
+ * The horizon G: a node whose K does not cover it may hold what was purged
+ * here, and takes a full stream before it gives anything. Borrowed until the
+ * lock is released.
+ */
+const struct know *replica_horizon(struct tree *);
+/* G := G joined with this. In an operation. */
+must_check int replica_horizon_join(struct tree *, const struct know *);
+/*
+ * One slice, an operation of its own: looks at no more than max dead rows
+ * and purges those that may go; removes empty directories that nobody placed.
+ * `acked`: what every active member is known to have merged, this node
+ * included; the caller has made sure that this node's K covers all that any
+ * of them knew then. Goes on where the last slice ended, until *ret.done.
+ */
+struct replica_purged {
+	size_t looked, purged, removed;
+	bool done;	/* that was the last slice: begin again some time */
+};
+must_check int replica_purge(struct tree *, const struct know *acked,
+			     size_t max, struct replica_purged *ret);
+
 /* ---- events written by a merge: ordinary local versions */
 /* A new local dot for this operation. In an operation; errors -EROFS. */
 must_check int replica_tick(struct tree *, struct dot *ret_dot,
@@ -124,6 +147,14 @@ must_check int replica_restamp(struct tree *, struct objid,
  * says.
  */
 must_check int replica_finish(struct tree *);
+
+/*
+ * One slice, an operation of its own, of bringing back what this node
+ * removed below directories that somebody moved meanwhile: at most max
+ * entries are looked at. Returns 1 if there is more to do, 0 when done.
+ */
+must_check int replica_bring_back(struct tree *, size_t max,
+				  size_t *ret_count);
 
 /* ---- content that is not here yet */
 /*

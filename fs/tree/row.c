@@ -107,6 +107,7 @@ void row_release(struct row *row)
 {
 	object_release(&row->o);
 	object_release(&row->prior);
+	remains_release(&row->remains);
 	free(row->claims);
 	row->claims = NULL;
 	row->claim_count = 0;
@@ -143,6 +144,8 @@ int row_load(struct tree *t, struct objid id, struct row *row)
 	r = info_init(&info, &row->o);
 	if (!r) {
 		r = claims_of(t, row, &info, &row->claims, &row->claim_count);
+		if (!r)
+			r = remains_of(t, row, &info, &row->remains);
 		info_release(&info);
 	}
 	if (r)
@@ -591,10 +594,11 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 		free(now);
 		return r;
 	}
-	return claims_update(t, row, now, n);
+	r = claims_update(t, row, now, n);
+	return r ? r : remains_update(t, row, i);
 }
 
-static int row_delete(struct tree *t, struct row *row)
+int row_delete(struct tree *t, struct row *row)
 {
 	int r = row_sequence(t, row, true);
 
@@ -602,6 +606,8 @@ static int row_delete(struct tree *t, struct row *row)
 		r = claims_update(t, row, NULL, 0);
 	if (!r)
 		r = row_count(t, row->o.id, SLICE(NULL, 0), false);
+	if (!r)
+		r = remains_update(t, row, NULL);
 	if (!r)
 		r = store_del(t->store, TABLE_OBJ,
 			      SLICE(row->o.id.b, sizeof(row->o.id.b)));

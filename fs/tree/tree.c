@@ -196,6 +196,8 @@ static void op_restore(struct tree *t)
 		in = READER(v.data, v.len);
 		kin_assert(!know_decode(&in, &t->know));
 	}
+	if (t->horizon_changed)
+		kin_assert(!horizon_load(t));
 	kin_assert(!know_set(&t->know, t->origin, t->saved.seq));
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
@@ -221,7 +223,7 @@ int op_begin_locked(struct tree *t)
 	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;
-	t->know_changed = false;
+	t->know_changed = t->horizon_changed = false;
 	work_clear(t);
 	return 0;
 }
@@ -376,6 +378,8 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 	if (tree_exists(o->store)) {
 		store_lock(t->store);
 		r = meta_load(t);
+		if (!r)
+			r = horizon_load(t);
 		t->group_records = store_count(t->store, TABLE_GROUP);
 		if (!r)
 			r = dirty_load_all(t);
@@ -411,6 +415,7 @@ void tree_close(struct tree *t)
 	free(t->work.views.spots);
 	know_release(&t->know);
 	mac_free(t->mac);
+	know_release(&t->horizon);
 	pthread_cond_destroy(&t->cut_cond);
 	pthread_mutex_destroy(&t->cut_mutex);
 	free(t);

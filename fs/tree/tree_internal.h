@@ -130,6 +130,13 @@ struct tree {
 	struct sum sum;		/* over all rows: bucket.h */
 	uint8_t secret[SECRET_BYTES];
 	struct mac *mac;	/* under the secret */
+	struct know horizon;	/* G: META "horizon" */
+	struct {
+		bool weak;	/* where the next slice begins: in which ... */
+		uint64_t after;	/* ... index, behind which number */
+	} purge;
+	/* returned.c: whose entries are being brought back, behind which. */
+	struct objid returned_dir, returned_after;
 
 	/* Of the operation in hand. */
 	bool ticked;		/* a local dot was drawn */
@@ -137,7 +144,7 @@ struct tree {
 	uint64_t op_hlc;
 	int64_t op_now_ns;	/* one operation happens at one time */
 	bool remote;		/* it applies changes from elsewhere */
-	bool know_changed;
+	bool know_changed, horizon_changed;
 	struct worklist work;
 	struct {
 		uint64_t seq, lseq, next_ino;
@@ -203,6 +210,20 @@ struct claim {
 	uint8_t flags;
 };
 
+/*
+ * What a row leaves in DEAD: grave.c. As stored, so that only changes are
+ * written.
+ */
+enum grave { GRAVE_NONE, GRAVE_DEAD, GRAVE_WEAK };
+
+struct remains {
+	enum grave grave;
+	uint64_t lseq;		/* it stands in DEAD under this */
+	bool fell;		/* dead, and its TOMB says from where: */
+	struct objid from;
+	struct idlist strays;	/* parents of LINKs that are no claims */
+};
+
 struct row {
 	struct object o;
 	bool exists;
@@ -217,6 +238,7 @@ struct row {
 	/* Its claims as stored. */
 	struct claim *claims;
 	size_t claim_count;
+	struct remains remains;
 	/* What it was before a merge, or NULL: spares looking again for
 	 * content that is known to be here. */
 	const struct object *before;
@@ -239,6 +261,8 @@ must_check int claimed_parent(struct tree *, struct objid,
 must_check int row_store(struct tree *, struct row *, uint64_t from);
 must_check int row_store_at(struct tree *, struct row *, uint64_t from,
 			    int64_t ctime_ns);
+/* Erases it, with its place in the change stream and its claims. */
+must_check int row_delete(struct tree *, struct row *);
 /* Only the local part changed. */
 must_check int row_store_local(struct tree *, struct row *);
 /* Effective place of a directory: its override, or its LINK's. */
@@ -248,6 +272,24 @@ must_check int dir_place(struct tree *, const struct info *, struct objid,
 must_check int claims_of(struct tree *, const struct row *,
 			 const struct info *, struct claim **ret,
 			 size_t *ret_count);
+/* ---- grave.c: what is dead, and what names a directory as its parent */
+bool row_is_dead(struct objid, const struct info *);
+must_check int remains_of(struct tree *, const struct row *,
+			  const struct info *, struct remains *ret);
+/* Brings DEAD from row->remains to what the row is now (NULL: gone). */
+must_check int remains_update(struct tree *, struct row *,
+			      const struct info *);
+void remains_release(struct remains *);
+/* Is all of it in the table? Adds the number of its entries. -EUCLEAN. */
+must_check int remains_check(struct tree *, const struct row *,
+			     uint64_t *entries);
+/* Does a LINK of any row, shown or not, name it as parent? */
+must_check int dir_is_named(struct tree *, struct objid dir, bool *ret);
+/* The first entry of DEAD of one sort with at least this behind its first
+ * byte. -ENOENT at the end of the sort. */
+must_check int dead_seek(struct tree *, char sort, struct slice from,
+			 struct slice *ret_key, struct slice *ret_value);
+
 /* Main content as shown: prior when main is not complete; NULL: none. */
 const struct version *row_shown_content(const struct row *,
 					const struct info *);
@@ -527,6 +569,19 @@ void pending_release(struct tree *);
 /* ---- revival (replica.c) */
 must_check int revive_up(struct tree *, struct objid dir);
 must_check int revive_overridden(struct tree *);
+
+/* ---- purge.c */
+must_check int horizon_load(struct tree *);
+/* Takes the row away with all that is kept for it; the horizon is the
+ * caller's. */
+must_check int row_purge(struct tree *, struct row *);
+
+/* ---- returned.c */
+/* A merge made `new` of a row: did a directory removed here come back? */
+must_check int returned_note(struct tree *, const struct object *before,
+			     const struct info *old, const struct info *new);
+/* Adds the number of directories noted and not done. */
+must_check int returned_count(struct tree *, uint64_t *add);
 
 /* ---- events */
 void event_inode(struct tree *, uint64_t ino);

@@ -72,7 +72,7 @@ void core_show(struct core *c)
 }
 
 struct snapshot {
-	struct know k, c;
+	struct know k, c, g;
 	uint64_t lseq, applied;
 	struct replica_debt debt;
 };
@@ -87,6 +87,8 @@ static int snapshot_take(struct core *c, struct snapshot *ret)
 		r = know_copy(&ret->k, replica_know(c->tree));
 	if (r == 0)
 		r = replica_know_complete(c->tree, &ret->c);
+	if (r == 0)
+		r = know_copy(&ret->g, replica_horizon(c->tree));
 	if (r == 0)
 		r = replica_debt(c->tree, &ret->debt);
 	ret->lseq = replica_lseq(c->tree);
@@ -103,6 +105,11 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 		r = know_copy(&c->own.k, &s->k);
 		c->publish = true;
 		core_due(c, c->now_ms); /* peers may lack it */
+		purge_wake(c);
+	}
+	if (r == 0 && !know_leq(&s->g, &c->own.g)) {
+		r = know_copy(&c->own.g, &s->g);
+		c->publish = true;
 	}
 	/* C only grows: a newer version that is not here yet does not take
 	 * away that the older one was. */
@@ -121,7 +128,7 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 
 void core_sync(struct core *c)
 {
-	struct snapshot s = {.k = KNOW_INIT, .c = KNOW_INIT};
+	struct snapshot s = {.k = KNOW_INIT, .c = KNOW_INIT, .g = KNOW_INIT};
 	int r;
 
 	if (c->failure)
@@ -129,13 +136,15 @@ void core_sync(struct core *c)
 	c->sync_due_ms = NEVER;
 	r = snapshot_take(c, &s);
 	if (r == 0 && (s.lseq != c->synced_lseq || c->content_arrived ||
-		       !know_equal(&s.k, &c->own.k)))
+		       !know_equal(&s.k, &c->own.k) ||
+		       !know_leq(&s.g, &c->own.g)))
 		r = store_sync(c->store);
 	c->content_arrived = c->wants_filled = false;
 	if (r == 0)
 		r = snapshot_adopt(c, &s);
 	know_release(&s.k);
 	know_release(&s.c);
+	know_release(&s.g);
 	if (r < 0)
 		core_fail(c, r, "cannot make changes durable");
 	else
@@ -202,6 +211,10 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 	/* All that was wanted is here: tell it now. */
 	if (!c->failure && c->wants_filled && !c->want_count)
 		core_sync(c);
+	if (!c->failure)
+		heard_tick(c);
+	if (!c->failure)
+		purge_tick(c);
 	if (!c->failure && c->publish)
 		gossip_publish(c);
 	peers_reap(c);
@@ -262,7 +275,9 @@ static int core_load(struct core *c)
 		r = core_found(c);
 	if (r == 0 && !members_find(&c->members, &c->self))
 		r = -EUCLEAN;
-	return r == 0 ? remember_load(c) : r;
+	if (r == 0)
+		r = remember_load(c);
+	return r == 0 ? heard_load(c) : r;
 }
 
 int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
@@ -279,6 +294,12 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->has_mount = o->has_mount;
 	c->now_ms = now_ms;
 	c->sync_due_ms = c->first_change_ms = c->change_due_ms = NEVER;
+	c->sync_due_ms = NEVER;
+	c->purge_due_ms = now_ms + PURGE_SETTLE_MS;
+	c->may_bring_back = true;
+	c->exchanged_ms = now_ms;
+	c->lapse_after_ms = o->lapse_after_ms ? o->lapse_after_ms
+					      : CORE_LAPSE_AFTER_MS;
 	c->origin = replica_origin(o->tree);
 	c->members.volume = tree_volume(o->tree);
 	c->wants_stale = true;

@@ -42,6 +42,9 @@ struct core;
  * caller, never 0, not reused while up. */
 typedef uint32_t link_id;	/* a number, not a struct */
 
+/* 180 days of time heard: see heard.c. */
+#define CORE_LAPSE_AFTER_MS (180ull * 24 * 60 * 60 * 1000)
+
 struct core_env {
 	void *arg;
 	/* Queue one frame (as PROTOCOL.md: length, type, body). */
@@ -62,6 +65,9 @@ struct core_options {
 	struct device device;		/* this node's public key */
 	struct slice addresses;		/* "host:port host:port", or empty */
 	bool has_mount;			/* V waits for core_shown() */
+	/* Time heard after which a silent member no longer holds up the
+	 * purge; 0: CORE_LAPSE_AFTER_MS. */
+	uint64_t lapse_after_ms;
 };
 
 /*
@@ -173,6 +179,7 @@ struct core_counters {
 	uint64_t divergences;	/* ... that said different, at equal K */
 	uint64_t verify_rounds;	/* questions asked to find out where */
 	uint64_t repaired;	/* objects that hold now what either had */
+	uint64_t rows_purged;
 };
 
 /*

@@ -13,6 +13,8 @@
  *	wait.c    kin wait: asking and answering
  *	proof.c   do linked nodes of equal knowledge hold the same?
  *	locate.c  if not: where, and repair; serve.c: its answers
+ *	heard.c   time heard: who lapsed
+ *	purge.c   when what was removed may go for good
  */
 #ifndef KINFS_CORE_INTERNAL_H
 #define KINFS_CORE_INTERNAL_H
@@ -71,6 +73,17 @@
 
 /* Ids gone through in one hold of the lock: about a millisecond. */
 #define PROOF_SLICE_OBJECTS 2048
+/* From the last acknowledgement to the purge it allows: a few of them. */
+#define PURGE_SETTLE_MS 5000
+/* Between slices of it, and rows of one: a low duty, a short lock. */
+#define PURGE_PAUSE_MS 50
+#define PURGE_ROWS 64
+/* Rows looked at in one slice of bringing back what rm -r took. */
+#define BRING_BACK_ROWS 256
+/* Time heard that one silence between two exchanges may add. */
+#define HEARD_STEP_MS (60 * 60 * 1000)
+/* Time heard is kept in the store in steps of at most this. */
+#define HEARD_SAVE_MS (60 * 60 * 1000)
 
 #define NEVER UINT64_MAX
 
@@ -214,6 +227,14 @@ struct core {
 	bool wants_stale;  /* look for what is wanted again */
 	bool wants_filled; /* some came since the last sync */
 
+	uint64_t purge_due_ms; /* NEVER: nothing new was acknowledged */
+	bool purged;	       /* since the pass began */
+	bool may_bring_back;   /* a merge may have noted directories */
+	uint64_t lapse_after_ms;
+	uint64_t heard_ms;	   /* time heard, of this store's life */
+	uint64_t exchanged_ms;	   /* last frame, of this core's clock */
+	uint64_t heard_judged_ms, heard_saved_ms; /* heard_ms then */
+
 	struct wait waits[WAITS_MAX];
 	int wait_id;
 	uint64_t ask_limit_ms, ask_next_ms; /* 0: nobody asks */
@@ -301,6 +322,21 @@ void pull_tick(struct core *);
 must_check int pull_rec(struct core *, struct peer *, struct reader *);
 must_check int pull_cut(struct core *, struct peer *, struct reader *);
 void pull_release(struct peer *);
+
+/* ---- purge.c */
+/* Somebody acknowledged something, or stopped counting. */
+void purge_wake(struct core *);
+void purge_tick(struct core *);
+
+/* ---- heard.c */
+must_check int heard_load(struct core *);
+/* A frame came: time passed in which others could be heard of. */
+void heard_exchange(struct core *, const struct device *from);
+/* News of a member, by whatever way. */
+void heard_of(struct core *, const struct device *);
+/* Judges who lapsed. */
+void heard_tick(struct core *);
+bool member_is_active(struct core *, const struct member_entry *);
 
 /* ---- want.c */
 void want_tick(struct core *);

@@ -19,6 +19,9 @@ struct member_entry {
 	char label[LABEL_BYTES_MAX + 1];
 	char addresses[ADDRESSES_BYTES_MAX + 1];
 	uint64_t heard_ms; /* when its last link fell; 0: none did */
+	/* Time heard (heard.c) at its last sign of life. */
+	uint64_t heard_at_ms;
+	bool lapsed;
 };
 
 struct members {

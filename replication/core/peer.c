@@ -370,6 +370,7 @@ void core_receive(struct core *c, uint64_t now_ms, link_id link,
 	if (!p)
 		return;
 	p->heard_ms = now_ms;
+	heard_exchange(c, &p->device);
 	c->counters.bytes_received += frame.len + 4;
 	type = reader_u8(&r);
 	e = frame.len > FRAME_BYTES_MAX ? -E2BIG

@@ -63,6 +63,7 @@ static void pull_applied(struct core *c, struct peer *p,
 	c->counters.changes_received += m->changes;
 	c->counters.changes_known += m->rows_known;
 	c->wants_stale = true;
+	c->may_bring_back = true;
 	p->pull.progress_ms = c->now_ms;
 	p->pull.failed_ms = 0;
 	stage_clear(&p->pull.stage);

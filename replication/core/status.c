@@ -31,6 +31,7 @@ void status_release(struct status *s)
 	know_release(&s->k);
 	know_release(&s->c);
 	know_release(&s->v);
+	know_release(&s->g);
 	buf_release(&s->raw);
 	status_init(s, &s->device);
 }
@@ -98,6 +99,7 @@ static void status_encode_head(const struct status *s, struct buf *b)
 		know_encode(&s->c, b);
 	if (!same_v)
 		know_encode(&s->v, b);
+	know_encode(&s->g, b);
 	buf_put_varint(b, s->debt_objects);
 	buf_put_varint(b, s->debt_bytes);
 	buf_put_string(b, SLICE_STR(s->addresses));
@@ -111,7 +113,7 @@ int status_encode(struct status *s)
 
 	buf_reset(&s->raw);
 	status_encode_head(s, &s->raw);
-	/* A head of three full vectors takes less than half of the room. */
+	/* A head of four full vectors takes less than half of the room. */
 	room = STATUS_ROW_BYTES_MAX - s->raw.len - 2;
 	for (size_t i = 0; i < s->answer_count; i++) {
 		size_t before = answers.len;
@@ -172,15 +174,18 @@ static int status_decode_fields(struct reader *r, struct status *s)
 	if (e == 0)
 		e = flags & STATUS_V_IS_K ? know_copy(&s->v, &s->k)
 					  : know_decode(r, &s->v);
+	if (e == 0)
+		e = know_decode(r, &s->g);
 	if (e < 0)
 		return e;
 	s->debt_objects = reader_varint(r);
 	s->debt_bytes = reader_varint(r);
 	addresses = reader_string(r, ADDRESSES_BYTES_MAX);
 	s->ask = reader_u64(r);
-	/* What is complete or shown must be known. */
+	/* What is complete, shown or purged must be known. */
 	if (reader_ok(r) < 0 || !s->origin || !addresses_are_valid(addresses) ||
-	    !know_leq(&s->c, &s->k) || !know_leq(&s->v, &s->k))
+	    !know_leq(&s->c, &s->k) || !know_leq(&s->v, &s->k) ||
+	    !know_leq(&s->g, &s->k))
 		return -EBADMSG;
 	snprintf(s->addresses, sizeof(s->addresses), "%.*s", (int)addresses.len,
 		 (const char *)addresses.data);

@@ -11,7 +11,7 @@
 #include "fs/tree/know.h"
 #include "replication/core/members.h"
 
-/* Bytes of one encoded row: three full vectors fit, with some answers. */
+/* Bytes of one encoded row: four full vectors fit, with some answers. */
 #define STATUS_ROW_BYTES_MAX (512 * 1024)
 
 /* "When you asked with this nonce, I had all of this." */
@@ -28,6 +28,7 @@ struct status {
 	struct know k;	 /* merged, and durable */
 	struct know c;	 /* ... with all content */
 	struct know v;	 /* ... and shown through its mount */
+	struct know g;	 /* its horizon: purged up to there */
 	uint64_t debt_objects, debt_bytes; /* content still to come */
 	char addresses[ADDRESSES_BYTES_MAX + 1];
 	uint64_t ask;		       /* nonce of its latest `wait`, or 0 */

@@ -19,8 +19,10 @@ void truth_init(struct truth *t, struct cluster *c)
 
 static void thing_free(struct thing *o)
 {
-	for (size_t i = 0; i < o->text_count; i++)
+	for (size_t i = 0; i < o->text_count; i++) {
 		free(o->texts[i].repeats);
+		free(o->texts[i].again);
+	}
 	for (size_t i = 0; i < o->removal_count; i++)
 		know_release(&o->removals[i].k);
 	for (int i = 0; i < CLUSTER_NODES_MAX; i++)
@@ -66,10 +68,18 @@ static struct thing *thing_of(struct truth *t, struct objid id)
 	return o;
 }
 
+static bool text_is(const struct text *x, struct dot dot)
+{
+	for (size_t i = 0; i < x->again_count; i++)
+		if (dot_equal(x->again[i], dot))
+			return true;
+	return dot_equal(x->dot, dot);
+}
+
 static struct text *text_of(struct thing *o, struct dot dot)
 {
 	for (size_t i = 0; i < o->text_count; i++)
-		if (dot_equal(o->texts[i].dot, dot))
+		if (text_is(&o->texts[i], dot))
 			return &o->texts[i];
 	return NULL;
 }
@@ -90,6 +100,33 @@ static bool object_has_content(const struct object *o, struct dot dot)
 		    dot_equal(o->versions[i].dot, dot))
 			return true;
 	return false;
+}
+
+/* In whatever version. */
+static bool object_has_text(const struct object *o, const struct text *x)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->versions[i].reg == REG_CONTENT &&
+		    text_is(x, o->versions[i].dot))
+			return true;
+	return false;
+}
+
+/* A known content under a dot of the node that had purged it. */
+static void note_restamp(struct thing *o, const struct version *v,
+			 uint64_t self)
+{
+	const struct content_value *c = &v->content;
+	struct text *x;
+
+	if (v->dot.origin != self || !c->anc_count || text_of(o, v->dot))
+		return;
+	x = text_of(o, c->anc[0].dot);
+	if (!x || c->anc[0].hash64 != version_entry_name(v).hash64 ||
+	    c->anc[0].hlc != v->hlc)
+		return;
+	x->again = grow(x->again, x->again_count, sizeof(*x->again));
+	x->again[x->again_count++] = v->dot;
 }
 
 static void text_add(struct thing *o, const struct object *row,
@@ -156,7 +193,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 	for (size_t i = 0; i < had->count; i++) {
 		struct text *x = text_of(o, had->dots[i]);
 
-		if (x && !object_has_content(row, x->dot))
+		if (x && !object_has_text(row, x))
 			x->replaced = true;
 	}
 	if (had->named && !object_has_link(row, NULL))
@@ -182,6 +219,10 @@ static int look_row(void *arg, const struct replica_row *r)
 	if (e < 0)
 		return e;
 	l->truth->lseq[l->node->index] = r->lseq;
+	for (size_t i = 0; i < row.count; i++)
+		if (row.versions[i].reg == REG_CONTENT)
+			note_restamp(o, &row.versions[i],
+				     replica_origin(l->node->tree));
 	if (l->local)
 		look_local(l->truth, o, l->node, &row);
 	free(had->dots);
@@ -340,7 +381,7 @@ static void check_thing(struct truth *t, struct thing *o)
 	live = info_live_file(&info);
 	for (size_t i = 0; i < o->text_count; i++) {
 		struct text *x = &o->texts[i];
-		bool here = live && object_has_content(&row, x->dot);
+		bool here = live && object_has_text(&row, x);
 
 		if (x->hash64 && !here && !text_gone(o, x))
 			cluster_fail(t->cluster,
@@ -348,7 +389,8 @@ static void check_thing(struct truth *t, struct thing *o)
 				     "version %llx.%llu",
 				     id, (unsigned long long)x->dot.origin,
 				     (unsigned long long)x->dot.seq);
-		if (here && x->replaced)
+		/* (Who replaced it had not seen it written again.) */
+		if (here && x->replaced && object_has_content(&row, x->dot))
 			cluster_fail(t->cluster,
 				     "replaced content came "
 				     "back: %s",

@@ -20,6 +20,9 @@ struct text {
 	bool soft;
 	size_t *repeats; /* indexes of texts of the same object */
 	size_t repeat_count;
+	/* Re-stamps of it: where its object was purged and came back. */
+	struct dot *again;
+	size_t again_count;
 };
 
 struct removal {

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A directory that this node removed, with all that was in it, comes back:
+ * somebody moved it before hearing of the removal. A move says "I want
+ * this", and the likelier mistake is the removal; so what was removed below
+ * it by the same rm comes back too, an event for each entry. Only the node
+ * that removed an entry brings it back, so there is no storm.
+ *
+ * By the same rm: dead here, its last place is in the directory, the trace
+ * of its removal is this node's own, and not much older than that of the
+ * directory. What somebody deleted on its own long before stays deleted.
+ *
+ * A merge only notes the directory, in DEAD under 'q', with the time of its
+ * removal. The entries are found by the index 't' of grave.c, and brought
+ * back in slices, operations of their own; a directory among them is noted
+ * in its turn. A crash repeats part of a slice's search, and no event.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/tree/op.h"
+
+/* Between the first entry of a directory and the directory itself, of one
+ * rm -r: hours of work go into no directory's own entries. */
+#define SAME_REMOVAL_MS (60 * 60 * 1000)
+
+static const struct version *own_tomb(struct tree *t, const struct object *o)
+{
+	const struct version *newest = NULL;
+
+	for (size_t k = 0; k < o->count; k++) {
+		const struct version *v = &o->versions[k];
+
+		if (v->reg == REG_TOMB && v->dot.origin == t->origin &&
+		    (!newest || version_key_compare(v, newest) > 0))
+			newest = v;
+	}
+	return newest;
+}
+
+static int returned_put(struct tree *t, struct objid dir, uint64_t hlc)
+{
+	uint8_t key[17] = { 'q' }, value[8];
+
+	memcpy(key + 1, dir.b, 16);
+	put_le64(value, hlc);
+	return store_put(t->store, TABLE_DEAD, SLICE(key, sizeof(key)),
+			 SLICE(value, sizeof(value)));
+}
+
+int returned_note(struct tree *t, const struct object *before,
+		  const struct info *old, const struct info *new)
+{
+	const struct version *tomb;
+
+	if (old->kind != KIND_DIR || old->link_count || !new->strong)
+		return 0;
+	tomb = own_tomb(t, before);
+	return tomb ? returned_put(t, before->id, tomb->hlc) : 0;
+}
+
+int returned_count(struct tree *t, uint64_t *add)
+{
+	uint8_t from[17] = { 0 };
+	size_t len = 0;
+
+	for (;;) {
+		struct slice k, v;
+		int r = dead_seek(t, 'q', SLICE(from, len), &k, &v);
+
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		if (k.len != 17 || v.len != 8)
+			return -EUCLEAN;
+		++*add;
+		memcpy(from, k.data + 1, 16);
+		from[16] = 0; /* just behind it */
+		len = 17;
+	}
+}
+
+/* ---- bringing back */
+
+/* Was it removed from there by this node, and together with it? */
+static const struct version *same_removal(struct tree *t,
+					  const struct row *row,
+					  const struct info *i,
+					  struct objid dir, uint64_t hlc)
+{
+	const struct version *v = own_tomb(t, &row->o);
+	uint64_t ms = hlc >> 16;
+
+	if (!v || !objid_equal(v->tomb.parent, dir) || v->hlc > hlc ||
+	    ms - (v->hlc >> 16) > SAME_REMOVAL_MS || i->link_count)
+		return NULL;
+	return i->kind == KIND_DIR || i->real_count ? v : NULL;
+}
+
+static int bring_back(struct tree *t, struct objid id, struct objid dir,
+		      uint64_t hlc, bool *ret_done)
+{
+	const struct version *tomb;
+	struct version v;
+	struct row row;
+	struct info i;
+	uint64_t at;
+	int r = row_load(t, id, &row);
+
+	*ret_done = false;
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (r) {
+		row_release(&row);
+		return r;
+	}
+	tomb = same_removal(t, &row, &i, dir, hlc);
+	if (tomb) {
+		at = tomb->hlc;
+		op_tick_again(t);
+		v = op_version(t, REG_LINK);
+		v.flags = VERSION_WEAK;
+		v.link.slot = i.kind == KIND_DIR ? SLOT_DIR : first_slot(id);
+		v.link.at = tomb->tomb;
+		v.link.since = (struct stamp){ tomb->hlc, tomb->dot, 0 };
+		v.link.label = tree_label_slice(t);
+		/* (what it borrows lives in the row's arena) */
+		row_drop(&row, REG_TOMB, 0);
+		r = row_add(&row, &v);
+		if (!r)
+			r = row_store(t, &row, 0);
+		if (!r && i.kind == KIND_DIR)
+			r = returned_put(t, id, at);
+		*ret_done = true;
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int is_back(struct tree *t, struct objid dir, bool *ret)
+{
+	struct row row;
+	struct info i;
+	int r = row_read(t, dir, &row);
+
+	*ret = false;
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	*ret = !r && i.kind == KIND_DIR && i.link_count;
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+/* Entries of one directory, behind the cursor. Returns 1 at its end. */
+static int bring_back_some(struct tree *t, struct objid dir, uint64_t hlc,
+			   size_t max, size_t *count)
+{
+	uint8_t from[33];
+	size_t len = 16;
+
+	memcpy(from, dir.b, 16);
+	for (size_t looked = 0; looked < max; looked++) {
+		struct slice k, v;
+		struct objid id;
+		bool done;
+		int r;
+
+		if (!objid_is_root(t->returned_after)) {
+			memcpy(from + 16, t->returned_after.b, 16);
+			from[32] = 0; /* just behind it */
+			len = 33;
+		}
+		r = dead_seek(t, 't', SLICE(from, len), &k, &v);
+		if (r == -ENOENT ||
+		    (!r && (k.len != 33 || memcmp(k.data + 1, dir.b, 16))))
+			return 1;
+		if (r)
+			return r;
+		memcpy(id.b, k.data + 17, 16);
+		t->returned_after = id;
+		r = bring_back(t, id, dir, hlc, &done);
+		if (r)
+			return r;
+		*count += done;
+	}
+	return 0;
+}
+
+static int returned_slice(struct tree *t, size_t max, size_t *count)
+{
+	struct slice k, v;
+	struct objid dir;
+	uint8_t key[17];
+	uint64_t hlc;
+	bool back;
+	int r = dead_seek(t, 'q', SLICE(NULL, 0), &k, &v);
+
+	if (r)
+		return r;
+	if (k.len != sizeof(key) || v.len != 8)
+		return -EUCLEAN;
+	memcpy(key, k.data, sizeof(key));
+	memcpy(dir.b, key + 1, 16);
+	hlc = get_le64(v.data);
+	if (!objid_equal(t->returned_dir, dir)) {
+		t->returned_dir = dir;
+		t->returned_after = ROOT_ID;
+	}
+	r = is_back(t, dir, &back);
+	if (!r)
+		r = back ? bring_back_some(t, dir, hlc, max, count) : 1;
+	if (r != 1)
+		return r;
+	t->returned_dir = ROOT_ID;
+	return store_del(t->store, TABLE_DEAD, SLICE(key, sizeof(key)));
+}
+
+int replica_bring_back(struct tree *t, size_t max, size_t *ret_count)
+{
+	struct slice k, v;
+	int r = dead_seek(t, 'q', SLICE(NULL, 0), &k, &v);
+
+	*ret_count = 0;
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = replica_begin(t);
+	if (r)
+		return r;
+	r = returned_slice(t, max, ret_count);
+	if (!r)
+		r = replica_finish(t);
+	r = replica_end(t, r);
+	if (r)
+		t->returned_dir = ROOT_ID; /* what was done was undone */
+	return r ? r : 1;
+}

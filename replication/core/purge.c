@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When what was removed may go for good. The tree finds and takes the rows
+ * (replica_purge); here is what it needs to be told: what every active
+ * member has acknowledged. Two phases: all of them have the row as it is,
+ * and this node has all that any of them had when it said so. In one phase
+ * a member's concurrent edit, made before it heard of the removal, could be
+ * still on its way to us when nothing is left to be edited.
+ *
+ * Acknowledgements are the K of STATUS rows, of absent members the last one
+ * heard. Of a member that was never heard nothing is known: it holds up
+ * everything, until it lapses.
+ */
+#include <errno.h>
+
+#include "fs/base/log.h"
+#include "replication/core/core_internal.h"
+
+void purge_wake(struct core *c)
+{
+	if (c->purge_due_ms == NEVER)
+		c->purge_due_ms = c->now_ms + PURGE_SETTLE_MS;
+}
+
+/* The meet of what all know. Returns 1 if the second phase is reached. */
+static int purge_acked(struct core *c, struct know *ret)
+{
+	int r = know_copy(ret, &c->own.k);
+
+	for (size_t i = 0; r == 0 && i < c->members.count; i++) {
+		struct member_entry *e = c->members.list[i];
+		struct status *s;
+
+		if (device_equal(&e->member.device, &c->self) ||
+		    !member_is_active(c, e))
+			continue;
+		s = status_of(c, &e->member.device);
+		if (!s || !know_leq(&s->k, &c->own.k))
+			return 0;
+		know_meet(ret, &s->k);
+	}
+	return r < 0 ? r : 1;
+}
+
+static int purge_slice(struct core *c, struct replica_purged *ret)
+{
+	cleanup(know_release) struct know acked = KNOW_INIT;
+	int r = purge_acked(c, &acked);
+
+	*ret = (struct replica_purged){.done = true};
+	if (r <= 0)
+		return r;
+	store_lock(c->store);
+	r = replica_purge(c->tree, &acked, PURGE_ROWS, ret);
+	store_unlock(c->store);
+	return r;
+}
+
+static void bring_back(struct core *c)
+{
+	size_t count;
+	int r;
+
+	store_lock(c->store);
+	r = replica_bring_back(c->tree, BRING_BACK_ROWS, &count);
+	store_unlock(c->store);
+	if (r < 0) {
+		core_fail(c, r, "cannot bring back what was removed");
+		return;
+	}
+	c->may_bring_back = r;
+	if (r)
+		core_due(c, c->now_ms);
+	if (count)
+		log_info("%zu removed here came back, with a directory that "
+			 "was moved elsewhere", count);
+}
+
+void purge_tick(struct core *c)
+{
+	struct replica_purged p;
+	int r;
+
+	if (c->may_bring_back)
+		bring_back(c);
+	if (c->failure || c->now_ms < c->purge_due_ms) {
+		core_due(c, c->purge_due_ms);
+		return;
+	}
+	r = purge_slice(c, &p);
+	if (r < 0) {
+		core_fail(c, r, "cannot purge what was removed");
+		return;
+	}
+	c->counters.rows_purged += p.purged;
+	if (p.purged)
+		core_sync_in(c, PURGE_SETTLE_MS);
+	c->purged |= p.purged || p.removed;
+	if (!p.done) {
+		c->purge_due_ms = c->now_ms + PURGE_PAUSE_MS;
+	} else {
+		/* What went may have held back something else. */
+		c->purge_due_ms =
+			c->purged ? c->now_ms + PURGE_SETTLE_MS : NEVER;
+		c->purged = false;
+	}
+	core_due(c, c->purge_due_ms);
+}
