@@ -74,9 +74,36 @@ int replica_horizon_join(struct tree *t, const struct know *k)
 
 /* ---- one row */
 
+/* The object, and what it would be put back into: dead directories. */
+static int use_upward(struct tree *t, struct objid id, struct idlist *ret)
+{
+	for (int depth = 0; depth < TREE_DEPTH_MAX; depth++) {
+		struct row row;
+		struct info i;
+		bool more = false;
+		int r = idlist_add(ret, id);
+
+		if (!r)
+			r = row_read(t, id, &row);
+		if (r)
+			return r;
+		r = info_init(&i, &row.o);
+		if (!r && !i.link_count && i.tomb) {
+			id = i.tomb->tomb.parent;
+			more = true;
+		}
+		info_release(&i);
+		row_release(&row);
+		if (r || !more)
+			return r;
+	}
+	return 0;
+}
+
 /*
  * Objects that somebody has open, or that have unsent writes here, be it in
- * a content that is no longer the file's: they go when that is over.
+ * a content that is no longer the file's: they go when that is over. A write
+ * to a removed file that is still open makes it live again.
  */
 static int objects_in_use(struct tree *t, struct idlist *ret)
 {
@@ -90,7 +117,7 @@ static int objects_in_use(struct tree *t, struct idlist *ret)
 			continue;
 		if (r)
 			return r;
-		r = idlist_add(ret, ref.id);
+		r = use_upward(t, ref.id, ret);
 		inoref_release(&ref);
 		if (r)
 			return r;
@@ -296,6 +323,48 @@ static int slice_apply(struct tree *t, const struct slice_of_dead *s)
 		r = remove_weak(t, s->weak.ids[k]);
 	return r;
 }
+
+/* ---- facts */
+
+static int graves_add(struct tree *t, char sort, struct replica_graves *ret)
+{
+	uint8_t from[8] = { 0 };
+
+	for (;;) {
+		struct objid id;
+		struct slice k, v;
+		bool held = false;
+		int r = dead_seek(t, sort, SLICE(from, 8), &k, &v);
+
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		if (k.len != 9 || v.len != 16)
+			return -EUCLEAN;
+		memcpy(id.b, v.data, 16);
+		put_be64(from, get_be64(k.data + 1) + 1);
+		if (sort == 'w')
+			r = dir_has_live_child(t, id, &held);
+		if (!r && held)
+			continue; /* it is shown */
+		if (!r)
+			r = dir_is_named(t, id, &held);
+		if (r)
+			return r;
+		ret->dead++;
+		ret->held += held;
+	}
+}
+
+int replica_graves(struct tree *t, struct replica_graves *ret)
+{
+	int r;
+
+	*ret = (struct replica_graves){ 0 };
+	r = graves_add(t, 'd', ret);
+	return r ? r : graves_add(t, 'w', ret);
+}
+
+/* ---- a slice, all of it */
 
 int replica_purge(struct tree *t, const struct know *acked, size_t max,
 		  struct replica_purged *ret)

@@ -129,6 +129,13 @@ struct replica_purged {
 must_check int replica_purge(struct tree *, const struct know *acked,
 			     size_t max, struct replica_purged *ret);
 
+/* Dead rows here, and empty directories that nobody placed; how many of them
+ * something still names as its parent. Looks at each of them. */
+struct replica_graves {
+	uint64_t dead, held;
+};
+must_check int replica_graves(struct tree *, struct replica_graves *ret);
+
 /* ---- events written by a merge: ordinary local versions */
 /* A new local dot for this operation. In an operation; errors -EROFS. */
 must_check int replica_tick(struct tree *, struct dot *ret_dot,

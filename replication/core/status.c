@@ -113,7 +113,7 @@ int status_encode(struct status *s)
 
 	buf_reset(&s->raw);
 	status_encode_head(s, &s->raw);
-	/* A head of four full vectors takes less than half of the room. */
+	/* A head of four full vectors takes 300 KiB at most. */
 	room = STATUS_ROW_BYTES_MAX - s->raw.len - 2;
 	for (size_t i = 0; i < s->answer_count; i++) {
 		size_t before = answers.len;

@@ -108,6 +108,27 @@ static void live(struct history *h)
 	}
 }
 
+/* When all have acknowledged all, nothing that is dead is left. */
+static void check_purged(struct cluster *c)
+{
+	for (int i = 0; i < c->node_count; i++) {
+		struct node *n = &c->nodes[i];
+		struct replica_graves g;
+		int r;
+
+		if (!n->running)
+			continue;
+		store_lock(n->store);
+		r = replica_graves(n->tree, &g);
+		store_unlock(n->store);
+		if (r < 0)
+			cluster_fail(c, "cannot count the dead: %d", r);
+		else if (g.dead > g.held)
+			cluster_fail(c, "node %d keeps %llu dead rows", i,
+				     (unsigned long long)(g.dead - g.held));
+	}
+}
+
 static void settle(struct history *h)
 {
 	struct cluster *c = &h->cluster;
@@ -123,6 +144,7 @@ static void settle(struct history *h)
 	cluster_check_nodes(c);
 	ops_check_bytes(&h->ops);
 	truth_check(&h->truth);
+	check_purged(c);
 	if (!cluster_wait(c, (int)rng_below(&c->rng, (uint64_t)c->node_count),
 			  30000))
 		cluster_fail(c, "a wait does not end");

@@ -18,6 +18,7 @@ static void test_fill(struct status *s)
 	s->k = test_know(3, 9, 4, 1, 0);
 	s->c = test_know(3, 8, 4, 1, 0);
 	s->v = test_know(3, 9, 4, 1, 0);
+	s->g = test_know(4, 1, 0);
 	s->debt_objects = 2;
 	s->debt_bytes = 70000;
 	strcpy(s->addresses, "10.0.0.1:4000 [fe80::1]:4000");
@@ -42,6 +43,7 @@ static void test_round_trip(void **state)
 	assert_true(back.origin == s.origin && back.beat == s.beat);
 	assert_true(know_equal(&back.k, &s.k) && know_equal(&back.c, &s.c) &&
 		    know_equal(&back.v, &s.v));
+	assert_true(know_equal(&back.g, &s.g));
 	assert_string_equal(back.addresses, s.addresses);
 	assert_true(back.ask == s.ask && back.debt_bytes == 70000);
 	a = status_answer_to(&back, &asker);
