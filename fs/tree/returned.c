@@ -8,7 +8,8 @@
  *
  * By the same rm: dead here, its last place is in the directory, the trace
  * of its removal is this node's own, and not much older than that of the
- * directory. What somebody deleted on its own long before stays deleted.
+ * directory. What somebody deleted on its own long before stays deleted, and
+ * so does what another node removed too, without having heard of this.
  *
  * A merge only notes the directory, in DEAD under 'q', with the time of its
  * removal. The entries are found by the index 't' of grave.c, and brought
@@ -81,6 +82,15 @@ int returned_count(struct tree *t, uint64_t *add)
 
 /* ---- bringing back */
 
+static bool removed_by_others_too(struct tree *t, const struct object *o)
+{
+	for (size_t k = 0; k < o->count; k++)
+		if (o->versions[k].reg == REG_TOMB &&
+		    o->versions[k].dot.origin != t->origin)
+			return true;
+	return false;
+}
+
 /* Was it removed from there by this node, and together with it? */
 static const struct version *same_removal(struct tree *t,
 					  const struct row *row,
@@ -91,7 +101,8 @@ static const struct version *same_removal(struct tree *t,
 	uint64_t ms = hlc >> 16;
 
 	if (!v || !objid_equal(v->tomb.parent, dir) || v->hlc > hlc ||
-	    ms - (v->hlc >> 16) > SAME_REMOVAL_MS || i->link_count)
+	    ms - (v->hlc >> 16) > SAME_REMOVAL_MS || i->link_count ||
+	    removed_by_others_too(t, &row->o))
 		return NULL;
 	return i->kind == KIND_DIR || i->real_count ? v : NULL;
 }

@@ -281,6 +281,8 @@ static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
 		p->last = &p->first;
 	cluster_say(c, "%d<%d %d %zu", to->index, direction ? w->b : w->a,
 		    k->bytes[4], k->len);
+	/* (what its own tick wrote is not the sender's) */
+	node_poke(to);
 	core_receive(to->core, c->now_ms, w->link,
 		     SLICE(k->bytes + 4, k->len - 4));
 	free(k);
