@@ -115,6 +115,7 @@ static void test_largest(void **state)
 	assert_int_equal(know_copy(&s.k, &full), 0);
 	assert_int_equal(know_copy(&s.c, &full), 0);
 	assert_int_equal(know_copy(&s.v, &full), 0);
+	assert_int_equal(know_copy(&s.g, &full), 0);
 	assert_int_equal(know_set(&s.v, full.entries[0].origin, 1), 0);
 	assert_int_equal(know_set(&s.c, full.entries[0].origin, 2), 0);
 	for (unsigned int i = 1; i < MEMBERS_MAX; i++) {
