@@ -294,7 +294,6 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->has_mount = o->has_mount;
 	c->now_ms = now_ms;
 	c->sync_due_ms = c->first_change_ms = c->change_due_ms = NEVER;
-	c->sync_due_ms = NEVER;
 	c->purge_due_ms = now_ms + PURGE_SETTLE_MS;
 	c->may_bring_back = true;
 	c->exchanged_ms = now_ms;

@@ -198,6 +198,7 @@ static void test_stays_without_a_cut(void **state)
 	nodes_open(&n);
 	make_file(&n.a, ROOT, "doc", "text");
 	note_cut(&n.a);
+	merge_from(&n.b, &n.a);
 	remove_file(&n.a, ROOT, "doc");
 	merge_from(&n.b, &n.a);
 	assert_int_equal(purge_with(&n.a, &n.b).purged, 0);
@@ -220,6 +221,7 @@ static void test_many_in_slices(void **state)
 		snprintf(name, sizeof(name), "f%d", i);
 		make_file(&n.a, dir, name, name);
 	}
+	merge_from(&n.b, &n.a);
 	for (int i = 0; i < 20; i++) {
 		char name[16];
 
