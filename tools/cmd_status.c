@@ -13,9 +13,12 @@ static const char help[] =
 "directory, else the only one that is mounted.\n"
 "\n"
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
-"             peers: [{label, id, connected, behind: {changes, bytes},\n"
-"             ahead: {changes, bytes}}]}; behind is what the peer lacks of\n"
-"             ours, ahead is what we lack of its\n";
+"             changes: {received, known, forwarded},\n"
+"             peers: [{label, id, connected, behind: {changes, bytes,\n"
+"             seconds}, ahead: {changes, bytes}, stale_seconds,\n"
+"             last_contact_seconds, clock_skew_ms}]}; behind is what the\n"
+"             peer lacks of ours, ahead is what we lack of its; all that it\n"
+"             had stale_seconds ago is shown here; null is unknown\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 
@@ -23,6 +26,29 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* "4 s ago", "2 h ago", "unknown"; what is younger than two heartbeats is as
+ * good as now. */
+#define STALE_NOW_S 20
+static const char *text_ago(const json_t *peer, char ret[TEXT_BYTES])
+{
+	const json_t *stale = json_object_get(peer, "stale_seconds");
+	double s = json_number_value(stale);
+
+	if (!json_is_number(stale))
+		return "unknown";
+	if (s < STALE_NOW_S)
+		return "now";
+	if (s < 120)
+		snprintf(ret, TEXT_BYTES, "%.0f s ago", s);
+	else if (s < 7200)
+		snprintf(ret, TEXT_BYTES, "%.0f min ago", s / 60);
+	else if (s < 172800)
+		snprintf(ret, TEXT_BYTES, "%.0f h ago", s / 3600);
+	else
+		snprintf(ret, TEXT_BYTES, "%.0f days ago", s / 86400);
+	return ret;
+}
 
 /* Digits of an id that tell the few nodes of a volume apart. */
 #define ID_SHOWN 12
@@ -46,6 +72,7 @@ static const char *text_lag(const json_t *lag, char ret[2 * TEXT_BYTES])
 static void print_peers(const json_t *peers)
 {
 	char behind[2 * TEXT_BYTES], ahead[2 * TEXT_BYTES];
+	char ago[TEXT_BYTES];
 	const json_t *peer;
 	size_t i;
 
@@ -53,17 +80,20 @@ static void print_peers(const json_t *peers)
 		puts("\nno other members; `kin invite` lets one in");
 		return;
 	}
-	printf("\n%-*s %-*s %-12s %-*s %s\n", LABEL_SHOWN, "peer", ID_SHOWN,
-	       "id", "link", LAG_SHOWN, "lacks of ours", "we lack of its");
+	printf("\n%-*s %-*s %-10s %-*s %-*s %s\n", LABEL_SHOWN, "peer",
+	       ID_SHOWN, "id", "link", LAG_SHOWN, "lacks of ours", LAG_SHOWN,
+	       "we lack of its", "up to date as of");
 	json_array_foreach(peers, i, peer) {
 		bool up = json_is_true(json_object_get(peer, "connected"));
 
-		printf("%-*s %-*.*s %-12s %-*s %s\n", LABEL_SHOWN,
+		printf("%-*s %-*.*s %-10s %-*s %-*s %s\n", LABEL_SHOWN,
 		       json_text(peer, "label"), ID_SHOWN, ID_SHOWN,
 		       json_text(peer, "id"), up ? "connected" : "away",
 		       LAG_SHOWN,
 		       text_lag(json_object_get(peer, "behind"), behind),
-		       text_lag(json_object_get(peer, "ahead"), ahead));
+		       LAG_SHOWN,
+		       text_lag(json_object_get(peer, "ahead"), ahead),
+		       text_ago(peer, ago));
 	}
 }
 

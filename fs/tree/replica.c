@@ -327,6 +327,7 @@ int replica_cut_note(struct tree *t)
 
 	put_be64(key, t->lseq);
 	know_encode(&t->know, &b);
+	buf_put_u64(&b, tree_now_hlc(t) >> 16);
 	bytes = b.data;
 	if (b.failed)
 		return -ENOMEM;
@@ -338,7 +339,7 @@ int replica_cut_note(struct tree *t)
 
 /* Goes back through the cut table from lseq `below`; -ENOENT at its end. */
 static int cut_before(struct tree *t, uint64_t below, uint64_t *ret_lseq,
-		      struct know *ret)
+		      struct know *ret, uint64_t *ret_ms)
 {
 	struct slice k, v;
 	struct reader in;
@@ -355,6 +356,9 @@ static int cut_before(struct tree *t, uint64_t below, uint64_t *ret_lseq,
 	*ret_lseq = get_be64(k.data);
 	in = READER(v.data, v.len);
 	r = know_decode(&in, ret);
+	*ret_ms = reader_u64(&in);
+	if (!r)
+		r = reader_done(&in);
 	return r == -EBADMSG ? -EUCLEAN : r;
 }
 
@@ -362,49 +366,64 @@ static int cut_before(struct tree *t, uint64_t below, uint64_t *ret_lseq,
  * K grows with the numbers. Most peers are near the end; for one that is not
  * the entry is found by halves, not by going back through all.
  */
-int replica_cut_start(struct tree *t, const struct know *peer,
-		      uint64_t *ret_lseq)
+static int cut_search(struct tree *t, const struct know *peer,
+		      uint64_t *ret_lseq, uint64_t *ret_since_ms)
 {
-	struct know k = KNOW_INIT;
+	cleanup(know_release) struct know k = KNOW_INIT;
 	/* Above low, entries below high are still to be judged. */
 	uint64_t low = 0, high = UINT64_MAX, best = 0;
+	uint64_t since_ms = tree_now_hlc(t) >> 16;
 	int r = 0;
 
 	for (int n = 0; high - low > 1; n++) {
-		uint64_t below = high, at;
+		uint64_t below = high, at, at_ms;
 
 		if (n >= CUT_STEPS_BACK)
 			below = low + (high - low) / 2 + 1;
-		r = cut_before(t, below, &at, &k);
+		r = cut_before(t, below, &at, &k, &at_ms);
 		if (r && r != -ENOENT)
-			break;
+			return r;
 		if (!r && at > low && !know_leq(&k, peer)) {
 			high = at;
+			since_ms = at_ms;
 			continue;
 		}
 		if (!r && at > low)
 			best = at;
 		low = below - 1;
-		r = 0;
 	}
-	know_release(&k);
-	if (r)
-		return r;
 	*ret_lseq = best;
+	*ret_since_ms = since_ms;
 	return 0;
+}
+
+int replica_cut_start(struct tree *t, const struct know *peer,
+		      uint64_t *ret_lseq)
+{
+	uint64_t since_ms;
+
+	return cut_search(t, peer, ret_lseq, &since_ms);
+}
+
+int replica_cut_since(struct tree *t, const struct know *peer,
+		      uint64_t *ret_ms)
+{
+	uint64_t lseq;
+
+	return cut_search(t, peer, &lseq, ret_ms);
 }
 
 int replica_know_complete(struct tree *t, struct know *ret)
 {
 	struct slice k, v;
-	uint64_t lseq;
+	uint64_t lseq, at_ms;
 	int r = store_seek(t->store, TABLE_PENDING, SLICE("", 0), &k, &v);
 
 	if (r == -ENOENT)
 		return know_copy(ret, &t->know);
 	if (r)
 		return r;
-	r = cut_before(t, get_be64(k.data), &lseq, ret);
+	r = cut_before(t, get_be64(k.data), &lseq, ret, &at_ms);
 	if (r == -ENOENT) {
 		know_clear(ret);
 		return 0;

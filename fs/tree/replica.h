@@ -86,7 +86,7 @@ must_check int replica_bytes_after(struct tree *, uint64_t after,
 /* ---- knowledge and cuts */
 /* K := K joined with this. In an operation. */
 must_check int replica_know_join(struct tree *, const struct know *);
-/* Notes (lseq, K) in the cut table, thinned. In an operation. */
+/* Notes (lseq, K, now) in the cut table, thinned. In an operation. */
 must_check int replica_cut_note(struct tree *);
 /*
  * The newest lseq L such that everything a row with lseq <= L says is
@@ -100,6 +100,12 @@ must_check int replica_cut_start(struct tree *, const struct know *peer,
  * Only a hint for the choice of the instant. Costs nothing that grows.
  */
 uint64_t replica_unsettled_ns(struct tree *);
+/*
+ * When the oldest entry was noted that says more than `peer` knows: wall
+ * clock, ms. Now, if all of that is not noted yet.
+ */
+must_check int replica_cut_since(struct tree *, const struct know *peer,
+				 uint64_t *ret_ms);
 /*
  * Knowledge up to which all content is here too: K, or what K was before
  * the oldest row whose content is still pending.

@@ -73,7 +73,7 @@ void core_show(struct core *c)
 
 struct snapshot {
 	struct know k, c, g;
-	uint64_t lseq, applied;
+	uint64_t lseq, applied, hlc;
 	struct replica_debt debt;
 };
 
@@ -92,6 +92,7 @@ static int snapshot_take(struct core *c, struct snapshot *ret)
 	if (r == 0)
 		r = replica_debt(c->tree, &ret->debt);
 	ret->lseq = replica_lseq(c->tree);
+	ret->hlc = replica_hlc(c->tree);
 	ret->applied = replica_applied(c->tree);
 	store_unlock(c->store);
 	return r;
@@ -122,6 +123,7 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 	c->own.debt_objects = s->debt.objects;
 	c->own.debt_bytes = s->debt.bytes;
 	c->synced_lseq = s->lseq;
+	c->synced_hlc = s->hlc;
 	c->applied_lseq = s->applied;
 	return r;
 }
@@ -217,6 +219,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		purge_tick(c);
 	if (!c->failure && c->publish)
 		gossip_publish(c);
+	if (!c->failure)
+		heartbeat_tick(c);
 	peers_reap(c);
 	core_due(c, c->sync_due_ms);
 	return MAX_OF(c->due_ms, now_ms);
@@ -292,6 +296,7 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->env = o->env;
 	c->self = o->device;
 	c->has_mount = o->has_mount;
+	c->heartbeat_ms = o->heartbeat_ms;
 	c->now_ms = now_ms;
 	c->sync_due_ms = c->first_change_ms = c->change_due_ms = NEVER;
 	c->purge_due_ms = now_ms + PURGE_SETTLE_MS;
@@ -339,6 +344,7 @@ void core_free(struct core *c)
 	know_release(&c->showing_c);
 	waits_release(c);
 	free(c->wants);
+	free(c->pulses);
 	packer_release(&c->chunk_packer);
 	unpacker_release(&c->chunk_unpacker);
 	buf_release(&c->frame);

@@ -68,6 +68,7 @@ struct core_options {
 	/* Time heard after which a silent member no longer holds up the
 	 * purge; 0: CORE_LAPSE_AFTER_MS. */
 	uint64_t lapse_after_ms;
+	uint64_t heartbeat_ms;		/* between heads; 0: none are sent */
 };
 
 /*
@@ -155,6 +156,9 @@ must_check int core_knowledge(struct core *, uint64_t now_ms,
 			      struct know *ret);
 
 /* ---- facts */
+/* Between two heads of a node that is linked to anybody. */
+#define CORE_HEARTBEAT_MS 10000
+
 struct core_lag {
 	uint64_t changes, bytes;
 };
@@ -165,6 +169,13 @@ struct core_peer_status {
 	bool connected;
 	uint64_t last_heard_ms;	/* of this core's clock; 0: never */
 	struct core_lag behind;	/* what it lacks of ours */
+	/* How long the oldest of that has been here, ms; 0: lacks nothing */
+	uint64_t behind_ms;
+	/* All that it had made so long ago is shown here, ms. */
+	bool stale_known;
+	uint64_t stale_ms;
+	bool skew_known;
+	int64_t skew_ms;	/* its clock less ours */
 	struct core_lag ahead;	/* what we lack of its */
 	char addresses[256];
 };

@@ -15,11 +15,13 @@
  *	locate.c  if not: where, and repair; serve.c: its answers
  *	heard.c   time heard: who lapsed
  *	purge.c   when what was removed may go for good
+ *	heartbeat.c  heads, and how stale this node is
  */
 #ifndef KINFS_CORE_INTERNAL_H
 #define KINFS_CORE_INTERNAL_H
 
 #include "replication/core/core.h"
+#include "replication/core/head.h"
 #include "replication/core/members.h"
 #include "replication/core/merge.h"
 #include "replication/core/pack.h"
@@ -212,6 +214,7 @@ struct core {
 	uint64_t urgent_seq;
 	bool content_arrived; /* since the last sync */
 	uint64_t synced_lseq;
+	uint64_t synced_hlc; /* the moment that own.k is of */
 	uint64_t noted_lseq;
 	struct know noted_k; /* newest entry of the cut table */
 
@@ -234,6 +237,9 @@ struct core {
 	uint64_t heard_ms;	   /* time heard, of this store's life */
 	uint64_t exchanged_ms;	   /* last frame, of this core's clock */
 	uint64_t heard_judged_ms, heard_saved_ms; /* heard_ms then */
+	struct pulse *pulses; /* heartbeat.c; one a member heard of */
+	size_t pulse_count;
+	uint64_t heartbeat_ms, beat_due_ms;
 
 	struct wait waits[WAITS_MAX];
 	int wait_id;
@@ -348,6 +354,14 @@ must_check int want_nohave(struct core *, struct peer *, struct reader *);
 /* The peer has new content, is new (forget what it had not) or gone. */
 void want_retry(struct core *, struct peer *);
 void want_peer_gone(struct core *, struct peer *);
+
+/* ---- heartbeat.c */
+void heartbeat_tick(struct core *);
+/* A link is ready: it hears all heads. */
+void heartbeat_greet(struct core *, struct peer *);
+must_check int heartbeat_frame(struct core *, struct peer *, struct reader *);
+/* Since when this node does not show all of that one's. False: unknown. */
+bool heartbeat_stale(struct core *, const struct device *, uint64_t *ret_ms);
 
 /* ---- wait.c */
 void wait_heard(struct core *, const struct status *);

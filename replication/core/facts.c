@@ -31,6 +31,19 @@ static uint64_t bytes_behind(struct core *c, const struct know *theirs)
 	return r ? 0 : bytes;
 }
 
+/* Since when the oldest change that it lacks has been here. */
+static uint64_t time_behind(struct core *c, const struct know *theirs)
+{
+	uint64_t since_ms, now_ms;
+	int r;
+
+	store_lock(c->store);
+	now_ms = replica_hlc(c->tree) >> 16;
+	r = replica_cut_since(c->tree, theirs, &since_ms);
+	store_unlock(c->store);
+	return r || since_ms > now_ms ? 0 : now_ms - since_ms;
+}
+
 static void peer_facts(struct core *c, struct member_entry *e,
 		       struct core_peer_status *ret)
 {
@@ -47,6 +60,12 @@ static void peer_facts(struct core *c, struct member_entry *e,
 		.ahead = {.changes = know_lag(theirs, &c->own.k)},
 	};
 	ret->behind.bytes = bytes_behind(c, theirs) + (s ? s->debt_bytes : 0);
+	if (ret->behind.changes)
+		ret->behind_ms = time_behind(c, theirs);
+	ret->stale_known = heartbeat_stale(c, &e->member.device,
+					   &ret->stale_ms);
+	ret->skew_known = e->skew_known;
+	ret->skew_ms = e->skew_ms;
 	/* What it has all of, and we have not. */
 	if (s && !know_leq(&s->c, &c->own.c))
 		ret->ahead.bytes = c->own.debt_bytes;

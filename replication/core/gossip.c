@@ -239,6 +239,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	if (is_peer && p->phase == PEER_STATUS) {
 		p->phase = PEER_READY;
 		c->wants_stale = true;
+		heartbeat_greet(c, p);
 	}
 	if (is_peer &&
 	    know_get(&s->k, c->origin) > know_get(&c->own.k, c->origin)) {

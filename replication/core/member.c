@@ -7,10 +7,10 @@
 #include "replication/core/member.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "fs/tree/object.h"
+#include "replication/core/sign.h"
 
 #define MEMBER_VERSION 1
 static const char member_context[] = "kinfs member record";
@@ -60,22 +60,9 @@ int member_decode(struct reader *r, struct member *ret)
 int member_verify(const struct member *m)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
-	EVP_PKEY *key = NULL;
-	EVP_MD_CTX *ctx = NULL;
-	int r = -EBADMSG;
 
 	member_encode_signed(m, &b);
 	if (buf_error(&b) < 0)
 		return -ENOMEM;
-	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, m->signer.b,
-					  sizeof(m->signer.b));
-	ctx = EVP_MD_CTX_new();
-	if (key && ctx &&
-	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-	    EVP_DigestVerify(ctx, m->signature, sizeof(m->signature), b.data,
-			     b.len) == 1)
-		r = 0;
-	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(key);
-	return r;
+	return sign_check(&m->signer, buf_slice(&b), m->signature);
 }

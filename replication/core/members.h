@@ -22,6 +22,8 @@ struct member_entry {
 	/* Time heard (heard.c) at its last sign of life. */
 	uint64_t heard_at_ms;
 	bool lapsed;
+	int64_t skew_ms;   /* its clock less ours, at its last HELLO */
+	bool skew_known;
 };
 
 struct members {

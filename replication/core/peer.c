@@ -237,7 +237,8 @@ void peers_reap(struct core *c)
 static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 {
 	struct hello theirs, mine;
-	uint64_t skew;
+	struct member_entry *e2;
+	int64_t skew_ms;
 	int e;
 
 	if (p->phase != PEER_HELLO)
@@ -267,11 +268,15 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 	store_lock(c->store);
 	mine.wall_ms = replica_hlc(c->tree) >> 16;
 	store_unlock(c->store);
-	skew = mine.wall_ms > theirs.wall_ms ? mine.wall_ms - theirs.wall_ms
-					     : theirs.wall_ms - mine.wall_ms;
-	if (skew > SKEW_WARN_MS)
-		log_warn("the clock of '%s' is %llu minutes off",
-			 peer_label(c, p), (unsigned long long)skew / 60000);
+	skew_ms = (int64_t)(theirs.wall_ms - mine.wall_ms);
+	if (skew_ms > SKEW_WARN_MS || skew_ms < -SKEW_WARN_MS)
+		log_warn("the clock of '%s' is %lld minutes off",
+			 peer_label(c, p), (long long)skew_ms / 60000);
+	e2 = members_find(&c->members, &p->device);
+	if (e2) {
+		e2->skew_ms = skew_ms;
+		e2->skew_known = true;
+	}
 	p->origin = theirs.origin;
 	p->phase = PEER_STATUS;
 	gossip_greet(c, p);
@@ -343,6 +348,8 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return proof_verify(c, p, r);
 	case FRAME_SUMS:
 		return locate_answer(c, p, r);
+	case FRAME_HEAD:
+		return heartbeat_frame(c, p, r);
 	}
 	return -EPROTO;
 }

@@ -33,6 +33,7 @@ enum frame_type {
 	FRAME_BYE = 12,
 	FRAME_VERIFY = 13, /* sums.h */
 	FRAME_SUMS = 14,
+	FRAME_HEAD = 20,
 };
 
 enum bye_code {

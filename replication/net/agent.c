@@ -256,6 +256,7 @@ static int open_core(struct agent *a)
 		.device = a->identity->device,
 		.addresses = buf_slice(&a->addresses),
 		.has_mount = a->has_mount,
+		.heartbeat_ms = CORE_HEARTBEAT_MS,
 	};
 
 	a->members_stale = true;

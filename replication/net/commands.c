@@ -86,8 +86,22 @@ static json_t *lag_json(struct core_lag lag)
 			 "bytes", number(lag.bytes));
 }
 
+static json_t *seconds(bool known, uint64_t ms)
+{
+	return known ? json_real((double)ms / 1000) : json_null();
+}
+
+static json_t *behind_json(const struct core_peer_status *p)
+{
+	json_t *o = lag_json(p->behind);
+
+	json_object_set_new(o, "seconds", seconds(true, p->behind_ms));
+	return o;
+}
+
 static json_t *peers_json(struct agent *a)
 {
+	uint64_t now_ms = sys_now_ms();
 	json_t *list = json_array();
 	size_t n = agent_peers(a);
 
@@ -97,9 +111,16 @@ static json_t *peers_json(struct agent *a)
 
 		device_format(&p->device, id);
 		json_array_append_new(list, json_pack(
-			"{s:s, s:s, s:b, s:o, s:o, s:s}", "label", p->label,
-			"id", id, "connected", p->connected, "behind",
-			lag_json(p->behind), "ahead", lag_json(p->ahead),
+			"{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s}",
+			"label", p->label, "id", id,
+			"connected", p->connected,
+			"behind", behind_json(p),
+			"ahead", lag_json(p->ahead),
+			"stale_seconds", seconds(p->stale_known, p->stale_ms),
+			"last_contact_seconds",
+			seconds(p->last_heard_ms, now_ms - p->last_heard_ms),
+			"clock_skew_ms", p->skew_known ?
+				json_integer(p->skew_ms) : json_null(),
 			"addresses", p->addresses));
 	}
 	return list;

@@ -9,7 +9,9 @@
  *
  *   status    -> volume, paused, pid, mountpoint, node{label,id},
  *                conflicts, peers[{label,id,connected,behind{changes,bytes},
- *                ahead{changes,bytes},addresses}], store, listen,
+ *                ahead{changes,bytes},stale_seconds,
+ *                last_contact_seconds,clock_skew_ms,addresses}] (behind also
+ *                has seconds; null is unknown), store, listen,
  *                changes{received,known,forwarded}, counters
  *   wait      timeout (seconds, number), and one of peers
  *             ("all"|"connected"), token (text), fresh (number of nodes)

@@ -93,3 +93,28 @@ teardown() {
 	[ "$(kin status --json b | jq .changes.forwarded)" -gt "$before" ]
 	assert_equal "$(kin status --json a | jq .changes.known)" 0
 }
+
+@test "status: what is not known is said to be unknown" {
+	kin_mount a
+	kin_join a b
+	kin_wait a
+	heard() { [ "$(kin status --json a |
+		jq '.peers[0].stale_seconds')" != null ]; }
+	wait_until heard
+	run -0 kin status --json a
+	assert [ "$(jq '.peers[0].stale_seconds < 30' <<<"$output")" = true ]
+	assert [ "$(jq '.peers[0].behind.seconds == 0' <<<"$output")" = true ]
+	assert [ "$(jq '.peers[0].clock_skew_ms | fabs < 5000' \
+		<<<"$output")" = true ]
+	kin unmount b
+	kin unmount a
+	kin_remount a
+	run -0 kin status --json a
+	assert [ "$(jq '.peers[0].stale_seconds' <<<"$output")" = null ]
+	run -0 kin status a
+	assert_output --partial "unknown"
+	echo text >a/file
+	late() { [ "$(kin status --json a |
+		jq '.peers[0].behind.seconds > 0.2')" = true ]; }
+	wait_until late
+}

@@ -175,6 +175,7 @@ static int node_open_core(struct node *n)
 			},
 		.device = n->device,
 		.has_mount = n->cluster->options.mounts,
+		.heartbeat_ms = n->cluster->options.heartbeat_ms,
 	};
 
 	return core_new(&o, n->cluster->now_ms, &n->core);

@@ -27,6 +27,7 @@ struct cluster_options {
 	const char *dir; /* made here, removed by cluster_close() */
 	bool trace;	 /* print what happens */
 	bool mounts;	 /* nodes show cuts only after a while */
+	uint64_t heartbeat_ms; /* 0: none (each costs signatures) */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
 };

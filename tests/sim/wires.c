@@ -97,7 +97,8 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	*p->last = k;
 	p->last = &k->next;
 	c->frames++;
-	if (frame.data[4] != FRAME_PING && frame.data[4] != FRAME_PONG)
+	if (frame.data[4] != FRAME_PING && frame.data[4] != FRAME_PONG &&
+	    frame.data[4] != FRAME_HEAD)
 		c->last_busy_ms = c->now_ms;
 	cluster_say(c, "%d>%d %d %zu", n->index, n->index == w->a ? w->b : w->a,
 		    frame.data[4], frame.len);

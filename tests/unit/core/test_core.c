@@ -616,6 +616,64 @@ static void test_wait_for_fresh(void **state)
 	close_cluster(&c);
 }
 
+static struct core_peer_status peer_status_of(struct cluster *c, int node,
+					      const char *label)
+{
+	struct core_peer_status peers[4];
+	size_t n = core_peers(c->nodes[node].core, peers, 4);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(peers[i].label, label))
+			return peers[i];
+	fail_msg("node %d has no peer %s", node, label);
+	return peers[0];
+}
+
+/* Heads of the last tell through the one between how stale the first is. */
+static void test_staleness(void **state)
+{
+	struct cluster_options o = {.seed = 8,
+				    .nodes = 3,
+				    .dir = test_dir,
+				    .delay_max = 5,
+				    .bandwidth = 1000,
+				    .heartbeat_ms = 10000};
+	struct core_peer_status p;
+	struct cluster c;
+
+	(void)state;
+	assert_true(cluster_open(&c, &o));
+	cluster_connect(&c, 0, 1);
+	p = peer_status_of(&c, 0, "node1");
+	assert_false(p.stale_known);
+	assert_false(p.skew_known);
+	c.nodes[1].skew_ms = 5000;
+	cluster_connect(&c, 1, 2);
+	cluster_run(&c, c.now_ms + 30000);
+	p = peer_status_of(&c, 0, "node2");
+	assert_true(p.stale_known && p.stale_ms < 10100);
+	assert_false(p.skew_known); /* not linked to it */
+	p = peer_status_of(&c, 0, "node1");
+	assert_true(p.stale_known && p.stale_ms < 10100);
+	assert_true(p.skew_known && p.skew_ms > 4000 && p.skew_ms < 6000);
+
+	/* Cut off: it grows with the clock, and what the others lack, too. */
+	cluster_cut(&c, 0, 1);
+	write_file(&c, 2, "far", 1000, 1);
+	write_file(&c, 0, "near", 1000, 1);
+	cluster_run(&c, c.now_ms + 60000);
+	p = peer_status_of(&c, 0, "node2");
+	assert_true(p.stale_ms > 59000 && p.stale_ms < 71000);
+	assert_true(p.behind.changes && p.behind_ms > 59000 &&
+		    p.behind_ms < 61000);
+	cluster_mend(&c, 0, 1);
+	cluster_run(&c, c.now_ms + 30000);
+	p = peer_status_of(&c, 0, "node2");
+	assert_true(p.stale_ms < 10100);
+	assert_true(!p.behind.changes && !p.behind_ms);
+	close_cluster(&c);
+}
+
 static void test_wait_for_mounts(void **state)
 {
 	struct cluster_options o = {.seed = 3,
@@ -810,6 +868,7 @@ int main(void)
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_wait_for_token),
 		cmocka_unit_test(test_wait_for_fresh),
+		cmocka_unit_test(test_staleness),
 		cmocka_unit_test(test_wait_for_mounts),
 		cmocka_unit_test(test_members_travel),
 		cmocka_unit_test(test_faults),

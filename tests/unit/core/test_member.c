@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "replication/core/head.h"
 #include "replication/core/members.h"
 
 static void test_record(void **state)
@@ -31,6 +32,43 @@ static void test_record(void **state)
 		r = READER(b.data, b.len);
 		if (member_decode(&r, &back) == 0 && reader_done(&r) == 0)
 			assert_int_equal(member_verify(&back), -EBADMSG);
+		b.data[i] ^= 1;
+	}
+}
+
+static void test_head(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT, message = BUF_INIT;
+	struct head h = {
+		.device = test_device(1),
+		.origin = 0x1122334455667788,
+		.seq = 300,
+		.hlc = UINT64_C(1763700000000) << 16,
+	}, back;
+	struct volid other = test_volume();
+	struct reader r;
+
+	(void)state;
+	head_encode_signed(&h, test_volume(), &message);
+	test_sign(1, buf_slice(&message), h.signature);
+	head_encode(&h, &b);
+	assert_golden("wire-head.hex", buf_slice(&b));
+	r = READER(b.data, b.len);
+	assert_int_equal(head_decode(&r, &back), 0);
+	assert_int_equal(reader_done(&r), 0);
+	assert_int_equal(head_verify(&back, test_volume()), 0);
+	other.b[0] ^= 1;
+	assert_int_equal(head_verify(&back, other), -EBADMSG);
+	for (size_t len = 0; len < b.len; len++) {
+		r = READER(b.data, len);
+		assert_int_equal(head_decode(&r, &back), -EBADMSG);
+	}
+	for (size_t i = 0; i < b.len; i++) {
+		b.data[i] ^= 1;
+		r = READER(b.data, b.len);
+		if (head_decode(&r, &back) == 0 && reader_done(&r) == 0)
+			assert_int_equal(head_verify(&back, test_volume()),
+					 -EBADMSG);
 		b.data[i] ^= 1;
 	}
 }
@@ -140,6 +178,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_labels),
