@@ -95,6 +95,18 @@ must_check int content_walk(struct store *, const struct content *,
 				      uint32_t len),
 			    void *arg);
 /*
+ * Reads all of a content that lies in the max_bytes from *at on, and checks
+ * the hash of every block and chunk; *at becomes where to go on, the size at
+ * the end. Counts what is not here, and what is not what its hash says.
+ * [not locked]
+ */
+struct content_faults {
+	uint64_t missing, damaged;
+};
+must_check int content_check(struct store *, const struct content *,
+			     uint64_t *at, uint64_t max_bytes,
+			     struct content_faults *ret);
+/*
  * Checks a received block: well formed, its entries' lengths add up to
  * span bytes. The caller checks its hash. Errors: -EBADMSG.
  */

@@ -141,6 +141,10 @@ int bucket_row_changed(struct tree *t, struct objid id, struct sum gone,
 	sum_add(&leaf, &come);
 	sum_subtract(&t->sum, &gone);
 	sum_add(&t->sum, &come);
+	if (t->recount && objid_compare(id, t->recount->at) < 0) {
+		sum_subtract(&t->recount->sum, &gone);
+		sum_add(&t->recount->sum, &come);
+	}
 	return leaf_put(t, id.b + 14, &leaf);
 }
 
@@ -217,8 +221,7 @@ bool leaf_set_has(const struct leaf_set *s, uint16_t leaf)
 	return s->bits[leaf / 8] >> leaf % 8 & 1;
 }
 
-/* The id after this one; false after the last. */
-static bool objid_next(struct objid *id)
+bool objid_next(struct objid *id)
 {
 	for (size_t k = sizeof(id->b); k-- > 0;)
 		if (++id->b[k])

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/tree/deep.h"
 #include "fs/tree/list.h"
 
 /* ---- one name after the other */
@@ -327,6 +328,24 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *ret)
 	}
 	store_unlock(t->store);
 	return r;
+}
+
+int tree_path_of(struct tree *t, struct objid id, struct buf *ret)
+{
+	struct row row;
+	uint64_t ino = 0;
+	int r;
+
+	store_lock(t->store);
+	r = row_load(t, id, &row);
+	if (!r) {
+		ino = row.claim_count || objid_is_root(id) ? row.ino : 0;
+		row_release(&row);
+	}
+	store_unlock(t->store);
+	if (!r && !ino)
+		r = -ENOENT;
+	return r ? r : tree_path(t, ino, ret);
 }
 
 int tree_resolve_path(struct tree *t, struct slice path, uint64_t *ret_ino)

@@ -202,6 +202,8 @@ static void op_restore(struct tree *t)
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
 	t->sum = t->saved.sum;
+	if (t->recount)
+		t->recount->sum = t->saved.recount;
 	t->group_records = store_count(t->store, TABLE_GROUP);
 }
 
@@ -220,6 +222,8 @@ int op_begin_locked(struct tree *t)
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
 	t->saved.sum = t->sum;
+	if (t->recount)
+		t->saved.recount = t->recount->sum;
 	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;

@@ -115,6 +115,12 @@ struct left {
 	struct objid taker;	/* ... by a file that may replace it */
 };
 
+/* deep.c: a new sum of the rows below `at`. */
+struct recount {
+	struct objid at;
+	struct sum sum;
+};
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -128,6 +134,7 @@ struct tree {
 	struct know know;
 	uint64_t hlc, lseq, next_ino;
 	struct sum sum;		/* over all rows: bucket.h */
+	struct recount *recount; /* a check goes on, or NULL */
 	uint8_t secret[SECRET_BYTES];
 	struct mac *mac;	/* under the secret */
 	struct know horizon;	/* G: META "horizon" */
@@ -148,7 +155,7 @@ struct tree {
 	struct worklist work;
 	struct {
 		uint64_t seq, lseq, next_ino;
-		struct sum sum;
+		struct sum sum, recount;
 	} saved;
 
 	uint64_t group_records;	/* entries in GROUP: 0 is the usual case */
@@ -307,6 +314,8 @@ struct sum bucket_row(struct tree *, struct objid, struct slice versions);
 /* The row gave this (zeros: it did not count), and gives that now. */
 must_check int bucket_row_changed(struct tree *, struct objid,
 				  struct sum gone, struct sum come);
+/* The id after this one; false after the last. */
+bool objid_next(struct objid *);
 /* Compares with sums over all rows; *why: what is wrong, at -EUCLEAN. */
 must_check int bucket_check(struct tree *, const struct sum *leaves,
 			    const char **why);

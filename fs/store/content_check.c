@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checking that a content is here whole: every block and every chunk is
+ * read, and hashed. A part at a time, without the lock but for each look at
+ * where a chunk lies, since a file may be as large as the disk.
+ */
+#include <errno.h>
+
+#include "fs/store/content_cursor.h"
+
+/* Over a part whose block cannot be read: to its end, if that is known. */
+static uint64_t skip_to(const struct content_cursor *c, uint64_t at, int r)
+{
+	if (r == -ENOENT && c->absent_end > at)
+		return c->absent_end;
+	/* A damaged block hides what it named: the level above knows. */
+	for (size_t l = 2; l <= (size_t)c->depth + 1; l++)
+		if (c->level[l].entry_start <= at &&
+		    at < c->level[l].entry_start + c->level[l].entry.len)
+			return c->level[l].entry_start + c->level[l].entry.len;
+	return c->size;
+}
+
+static int check_chunk(struct store *s, const struct hash *hash,
+		       struct content_faults *f)
+{
+	struct buf bytes = BUF_INIT;
+	int r = chunk_read(s, hash, &bytes);
+
+	buf_release(&bytes);
+	if (r == -ENOENT)
+		f->missing++;
+	else if (r == -EIO)
+		f->damaged++;
+	else
+		return r;
+	return 0;
+}
+
+int content_check(struct store *s, const struct content *content,
+		  uint64_t *at, uint64_t max_bytes, struct content_faults *ret)
+{
+	struct content_cursor c;
+	uint64_t end;
+	int r;
+
+	if (!content->depth) {
+		*at = content->size;
+		return 0;
+	}
+	end = content->size - *at > max_bytes ? *at + max_bytes :
+						content->size;
+	r = content_cursor_init(&c, s, content, CURSOR_VERIFY);
+	while (!r && *at < end) {
+		struct manifest_entry e;
+		uint64_t start;
+
+		r = content_cursor_seek(&c, 1, *at, &e, &start);
+		if (!r) {
+			*at = start + e.len;
+			if (!e.hole)
+				r = check_chunk(s, &e.hash, ret);
+			continue;
+		}
+		if (r == -ENOENT)
+			ret->missing++;
+		else if (r == -EIO)
+			ret->damaged++;
+		else
+			break;
+		*at = skip_to(&c, *at, r);
+		r = 0;
+	}
+	content_cursor_release(&c);
+	return r;
+}
