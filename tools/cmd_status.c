@@ -106,6 +106,20 @@ static void print_fact(const char *name, const char *value)
 	putchar('\n');
 }
 
+/* Never in normal life, so only said if there is something to say. */
+static void print_divergences(const json_t *counters)
+{
+	uint64_t n = json_number(counters, "divergences");
+	char text[TEXT_BYTES];
+
+	if (n)
+		printf("%-10s %llu since the start, %s repaired here; see "
+		       "kin.log, and `kin verify`\n", "divergence",
+		       (unsigned long long)n,
+		       text_count(json_number(counters, "repaired"), "object",
+				  text));
+}
+
 static void print_status(const json_t *status, const struct subject *subject)
 {
 	const json_t *node = json_object_get(status, "node");
@@ -121,6 +135,7 @@ static void print_status(const json_t *status, const struct subject *subject)
 	       (unsigned long long)json_number(status, "pid"));
 	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,
 	       conflicts ? " (`kin conflicts` lists them)" : "");
+	print_divergences(json_object_get(status, "counters"));
 	if (json_is_true(json_object_get(status, "paused")))
 		printf("%-10s no exchange with peers until `kin resume`\n",
 		       "paused");

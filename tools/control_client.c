@@ -245,7 +245,8 @@ static int send_line(int fd, const json_t *request)
 }
 
 /* The last line is the first that says `ok`. */
-static int read_answer(int fd, json_t **ret)
+static int read_answer(int fd, void (*fn)(void *arg, const json_t *event),
+		       void *arg, json_t **ret)
 {
 	autofree char *line = NULL;
 	size_t alloc = 0;
@@ -279,6 +280,8 @@ static int read_answer(int fd, json_t **ret)
 			r = 0;
 			break;
 		}
+		if (fn)
+			fn(arg, value);
 		json_decref(value);
 	}
 	fclose(in);
@@ -287,6 +290,15 @@ static int read_answer(int fd, json_t **ret)
 
 int control_ask(const struct subject *t, json_t *request, double timeout_s,
 		json_t **ret_answer)
+{
+	return control_ask_watching(t, request, timeout_s, NULL, NULL,
+				    ret_answer);
+}
+
+int control_ask_watching(const struct subject *t, json_t *request,
+			 double timeout_s,
+			 void (*fn)(void *arg, const json_t *event),
+			 void *arg, json_t **ret_answer)
 {
 	pid_t pid;
 	int fd, exit_code;
@@ -298,7 +310,7 @@ int control_ask(const struct subject *t, json_t *request, double timeout_s,
 		if (r < 0)
 			close(fd);
 		else
-			r = read_answer(fd, ret_answer);
+			r = read_answer(fd, fn, arg, ret_answer);
 	}
 	json_decref(request);
 	if (r < 0)

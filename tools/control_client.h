@@ -40,6 +40,12 @@ void subject_put_path(const struct subject *, json_t *request);
  */
 int control_ask(const struct subject *, json_t *request, double timeout_s,
 		json_t **ret_answer);
+/* As control_ask(), and calls fn (may be NULL) for each line before the
+ * last. timeout_s: between two lines. */
+int control_ask_watching(const struct subject *, json_t *request,
+			 double timeout_s,
+			 void (*fn)(void *arg, const json_t *event),
+			 void *arg, json_t **ret_answer);
 /* Complains with the daemon's own words; returns exit_code. */
 int control_refused(const struct subject *, const json_t *answer,
 		    int exit_code);

@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{ "status", cmd_status, "show this node, its peers and their lag" },
 	{ "wait", cmd_wait, "wait until everybody has everything" },
 	{ "token", cmd_token, "print a token of what this node shows now" },
+	{ "verify", cmd_verify, "prove that all members hold the same" },
 	{ "pause", cmd_pause, "stop the exchange with peers" },
 	{ "resume", cmd_resume, "start the exchange with peers again" },
 	{ "conflicts", cmd_conflicts, "list files with several versions" },

@@ -9,8 +9,9 @@
 
 #include "fs/base/macro.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
-		 LOG_LEVEL_DEBUG };
+/* (OFF: for tests that provoke errors) */
+enum log_level { LOG_LEVEL_OFF = -1, LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+		 LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void log_set_level(enum log_level);
 void log_line(enum log_level, const char *fmt, ...) printf_like(2, 3);

@@ -154,6 +154,16 @@ struct sum bucket_root(struct tree *t)
 	return t->sum;
 }
 
+uint64_t bucket_count(struct tree *t)
+{
+	uint64_t n;
+
+	store_lock(t->store);
+	n = t->sum.count;
+	store_unlock(t->store);
+	return n;
+}
+
 /* Calls for each leaf from `first` to `last` that is not empty. */
 static int each_leaf(struct tree *t, uint32_t first, uint32_t last,
 		     void (*fn)(struct sum *into, uint32_t leaf,

@@ -46,6 +46,8 @@ void sum_decode(struct reader *, struct sum *ret);
 
 /* Over everything: costs nothing. */
 struct sum bucket_root(struct tree *);
+/* Objects that count. [not locked] */
+uint64_t bucket_count(struct tree *);
 /* All parents: reads every leaf, some ten milliseconds. */
 must_check int bucket_parents(struct tree *, struct sum ret[PARENTS]);
 must_check int bucket_leaves(struct tree *, uint8_t parent,

@@ -24,10 +24,26 @@ static uint8_t kind_of(const struct object *o)
 	return 0;
 }
 
+/* A sibling that is named by its own dot keeps that name. */
+static void keep_name(const struct info *i, const struct version *of,
+		      struct version *v)
+{
+	for (size_t k = 0; k < i->branch_count; k++) {
+		const struct branch *b = &i->branches[k];
+
+		if (b->top != of || dot_equal(b->tag, v->content.branch))
+			continue;
+		v->content.branch = b->tag;
+		v->content.branch_hlc = b->tag_hlc;
+		v->content.label = b->label;
+	}
+}
+
 /* Adds to `into` what `from` holds and `other` does not. */
 static int add_alone(struct tree *t, struct object *into,
-		     const struct object *from, const struct object *other)
+		     const struct info *i, const struct object *other)
 {
+	const struct object *from = i->object;
 	int n = 0;
 
 	for (size_t k = 0; k < from->count; k++) {
@@ -39,8 +55,10 @@ static int add_alone(struct tree *t, struct object *into,
 		/* Equal by construction: one is enough. */
 		if (v.reg == REG_KIND && kind_of(into))
 			continue;
-		if (v.reg == REG_CONTENT)
+		if (v.reg == REG_CONTENT) {
+			keep_name(i, &from->versions[k], &v);
 			r = restamp_trail(into, &v);
+		}
 		if (r < 0)
 			return r;
 		op_tick_again(t);
@@ -55,16 +73,23 @@ static int add_alone(struct tree *t, struct object *into,
 static int make_union(struct tree *t, const struct object *mine,
 		      const struct object *theirs, struct object *ret)
 {
+	struct info here, there;
 	int a, b;
 
 	for (size_t k = 0; k < mine->count; k++)
 		if (object_find(theirs, &mine->versions[k]) >= 0 &&
 		    !object_add(ret, &mine->versions[k]))
 			return -ENOMEM;
-	a = add_alone(t, ret, mine, theirs);
-	if (a < 0)
-		return a;
-	b = add_alone(t, ret, theirs, mine);
+	if (info_init(&here, mine))
+		return -ENOMEM;
+	if (info_init(&there, theirs)) {
+		info_release(&here);
+		return -ENOMEM;
+	}
+	a = add_alone(t, ret, &here, theirs);
+	b = a < 0 ? a : add_alone(t, ret, &there, mine);
+	info_release(&here);
+	info_release(&there);
 	if (b < 0)
 		return b;
 	return ret->count > ROW_VERSIONS_MAX ? -E2BIG : a + b;

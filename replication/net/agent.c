@@ -131,6 +131,7 @@ static uint64_t agent_tick(struct agent *a)
 	}
 	next_ms = MIN_OF(next_ms, links_dial(a, now_ms));
 	agent_waits_poll(a, now_ms);
+	agent_verifies_poll(a, now_ms);
 	return next_ms;
 }
 
@@ -143,6 +144,7 @@ static void *agent_run(void *arg)
 		loop_turn(&a->loop, agent_tick(a));
 	until_ms = sys_now_ms() + STOP_MS;
 	agent_waits_release(a);
+	agent_verifies_release(a);
 	control_flush(a->control);
 	a->paused = true; /* nobody new */
 	links_close_all(a, BYE_CLOSING, "this node stops");
@@ -226,6 +228,7 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	a->loop.epoll = -1;
 	LIST_INIT(&a->links);
 	LIST_INIT(&a->waits);
+	LIST_INIT(&a->verifies);
 	listener_init(a);
 	dialer_init(&a->dialer);
 	buf_init(&a->addresses);

@@ -8,7 +8,8 @@
  *	link.c		connections: who may be linked, and to which use
  *	admit.c		the inviter's side of joining
  *	commands.c	what the control socket's requests mean
- *	wait.c		the one request that takes long
+ *	wait.c		the request that takes long
+ *	verify.c	another: `kin verify`; deep_run.c its thread
  *	settle.c	cutting local files for it, on a thread of its own
  */
 #ifndef KINFS_NET_AGENT_INTERNAL_H
@@ -78,6 +79,7 @@ must_check int settle_done(struct settle *, uint64_t ticket);
 /* ---- */
 
 struct agent_wait;
+struct agent_verify;
 
 struct listener {
 	struct loop_watch watch;	/* the listening socket */
@@ -107,6 +109,7 @@ struct agent {
 	struct settle settle;
 	LIST_HEAD(, link) links;
 	LIST_HEAD(, agent_wait) waits;
+	LIST_HEAD(, agent_verify) verifies;
 	link_id last_link;
 	bool paused;
 	bool members_stale;		/* the dialer has to look again */
@@ -163,6 +166,18 @@ void agent_admit(struct link *, struct slice frame);
 
 /* ---- commands.c */
 extern const struct control_ops agent_control_ops;
+/* Bytes that may be no text go under hex_key, in hex. */
+void agent_put_text(json_t *, const char *key, const char *hex_key,
+		    struct slice);
+
+/* ---- verify.c */
+/* The answer at once, or null: later. */
+json_t *agent_verify_start(struct agent *, struct control_client *,
+			   const json_t *request);
+/* The client went; false: it was no verify's. */
+bool agent_verify_gone(struct agent *, void *data);
+void agent_verifies_poll(struct agent *, uint64_t now_ms);
+void agent_verifies_release(struct agent *);
 
 /* ---- wait.c */
 /* give_token: only settles, and answers with a token. */

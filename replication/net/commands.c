@@ -30,7 +30,7 @@ static json_t *number(uint64_t n)
 }
 
 /* A name may be any bytes; JSON text may not. */
-static void put_text(json_t *o, const char *key, const char *hex_key,
+void agent_put_text(json_t *o, const char *key, const char *hex_key,
 		     struct slice s)
 {
 	json_t *text = json_stringn((const char *)s.data, s.len);
@@ -143,7 +143,7 @@ static json_t *counters_json(struct agent *a)
 
 	core_counters(a->core, &c);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o}",
+			 "s:o, s:o, s:o, s:o}",
 			 "cuts_sent", number(c.cuts_sent),
 			 "cuts_received", number(c.cuts_received),
 			 "rows_sent", number(c.rows_sent),
@@ -154,7 +154,10 @@ static json_t *counters_json(struct agent *a)
 			 "chunks_sent", number(c.chunks_sent),
 			 "chunks_received", number(c.chunks_received),
 			 "bytes_sent", number(c.bytes_sent),
-			 "bytes_received", number(c.bytes_received));
+			 "bytes_received", number(c.bytes_received),
+			 "proofs", number(c.proofs),
+			 "divergences", number(c.divergences),
+			 "repaired", number(c.repaired));
 }
 
 static json_t *cmd_status(struct agent *a, struct control_client *client,
@@ -174,14 +177,14 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "volume", json_string(volume));
 	json_object_set_new(answer, "paused", json_boolean(a->paused));
 	json_object_set_new(answer, "pid", json_integer(getpid()));
-	put_text(answer, "mountpoint", "mountpoint_hex",
+	agent_put_text(answer, "mountpoint", "mountpoint_hex",
 		 SLICE_STR(a->mountpoint));
 	json_object_set_new(answer, "node", json_pack("{s:s, s:s}", "label",
 						      label, "id", id));
 	json_object_set_new(answer, "conflicts",
 			    number(tree_conflict_count(a->tree)));
 	json_object_set_new(answer, "peers", peers_json(a));
-	put_text(answer, "store", "store_hex",
+	agent_put_text(answer, "store", "store_hex",
 		 SLICE_STR(store_path(a->store)));
 	json_object_set_new(answer, "listen", json_string(a->listener.text));
 	json_object_set_new(answer, "changes", changes_json(a));
@@ -354,8 +357,8 @@ static json_t *version_json(struct core *core,
 		device_format(&device, node);
 	else
 		hex_encode(origin, sizeof(origin), node);
-	put_text(o, "path", "path_hex", v->path);
-	put_text(o, "label", "label_hex", v->label);
+	agent_put_text(o, "path", "path_hex", v->path);
+	agent_put_text(o, "label", "label_hex", v->label);
 	json_object_set_new(o, "node", json_string(node));
 	json_object_set_new(o, "time", json_integer(v->time.tv_sec));
 	json_object_set_new(o, "size", number(v->size));
@@ -368,7 +371,7 @@ static int add_conflict(void *arg, const struct conflict *c)
 	struct conflict_list *list = arg;
 	json_t *o = json_object(), *versions = json_array();
 
-	put_text(o, "path", "path_hex", c->path);
+	agent_put_text(o, "path", "path_hex", c->path);
 	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
 	for (size_t i = 0; i < c->count; i++)
 		json_array_append_new(versions,
@@ -464,6 +467,7 @@ static const struct {
 	{ "status", cmd_status },
 	{ "wait", cmd_wait },
 	{ "token", cmd_token },
+	{ "verify", agent_verify_start },
 	{ "pause", cmd_pause },
 	{ "resume", cmd_resume },
 	{ "invite", cmd_invite },
@@ -496,9 +500,9 @@ static void on_request(void *arg, struct control_client *client,
 
 static void on_gone(void *arg, struct control_client *client, void *data)
 {
-	(void)arg;
 	(void)client;
-	agent_wait_gone(data);
+	if (!agent_verify_gone(arg, data))
+		agent_wait_gone(data);
 }
 
 const struct control_ops agent_control_ops = { on_request, on_gone };

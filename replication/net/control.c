@@ -139,6 +139,22 @@ void control_set_data(struct control_client *c, void *data)
 	c->data = data;
 }
 
+/* Written by the loop: a client that turns out to be gone is not ended under
+ * the hands of whoever tells it something. */
+void control_event(struct control_client *c, json_t *event)
+{
+	if (c->state == CLIENT_WAITING && c->out_at == c->out.len) {
+		buf_reset(&c->out);
+		c->out_at = 0;
+		if (put_json(&c->out, event))
+			buf_reset(&c->out);
+		else
+			loop_watch_events(c->control->loop, &c->watch,
+					  EPOLLOUT);
+	}
+	json_decref(event);
+}
+
 void control_answer(struct control_client *c, json_t *answer)
 {
 	control_answer_then(c, answer, NULL, NULL);

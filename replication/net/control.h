@@ -18,6 +18,14 @@
  *             -> ok; on failure exit 1 or 3, missing[{label,id,answered,
  *                changes}]
  *   token     -> token
+ *   verify    timeout (seconds, number), deep (bool)
+ *             -> peers[{label,id,state ("equal"|"differs"|"lags"|"silent"|
+ *                "away"),behind,ahead (changes),knowledge,objects,sum,
+ *                peer_sum,repaired or differing[{id,path}]}],
+ *                deep{objects,bytes,pending,sums_right,fault_count,faults[{
+ *                id,path,missing,damaged}]}; on failure exit 1 or 3, and the
+ *                same fields. Events with deep: {event:"progress",objects,of,
+ *                bytes}
  *   pause, resume
  *   invite    -> code, expires (seconds since 1970)
  *   invites   -> invites[{id,created,expires,state}]

@@ -46,6 +46,9 @@ void control_flush(struct control *);
 
 /* What the command keeps with a client that waits for its answer. */
 void control_set_data(struct control_client *, void *data);
+/* Sends a line before the last one. Takes ownership. Dropped when the
+ * client does not read them. */
+void control_event(struct control_client *, json_t *event);
 /* Sends the last line. Takes ownership. The client is not to be used any
  * more. */
 void control_answer(struct control_client *, json_t *answer);

@@ -170,6 +170,8 @@ json_t *node_ask(struct node *n, json_t *request)
 	char *text = json_dumps(request, JSON_COMPACT), part[4096];
 	int fd = control_dial(n);
 	json_t *answer;
+	size_t at = 0;
+	char *end;
 	ssize_t len;
 
 	assert_non_null(text);
@@ -180,7 +182,11 @@ json_t *node_ask(struct node *n, json_t *request)
 	close(fd);
 	free(text);
 	json_decref(request);
-	answer = json_loadb((char *)b.data, b.len, 0, NULL);
+	/* The last line; those before it are events. */
+	buf_put_u8(&b, 0);
+	while ((end = strchr((char *)b.data + at, '\n')) && end[1])
+		at = (size_t)(end + 1 - (char *)b.data);
+	answer = json_loads((char *)b.data + at, 0, NULL);
 	assert_non_null(answer);
 	return answer;
 }
