@@ -14,8 +14,8 @@ static const char help[] =
 "\n"
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
 "             changes: {received, known, forwarded},\n"
-"             peers: [{label, id, connected, behind: {changes, bytes,\n"
-"             seconds}, ahead: {changes, bytes}, stale_seconds,\n"
+"             peers: [{label, id, connected, lapsed, removed,\n"
+"             behind: {changes, bytes, seconds}, ahead: {changes, bytes}, stale_seconds,\n"
 "             last_contact_seconds, clock_skew_ms}]}; behind is what the\n"
 "             peer lacks of ours, ahead is what we lack of its; all that it\n"
 "             had stale_seconds ago is shown here; null is unknown\n";
@@ -69,6 +69,16 @@ static const char *text_lag(const json_t *lag, char ret[2 * TEXT_BYTES])
 	return ret;
 }
 
+static const char *text_link(const json_t *peer)
+{
+	if (json_is_true(json_object_get(peer, "removed")))
+		return "removed";
+	if (json_is_true(json_object_get(peer, "connected")))
+		return "connected";
+	return json_is_true(json_object_get(peer, "lapsed")) ? "lapsed" :
+							       "away";
+}
+
 static void print_peers(const json_t *peers)
 {
 	char behind[2 * TEXT_BYTES], ahead[2 * TEXT_BYTES];
@@ -84,11 +94,9 @@ static void print_peers(const json_t *peers)
 	       ID_SHOWN, "id", "link", LAG_SHOWN, "lacks of ours", LAG_SHOWN,
 	       "we lack of its", "up to date as of");
 	json_array_foreach(peers, i, peer) {
-		bool up = json_is_true(json_object_get(peer, "connected"));
-
 		printf("%-*s %-*.*s %-10s %-*s %-*s %s\n", LABEL_SHOWN,
 		       json_text(peer, "label"), ID_SHOWN, ID_SHOWN,
-		       json_text(peer, "id"), up ? "connected" : "away",
+		       json_text(peer, "id"), text_link(peer),
 		       LAG_SHOWN,
 		       text_lag(json_object_get(peer, "behind"), behind),
 		       LAG_SHOWN,

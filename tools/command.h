@@ -32,6 +32,7 @@ struct command {
 int cmd_conflicts(int argc, char **argv);
 int cmd_invite(int argc, char **argv);
 int cmd_join(int argc, char **argv);
+int cmd_member(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct command commands[] = {
 	{ "unmount", cmd_unmount, "unmount a volume and end its daemon" },
 	{ "invite", cmd_invite, "print a code that lets one machine join" },
 	{ "join", cmd_join, "join a volume by a code, and mount it" },
+	{ "member", cmd_member, "list the members, or remove one for ever" },
 	{ "status", cmd_status, "show this node, its peers and their lag" },
 	{ "wait", cmd_wait, "wait until everybody has everything" },
 	{ "token", cmd_token, "print a token of what this node shows now" },

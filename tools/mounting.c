@@ -31,6 +31,7 @@ enum {
 	OPTION_LISTEN,
 	OPTION_NAME,
 	OPTION_PEER,
+	OPTION_LAPSE,
 	OPTION_ALLOW_OTHER,
 	OPTION_FOREGROUND,
 };
@@ -40,6 +41,7 @@ const struct option mounting_options[] = {
 	{ "listen", required_argument, NULL, OPTION_LISTEN },
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "peer", required_argument, NULL, OPTION_PEER },
+	{ "lapse-after", required_argument, NULL, OPTION_LAPSE },
 	{ "allow-other", no_argument, NULL, OPTION_ALLOW_OTHER },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ NULL, 0, NULL, 0 },
@@ -53,6 +55,22 @@ static int check_label(const struct mounting *m, const char *option,
 	return complain(m->command, EXIT_USAGE, "%s \"%s\": a label has 1 to "
 			"%d letters, digits, '.', '_' or '-'; choose another",
 			option, label, LABEL_BYTES_MAX);
+}
+
+static int parse_lapse(struct mounting *m, const char *text)
+{
+	char *end;
+	unsigned long days;
+
+	errno = 0;
+	days = strtoul(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' || !days ||
+	    days > LAPSE_DAYS_MAX)
+		return complain(m->command, EXIT_USAGE, "--lapse-after "
+				"\"%s\": is no number of days from 1 to %d",
+				text, LAPSE_DAYS_MAX);
+	m->lapse_days = (unsigned int)days;
+	return -1;
 }
 
 static int parse_one(struct mounting *m, int c)
@@ -80,6 +98,8 @@ static int parse_one(struct mounting *m, int c)
 					"than %d of them", PEERS_MAX);
 		m->peers[m->peer_count++] = optarg;
 		return check_label(m, "--peer", optarg);
+	case OPTION_LAPSE:
+		return parse_lapse(m, optarg);
 	case OPTION_ALLOW_OTHER:
 		m->allow_other = true;
 		break;
@@ -285,6 +305,7 @@ static int serve(const struct mounting *m, struct volume_place *place,
 	struct node_options options = {
 		.place = place,
 		.listen = m->listen,
+		.lapse_days = m->lapse_days,
 		.label = m->label,
 		.label_default = label,
 		.allow_other = m->allow_other,

@@ -13,11 +13,14 @@
 
 /* Members that --peer may name: more is no restriction worth typing. */
 #define PEERS_MAX 64
+/* Longer than anybody keeps a laptop. */
+#define LAPSE_DAYS_MAX 36500
 
 struct mounting {
 	const char *command;
 	const char *store, *listen, *label;	/* or NULL */
 	bool foreground, allow_other;
+	unsigned int lapse_days;	/* or 0 */
 	const char *peers[PEERS_MAX + 1];	/* NULL-ended */
 	size_t peer_count;
 };
@@ -32,6 +35,9 @@ extern const struct option mounting_options[];
 "                       on all addresses, the same one again each time\n" \
 "  --name LABEL         what this node is called; default: the host's name\n" \
 "  --peer LABEL         exchange only with this member; may be repeated\n" \
+"  --lapse-after DAYS   no longer keep what was removed for a member that\n" \
+"                       was silent while others were heard so long;\n" \
+"                       remembered, default 180\n" \
 "  --allow-other        let other users in, as far as permissions go\n" \
 "  --foreground         do not become a daemon; log to standard error\n"
 

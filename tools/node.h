@@ -17,6 +17,7 @@ struct node;
 struct node_options {
 	const struct volume_place *place;	/* borrowed */
 	const char *listen;		/* or NULL, as agent_options */
+	unsigned int lapse_days;	/* or 0, as agent_options */
 	const char *label;		/* or NULL: what the volume has */
 	const char *label_default;	/* for a new volume or a joiner */
 	bool allow_other;

@@ -167,6 +167,9 @@ struct core_peer_status {
 	struct device device;
 	char label[LABEL_BYTES_MAX + 1];
 	bool connected;
+	/* Silent for too long: what is removed no longer waits for it; */
+	bool lapsed;
+	bool removed; /* no member any more */
 	uint64_t last_heard_ms;	/* of this core's clock; 0: never */
 	struct core_lag behind;	/* what it lacks of ours */
 	/* How long the oldest of that has been here, ms; 0: lacks nothing */
@@ -241,12 +244,35 @@ bool core_author(struct core *, uint64_t origin, struct slice label,
 		 struct device *ret);
 
 /* ---- members */
+struct core_member {
+	struct device device;
+	char label[LABEL_BYTES_MAX + 1];
+	bool self, lapsed, removed;
+	uint64_t added_ms, removed_ms; /* wall clocks of who said so */
+	/* Numbers of its own changes: the newest it ever told of here, and
+	 * up to where another member has them. 0: nothing heard of it. */
+	uint64_t last_change, last_change_kept;
+};
+/* All that ever were, in order of label. */
+size_t core_members(struct core *, struct core_member *ret, size_t max);
+/*
+ * Removes the member with this label, for ever. Removed already: no error.
+ * Errors: -ENOENT no such label, -EINVAL it is this node, -EACCES this node
+ * is no member itself, of the store.
+ */
+must_check int core_remove(struct core *, uint64_t now_ms, const char *label,
+			   struct core_member *ret);
 /* Is this key a member's? */
 bool core_is_member(struct core *, const struct device *);
+/* Was it one, and is it none any more? */
+bool core_is_removed(struct core *, const struct device *);
 /*
  * Admits a device: signs and durably stores its record, and gossips it. The
  * label gets -2, -3 ... if another member has it. ret_records: all records,
  * encoded, as the joiner needs them (core_adopt_members).
+ * Errors: -EINVAL the label, -EACCES the device, or this node, was removed,
+ * -E2BIG no room for another member, or for the origin of its changes, of
+ * the store.
  */
 must_check int core_admit(struct core *, uint64_t now_ms,
 			  const struct device *, struct slice label,

@@ -10,6 +10,7 @@
  *	push.c    streams out: REC, CUT, and the content that goes with rows
  *	pull.c    streams in: PULL, staging, applying
  *	want.c    content by hash, both ways
+ *	roster.c  the members as people see them; removal
  *	wait.c    kin wait: asking and answering
  *	proof.c   do linked nodes of equal knowledge hold the same?
  *	locate.c  if not: where, and repair; serve.c: its answers
@@ -200,6 +201,7 @@ struct core {
 	struct status own;
 	struct status **others;
 	size_t other_count;
+	bool removal_news; /* to be stored and passed on */
 	bool publish; /* our row changed */
 	uint64_t beat_ceiling;
 
@@ -309,6 +311,9 @@ must_check int gossip_members(struct core *, struct peer *, struct reader *);
 must_check int gossip_status(struct core *, struct peer *, struct reader *);
 /* Sends the records from this number on to all links but one. */
 void gossip_new_members(struct core *, size_t from, const struct peer *but);
+/* Somebody was removed: stores it, tells all links but one, and closes
+ * those that it ends. */
+must_check int gossip_removals(struct core *, const struct peer *but);
 /* Takes over a row of another member; *s is left empty. */
 must_check int gossip_adopt_status(struct core *, struct status *s);
 
@@ -367,6 +372,7 @@ bool heartbeat_stale(struct core *, const struct device *, uint64_t *ret_ms);
 void wait_heard(struct core *, const struct status *);
 void wait_tick(struct core *);
 void waits_release(struct core *);
+void waits_forget_removed(struct core *);
 
 /* ---- proof.c */
 void proof_tick(struct core *, struct peer *);

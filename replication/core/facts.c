@@ -12,6 +12,9 @@
 
 /* Rows looked at to tell how many bytes a peer lacks: bounds `status`. */
 #define LAG_ROWS_MAX 100000
+/* Incarnations kept free for those that are members, who may need one to go
+ * on: nobody is let in any more. */
+#define ORIGINS_SPARE 64
 
 /* Of rows and contents not sent yet; what it was sent and still waits for
  * is its own to tell. */
@@ -69,7 +72,11 @@ static void peer_facts(struct core *c, struct member_entry *e,
 	/* What it has all of, and we have not. */
 	if (s && !know_leq(&s->c, &c->own.c))
 		ret->ahead.bytes = c->own.debt_bytes;
+	ret->lapsed = e->lapsed && !e->removed;
+	ret->removed = e->removed;
 	memcpy(ret->label, e->label, sizeof(ret->label));
+	if (e->removed)
+		return;
 	memcpy(ret->addresses, e->addresses, sizeof(ret->addresses));
 }
 
@@ -123,7 +130,14 @@ bool core_author(struct core *c, uint64_t origin, struct slice label,
 
 bool core_is_member(struct core *c, const struct device *device)
 {
-	return members_find(&c->members, device);
+	return members_has(&c->members, device);
+}
+
+bool core_is_removed(struct core *c, const struct device *device)
+{
+	const struct member_entry *e = members_find(&c->members, device);
+
+	return e && e->removed;
 }
 
 /* ---- letting in */
@@ -159,6 +173,13 @@ int core_admit(struct core *c, uint64_t now_ms, const struct device *device,
 	c->now_ms = now_ms;
 	if (!label_is_valid(label))
 		return -EINVAL;
+	/* Its key is refused for ever; nor is one let in by somebody who is
+	 * out, or into a volume without room for what it will write. */
+	if (core_is_removed(c, device) ||
+	    core_is_removed(c, &c->self))
+		return -EACCES;
+	if (c->own.k.count + ORIGINS_SPARE > ORIGINS_MAX)
+		return -E2BIG;
 	if (!e) {
 		members_free_label(&c->members, label, m.label);
 		r = core_sign_member(c, &m);
@@ -195,6 +216,11 @@ static int adopt_one(void *arg, const struct member *record)
 	return r == -E2BIG ? -EBADMSG : r;
 }
 
+static int adopt_removal(void *arg, const struct member_removal *record)
+{
+	return MIN_OF(members_remove(arg, record), 0);
+}
+
 int core_adopt_members(struct tree *tree, struct slice records,
 		       const struct device *self, const struct device *inviter)
 {
@@ -203,8 +229,10 @@ int core_adopt_members(struct tree *tree, struct slice records,
 	int e = members_decode(&r, adopt_one, &m);
 
 	if (e == 0)
+		e = removals_decode(&r, adopt_removal, &m);
+	if (e == 0)
 		e = reader_done(&r);
-	if (e == 0 && (!members_find(&m, self) || !members_find(&m, inviter)))
+	if (e == 0 && (!members_has(&m, self) || !members_has(&m, inviter)))
 		e = -EBADMSG;
 	if (e == 0)
 		e = members_save(tree_store(tree), &m, 0, m.count);

@@ -151,11 +151,52 @@ static int gossip_adopt(void *arg, const struct member *m)
 	return r == -EBADMSG || r == -E2BIG ? 0 : r;
 }
 
+/* Who went while this was read: their links close at the end. */
+static int gossip_adopt_removal(void *arg, const struct member_removal *m)
+{
+	struct core *c = arg;
+	int r = members_remove(&c->members, m);
+
+	if (r > 0)
+		c->removal_news = true;
+	return r == -EBADMSG ? 0 : MIN_OF(r, 0);
+}
+
+/* To all links but one; and those to whom it concerns close. */
+int gossip_removals(struct core *c, const struct peer *but)
+{
+	int r = members_save(c->store, &c->members, 0, c->members.count);
+
+	c->removal_news = false;
+	if (r == 0)
+		r = store_sync(c->store);
+	if (r < 0)
+		return r;
+	gossip_new_members(c, c->members.count, but);
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (!members_has(&c->members, &c->peers[i]->device))
+			peer_fail(c, c->peers[i], BYE_REMOVED,
+				  "removed from the volume");
+	if (!members_has(&c->members, &c->self))
+		log_warn("this node was removed from the volume: it exchanges "
+			 "nothing any more");
+	for (size_t i = 0;
+	     i < c->peer_count && !members_has(&c->members, &c->self); i++)
+		peer_fail(c, c->peers[i], BYE_REMOVED,
+			  "this node was removed from the volume");
+	waits_forget_removed(c);
+	purge_wake(c);
+	c->env.members_changed(c->env.arg);
+	return 0;
+}
+
 int gossip_members(struct core *c, struct peer *p, struct reader *r)
 {
 	size_t before = c->members.count;
 	int e = members_decode(r, gossip_adopt, c);
 
+	if (e == 0)
+		e = removals_decode(r, gossip_adopt_removal, c);
 	if (c->members.count > before) {
 		int k = members_save(c->store, &c->members, before,
 				     c->members.count);
@@ -166,6 +207,12 @@ int gossip_members(struct core *c, struct peer *p, struct reader *r)
 			 c->members.count - before > 1 ? "s" : "");
 		gossip_new_members(c, before, p);
 		c->env.members_changed(c->env.arg);
+	}
+	if (c->removal_news) {
+		int k = gossip_removals(c, p);
+
+		if (k < 0)
+			return k;
 	}
 	return e;
 }
@@ -234,7 +281,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 		own_row_heard(c, s);
 		return 0;
 	}
-	if (!members_find(&c->members, &s->device))
+	if (!members_has(&c->members, &s->device))
 		return 0;
 	if (is_peer && p->phase == PEER_STATUS) {
 		p->phase = PEER_READY;

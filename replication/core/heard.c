@@ -131,7 +131,7 @@ void heard_exchange(struct core *c, const struct device *from)
 bool member_is_active(struct core *c, const struct member_entry *e)
 {
 	(void)c;
-	return !e->lapsed;
+	return !e->lapsed && !e->removed;
 }
 
 /* ---- judging */
@@ -140,6 +140,8 @@ static void heard_judge(struct core *c, struct member_entry *e)
 {
 	struct status *s = status_of(c, &e->member.device);
 
+	if (e->removed)
+		return;
 	if (device_equal(&e->member.device, &c->self) ||
 	    (s && know_leq(&c->own.k, &s->k))) {
 		heard_entry(c, e);

@@ -23,6 +23,24 @@ struct member {
 	uint8_t signature[64];
 };
 
+/*
+ * That a device is no member any more, said by one that is or was. It wins
+ * over the device's record for ever: a machine that is to come back joins
+ * with a new key.
+ */
+struct member_removal {
+	struct volid volume;
+	struct device device;
+	uint64_t removed_ms; /* wall clock of the signer */
+	struct device signer;
+	uint8_t signature[64];
+};
+
+void removal_encode_signed(const struct member_removal *, struct buf *);
+void removal_encode(const struct member_removal *, struct buf *);
+must_check int removal_decode(struct reader *, struct member_removal *ret);
+must_check int removal_verify(const struct member_removal *);
+
 /* The bytes that are signed, then the whole record. */
 void member_encode_signed(const struct member *, struct buf *);
 void member_encode(const struct member *, struct buf *);

@@ -35,6 +35,13 @@ struct member_entry *members_find(struct members *m,
 	return NULL;
 }
 
+bool members_has(struct members *m, const struct device *device)
+{
+	const struct member_entry *e = members_find(m, device);
+
+	return e && !e->removed;
+}
+
 bool addresses_are_valid(struct slice text)
 {
 	if (text.len > ADDRESSES_BYTES_MAX)
@@ -108,10 +115,15 @@ static int member_read(struct slice value, struct member_entry *ret)
 	struct reader r = READER(value.data, value.len);
 	struct slice record = reader_string(&r, MEMBER_BYTES_MAX);
 	struct slice addresses = reader_string(&r, ADDRESSES_BYTES_MAX);
+	struct slice removal = reader_string(&r, MEMBER_BYTES_MAX);
 	struct reader rec = READER(record.data, record.len);
+	struct reader gone = READER(removal.data, removal.len);
 
 	if (reader_done(&r) < 0 || member_decode(&rec, &ret->member) < 0 ||
 	    !addresses_are_valid(addresses))
+		return -EUCLEAN;
+	ret->removed = removal.len;
+	if (ret->removed && removal_decode(&gone, &ret->removal) < 0)
 		return -EUCLEAN;
 	snprintf(ret->addresses, sizeof(ret->addresses), "%.*s",
 		 (int)addresses.len, (const char *)addresses.data);
@@ -183,6 +195,10 @@ static int member_put(struct store *store, const struct member_entry *e)
 	member_encode(&e->member, &record);
 	buf_put_string(&b, buf_slice(&record));
 	buf_put_string(&b, SLICE_STR(e->addresses));
+	buf_reset(&record);
+	if (e->removed)
+		removal_encode(&e->removal, &record);
+	buf_put_string(&b, buf_slice(&record));
 	if (buf_error(&record) < 0 || buf_error(&b) < 0)
 		return -ENOMEM;
 	return store_put(store, TABLE_MEMBER,
@@ -251,7 +267,44 @@ int members_adopt_first(struct members *m, const struct member *record)
 	return r < 0 ? r : members_add(m, record);
 }
 
+int members_remove(struct members *m, const struct member_removal *removal)
+{
+	struct member_entry *e = members_find(m, &removal->device);
+	int r;
+
+	if (!volid_equal(m->volume, removal->volume) || !e ||
+	    !members_find(m, &removal->signer))
+		return -EBADMSG;
+	if (e->removed)
+		return 0;
+	r = removal_verify(removal);
+	if (r < 0)
+		return r;
+	e->removal = *removal;
+	e->removed = true;
+	return 1;
+}
+
 /* ---- MEMBERS */
+
+static void removals_encode(const struct members *m, struct buf *b)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < m->count; i++)
+		count += m->list[i]->removed;
+	buf_put_varint(b, count);
+	for (size_t i = 0; i < m->count; i++) {
+		cleanup(buf_release) struct buf record = BUF_INIT;
+
+		if (!m->list[i]->removed)
+			continue;
+		removal_encode(&m->list[i]->removal, &record);
+		buf_put_string(b, buf_slice(&record));
+		if (record.failed)
+			b->failed = true;
+	}
+}
 
 void members_encode(const struct members *m, size_t from, struct buf *b)
 {
@@ -264,6 +317,7 @@ void members_encode(const struct members *m, size_t from, struct buf *b)
 		if (record.failed)
 			b->failed = true;
 	}
+	removals_encode(m, b);
 }
 
 int members_decode(struct reader *r,
@@ -280,6 +334,28 @@ int members_decode(struct reader *r,
 		int e;
 
 		if (reader_ok(r) < 0 || member_decode(&record, &m) < 0)
+			return -EBADMSG;
+		e = fn(arg, &m);
+		if (e < 0)
+			return e;
+	}
+	return reader_ok(r);
+}
+
+int removals_decode(struct reader *r,
+		    int (*fn)(void *arg, const struct member_removal *), void *arg)
+{
+	uint64_t count = reader_varint(r);
+
+	if (count > MEMBERS_MAX)
+		return -EBADMSG;
+	for (uint64_t i = 0; i < count; i++) {
+		struct slice s = reader_string(r, MEMBER_BYTES_MAX);
+		struct reader record = READER(s.data, s.len);
+		struct member_removal m;
+		int e;
+
+		if (reader_ok(r) < 0 || removal_decode(&record, &m) < 0)
 			return -EBADMSG;
 		e = fn(arg, &m);
 		if (e < 0)

@@ -2,7 +2,8 @@
 /*
  * The member set as this node has it: records in the order in which they
  * were adopted (a signer before whom it signed), kept in TABLE_MEMBER with
- * the addresses last heard of. The set only grows.
+ * the addresses last heard of. The set only grows; who was removed stays in
+ * it, with the record that says so.
  */
 #ifndef KINFS_CORE_MEMBERS_H
 #define KINFS_CORE_MEMBERS_H
@@ -24,6 +25,8 @@ struct member_entry {
 	bool lapsed;
 	int64_t skew_ms;   /* its clock less ours, at its last HELLO */
 	bool skew_known;
+	bool removed;
+	struct member_removal removal; /* if so */
 };
 
 struct members {
@@ -53,12 +56,26 @@ must_check int members_adopt(struct members *, const struct member *);
 /* As members_adopt() for a record that signs itself: the first of a set. */
 must_check int members_adopt_first(struct members *, const struct member *);
 
-/* The body of a MEMBERS frame: entries from `from` on. */
+/*
+ * Takes up a removal of a device in the set whose signature is right and
+ * whose signer is in the set, removed or not: else what a set holds would
+ * depend on who was heard of first. Returns 1 if it is news, 0 if the device
+ * was removed already. Errors: as members_adopt().
+ */
+must_check int members_remove(struct members *, const struct member_removal *);
+/* In the set, and not removed. */
+bool members_has(struct members *, const struct device *);
+
+/* The body of a MEMBERS frame: entries from `from` on, all removals. */
 void members_encode(const struct members *, size_t from, struct buf *);
 /* Calls fn for each record of the body; stops at its first negative. */
 must_check int members_decode(struct reader *,
 			      int (*fn)(void *arg, const struct member *),
 			      void *arg);
+/* The same for the removals, which stand behind the records. */
+must_check int removals_decode(struct reader *,
+			       int (*fn)(void *arg, const struct member_removal *),
+			       void *arg);
 /* A label that no member shows: as it is, or with -2, -3 ... */
 void members_free_label(const struct members *, struct slice wanted,
 			char ret[LABEL_BYTES_MAX + 1]);

@@ -167,7 +167,8 @@ int core_link_up(struct core *c, uint64_t now_ms, link_id link,
 	c->now_ms = now_ms;
 	if (c->failure)
 		return c->failure;
-	if (!members_find(&c->members, device) ||
+	if (!members_has(&c->members, device) ||
+	    !members_has(&c->members, &c->self) ||
 	    device_equal(device, &c->self))
 		return -EACCES;
 	if (peer_of(c, device) || peer_find(c, link))

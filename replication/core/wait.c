@@ -52,6 +52,7 @@ static int wait_members(struct core *c, struct wait *w)
 		struct device *d = &c->members.list[i]->member.device;
 
 		if (device_equal(d, &c->self) ||
+		    !members_has(&c->members, d) ||
 		    (w->kind == CORE_WAIT_LINKED && !peer_of(c, d)))
 			continue;
 		w->members[w->member_count++].device = *d;
@@ -212,6 +213,23 @@ void core_wait_end(struct core *c, int id)
 			return;
 	/* Said with the next row; nobody needs to hear it now. */
 	c->own.ask = 0;
+}
+
+/* Who was removed meanwhile is not waited for. */
+void waits_forget_removed(struct core *c)
+{
+	for (size_t i = 0; i < WAITS_MAX; i++) {
+		struct wait *w = &c->waits[i];
+		size_t kept = 0;
+
+		for (size_t k = 0; k < w->member_count; k++) {
+			if (members_has(&c->members, &w->members[k].device))
+				w->members[kept++] = w->members[k];
+			else if (w->members[k].answered && w->answers)
+				w->answers--;
+		}
+		w->member_count = kept;
+	}
 }
 
 /* ---- answering */

@@ -46,6 +46,8 @@ enum bye_code {
 	BYE_TIMEOUT = 6,  /* nothing heard */
 	BYE_LOCAL = 7,	  /* this node cannot store it now */
 	BYE_FORK = 8,	  /* one incarnation, two histories */
+	BYE_BEHIND = 9,	  /* it knows too little to give: a full stream first */
+	BYE_REMOVED = 10, /* no member any more */
 };
 
 /* Hashes in one WANT or NOHAVE: 16 MiB of largest chunks. */

@@ -22,6 +22,9 @@ static const char *const refusal_text[] = {
 	[REFUSED_FAILURES] = "too many wrong attempts ended the invitation",
 	[REFUSED_VOLUME] = "the invitation is of another volume",
 	[REFUSED_VERSION] = "another version of the protocol",
+	[REFUSED_REMOVED] = "this key was removed from the volume; join "
+			    "with a new store",
+	[REFUSED_FULL] = "the volume has no room for another member",
 	[REFUSED_LOCAL] = "the inviting node cannot store it now; try again",
 };
 
@@ -78,7 +81,9 @@ void agent_admit(struct link *l, struct slice frame)
 		r = accept_joiner(l, &req, &answer);
 	if (r < 0) {
 		log_errno(r, "admitting a new member");
-		r = REFUSED_LOCAL;
+		r = r == -EACCES ? REFUSED_REMOVED :
+		    r == -E2BIG	 ? REFUSED_FULL :
+				   REFUSED_LOCAL;
 	} else if (r) {
 		link_log_stranger(l, refusal_text[r]);
 	}

@@ -244,6 +244,27 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	return 0;
 }
 
+/* As asked, and remembered; else as remembered; else 0. */
+static int read_lapse(struct agent *a, unsigned int days)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	uint8_t value[4];
+	int r = 0;
+
+	if (days) {
+		put_le32(value, days);
+		r = meta_put(a->store, META_LAPSE, SLICE(value, 4));
+	} else {
+		r = meta_get(a->store, META_LAPSE, &b);
+		if (!r)
+			days = b.len == 4 ? get_le32(b.data) : 0;
+		else if (r == -ENOENT)
+			r = 0;
+	}
+	a->lapse_after_ms = days * 24ull * 60 * 60 * 1000;
+	return r;
+}
+
 static int open_core(struct agent *a)
 {
 	struct core_options co = {
@@ -260,6 +281,7 @@ static int open_core(struct agent *a)
 		.addresses = buf_slice(&a->addresses),
 		.has_mount = a->has_mount,
 		.heartbeat_ms = CORE_HEARTBEAT_MS,
+		.lapse_after_ms = a->lapse_after_ms,
 	};
 
 	a->members_stale = true;
@@ -275,16 +297,19 @@ static int read_paused(struct agent *a)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int agent_open(struct agent *a, const char *listen, struct buf *why)
+static int agent_open(struct agent *a, const struct agent_options *o,
+		      struct buf *why)
 {
 	int r = loop_init(&a->loop);
 
 	if (!r)
 		r = read_paused(a);
 	if (!r)
+		r = read_lapse(a, o->lapse_days);
+	if (!r)
 		r = conn_pool_init(&a->pool, &a->loop, a->identity);
 	if (!r)
-		r = listener_open(a, listen, why);
+		r = listener_open(a, o->listen, why);
 	if (!r)
 		r = open_core(a);
 	if (!r)
@@ -301,7 +326,7 @@ int agent_start(const struct agent_options *o, struct buf *why,
 
 	if (r)
 		return r;
-	r = agent_open(a, o->listen, why);
+	r = agent_open(a, o, why);
 	if (r) {
 		if (!why->len)
 			buf_printf(why, "cannot start the exchange with "

@@ -26,6 +26,9 @@ struct agent_options {
 	bool has_mount;
 	/* Exchange only with these labels (NULL-ended), or NULL: with all. */
 	const char *const *only_peers;
+	/* Days of time heard after which a silent member lapses; remembered
+	 * by the store. 0: what it remembers, else the default. */
+	unsigned int lapse_days;
 	/* Called on the network thread when `kin unmount` asks for the end. */
 	void (*stop)(void *arg);
 	void *stop_arg;

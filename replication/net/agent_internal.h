@@ -111,6 +111,7 @@ struct agent {
 	LIST_HEAD(, agent_wait) waits;
 	LIST_HEAD(, agent_verify) verifies;
 	link_id last_link;
+	uint64_t lapse_after_ms;	/* 0: the default */
 	bool paused;
 	bool members_stale;		/* the dialer has to look again */
 	struct core_peer_status *peers;	/* room for MEMBERS_MAX */

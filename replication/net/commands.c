@@ -111,10 +111,11 @@ static json_t *peers_json(struct agent *a)
 
 		device_format(&p->device, id);
 		json_array_append_new(list, json_pack(
-			"{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:s}",
+			"{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, "
+			"s:s}",
 			"label", p->label, "id", id,
-			"connected", p->connected,
-			"behind", behind_json(p),
+			"connected", p->connected, "lapsed", p->lapsed,
+			"removed", p->removed, "behind", behind_json(p),
 			"ahead", lag_json(p->ahead),
 			"stale_seconds", seconds(p->stale_known, p->stale_ms),
 			"last_contact_seconds",
@@ -322,6 +323,76 @@ static json_t *cmd_revoke(struct agent *a, struct control_client *client,
 	return json_pack("{s:b, s:I}", "ok", 1, "revoked", (json_int_t)n);
 }
 
+/* ---- members */
+
+static const char *member_state(const struct core_member *m)
+{
+	return m->removed ? "removed" : m->lapsed ? "lapsed" : "member";
+}
+
+static json_t *member_json(const struct core_member *m)
+{
+	char id[DEVICE_TEXT_BYTES];
+	json_t *o;
+
+	device_format(&m->device, id);
+	o = json_pack("{s:s, s:s, s:s, s:b, s:I, s:o, s:o}", "label", m->label,
+		      "id", id, "state", member_state(m), "self", m->self,
+		      "added", (json_int_t)(m->added_ms / 1000),
+		      "last_change", number(m->last_change),
+		      "last_change_kept", number(m->last_change_kept));
+	if (m->removed)
+		json_object_set_new(o, "removed_at",
+				    json_integer((json_int_t)(m->removed_ms /
+							      1000)));
+	return o;
+}
+
+static json_t *cmd_members(struct agent *a, struct control_client *client,
+			   const json_t *request)
+{
+	autofree struct core_member *all = calloc(MEMBERS_MAX, sizeof(*all));
+	json_t *list;
+	size_t n;
+
+	(void)client;
+	(void)request;
+	if (!all)
+		return failed(-ENOMEM, "cannot list the members");
+	n = core_members(a->core, all, MEMBERS_MAX);
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, member_json(&all[i]));
+	return json_pack("{s:b, s:o}", "ok", 1, "members", list);
+}
+
+static json_t *cmd_remove(struct agent *a, struct control_client *client,
+			  const json_t *request)
+{
+	const char *label = json_string_value(json_object_get(request,
+							      "label"));
+	struct core_member m;
+	int r;
+
+	(void)client;
+	if (!label)
+		return control_error(-EINVAL, CONTROL_USAGE,
+				     "which member? give its label");
+	r = core_remove(a->core, sys_now_ms(), label, &m);
+	if (r == -ENOENT)
+		return control_error(r, CONTROL_FAILED, "%s: no such member; "
+				     "`kin member list` lists them", label);
+	if (r == -EINVAL)
+		return control_error(r, CONTROL_FAILED, "%s: that is this "
+				     "node; remove it on another", label);
+	if (r == -EACCES)
+		return control_error(r, CONTROL_FAILED, "this node was "
+				     "removed from the volume itself");
+	if (r)
+		return failed(r, "cannot remove");
+	return json_pack("{s:b, s:o}", "ok", 1, "member", member_json(&m));
+}
+
 /* ---- conflicts */
 
 static const char *kind_name(enum conflict_kind kind)
@@ -473,6 +544,8 @@ static const struct {
 	{ "invite", cmd_invite },
 	{ "invites", cmd_invites },
 	{ "revoke", cmd_revoke },
+	{ "members", cmd_members },
+	{ "remove", cmd_remove },
 	{ "conflicts", cmd_conflicts },
 	{ "resolve", cmd_resolve },
 	{ "unmount", cmd_unmount },

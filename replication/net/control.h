@@ -8,8 +8,8 @@
  * "exit": N}. The daemon closes after the last line.
  *
  *   status    -> volume, paused, pid, mountpoint, node{label,id},
- *                conflicts, peers[{label,id,connected,behind{changes,bytes},
- *                ahead{changes,bytes},stale_seconds,
+ *                conflicts, peers[{label,id,connected,lapsed,removed,
+ *                behind{changes,bytes},ahead{changes,bytes},stale_seconds,
  *                last_contact_seconds,clock_skew_ms,addresses}] (behind also
  *                has seconds; null is unknown), store, listen,
  *                changes{received,known,forwarded}, counters
@@ -30,6 +30,9 @@
  *   invite    -> code, expires (seconds since 1970)
  *   invites   -> invites[{id,created,expires,state}]
  *   revoke    id or "all" -> revoked (count)
+ *   members   -> members[{label,id,state,self,added,removed_at,last_change,
+ *                last_change_kept}]; state: member, lapsed, removed
+ *   remove    label -> member{as above}
  *   conflicts path ("" is the root) -> conflicts[{path,kind,versions[{path,
  *             label,node,time,size,main}]}]
  *   resolve   path, take

@@ -34,6 +34,8 @@ enum refusal {
 	REFUSED_VOLUME = 6,
 	REFUSED_VERSION = 7,
 	REFUSED_LOCAL = 8,	/* the inviter cannot now; try again */
+	REFUSED_REMOVED = 9,	/* this key was removed from the volume */
+	REFUSED_FULL = 10,	/* no room for another member */
 };
 
 struct invite_id {

@@ -217,7 +217,10 @@ static void judge_member(struct link *l)
 {
 	struct agent *a = l->agent;
 
-	if (!core_is_member(a->core, &l->device)) {
+	if (core_is_removed(a->core, &l->device)) {
+		link_log_stranger(l, "was removed from this volume");
+		link_close(l, BYE_REMOVED, "removed from the volume");
+	} else if (!core_is_member(a->core, &l->device)) {
 		link_log_stranger(l, "is not a member of this volume");
 		link_close(l, BYE_NOT_MEMBER, "not a member of this volume");
 	} else if (!is_wanted(a, &l->device)) {

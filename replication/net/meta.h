@@ -5,6 +5,7 @@
  *
  *	paused		present: no exchange with peers
  *	listen		"explicit ADDR:PORT" or "auto ADDR:PORT"
+ *	lapse		u32 days of time heard after which a member lapses
  *	dial/HEX	device -> "host:port ...", from its invitation
  *	invite/HEX	invitations: PROTOCOL.md, "Joining"
  */
@@ -16,6 +17,7 @@
 #define META_PAUSED "paused"
 #define META_LISTEN "listen"
 #define META_DIAL "dial/"
+#define META_LAPSE "lapse"
 
 /* Replaces ret's bytes. Errors: -ENOENT, of the store. */
 must_check int meta_get(struct store *, const char *key, struct buf *ret);

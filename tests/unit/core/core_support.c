@@ -68,6 +68,21 @@ struct member test_member(uint8_t n, const char *label, uint8_t signer)
 	return m;
 }
 
+struct member_removal test_removal(uint8_t n, uint8_t signer)
+{
+	cleanup(buf_release) struct buf message = BUF_INIT;
+	struct member_removal m = {
+		.volume = test_volume(),
+		.device = test_device(n),
+		.signer = test_device(signer),
+		.removed_ms = 2000 + n,
+	};
+
+	removal_encode_signed(&m, &message);
+	test_sign(signer, buf_slice(&message), m.signature);
+	return m;
+}
+
 struct know test_know(uint64_t origin, ...)
 {
 	struct know k = KNOW_INIT;

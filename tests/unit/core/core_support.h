@@ -17,6 +17,7 @@ struct device test_device(uint8_t n);
 void test_sign(uint8_t n, struct slice message, uint8_t ret[64]);
 /* A record of device n, signed by device `signer`. */
 struct member test_member(uint8_t n, const char *label, uint8_t signer);
+struct member_removal test_removal(uint8_t n, uint8_t signer);
 struct volid test_volume(void);
 
 /* Origins and numbers in pairs, ended by 0. */

@@ -140,10 +140,79 @@ static void test_frame(void **state)
 	assert_int_equal(c.refused, 0);
 	assert_int_equal(back.count, 9);
 	members_release(&back);
-	r = READER(b.data, b.len - 1);
+	r = READER(b.data, b.len - 2); /* (the last byte: no removals) */
 	assert_int_equal(members_decode(&r, collect_one, &c), -EBADMSG);
 	members_release(&back);
 	members_release(&m);
+}
+
+static int remove_one(void *arg, const struct member_removal *record)
+{
+	struct collect *c = arg;
+
+	if (members_remove(c->m, record) < 0)
+		c->refused++;
+	return 0;
+}
+
+/* It wins for ever, whoever of the set signed it, and in any order. */
+static void test_removal_record(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	cleanup(buf_release) struct buf frame = BUF_INIT;
+	struct members m = {.volume = test_volume()};
+	struct members back = {.volume = test_volume()};
+	struct collect c = {.m = &back};
+	struct member_removal gone = test_removal(2, 1), other;
+	struct member alice = test_member(1, "alice", 1);
+	struct member bob = test_member(2, "bob", 1);
+	struct member carol = test_member(3, "carol", 2);
+	struct reader r;
+
+	(void)state;
+	removal_encode(&gone, &b);
+	assert_golden("wire-removal.hex", buf_slice(&b));
+	r = READER(b.data, b.len);
+	assert_int_equal(removal_decode(&r, &other), 0);
+	assert_int_equal(removal_verify(&other), 0);
+	other.removed_ms++;
+	assert_int_equal(removal_verify(&other), -EBADMSG);
+	r = READER(b.data, b.len - 1);
+	assert_int_equal(removal_decode(&r, &other), -EBADMSG);
+
+	assert_int_equal(members_adopt_first(&m, &alice), 1);
+	/* Not of one that is not there; nor by one that is not. */
+	assert_int_equal(members_remove(&m, &gone), -EBADMSG);
+	assert_int_equal(members_adopt(&m, &bob), 1);
+	other = test_removal(2, 3);
+	assert_int_equal(members_remove(&m, &other), -EBADMSG);
+	other = gone;
+	other.signature[0] ^= 1;
+	assert_int_equal(members_remove(&m, &other), -EBADMSG);
+	assert_true(members_has(&m, &bob.device));
+	assert_int_equal(members_remove(&m, &gone), 1);
+	assert_int_equal(members_remove(&m, &gone), 0);
+	assert_false(members_has(&m, &bob.device));
+	assert_non_null(members_find(&m, &bob.device));
+	/* Its record again changes nothing; what it signed stays good. */
+	assert_int_equal(members_adopt(&m, &bob), 0);
+	assert_false(members_has(&m, &bob.device));
+	assert_int_equal(members_adopt(&m, &carol), 1);
+	other = test_removal(1, 2);
+	assert_int_equal(members_remove(&m, &other), 1);
+
+	members_encode(&m, 0, &frame);
+	r = READER(frame.data, frame.len);
+	assert_int_equal(members_decode(&r, collect_one, &c), 0);
+	assert_int_equal(removals_decode(&r, remove_one, &c), 0);
+	assert_int_equal(reader_done(&r), 0);
+	assert_int_equal(c.refused, 0);
+	assert_int_equal(back.count, 3);
+	assert_false(members_has(&back, &alice.device));
+	assert_false(members_has(&back, &bob.device));
+	assert_true(members_has(&back, &carol.device));
+	members_release(&m);
+	members_release(&back);
 }
 
 /* The same names everywhere, in whatever order the records came. */
@@ -182,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_frame),
 		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_removal_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
