@@ -15,10 +15,11 @@ static const char help[] =
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
 "             changes: {received, known, forwarded},\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
-"             behind: {changes, bytes, seconds}, ahead: {changes, bytes}, stale_seconds,\n"
-"             last_contact_seconds, clock_skew_ms}]}; behind is what the\n"
-"             peer lacks of ours, ahead is what we lack of its; all that it\n"
-"             had stale_seconds ago is shown here; null is unknown\n";
+"             behind: {changes, bytes, seconds},\n"
+"             ahead: {changes, bytes}, stale_seconds, last_contact_seconds,\n"
+"             clock_skew_ms}]}; behind is what the peer lacks of ours, ahead\n"
+"             is what we lack of its; all that it had stale_seconds ago is\n"
+"             shown here; null is unknown\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 

@@ -10,7 +10,7 @@
  * its own: with each frame that it gets from any member it adds the time
  * since the one before, at most an hour. A member lapses when that sum has
  * grown by lapse_after since the last sign of it. A sign is a frame on its
- * own link, or a newer STATUS row of it by whatever way; and while it is
+ * own link, a newer STATUS row or HEAD of it by whatever way; and while it is
  * known to have all that this node has, its silence means nothing.
  *
  * The sums are this node's alone. Members need not agree who lapsed: each

@@ -150,7 +150,7 @@ int heartbeat_frame(struct core *c, struct peer *from, struct reader *r)
 		return e;
 	p = pulse_of(c, &h.device);
 	if (device_equal(&h.device, &c->self) ||
-	    !members_find(&c->members, &h.device) ||
+	    !members_has(&c->members, &h.device) ||
 	    (p && h.hlc <= p->newest.hlc))
 		return 0;
 	e = head_verify(&h, c->members.volume);
@@ -161,6 +161,7 @@ int heartbeat_frame(struct core *c, struct peer *from, struct reader *r)
 	if (!p)
 		return -ENOMEM;
 	pulse_put(p, &h);
+	heard_of(c, &h.device);
 	head_send_to_all(c, &h, from);
 	return 0;
 }
