@@ -596,6 +596,16 @@ void store_stats(struct store *s, struct store_stats *ret)
 	ret->data_bytes = segments_appended_bytes(s->segments);
 }
 
+int store_free_bytes(struct store *s, uint64_t *ret)
+{
+	/* (the simulator's limits must not depend on the machine's disk) */
+	if (s->no_sync) {
+		*ret = INT64_MAX;
+		return 0;
+	}
+	return io_free_bytes(s->dirfd, ret);
+}
+
 const char *store_path(const struct store *s)
 {
 	return s->path;

@@ -52,7 +52,7 @@ enum store_table {
 	TABLE_CHUNK,	/* hash -> where the bytes lie */
 	TABLE_DIRTY,	/* inode, offset -> extent not yet in a version */
 	TABLE_HIST,	/* old contents (reserved) */
-	TABLE_STAGE,	/* rows of a cut on its way in (reserved) */
+	TABLE_STAGE,	/* rows of cuts on their way in */
 	TABLE_MEMBER,	/* device -> member record */
 	TABLE_BUCKET,	/* end of object ids -> sum of their rows */
 	TABLE_MARK,	/* directory, name hash: has names that are view */
@@ -188,6 +188,8 @@ struct store_stats {
 	uint64_t log_bytes, data_bytes;		/* appended since open */
 };
 void store_stats(struct store *, struct store_stats *ret);
+/* Bytes that are free on the store's disk. Any. */
+must_check int store_free_bytes(struct store *, uint64_t *ret);
 const char *store_path(const struct store *);
 
 #endif

@@ -325,6 +325,8 @@ int replica_cut_note(struct tree *t)
 	uint8_t key[8];
 	int r;
 
+	/* What the rows say has no K now. */
+	kin_assert(!t->is_applying);
 	put_be64(key, t->lseq);
 	know_encode(&t->know, &b);
 	buf_put_u64(&b, tree_now_hlc(t) >> 16);

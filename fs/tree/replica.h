@@ -169,6 +169,28 @@ must_check int replica_finish(struct tree *);
 must_check int replica_bring_back(struct tree *, size_t max,
 				  size_t *ret_count);
 
+/* ---- a large cut, in slices */
+/*
+ * Notes that the rows are on their way to K joined with this, slice by
+ * slice; a restart finds it again. Until the end nothing may be noted in the
+ * cut table, streamed out or purged, and no other cut applied; local
+ * operations go on. In an operation.
+ */
+must_check int replica_applying_begin(struct tree *, const struct know *);
+/* The last slice: joins K. In an operation. */
+must_check int replica_applying_end(struct tree *);
+/* K of the cut in hand, borrowed; NULL: none. */
+const struct know *replica_applying(struct tree *);
+/*
+ * At the end of a slice, in place of replica_finish(): calls fn for each
+ * directory that may have to be revived once all slices are in. It may be
+ * one that is not here yet. Errors: those of fn.
+ */
+must_check int replica_defer(struct tree *,
+			     int (*fn)(void *arg, struct objid dir), void *arg);
+/* After the rows: revives such a directory if something lives in it. */
+must_check int replica_revive(struct tree *, struct objid dir);
+
 /* ---- content that is not here yet */
 /*
  * After a cut or a restart: hashes wanted for pending objects, oldest

@@ -180,7 +180,8 @@ static int meta_load(struct tree *t)
 	sum_decode(&in, &t->sum);
 	if (reader_done(&in))
 		return -EUCLEAN;
-	return know_set(&t->know, t->origin, seq);
+	r = applying_load(t);
+	return r ? r : know_set(&t->know, t->origin, seq);
 }
 
 /* ---- operations */
@@ -198,6 +199,8 @@ static void op_restore(struct tree *t)
 	}
 	if (t->horizon_changed)
 		kin_assert(!horizon_load(t));
+	if (t->applying_changed)
+		kin_assert(!applying_load(t));
 	kin_assert(!know_set(&t->know, t->origin, t->saved.seq));
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
@@ -228,6 +231,7 @@ int op_begin_locked(struct tree *t)
 	t->ticked = false;
 	t->remote = false;
 	t->know_changed = t->horizon_changed = false;
+	t->applying_changed = false;
 	work_clear(t);
 	return 0;
 }
@@ -420,6 +424,7 @@ void tree_close(struct tree *t)
 	know_release(&t->know);
 	mac_free(t->mac);
 	know_release(&t->horizon);
+	know_release(&t->applying);
 	pthread_cond_destroy(&t->cut_cond);
 	pthread_mutex_destroy(&t->cut_mutex);
 	free(t);

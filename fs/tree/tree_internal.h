@@ -144,6 +144,9 @@ struct tree {
 	} purge;
 	/* returned.c: whose entries are being brought back, behind which. */
 	struct objid returned_dir, returned_after;
+	/* META "applying": K of the large cut in hand. */
+	struct know applying;
+	bool is_applying;
 
 	/* Of the operation in hand. */
 	bool ticked;		/* a local dot was drawn */
@@ -151,7 +154,7 @@ struct tree {
 	uint64_t op_hlc;
 	int64_t op_now_ns;	/* one operation happens at one time */
 	bool remote;		/* it applies changes from elsewhere */
-	bool know_changed, horizon_changed;
+	bool know_changed, horizon_changed, applying_changed;
 	struct worklist work;
 	struct {
 		uint64_t seq, lseq, next_ino;
@@ -568,6 +571,10 @@ void tell_applied(struct tree *);
 /* A CONTENT version gets a new dot: the old one becomes its newest ancestor.
  * The trail is allocated in the object. */
 must_check int restamp_trail(struct object *, struct version *);
+
+/* ---- apply.c */
+/* Reads META "applying". */
+must_check int applying_load(struct tree *);
 
 /* ---- pending.c */
 /* Notes in the row and in PENDING whether all its content is here. */

@@ -37,6 +37,9 @@ int core_note_cut(struct core *c)
 	uint64_t lseq = replica_lseq(c->tree);
 	int r;
 
+	/* The rows are on their way to another K. */
+	if (apply_is_busy(c))
+		return 0;
 	if (lseq == c->noted_lseq && know_equal(k, &c->noted_k))
 		return 0;
 	r = replica_begin(c->tree);
@@ -185,13 +188,21 @@ void core_set_addresses(struct core *c, uint64_t now_ms, struct slice text)
 	c->publish = true;
 }
 
+bool core_is_applying(const struct core *c)
+{
+	return apply_is_busy(c);
+}
+
 uint64_t core_tick(struct core *c, uint64_t now_ms)
 {
+	bool applied = false;
+
 	c->now_ms = now_ms;
 	c->due_ms = NEVER;
 	peers_tick(c);
-	if (!c->failure)
-		wait_tick(c);
+	/* One kind of bulk work a tick. */
+	if (!c->failure && !wait_tick(c))
+		applied = apply_tick(c);
 	if (!c->failure)
 		instant_tick(c);
 	if (!c->failure && now_ms >= c->sync_due_ms)
@@ -215,7 +226,7 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		core_sync(c);
 	if (!c->failure)
 		heard_tick(c);
-	if (!c->failure)
+	if (!c->failure && !applied)
 		purge_tick(c);
 	if (!c->failure && c->publish)
 		gossip_publish(c);
@@ -280,6 +291,8 @@ static int core_load(struct core *c)
 	if (r == 0 && !members_find(&c->members, &c->self))
 		r = -EUCLEAN;
 	if (r == 0)
+		r = apply_load(c);
+	if (r == 0)
 		r = remember_load(c);
 	return r == 0 ? heard_load(c) : r;
 }
@@ -307,6 +320,10 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->origin = replica_origin(o->tree);
 	c->members.volume = tree_volume(o->tree);
 	c->wants_stale = true;
+	c->small_rows = o->small_rows ? o->small_rows : STAGE_SMALL_ROWS;
+	c->slice_rows = o->slice_rows ? o->slice_rows : STAGE_SLICE_ROWS;
+	c->staged_bytes_max = o->staged_bytes_max;
+	c->env.random(c->env.arg, &c->life, sizeof(c->life));
 	status_init(&c->own, &o->device);
 	c->own.origin = c->origin;
 	core_set_addresses(c, now_ms, o->addresses);
@@ -343,6 +360,7 @@ void core_free(struct core *c)
 	know_release(&c->noted_k);
 	know_release(&c->showing_c);
 	waits_release(c);
+	apply_release(c);
 	free(c->wants);
 	free(c->pulses);
 	packer_release(&c->chunk_packer);

@@ -19,8 +19,10 @@
  *    linked origin will push itself is pulled elsewhere only after a grace
  *    time.
  *  - A cut is everything above what the peer knows: REC for each changed
- *    row, then CUT with K. At most one cut is in flight to a peer. It is
- *    applied whole, in one store operation, or not at all.
+ *    row, then CUT with K. At most one cut is in flight to a peer. Nothing of
+ *    it is applied before all of it came. A small one is then applied in one
+ *    store operation; a large one, which was staged in the store, in slices,
+ *    also over restarts, while local operations go on.
  *  - Content that does not come in the rows is asked for by hash (WANT),
  *    from peers whose C covers it, with its own bound in flight.
  *
@@ -69,6 +71,10 @@ struct core_options {
 	 * purge; 0: CORE_LAPSE_AFTER_MS. */
 	uint64_t lapse_after_ms;
 	uint64_t heartbeat_ms;		/* between heads; 0: none are sent */
+	/* For tests; 0: rows of a cut that is applied in one operation
+	 * (2,048), of a slice (256), bytes staged at most (8 GiB). */
+	size_t small_rows, slice_rows;
+	uint64_t staged_bytes_max;
 };
 
 /*
@@ -195,6 +201,9 @@ struct core_counters {
 	uint64_t repaired;	/* objects that hold now what either had */
 	uint64_t rows_purged;
 };
+
+/* Is a large cut half applied? Rows here say more than K then. */
+bool core_is_applying(const struct core *);
 
 /*
  * Proof of equality (PROTOCOL.md): linked nodes that know the same compare

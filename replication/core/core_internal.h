@@ -8,7 +8,8 @@
  *	peer.c    a link: hello, dispatch of frames, liveness, failure
  *	gossip.c  MEMBERS and STATUS
  *	push.c    streams out: REC, CUT, and the content that goes with rows
- *	pull.c    streams in: PULL, staging, applying
+ *	pull.c    streams in: PULL, staging
+ *	apply.c   staged cuts: applying them, large ones in slices
  *	want.c    content by hash, both ways
  *	roster.c  the members as people see them; removal
  *	wait.c    kin wait: asking and answering
@@ -133,14 +134,17 @@ struct peer {
 		enum push_state state;
 		bool pulled;	  /* asked for what we only pass on */
 		struct know base; /* what it knew at the start */
-		struct know k;	  /* of the CUT sent */
+		struct know k;	  /* of the CUT sent, or staged there */
 		uint64_t after;	  /* rows up to this were sent */
 		uint64_t rows;
+		/* From its RESUME: it has staged rows up to here. */
+		uint64_t resume_position;
 		struct packer packer;
 	} push;
 
 	struct {
-		struct stage stage;
+		struct stage *stage; /* being filled, of core's; or NULL */
+		uint64_t records;    /* since STREAM */
 		struct unpacker unpacker;
 		bool active;	    /* rows or a cut are on their way */
 		struct know target; /* what it will bring */
@@ -226,6 +230,14 @@ struct core {
 	bool showing;
 	struct know showing_c;
 	uint64_t showing_lseq;
+
+	struct stage *stages; /* by age */
+	struct stage *applying; /* one of them, or NULL */
+	uint64_t next_stage;
+	uint64_t apply_retry_ms; /* 0: no error lately */
+	uint64_t life; /* names the streams of this run */
+	size_t small_rows, slice_rows;
+	uint64_t staged_bytes_max;
 
 	struct want *wants;
 	size_t want_count;
@@ -325,6 +337,8 @@ must_check int remember_load(struct core *);
 void push_tick(struct core *, struct peer *);
 must_check int push_asked(struct core *, struct peer *, struct reader *);
 void push_release(struct peer *);
+/* What the peer still has of an earlier stream. */
+must_check int push_resume(struct core *, struct peer *, struct reader *);
 /* Reads and sends a chunk. Returns 1 sent, 0 not here. */
 must_check int push_chunk(struct core *, struct peer *, const struct hash *);
 
@@ -332,7 +346,37 @@ must_check int push_chunk(struct core *, struct peer *, const struct hash *);
 void pull_tick(struct core *);
 must_check int pull_rec(struct core *, struct peer *, struct reader *);
 must_check int pull_cut(struct core *, struct peer *, struct reader *);
+must_check int pull_stream(struct core *, struct peer *, struct reader *);
+/* Tells the peer what is staged here of its stream, if anything is. */
+must_check int pull_send_resume(struct core *, struct peer *);
+/* The peer goes: what it sent is kept for when it comes back. */
+void pull_end(struct core *, struct peer *);
 void pull_release(struct peer *);
+
+/* ---- apply.c */
+/* Finds what an earlier run staged. */
+must_check int apply_load(struct core *);
+void apply_release(struct core *);
+/* At most one slice of work. True: it did some, and is to be called again. */
+bool apply_tick(struct core *);
+/* Is a cut half applied? Then rows here say more than K, and nothing may be
+ * sent, noted in the cut table or purged. */
+bool apply_is_busy(const struct core *);
+/* Applies a small one, or begins with a large one. It is complete, and none
+ * is in hand. Errors: of the store and the tree; it is still there then. */
+must_check int apply_next(struct core *, struct stage *);
+/* The first of this peer in this state, or NULL. */
+struct stage *stage_of(struct core *, uint64_t tag, enum stage_state);
+/* A new one. Errors: -ENOMEM. */
+must_check int stage_begin(struct core *, uint64_t tag, struct stage **ret);
+/* Not wanted any more; frees it, or leaves it to be swept. */
+void stage_drop(struct core *, struct stage *);
+/* Its sender is gone; it may come back and go on. */
+void stage_park(struct core *, struct stage *);
+/* Errors: -E2BIG too much is staged. */
+must_check int stage_room(struct core *);
+/* Joins what complete ones will bring. */
+must_check int stages_coming(struct core *, struct know *);
 
 /* ---- purge.c */
 /* Somebody acknowledged something, or stopped counting. */
@@ -370,7 +414,8 @@ bool heartbeat_stale(struct core *, const struct device *, uint64_t *ret_ms);
 
 /* ---- wait.c */
 void wait_heard(struct core *, const struct status *);
-void wait_tick(struct core *);
+/* True if it may have made versions of local writes. */
+bool wait_tick(struct core *);
 void waits_release(struct core *);
 void waits_forget_removed(struct core *);
 

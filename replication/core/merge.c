@@ -65,38 +65,6 @@ int merge_object(const struct object *mine, const struct object *theirs,
 
 /* ---- versions to be written again */
 
-struct restamp {
-	struct objid id;
-	size_t row; /* in the stage: where the bytes are */
-};
-
-struct merge {
-	struct tree *tree;
-	const struct stage *stage;
-	const struct know *theirs;
-	uint64_t from;
-	struct know mine; /* K before the cut */
-	struct restamp *restamps;
-	size_t restamp_count, restamp_alloc;
-	struct merge_result result;
-};
-
-static int merge_note_restamp(struct merge *m, size_t row)
-{
-	if (m->restamp_count == m->restamp_alloc) {
-		size_t alloc = MAX_OF(m->restamp_alloc * 2, (size_t)16);
-		struct restamp *p = realloc(m->restamps, alloc * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		m->restamps = p;
-		m->restamp_alloc = alloc;
-	}
-	m->restamps[m->restamp_count++] =
-		(struct restamp){m->stage->rows[row].id, row};
-	return 0;
-}
-
 static bool wants_restamp(const struct object *row, const struct version *v)
 {
 	if (v->reg == REG_LINK || object_find(row, v) >= 0)
@@ -107,47 +75,51 @@ static bool wants_restamp(const struct object *row, const struct version *v)
 	return true;
 }
 
-static int stage_load(const struct stage *s, size_t row, struct object *ret)
-{
-	const struct stage_row *at = &s->rows[row];
-
-	object_init(ret, at->id);
-	return object_decode(SLICE(at->row, at->len), ret);
-}
-
-/* After the whole cut: what is still absent, each under a dot of its own. */
-static int merge_restamp(struct merge *m, const struct restamp *todo)
+int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 {
 	cleanup(object_release) struct object theirs;
-	int r = stage_load(m->stage, todo->row, &theirs);
+	int r;
 
+	object_init(&theirs, id);
+	r = object_decode(bytes, &theirs);
 	for (size_t i = 0; r == 0 && i < theirs.count; i++) {
 		cleanup(object_release) struct object row;
 		const struct version *v = &theirs.versions[i];
 
-		if (!know_covers(&m->mine, v->dot)) {
-			object_init(&row, todo->id);
+		object_init(&row, id);
+		if (!know_covers(&m->mine, v->dot))
 			continue; /* it was new, and was merged */
-		}
-		r = replica_row_load(m->tree, todo->id, &row);
+		r = replica_row_load(m->tree, id, &row);
 		if (r == 0 && row.count && wants_restamp(&row, v))
-			r = replica_restamp(m->tree, todo->id, v);
+			r = replica_restamp(m->tree, id, v);
 	}
 	return r;
 }
 
-/* ---- the cut */
+/* ---- rows */
 
-static int merge_row(struct merge *m, size_t row)
+int merge_init(struct merge *m, struct tree *tree, const struct know *theirs,
+	       uint64_t from)
+{
+	*m = (struct merge){.tree = tree, .theirs = theirs, .from = from};
+	return know_copy(&m->mine, replica_know(tree));
+}
+
+void merge_release(struct merge *m)
+{
+	know_release(&m->mine);
+}
+
+int merge_row(struct merge *m, struct objid id, struct slice bytes)
 {
 	cleanup(object_release) struct object theirs, mine, merged;
-	struct objid id = m->stage->rows[row].id;
 	bool same_as_theirs, stub;
 	int r;
 
 	object_init(&mine, id);
 	object_init(&merged, id);
-	r = stage_load(m->stage, row, &theirs);
+	object_init(&theirs, id);
+	r = object_decode(bytes, &theirs);
 	if (r == 0)
 		r = replica_row_load(m->tree, id, &mine);
 	if (r < 0)
@@ -157,89 +129,79 @@ static int merge_row(struct merge *m, size_t row)
 			 &same_as_theirs);
 	if (r < 0)
 		return r;
-	if (!r)
-		m->result.rows_known++;
-	if (stub && merged.count && !same_as_theirs) {
-		int e = merge_note_restamp(m, row);
-
-		if (e < 0)
-			return e;
-	}
-	if (!r)
-		return 0;
-	return replica_row_store(m->tree, &merged,
-				 same_as_theirs ? m->from : 0);
+	stub = stub && merged.count && !same_as_theirs;
+	if (r == 0)
+		m->rows_known++;
+	else
+		r = replica_row_store(m->tree, &merged,
+				      same_as_theirs ? m->from : 0);
+	return r < 0 ? r : stub;
 }
 
-/* Nothing that the sender says it does not know. [not locked] */
-static int merge_check(const struct stage *stage, const struct know *theirs)
-{
-	for (size_t i = 0; i < stage->count; i++) {
-		cleanup(object_release) struct object o;
-		int r = stage_load(stage, i, &o);
+/* ---- a small cut */
 
-		if (r < 0)
-			return r;
-		for (size_t k = 0; k < o.count; k++)
-			if (!know_covers(theirs, o.versions[k].dot))
-				return -EPROTO;
-	}
+/* Rows that ask for re-stamps, by number; few cuts have any. */
+struct restamps {
+	size_t *rows;
+	size_t count;
+};
+
+static int restamps_add(struct restamps *l, size_t row)
+{
+	/* (a cut in memory has few rows: growing by one is no matter) */
+	size_t *p = realloc(l->rows, (l->count + 1) * sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	l->rows = p;
+	l->rows[l->count++] = row;
 	return 0;
 }
 
-static int merge_apply(struct merge *m, uint64_t hlc)
+static int merge_apply(struct merge *m, const struct stage *s, uint64_t hlc,
+		       struct restamps *restamps)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < m->stage->count; i++)
-		r = merge_row(m, i);
+	for (size_t i = 0; r == 0 && i < s->count; i++) {
+		r = merge_row(m, s->rows[i].id,
+			      SLICE(s->rows[i].row, s->rows[i].len));
+		if (r > 0)
+			r = restamps_add(restamps, i);
+	}
 	if (r == 0)
 		r = replica_know_join(m->tree, m->theirs);
 	if (r < 0)
 		return r;
 	replica_hlc_heard(m->tree, hlc);
-	for (size_t i = 0; r == 0 && i < m->restamp_count; i++)
-		r = merge_restamp(m, &m->restamps[i]);
+	for (size_t i = 0; r == 0 && i < restamps->count; i++) {
+		const struct stage_row *row = &s->rows[restamps->rows[i]];
+
+		r = merge_restamp(m, row->id, SLICE(row->row, row->len));
+	}
 	return r < 0 ? r : replica_finish(m->tree);
-}
-
-static int merge_locked(struct merge *m, uint64_t hlc)
-{
-	uint64_t self = replica_origin(m->tree);
-	int r = know_copy(&m->mine, replica_know(m->tree));
-
-	/* Nobody can know more of this node than it does itself. */
-	if (r == 0 && know_get(m->theirs, self) > know_get(&m->mine, self))
-		r = -EPROTO;
-	if (r == 0)
-		r = replica_begin(m->tree);
-	if (r < 0)
-		return r;
-	m->result.changes = know_lag(m->theirs, &m->mine);
-	return replica_end(m->tree, merge_apply(m, hlc));
 }
 
 int merge_cut(struct tree *tree, const struct stage *stage,
 	      const struct know *theirs, uint64_t hlc, uint64_t from,
 	      struct merge_result *ret)
 {
-	struct merge m = {
-		.tree = tree,
-		.stage = stage,
-		.theirs = theirs,
-		.from = from,
-		.mine = KNOW_INIT,
-	};
-	int r = merge_check(stage, theirs);
+	struct restamps restamps = {NULL, 0};
+	struct merge m = {.mine = KNOW_INIT};
+	int r;
 
-	if (r < 0)
-		return r;
+	kin_assert(!stage->stored);
 	store_lock(tree_store(tree));
-	r = merge_locked(&m, hlc);
+	r = merge_init(&m, tree, theirs, from);
+	if (r == 0)
+		r = replica_begin(tree);
+	if (r == 0)
+		r = replica_end(tree, merge_apply(&m, stage, hlc, &restamps));
 	store_unlock(tree_store(tree));
 	if (r == 0)
-		*ret = m.result;
-	know_release(&m.mine);
-	free(m.restamps);
+		*ret = (struct merge_result){know_lag(theirs, &m.mine),
+					     m.rows_known};
+	merge_release(&m);
+	free(restamps.rows);
 	return r;
 }

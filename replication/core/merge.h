@@ -9,20 +9,41 @@
 #include "fs/tree/replica.h"
 #include "replication/core/stage.h"
 
+/* ---- a cut that is in memory, in one operation */
 struct merge_result {
 	uint64_t changes;    /* operations new here */
 	uint64_t rows_known; /* rows that changed nothing */
 };
 
 /*
- * Checks the staged rows against the sender's knowledge, then merges all or
- * nothing. from: the sender's tag. hlc: the sender's clock. Takes the
- * store's lock. Errors: -EPROTO a version that the sender cannot know, or
- * knowledge of this node's own future; of the store and the tree.
+ * Merges all staged rows or none. The caller has checked them against the
+ * sender's knowledge. from: the sender's tag. hlc: the sender's clock. Takes
+ * the store's lock. Errors: of the store and the tree.
  */
 must_check int merge_cut(struct tree *, const struct stage *,
 			 const struct know *theirs, uint64_t hlc, uint64_t from,
 			 struct merge_result *ret);
+
+/* ---- its steps, for a cut that is merged in slices [locked] */
+struct merge {
+	struct tree *tree;
+	const struct know *theirs; /* borrowed */
+	uint64_t from;
+	struct know mine; /* K: none of the cut is joined before its end */
+	uint64_t rows_known;
+};
+
+must_check int merge_init(struct merge *, struct tree *,
+			  const struct know *theirs, uint64_t from);
+void merge_release(struct merge *);
+/*
+ * Merges one row, in an operation. Returns 1 if the row is to be given to
+ * merge_restamp() once all rows are merged, else 0. `row` may not point into
+ * the store. Errors: -EBADMSG, of the tree.
+ */
+must_check int merge_row(struct merge *, struct objid, struct slice row);
+/* Writes again what of it is still absent, each under a dot of its own. */
+must_check int merge_restamp(struct merge *, struct objid, struct slice row);
 
 /*
  * The merge of one object, pure: ret (empty, with the id) borrows from both.

@@ -69,6 +69,7 @@ static void peer_gone(struct core *c, struct peer *p)
 	struct member_entry *e = members_find(&c->members, &p->device);
 
 	p->dead = true;
+	pull_end(c, p);
 	want_peer_gone(c, p);
 	if (e)
 		e->heard_ms = p->heard_ms;
@@ -280,8 +281,11 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 	}
 	p->origin = theirs.origin;
 	p->phase = PEER_STATUS;
-	gossip_greet(c, p);
-	return 0;
+	/* First: it is to be known when our status lets streams begin. */
+	e = pull_send_resume(c, p);
+	if (e == 0)
+		gossip_greet(c, p);
+	return e;
 }
 
 static int peer_got_bye(struct core *c, struct peer *p, struct reader *r)
@@ -328,6 +332,8 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return peer_got_ping(c, p, r);
 	case FRAME_PONG:
 		return 0;
+	case FRAME_RESUME:
+		return push_resume(c, p, r);
 	}
 	/* What follows needs the peer's row. */
 	if (p->phase != PEER_READY)
@@ -335,6 +341,8 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 	switch (type) {
 	case FRAME_PULL:
 		return push_asked(c, p, r);
+	case FRAME_STREAM:
+		return pull_stream(c, p, r);
 	case FRAME_REC:
 		return pull_rec(c, p, r);
 	case FRAME_CUT:
@@ -361,6 +369,7 @@ static const char *frame_name(uint8_t type)
 		"frame", "HELLO", "MEMBERS", "STATUS", "PULL", "REC", "CUT",
 		"WANT",	 "CHUNK", "NOHAVE",  "PING",   "PONG", "BYE",
 		"VERIFY", "SUMS",
+		"STREAM", "RESUME",
 	};
 
 	return type < ARRAY_SIZE(names) ? names[type] : "frame";

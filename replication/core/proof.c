@@ -40,7 +40,7 @@ int proof_state(struct core *c, const struct know *at, struct know *ret_k,
 
 	store_lock(c->store);
 	k = replica_know(c->tree);
-	if (at && !know_equal(k, at))
+	if (apply_is_busy(c) || (at && !know_equal(k, at)))
 		r = -EAGAIN;
 	if (r == 0 && ret_k)
 		r = know_copy(ret_k, k);

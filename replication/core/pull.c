@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams in. Rows are staged as they come; CUT merges all of them, or
- * none. Our STATUS, sent once the result is durable, is the acknowledgement.
+ * Streams in. STREAM begins a cut, or goes on with one that was staged here
+ * when the link fell; its rows are staged as they come; with CUT it is
+ * complete, and apply.c does the rest. A bad row, or a K that does not cover
+ * all rows, drops the whole cut and the link. Our STATUS, sent once the
+ * result is durable, is the acknowledgement.
  *
  * A node that made changes pushes them to its links. What a peer only
  * passes on it announces, and we ask for it here, from one peer at a time:
@@ -15,9 +18,16 @@
 
 void pull_release(struct peer *p)
 {
-	stage_clear(&p->pull.stage);
 	unpacker_release(&p->pull.unpacker);
 	know_release(&p->pull.target);
+}
+
+void pull_end(struct core *c, struct peer *p)
+{
+	struct stage *s = steal(&p->pull.stage);
+
+	if (s)
+		stage_park(c, s);
 }
 
 /* Something of a cut came: it will bring what the peer says it has. */
@@ -30,67 +40,227 @@ static int pull_progress(struct core *c, struct peer *p)
 	return know_copy(&p->pull.target, &peer_status(c, p)->k);
 }
 
-int pull_rec(struct core *c, struct peer *p, struct reader *r)
+/* ---- STREAM, RESUME */
+
+/* K of the newest cut of this peer that came whole, and is not merged. */
+static int resume_complete(struct stage *s, struct resume *ret)
 {
-	uint64_t raw_len = reader_varint(r);
-	struct reader raw;
+	struct reader r = READER(s->cut.data, s->cut.len);
+
+	ret->complete = true;
+	return know_decode(&r, &ret->k);
+}
+
+int pull_send_resume(struct core *c, struct peer *p)
+{
+	cleanup(resume_release) struct resume resume = {.k = KNOW_INIT};
+	struct stage *whole = stage_of(c, p->tag, STAGE_COMPLETE);
+	struct stage *open = stage_of(c, p->tag, STAGE_OPEN);
+	int r = 0;
+
+	if (!whole)
+		whole = stage_of(c, p->tag, STAGE_APPLYING);
+	if (!whole && (!open || !open->stored))
+		return 0;
+	if (whole) {
+		r = resume_complete(whole, &resume);
+	} else {
+		resume.life = open->life;
+		resume.position = open->position;
+	}
+	if (r < 0)
+		return r;
+	frame_begin(&c->frame, FRAME_RESUME);
+	resume_encode(&resume, &c->frame);
+	peer_send(c, p);
+	return 0;
+}
+
+static int pull_begin(struct core *c, struct peer *p, const struct stream *t)
+{
+	struct stage *old = stage_of(c, p->tag, STAGE_COMPLETE);
+	int r;
+
+	/* It sends anew what is in that one, since we do not know it yet. */
+	if (old)
+		stage_drop(c, old);
+	r = stage_begin(c, p->tag, &p->pull.stage);
+	if (r < 0)
+		return r;
+	p->pull.stage->life = t->life;
+	p->pull.stage->position = t->after;
+	return 0;
+}
+
+int pull_stream(struct core *c, struct peer *p, struct reader *r)
+{
+	struct stage *old = stage_of(c, p->tag, STAGE_OPEN);
+	struct stream t;
+	int e = stream_decode(r, &t);
+
+	if (e == 0 && p->pull.stage)
+		e = -EPROTO;
+	if (e == 0)
+		e = pull_progress(c, p);
+	if (e < 0)
+		return e;
+	p->pull.records = 0;
+	if (old && old->life == t.life && old->position == t.after) {
+		old->idle_ms = 0;
+		p->pull.stage = old;
+		return 0;
+	}
+	if (old)
+		stage_drop(c, old);
+	return pull_begin(c, p, &t);
+}
+
+/* ---- REC */
+
+static int pull_records(struct core *c, struct peer *p, struct reader *raw)
+{
 	struct rec rec;
+
+	while (rec_next(raw, &rec)) {
+		int e = stage_put(p->pull.stage, rec.id, rec.row);
+
+		if (e < 0)
+			return e;
+		p->pull.records++;
+		c->counters.rows_received++;
+	}
+	return reader_done(raw);
+}
+
+/* Too much for memory? What is in the table already stays there. */
+static bool pull_must_flush(const struct core *c, const struct stage *s)
+{
+	if (s->stored)
+		return s->count >= c->slice_rows ||
+		       s->memory_bytes >= STAGE_SLICE_BYTES;
+	return s->count > c->small_rows || s->memory_bytes > STAGE_SMALL_BYTES;
+}
+
+static int pull_unpack(struct core *c, struct peer *p, struct reader *r)
+{
+	uint64_t position = reader_varint(r), raw_len = reader_varint(r);
+	struct reader raw;
 	int e;
 
-	if (reader_ok(r) < 0 || !raw_len || raw_len > REC_RAW_BYTES_MAX)
+	if (reader_ok(r) < 0 || !raw_len || raw_len > REC_RAW_BYTES_MAX ||
+	    position < p->pull.stage->position)
 		return -EBADMSG;
-	e = pull_progress(c, p);
-	if (e == 0)
-		e = unpacker_get(&p->pull.unpacker,
-				 reader_bytes(r, reader_left(r)),
-				 (size_t)raw_len, &c->scratch);
+	e = unpacker_get(&p->pull.unpacker, reader_bytes(r, reader_left(r)),
+			 (size_t)raw_len, &c->scratch);
 	if (e < 0)
 		return e;
 	raw = READER(c->scratch.data, c->scratch.len);
-	while (rec_next(&raw, &rec)) {
-		e = stage_put(&p->pull.stage, rec.id, rec.row);
-		if (e < 0)
-			return e;
-		c->counters.rows_received++;
-	}
-	return reader_done(&raw);
+	e = pull_records(c, p, &raw);
+	if (e == 0)
+		p->pull.stage->position = position;
+	return e;
 }
 
-static void pull_applied(struct core *c, struct peer *p,
-			 const struct merge_result *m)
+/* Nothing of a cut that is wrong anywhere may be merged. */
+static int pull_reject(struct core *c, struct peer *p, int e)
 {
-	c->counters.cuts_received++;
-	c->counters.changes_received += m->changes;
-	c->counters.changes_known += m->rows_known;
-	c->wants_stale = true;
-	c->may_bring_back = true;
-	p->pull.progress_ms = c->now_ms;
-	p->pull.failed_ms = 0;
-	stage_clear(&p->pull.stage);
-	core_sync_in(c, 0);
+	struct stage *s = steal(&p->pull.stage);
+
+	if (s)
+		stage_drop(c, s);
+	return e;
+}
+
+int pull_rec(struct core *c, struct peer *p, struct reader *r)
+{
+	int e = p->pull.stage ? pull_progress(c, p) : -EPROTO;
+
+	if (e == 0)
+		e = pull_unpack(c, p, r);
+	if (e < 0)
+		return pull_reject(c, p, e);
+	if (!pull_must_flush(c, p->pull.stage))
+		return 0;
+	e = stage_room(c);
+	if (e < 0) {
+		/* It is kept, and gone on with once there is room. */
+		peer_fail(c, p, BYE_LOCAL,
+			  "no room on the disk to stage what it sends");
+		return 0;
+	}
+	return stage_flush(p->pull.stage, c->slice_rows);
+}
+
+/* ---- CUT */
+
+/* Errors: -EPROTO a version that the sender cannot know, or knowledge of
+ * this node's own future. */
+static int pull_check(struct core *c, struct peer *p, const struct cut *cut)
+{
+	uint64_t own;
+
+	if (cut->rows != p->pull.records || cut->flags)
+		return -EBADMSG;
+	store_lock(c->store);
+	own = know_get(replica_know(c->tree), c->origin);
+	store_unlock(c->store);
+	if (know_get(&cut->k, c->origin) > own ||
+	    !know_leq(&p->pull.stage->dots, &cut->k))
+		return -EPROTO;
+	return 0;
+}
+
+/* From here on it needs no peer. */
+static int pull_complete(struct core *c, struct peer *p, struct slice body)
+{
+	struct stage *s = p->pull.stage;
+	int r;
+
+	buf_put_slice(&s->cut, body);
+	r = buf_error(&s->cut);
+	if (r == 0 && s->stored) {
+		r = stage_flush(s, c->slice_rows);
+		if (r == 0)
+			r = stage_set_state(s, STAGE_COMPLETE);
+	}
+	if (r < 0)
+		return r;
+	s->state = STAGE_COMPLETE;
+	p->pull.stage = NULL;
+	core_due(c, c->now_ms);
+	/* Others were first? */
+	if (apply_is_busy(c) || c->apply_retry_ms)
+		return 0;
+	for (struct stage *o = c->stages; o != s; o = o->next)
+		if (o->state == STAGE_COMPLETE)
+			return 0;
+	if (s->stored)
+		return 0; /* the tick begins */
+	r = apply_next(c, s);
+	if (r < 0)
+		stage_drop(c, s);
+	return r;
 }
 
 int pull_cut(struct core *c, struct peer *p, struct reader *r)
 {
-	struct merge_result m;
-	struct cut cut;
-	int e = cut_decode(r, &cut);
+	struct slice body = SLICE(r->at, reader_left(r));
+	struct cut cut = {.k = KNOW_INIT};
+	int e = p->pull.stage ? cut_decode(r, &cut) : -EPROTO;
 
-	if (e < 0)
-		return e;
-	if (cut.rows != p->pull.stage.records || cut.flags)
-		e = -EBADMSG;
 	if (e == 0)
-		e = merge_cut(c->tree, &p->pull.stage, &cut.k, cut.hlc, p->tag,
-			      &m);
+		e = pull_check(c, p, &cut);
+	if (e == 0)
+		e = pull_complete(c, p, body);
 	if (e == 0) {
-		pull_applied(c, p, &m);
+		p->pull.progress_ms = c->now_ms;
+		p->pull.failed_ms = 0;
 		/* What was asked for may come with the next one. */
 		if (p->pull.active && know_leq(&p->pull.target, &cut.k))
 			p->pull.active = false;
 	}
 	cut_release(&cut);
-	return e;
+	return e < 0 ? pull_reject(c, p, e) : 0;
 }
 
 /* ---- asking */
@@ -162,13 +332,15 @@ static int pull_coming(struct core *c, struct know *ret)
 {
 	int r = know_copy(ret, &c->own.k);
 
+	if (r == 0)
+		r = stages_coming(c, ret);
 	for (size_t i = 0; r == 0 && i < c->peer_count; i++) {
 		struct peer *p = c->peers[i];
 		uint64_t limit = p->pull.progress_ms + PROGRESS_TIMEOUT_MS;
 
 		if (p->dead || !p->pull.active)
 			continue;
-		if (!p->pull.stage.records &&
+		if (!p->pull.stage &&
 		    know_leq(&p->pull.target, &c->own.k)) {
 			p->pull.active = false;
 			continue;

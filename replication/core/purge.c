@@ -81,6 +81,8 @@ void purge_tick(struct core *c)
 	struct replica_purged p;
 	int r;
 
+	if (apply_is_busy(c))
+		return; /* its end wakes us */
 	if (c->may_bring_back)
 		bring_back(c);
 	if (c->failure || c->now_ms < c->purge_due_ms) {

@@ -159,11 +159,13 @@ static int push_send_content(struct core *c, struct peer *p,
 	return 0;
 }
 
-static int push_send_rec(struct core *c, struct peer *p, struct slice raw)
+static int push_send_rec(struct core *c, struct peer *p, struct slice raw,
+			 uint64_t position)
 {
 	int r;
 
 	frame_begin(&c->frame, FRAME_REC);
+	buf_put_varint(&c->frame, position);
 	buf_put_varint(&c->frame, raw.len);
 	r = packer_put(&p->push.packer, raw, &c->frame);
 	if (r < 0)
@@ -172,9 +174,12 @@ static int push_send_rec(struct core *c, struct peer *p, struct slice raw)
 	return 0;
 }
 
-/* Records are gathered while they are small; one is never split. */
+/*
+ * Records are gathered while they are small; one is never split. Only the
+ * last frame of a slice says how far the peer has all rows then.
+ */
 static int push_send_records(struct core *c, struct peer *p,
-			     const struct buf *records)
+			     const struct buf *records, uint64_t position)
 {
 	struct reader r = READER(records->data, records->len);
 	const uint8_t *start = r.at, *end = r.at;
@@ -182,7 +187,8 @@ static int push_send_records(struct core *c, struct peer *p,
 
 	while (!p->dead && rec_next(&r, &rec)) {
 		if (end > start && r.at - start > REC_GATHER_BYTES) {
-			int e = push_send_rec(c, p, SLICE(start, end - start));
+			int e = push_send_rec(c, p, SLICE(start, end - start),
+					      p->push.after);
 
 			if (e < 0)
 				return e;
@@ -190,7 +196,9 @@ static int push_send_records(struct core *c, struct peer *p,
 		}
 		end = r.at;
 	}
-	return end > start ? push_send_rec(c, p, SLICE(start, end - start)) : 0;
+	if (end == start)
+		return 0;
+	return push_send_rec(c, p, SLICE(start, end - start), position);
 }
 
 static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
@@ -224,7 +232,7 @@ static int push_slice(struct core *c, struct peer *p)
 	if (r == 0 && !c->failure)
 		r = push_send_content(c, p, &t.hashes);
 	if (r == 0 && !c->failure)
-		r = push_send_records(c, p, &t.records);
+		r = push_send_records(c, p, &t.records, t.last);
 	if (r == 0 && !c->failure && !p->dead) {
 		p->push.after = t.last;
 		p->push.rows += t.rows;
@@ -253,6 +261,7 @@ int push_asked(struct core *c, struct peer *p, struct reader *r)
 
 static int push_begin(struct core *c, struct peer *p)
 {
+	struct stream stream = {.life = c->life};
 	int r = know_copy(&p->push.base, &peer_status(c, p)->k);
 
 	if (r < 0)
@@ -262,9 +271,39 @@ static int push_begin(struct core *c, struct peer *p)
 	store_unlock(c->store);
 	if (r < 0)
 		return r;
+	/* What it staged then was all that changed since something that it
+	 * knew, and it knows no less now. */
+	stream.after = MAX_OF(p->push.after, p->push.resume_position);
+	p->push.after = stream.after;
+	p->push.resume_position = 0;
 	p->push.rows = 0;
 	p->push.pulled = false;
 	p->push.state = PUSH_ROWS;
+	frame_begin(&c->frame, FRAME_STREAM);
+	stream_encode(&stream, &c->frame);
+	peer_send(c, p);
+	return 0;
+}
+
+int push_resume(struct core *c, struct peer *p, struct reader *r)
+{
+	cleanup(resume_release) struct resume s = {.k = KNOW_INIT};
+	int e = resume_decode(r, &s);
+
+	/* Once, and before the first stream. */
+	if (e == 0 && p->phase != PEER_STATUS)
+		e = -EPROTO;
+	if (e < 0)
+		return e;
+	if (s.complete) {
+		/* It has a whole cut, and will know it without our help. */
+		know_release(&p->push.k);
+		p->push.k = s.k;
+		s.k = KNOW_INIT;
+		p->push.state = PUSH_ACK;
+	} else if (s.life == c->life) {
+		p->push.resume_position = s.position;
+	}
 	return 0;
 }
 
@@ -277,6 +316,9 @@ void push_tick(struct core *c, struct peer *p)
 		p->push.state = PUSH_IDLE;
 	if (p->push.pulled && know_leq(&c->own.k, theirs))
 		p->push.pulled = false;
+	/* Rows and K do not belong together now. */
+	if (apply_is_busy(c))
+		return;
 	if (p->push.state == PUSH_IDLE &&
 	    (p->push.pulled ||
 	     know_get(&c->own.k, c->origin) > know_get(theirs, c->origin)) &&

@@ -38,7 +38,7 @@ void serve_end(struct peer *p)
 int proof_lock(struct core *c, const struct know *k)
 {
 	store_lock(c->store);
-	if (know_equal(replica_know(c->tree), k))
+	if (!apply_is_busy(c) && know_equal(replica_know(c->tree), k))
 		return 0;
 	store_unlock(c->store);
 	return -EAGAIN;

@@ -261,7 +261,7 @@ static void wait_answer(struct core *c)
 	}
 }
 
-void wait_tick(struct core *c)
+bool wait_tick(struct core *c)
 {
 	bool asked = false;
 	int left;
@@ -269,23 +269,24 @@ void wait_tick(struct core *c)
 	for (size_t i = 0; !asked && i < c->other_count; i++)
 		asked = is_asked(c, c->others[i]);
 	if (!asked)
-		return;
+		return false;
 	if (!c->ask_limit_ms) {
 		c->ask_limit_ms = c->now_ms + ASK_LIMIT_MS;
 		c->ask_next_ms = c->now_ms;
 	}
 	if (c->now_ms < c->ask_next_ms) {
 		core_due(c, c->ask_next_ms);
-		return;
+		return false;
 	}
 	left = tree_cut_settled(c->tree, ASK_IDLE_MS);
 	if (left > 0 && c->now_ms < c->ask_limit_ms) {
 		c->ask_next_ms = c->now_ms + ASK_STEP_MS;
 		core_due(c, c->ask_next_ms);
-		return;
+		return true;
 	}
 	/* A file that cannot be cut now must not stop everybody's wait: the
 	 * answer is what this node has. */
 	c->ask_limit_ms = 0;
 	wait_answer(c);
+	return true;
 }

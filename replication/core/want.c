@@ -319,7 +319,9 @@ int want_asked(struct core *c, struct peer *p, struct reader *r)
 
 void want_serve(struct core *c, struct peer *p)
 {
-	while (p->asked_count && !p->dead && p->push.state != PUSH_ROWS &&
+	bool rows_first = p->push.state == PUSH_ROWS && !apply_is_busy(c);
+
+	while (p->asked_count && !p->dead && !rows_first &&
 	       p->queued < QUEUE_CHUNK_BYTES_MAX) {
 		struct hash_list none = {.count = 1};
 		int r = push_chunk(c, p, &p->asked[p->asked_first]);

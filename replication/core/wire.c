@@ -109,6 +109,56 @@ int hello_refuse(const struct hello *mine, const struct hello *theirs)
 	return 0;
 }
 
+/* ---- STREAM, RESUME */
+
+void stream_encode(const struct stream *s, struct buf *b)
+{
+	buf_put_u64(b, s->life);
+	buf_put_varint(b, s->after);
+}
+
+int stream_decode(struct reader *r, struct stream *ret)
+{
+	ret->life = reader_u64(r);
+	ret->after = reader_varint(r);
+	return reader_ok(r);
+}
+
+void resume_release(struct resume *r)
+{
+	know_release(&r->k);
+}
+
+void resume_encode(const struct resume *s, struct buf *b)
+{
+	buf_put_u64(b, s->life);
+	buf_put_varint(b, s->position);
+	buf_put_u8(b, s->complete);
+	if (s->complete)
+		know_encode(&s->k, b);
+}
+
+int resume_decode(struct reader *r, struct resume *ret)
+{
+	struct resume s = {.k = KNOW_INIT};
+	uint8_t complete;
+	int e;
+
+	s.life = reader_u64(r);
+	s.position = reader_varint(r);
+	complete = reader_u8(r);
+	e = reader_ok(r) < 0 || complete > 1 ? -EBADMSG : 0;
+	s.complete = complete;
+	if (e == 0 && complete)
+		e = know_decode(r, &s.k);
+	if (e < 0) {
+		resume_release(&s);
+		return e;
+	}
+	*ret = s;
+	return 0;
+}
+
 /* ---- CUT */
 
 void cut_release(struct cut *c)

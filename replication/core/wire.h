@@ -33,6 +33,8 @@ enum frame_type {
 	FRAME_BYE = 12,
 	FRAME_VERIFY = 13, /* sums.h */
 	FRAME_SUMS = 14,
+	FRAME_STREAM = 15,
+	FRAME_RESUME = 16,
 	FRAME_HEAD = 20,
 };
 
@@ -81,11 +83,33 @@ must_check int hello_decode(struct reader *, struct hello *ret);
 /* 0, or the enum bye_code that says why these two cannot talk. */
 int hello_refuse(const struct hello *mine, const struct hello *theirs);
 
+/* Begins a cut: which stream its rows are of, and after which place. */
+struct stream {
+	uint64_t life;	/* names the run of the sender */
+	uint64_t after; /* place in its change stream */
+};
+void stream_encode(const struct stream *, struct buf *);
+must_check int stream_decode(struct reader *, struct stream *ret);
+
+/* What the receiver has staged of it. */
+struct resume {
+	uint64_t life;	   /* as STREAM said */
+	uint64_t position; /* as REC said */
+	bool complete;	   /* and its CUT, with K */
+	struct know k;
+};
+void resume_release(struct resume *);
+void resume_encode(const struct resume *, struct buf *);
+must_check int resume_decode(struct reader *, struct resume *ret);
+
+enum cut_flags {
+	CUT_FULL = 1, /* reserved: what is not in it is absent there */
+};
 struct cut {
 	struct know k;
-	uint64_t rows; /* records since the last CUT */
+	uint64_t rows; /* records since STREAM */
 	uint64_t hlc;  /* the sender's clock */
-	uint8_t flags; /* 0; reserved: full */
+	uint8_t flags; /* enum cut_flags */
 };
 void cut_release(struct cut *);
 void cut_encode(const struct cut *, struct buf *);

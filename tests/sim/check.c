@@ -133,6 +133,12 @@ static void compare(struct cluster *c, struct picture *p, int a, int b,
 		say_difference(c, "views", a, b, &p[a].view, &p[b].view);
 }
 
+/* While a large cut is applied, rows and K do not belong together. */
+static bool is_comparable(const struct node *n)
+{
+	return n->running && !core_is_applying(n->core);
+}
+
 void cluster_check_equal(struct cluster *c, bool final)
 {
 	struct picture p[CLUSTER_NODES_MAX] = {0};
@@ -140,12 +146,16 @@ void cluster_check_equal(struct cluster *c, bool final)
 	int r = 0;
 
 	for (int a = 0; r == 0 && a < c->node_count; a++)
-		if (c->nodes[a].running)
+		if (is_comparable(&c->nodes[a]))
 			r = picture_know(&c->nodes[a], &p[a]);
 	for (int a = 0; r == 0 && a < c->node_count; a++) {
 		for (int b = a + 1; r == 0 && b < c->node_count; b++) {
-			if (!c->nodes[a].running || !c->nodes[b].running)
+			if (!is_comparable(&c->nodes[a]) ||
+			    !is_comparable(&c->nodes[b])) {
+				if (final)
+					cluster_fail(c, "a cut is half applied");
 				continue;
+			}
 			if (!know_equal(&p[a].k, &p[b].k)) {
 				if (final)
 					cluster_fail(c,

@@ -176,6 +176,8 @@ static int node_open_core(struct node *n)
 		.device = n->device,
 		.has_mount = n->cluster->options.mounts,
 		.heartbeat_ms = n->cluster->options.heartbeat_ms,
+		.small_rows = n->cluster->options.small_rows,
+		.slice_rows = n->cluster->options.slice_rows,
 	};
 
 	return core_new(&o, n->cluster->now_ms, &n->core);
@@ -383,6 +385,27 @@ void node_poke(struct node *n)
 	n->tick_ms = MIN_OF(n->tick_ms, c->now_ms);
 }
 
+/* A slice of a large cut may have been merged: before anything local. */
+static void node_tick(struct node *n)
+{
+	struct cluster *c = n->cluster;
+	struct core_counters before, after;
+	bool applying = core_is_applying(n->core);
+
+	core_counters(n->core, &before);
+	n->tick_ms = core_tick(n->core, c->now_ms);
+	core_counters(n->core, &after);
+	if (applying || before.cuts_received != after.cuts_received) {
+		n->changed = false;
+		if (c->on_change)
+			c->on_change(c->on_change_arg, n, false);
+	}
+	/* Programs and faults come between the slices. */
+	if (core_is_applying(n->core))
+		n->tick_ms = MAX_OF(n->tick_ms,
+				    c->now_ms + rng_below(&c->rng, 60));
+}
+
 static void node_run(struct node *n)
 {
 	struct cluster *c = n->cluster;
@@ -404,11 +427,11 @@ static void node_run(struct node *n)
 		n->show_ms = NEVER;
 		core_shown(n->core, c->now_ms, n->show_lseq);
 	}
-	n->tick_ms = core_tick(n->core, c->now_ms);
+	node_tick(n);
 	/* A `wait` of another node may have made versions. */
 	node_poke(n);
 	if (n->tick_ms < c->now_ms + 1 && !n->changed)
-		n->tick_ms = core_tick(n->core, c->now_ms);
+		node_tick(n);
 }
 
 /* One round of what is due now. */

@@ -172,6 +172,18 @@ static void draw_cluster(struct rng *rng, struct cluster_options *o)
 	o->bandwidth = rng_one_in(rng, 3) ? 20 : 5000;
 }
 
+/* Large cuts, in slices, must be ordinary here. */
+static void draw_slices(uint64_t seed, struct cluster_options *o)
+{
+	struct rng rng;
+
+	rng_init(&rng, seed * 16 + 13);
+	if (!rng_one_in(&rng, 2))
+		return;
+	o->small_rows = (size_t)rng_between(&rng, 1, 6);
+	o->slice_rows = (size_t)rng_between(&rng, 1, 3);
+}
+
 void history_run(const struct history_options *options,
 		 struct history_result *ret)
 {
@@ -191,6 +203,7 @@ void history_run(const struct history_options *options,
 		p = profile_draw(options->seed);
 	rng_init(&rng, options->seed);
 	draw_cluster(&rng, &o);
+	draw_slices(options->seed, &o);
 	truth_init(&h->truth, c);
 	if (cluster_open(c, &o)) {
 		c->on_change = look;

@@ -772,6 +772,29 @@ static void assert_refused(const struct buf *frame)
 	close_cluster(&f.c);
 }
 
+static void assert_rec_refused(uint64_t position, uint64_t raw_len)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	struct stream stream = {.life = 3, .after = 1};
+	struct fault f;
+
+	fault_open(&f);
+	frame_begin(&b, FRAME_STREAM);
+	stream_encode(&stream, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_false(inject(&f, &b));
+	frame_begin(&b, FRAME_REC);
+	buf_put_varint(&b, position);
+	buf_put_varint(&b, raw_len);
+	buf_put(&b, "xxxx", 4);
+	assert_int_equal(frame_end(&b), 0);
+	assert_true(inject(&f, &b));
+	write_file(&f.c, 0, "after", 10, 1);
+	go_quiet(&f.c);
+	assert_int_equal(file_size(&f.c, 1, "after"), 10);
+	close_cluster(&f.c);
+}
+
 static void test_faults(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
@@ -795,17 +818,21 @@ static void test_faults(void **state)
 	assert_refused(&b);
 	cut_release(&cut);
 
-	frame_begin(&b, FRAME_REC);
-	buf_put_varint(&b, REC_RAW_BYTES_MAX + 1);
-	buf_put(&b, "xxxx", 4);
-	assert_int_equal(frame_end(&b), 0);
-	assert_refused(&b);
-
-	frame_begin(&b, FRAME_REC);
+	frame_begin(&b, FRAME_REC); /* without a STREAM */
+	buf_put_varint(&b, 1);
 	buf_put_varint(&b, 100);
 	buf_put(&b, "xxxx", 4);
 	assert_int_equal(frame_end(&b), 0);
 	assert_refused(&b);
+
+	frame_begin(&b, FRAME_RESUME); /* too late */
+	resume_encode(&(struct resume){.life = 1}, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_refused(&b);
+
+	assert_rec_refused(1, REC_RAW_BYTES_MAX + 1);
+	assert_rec_refused(1, 100);
+	assert_rec_refused(0, 4); /* back in the stream */
 
 	frame_begin(&b, FRAME_CHUNK); /* not what the hash names */
 	chunk_frame_encode(
@@ -838,7 +865,7 @@ static void test_garbage(void **state)
 		/* Short numbers reach deeper. */
 		for (size_t k = 0; k < len; k += 1 + rng_below(&rng, 9))
 			bytes[k] &= 3;
-		frame_begin(&b, (enum frame_type)rng_between(&rng, 1, 12));
+		frame_begin(&b, (enum frame_type)rng_between(&rng, 1, 14));
 		buf_put(&b, bytes, len);
 		assert_int_equal(frame_end(&b), 0);
 		inject(&f, &b);

@@ -116,6 +116,45 @@ static void test_cut_bytes(void **state)
 	cut_release(&c);
 }
 
+static void test_streams(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
+	struct stream s = {.life = 0x1122334455667788, .after = 300}, s_back;
+	struct resume v = {.life = 0x1122334455667788, .position = 70000};
+	struct resume back;
+	struct reader r;
+
+	(void)state;
+	frame_begin(&b, FRAME_STREAM);
+	stream_encode(&s, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-stream.hex", buf_slice(&b));
+	stream_encode(&s, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(stream_decode(&r, &s_back), 0);
+	assert_true(s_back.life == s.life && s_back.after == 300);
+	assert_no_prefix_decodes(body, stream_decode(&r, &s_back));
+
+	v.complete = true;
+	v.k = test_know(3, 5, 9, 300, 0);
+	frame_begin(&b, FRAME_RESUME);
+	resume_encode(&v, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-resume.hex", buf_slice(&b));
+	buf_reset(&body);
+	resume_encode(&v, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(resume_decode(&r, &back), 0);
+	assert_true(back.life == v.life && back.position == 70000);
+	assert_true(back.complete && know_equal(&back.k, &v.k));
+	resume_release(&back);
+	assert_no_prefix_decodes(body, resume_decode(&r, &back));
+	body.data[11] = 2; /* neither yes nor no */
+	r = READER(body.data, body.len);
+	assert_int_equal(resume_decode(&r, &back), -EBADMSG);
+	resume_release(&v);
+}
+
 static void test_hash_lists(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
@@ -271,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_hello_bytes),
 		cmocka_unit_test(test_hello_refuse),
 		cmocka_unit_test(test_cut_bytes),
+		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_hash_lists),
 		cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_bye),

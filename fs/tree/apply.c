@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A large cut is merged in slices, one operation each, with local operations
+ * between them. Until its last slice the rows say more than K does: some of
+ * the cut's versions are here, and K covers none of them. META "applying"
+ * says so, with the K that the rows are on their way to; then there is no
+ * state that this node could name to a peer, or return to.
+ *
+ * Revivals belong to the cut's end. A parent that is dead, or not here,
+ * after a slice may come alive with a later one, so each slice only names
+ * the directories that are to be looked at again. That is exact: whatever
+ * lives at the end was stored by some slice, and then its parent was strong,
+ * in which case it can die only in a later slice, which names it; or it was
+ * not, and was named. (Local operations remove no directory that shows
+ * something.)
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/tree/tree_internal.h"
+
+static const char applying_key[] = "applying";
+
+int applying_load(struct tree *t)
+{
+	struct slice v;
+	struct reader in;
+	int r = store_get(t->store, TABLE_META, SLICE_STR(applying_key), &v);
+
+	know_clear(&t->applying);
+	t->is_applying = !r;
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	in = READER(v.data, v.len);
+	r = know_decode(&in, &t->applying);
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+const struct know *replica_applying(struct tree *t)
+{
+	return t->is_applying ? &t->applying : NULL;
+}
+
+int replica_applying_begin(struct tree *t, const struct know *k)
+{
+	struct buf b = BUF_INIT;
+	autofree uint8_t *bytes = NULL;
+	int r;
+
+	kin_assert(!t->is_applying);
+	know_encode(k, &b);
+	bytes = b.data;
+	if (b.failed)
+		return -ENOMEM;
+	r = know_copy(&t->applying, k);
+	if (!r)
+		r = store_put(t->store, TABLE_META, SLICE_STR(applying_key),
+			      buf_slice(&b));
+	t->is_applying = !r;
+	t->applying_changed = true;
+	return r;
+}
+
+int replica_applying_end(struct tree *t)
+{
+	int r = replica_know_join(t, &t->applying);
+
+	kin_assert(t->is_applying);
+	if (!r)
+		r = store_del(t->store, TABLE_META, SLICE_STR(applying_key));
+	t->is_applying = false;
+	t->applying_changed = true;
+	return r;
+}
+
+/* ---- revivals, put off */
+
+struct defer {
+	int (*fn)(void *arg, struct objid dir);
+	void *arg;
+	struct objid last; /* named, or strong: children come together */
+	bool has_last;
+};
+
+static int defer_dir(struct tree *t, struct defer *d, struct objid dir)
+{
+	struct row row;
+	struct info i;
+	int r;
+
+	if (objid_is_root(dir) || (d->has_last && objid_equal(d->last, dir)))
+		return 0;
+	r = row_read(t, dir, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r) {
+		if (!i.strong)
+			r = d->fn(d->arg, dir);
+		info_release(&i);
+	}
+	row_release(&row);
+	d->last = dir;
+	d->has_last = true;
+	return r;
+}
+
+/* The parents of what is live. */
+static int defer_parents(struct tree *t, struct defer *d, struct objid id)
+{
+	struct row row;
+	struct info i;
+	int r = row_read(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r) {
+		if (info_live_file(&i) || (i.kind == KIND_DIR && i.strong))
+			for (size_t k = 0; !r && k < i.shown_count; k++)
+				r = defer_dir(t, d,
+					      i.links[k].link->link.at.parent);
+		info_release(&i);
+	}
+	row_release(&row);
+	return r;
+}
+
+int replica_defer(struct tree *t, int (*fn)(void *arg, struct objid dir),
+		  void *arg)
+{
+	struct defer d = { .fn = fn, .arg = arg };
+	int r = 0;
+
+	for (size_t k = 0; !r && k < t->work.live.count; k++)
+		r = defer_parents(t, &d, t->work.live.ids[k]);
+	for (size_t k = 0; !r && k < t->work.died.count; k++)
+		r = fn(arg, t->work.died.ids[k]);
+	return r;
+}
+
+int replica_revive(struct tree *t, struct objid dir)
+{
+	bool live;
+	int r = dir_has_live_child(t, dir, &live);
+
+	return r || !live ? r : revive_up(t, dir);
+}
