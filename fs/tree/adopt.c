@@ -268,6 +268,12 @@ int adopt(struct tree *t, const struct shown *temp,
 	if (!is_file(temp) || !is_file(target) ||
 	    objid_equal(temp->id, target->id))
 		return 0;
+	/* Both claim one name, and the target would get it if the other went:
+	 * but it is to have the name by which it is shown now. */
+	if (target->type == SHOWN_SUFFIXED &&
+	    objid_equal(temp->link.parent, target->link.parent) &&
+	    slice_equal(spot_name(&temp->link), spot_name(&target->link)))
+		return 0;
 	r = row_load(t, temp->id, &from);
 	if (r)
 		return r;

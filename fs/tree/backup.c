@@ -95,6 +95,12 @@ static struct left *left_of(struct tree *t, struct objid id, bool taker)
 	return NULL;
 }
 
+static bool same_spot(const struct spot *a, const struct spot *b)
+{
+	return a->hash == b->hash && objid_equal(a->parent, b->parent) &&
+	       slice_equal(spot_name(a), spot_name(b));
+}
+
 int left_note(struct tree *t, struct left *l)
 {
 	struct left *slot;
@@ -110,6 +116,10 @@ int left_note(struct tree *t, struct left *l)
 	row_release(&row);
 	l->dot = t->op_dot;
 	l->at_ns = t->env->monotonic_ns(t->env->arg);
+	/* Who took the name since an older one left it has left it too. */
+	for (size_t k = 0; k < LEFTS_MAX; k++)
+		if (t->lefts[k].used && same_spot(&t->lefts[k].from, &l->from))
+			t->lefts[k].used = false;
 	slot = left_of(t, l->id, false);
 	if (!slot)
 		slot = &t->lefts[t->left_next++ % LEFTS_MAX];
@@ -158,7 +168,7 @@ static void pair_release(struct pair *p)
 	row_release(&p->new);
 }
 
-/* The only one that claims the place. */
+/* The only one that has the name. */
 static int holds_alone(struct tree *t, const struct spot *s, struct objid id,
 		       bool *ret)
 {
@@ -172,7 +182,7 @@ static int holds_alone(struct tree *t, const struct spot *s, struct objid id,
 	idlist_release(&members);
 	if (r)
 		return r;
-	*ret = !p.dirs.count && p.file_count == 1 && p.holder_count == 1 &&
+	*ret = !p.dirs.count && p.holder_count == 1 &&
 	       objid_equal(p.files[0].id, id);
 	place_view_release(&p);
 	return 0;
@@ -195,8 +205,7 @@ static bool pair_fits(struct tree *t, const struct left *l,
 		return false;
 	link = p->oi.links[0].link;
 	return dot_equal(link->dot, l->dot) &&
-	       dot_equal(p->oi.branches[0].top->dot, l->content) &&
-	       p->oi.branches[0].count == 1;
+	       dot_equal(p->oi.branches[0].top->dot, l->content);
 }
 
 /* 1: the pair stands as it was left; 0: not, and nothing is loaded. */

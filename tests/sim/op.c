@@ -146,7 +146,8 @@ static void op_check_others(struct op *op, const struct items *after)
 		 * directory that was renamed has another path. */
 		if (x->kind == KIND_DIR)
 			continue;
-		if (!items_show(after, x))
+		/* (unsent writes may be another object's now) */
+		if (!items_show(after, x) && !op_is_written(op, x->path))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s: '%s' is "
 				     "hidden by it",

@@ -21,7 +21,7 @@ static const uint8_t usual_ops[OP_COUNT] = {
 	[OP_rmdir] = 4,	      [OP_rename] = 8,	       [OP_rename_dir] = 5,
 	[OP_rename_over] = 4, [OP_rename_sibling] = 3, [OP_sibling_over] = 3,
 	[OP_resolve] = 3,     [OP_attributes] = 5,     [OP_handle] = 8,
-	[OP_settle] = 1,
+	[OP_settle] = 1,      [OP_save_by_rename] = 5, [OP_save_by_backup] = 5,
 };
 
 static const uint8_t usual_faults[FAULT_COUNT] = {
@@ -32,7 +32,19 @@ static const uint8_t usual_faults[FAULT_COUNT] = {
 };
 
 const struct profile profiles[] = {
-	{.name = "plain", .share = 20},
+	{.name = "plain", .share = 15},
+	/* Editors, on few names. */
+	{
+		.name = "saves",
+		.share = 5,
+		.names = 3,
+		.ops = {[OP_mkdir] = 2,
+			[OP_symlink] = 1,
+			[OP_rmdir] = 1,
+			[OP_rename_dir] = 1,
+			[OP_save_by_rename] = 25,
+			[OP_save_by_backup] = 25},
+	},
 	{
 		.name = "dirs",
 		.share = 20,

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Operations: ops_files.c, ops_names.c. A new one needs its name here, a
- * weight in profile.c, and a function op_NAME(). */
+/* Operations: ops_files.c, ops_names.c, ops_saves.c. A new one needs its
+ * name here, a weight in profile.c, and a function op_NAME(). */
 #define OPS(X)                                                                 \
 	X(create)                                                              \
 	X(mkdir)                                                               \
@@ -30,7 +30,9 @@
 	X(resolve)                                                             \
 	X(attributes)                                                          \
 	X(handle)                                                              \
-	X(settle)
+	X(settle)                                                              \
+	X(save_by_rename)                                                      \
+	X(save_by_backup)
 
 /* Faults: faults.c, in the same way fault_NAME(). */
 #define FAULTS(X)                                                              \

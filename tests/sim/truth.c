@@ -196,8 +196,20 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 		if (x && !object_has_text(row, x))
 			x->replaced = true;
 	}
-	if (had->named && !object_has_link(row, NULL))
+	if (had->named && !object_has_link(row, NULL)) {
 		note_removal(o, n);
+		/* (several operations since the last look: what was written
+		 * before the removal) */
+		for (size_t i = 0; i < row->count; i++) {
+			const struct version *v = &row->versions[i];
+			struct text *x = v->reg == REG_CONTENT
+						 ? text_of(o, v->dot)
+						 : NULL;
+
+			if (x && v->dot.origin == self && v->dot.seq > before)
+				x->removed = true;
+		}
+	}
 }
 
 struct look {
@@ -279,6 +291,20 @@ void truth_erased(struct truth *t, struct node *n, struct objid id)
 	note_removal(o, n);
 	o->held[n->index].named = false;
 	o->held[n->index].count = 0;
+}
+
+void truth_find_erased(struct truth *t, struct node *n)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct thing *o = t->things[i];
+		bool here_only = o->held[n->index].count;
+
+		for (int k = 0; k < CLUSTER_NODES_MAX; k++)
+			here_only &= k == n->index ||
+				     (!o->held[k].count && !o->held[k].named);
+		if (here_only)
+			truth_erased(t, n, o->id);
+	}
 }
 
 static void print_version(const struct version *v)

@@ -61,6 +61,8 @@ void truth_release(struct truth *);
 void truth_look(struct truth *, struct node *, bool local);
 /* A local operation erased these: rows that were never sent. */
 void truth_erased(struct truth *, struct node *, struct objid);
+/* The same for whatever only this node ever held. */
+void truth_find_erased(struct truth *, struct node *);
 /* Prints a row as a node has it. */
 void truth_print(struct node *, struct objid);
 /* When all nodes are equal: nothing lost, nothing back. */

@@ -335,6 +335,32 @@ static void test_two_adoptions(void **state)
 	}
 }
 
+/* Two files that claim one name: whichever is renamed over the other, the
+ * name that was asked for shows it, and the other name is gone. */
+static void test_rename_over_contestant(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct pair p;
+		char name[256];
+
+		pair_open(&p);
+		make_file(&p.a, ROOT, "new", "by alice");
+		make_file(&p.b, ROOT, "new", "by bob");
+		merge_from(&p.a, &p.b);
+		name_with(&p.a, ROOT, "(conflict", name);
+		move(&p.a, way ? name : "new", way ? "new" : name);
+		assert_int_equal(list(&p.a, ROOT, NULL, 0), 2);
+		if (!way)
+			assert_int_equal(look_error(&p.a, ROOT, "new"),
+					 -ENOENT);
+		expect_file(&p.a, way ? "new" : name,
+			    way ? "by bob" : "by alice");
+		exchange(&p, true);
+		pair_close(&p);
+	}
+}
+
 /* Rule 12: not adopted (a file of its own) against adopted. */
 static void test_move_over_against_adoption(void **state)
 {
@@ -835,6 +861,14 @@ static void test_no_backup(void **state)
 	expect_id(&p.a, "y", id);
 	rm(&p.a, "y");
 	expect_file(&p.a, "doc", "third");
+	/* ... and of two that left a name, the last one gets it back. */
+	id = id_of(&p.a, "doc");
+	move(&p.a, "doc", "doc~");
+	expect_file(&p.a, "doc~", "third");
+	make_file(&p.a, ROOT, "doc", "fourth");
+	rm(&p.a, "doc~");
+	expect_id(&p.a, "doc", id);
+	expect_file(&p.a, "doc", "fourth");
 	exchange(&p, true);
 	/* Edited elsewhere, and that came before the end of the save. */
 	write_file(&p.b, look(&p.b, ROOT, "doc"), "by bob");
@@ -958,6 +992,7 @@ int main(void)
 		cmocka_unit_test(test_adoption_against_edit),
 		cmocka_unit_test(test_adoption_against_names_and_attributes),
 		cmocka_unit_test(test_two_adoptions),
+		cmocka_unit_test(test_rename_over_contestant),
 		cmocka_unit_test(test_move_over_against_adoption),
 		cmocka_unit_test(test_adopted_and_edited_elsewhere),
 		cmocka_unit_test(test_not_adopted),

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Saves of editors: a temporary renamed over the file, and the file moved
+ * aside, written anew and unlinked. However it is done, what others know as
+ * the file is the file afterwards: the same object, where nothing stands in
+ * the way. Sometimes time passes between the steps, and anything may arrive
+ * or leave meanwhile.
+ */
+#include "tests/sim/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct save {
+	const struct item *file;
+	struct spot at;
+	char aside[PATH_BYTES]; /* its name is in the same directory */
+	const char *aside_name;
+	struct text_bytes bytes;
+	bool slow;   /* time passes between the steps */
+	bool simple; /* it must stay the same object */
+	uint64_t ino;
+};
+
+static void save_step(struct op *op, struct save *s)
+{
+	struct cluster *c = op->ops->cluster;
+
+	if (!s->slow)
+		return;
+	node_poke(op->node);
+	cluster_run(c, c->now_ms + rng_between(&op->ops->rng, 0, 300));
+}
+
+/* It has one name and one content, and all of it is here. */
+static bool is_simple(struct op *op, const struct item *x)
+{
+	struct replica_debt debt;
+	struct object row;
+	struct info i = {0};
+	int r;
+
+	object_init(&row, x->id);
+	store_lock(op->node->store);
+	r = replica_debt(op->node->tree, &debt);
+	if (r == 0)
+		r = replica_row_load(op->node->tree, x->id, &row);
+	store_unlock(op->node->store);
+	if (r == 0)
+		r = info_init(&i, &row);
+	r = r == 0 && !debt.objects && x->complete && i.link_count == 1 &&
+	    i.branch_count == 1;
+	info_release(&i);
+	object_release(&row);
+	return r;
+}
+
+static bool save_begin(struct op *op, struct save *s)
+{
+	const struct item *i =
+		items_pick(&op->ops->rng, &op->before, PICK_FILE);
+
+	*s = (struct save){.file = i};
+	if (!i || strstr(i->path, " (conflict ") ||
+	    !spot_find(op->node, i->path, &s->at))
+		return false;
+	s->bytes = new_bytes(op->ops);
+	s->slow = rng_one_in(&op->ops->rng, 3);
+	s->simple = !s->slow && is_simple(op, i);
+	snprintf(s->aside, sizeof(s->aside), "%.*s.%llu~",
+		 (int)(sizeof(s->aside) - 32), i->path,
+		 (unsigned long long)++op->ops->token);
+	s->aside_name = s->aside + (s->at.name - s->at.path);
+	op_subject(op, i->id);
+	return true;
+}
+
+static int save_write(struct op *op, struct save *s, const char *name)
+{
+	struct tree_new new = new_of(KIND_FILE);
+	struct entry e;
+	int r = tree_create(op->node->tree, s->at.parent, SLICE_STR(name), &new,
+			    true, &e);
+
+	if (r < 0)
+		return r;
+	s->ino = e.attr.ino;
+	save_step(op, s);
+	op_must(op, tree_write(op->node->tree, s->ino, 0,
+			       SLICE(s->bytes.data, s->bytes.len), false));
+	save_step(op, s);
+	return 0;
+}
+
+static void save_close(struct op *op, struct save *s)
+{
+	tree_release_file(op->node->tree, s->ino, true);
+	save_step(op, s);
+}
+
+static int save_rename(struct op *op, struct save *s, const char *from,
+		       const char *to)
+{
+	int r = tree_rename(op->node->tree, s->at.parent, SLICE_STR(from),
+			    s->at.parent, SLICE_STR(to), 0);
+
+	save_step(op, s);
+	return r;
+}
+
+static void save_end(struct op *op, struct save *s)
+{
+	struct content c;
+	struct items now = {0};
+	const struct item *x;
+
+	node_poke(op->node);
+	/* What was made may be gone without a trace. */
+	if (s->slow)
+		truth_find_erased(op->ops->truth, op->node);
+	for (size_t i = 0; s->slow && i < op->before.count; i++)
+		op->before.list[i].kind = KIND_DIR;
+	if (op->r >= 0 && !s->slow && s->bytes.len <= INLINE_BYTES_MAX) {
+		content_inline(SLICE(s->bytes.data, s->bytes.len), &c);
+		snprintf(op->shown_path, PATH_BYTES, "%s", s->at.path);
+		op->shown_content = content_hash64(&c);
+	}
+	if (op->r >= 0 && s->simple && items_take(op->node, &now)) {
+		x = items_at(&now, s->at.path);
+		if (!x || !objid_equal(x->id, s->file->id))
+			cluster_fail(op->ops->cluster,
+				     "node %d %s '%s': it is another file",
+				     op->node->index, op->what, s->at.path);
+		if (items_at(&now, s->aside))
+			cluster_fail(op->ops->cluster,
+				     "node %d %s '%s': its temporary stays",
+				     op->node->index, op->what, s->at.path);
+	}
+	items_release(&now);
+	free(s->bytes.data);
+}
+
+void op_save_by_rename(struct op *op)
+{
+	/* Closes are told late, by the kernel. */
+	bool late = rng_one_in(&op->ops->rng, 4);
+	struct save s;
+
+	if (!save_begin(op, &s))
+		return;
+	op_say(op, "saves by rename", s.at.path, s.slow ? "slowly" : "");
+	op_expect(op, save_write(op, &s, s.aside_name));
+	if (op->r >= 0 && !late)
+		save_close(op, &s);
+	if (op->r >= 0)
+		op_expect(op, save_rename(op, &s, s.aside_name, s.at.name));
+	if (s.ino && late)
+		save_close(op, &s);
+	save_end(op, &s);
+}
+
+void op_save_by_backup(struct op *op)
+{
+	bool late = rng_one_in(&op->ops->rng, 4);
+	bool kept = rng_one_in(&op->ops->rng, 4);
+	struct spot now;
+	struct save s;
+
+	if (!save_begin(op, &s))
+		return;
+	op_say(op, kept ? "saves with a backup" : "saves by a backup",
+	       s.at.path, s.slow ? "slowly" : "");
+	op_expect(op, save_rename(op, &s, s.at.name, s.aside_name));
+	/* (a directory that was merged, and lost its last entry so, is
+	 * another one now) */
+	if (s.simple && (!spot_find(op->node, s.at.path, &now) ||
+			 now.parent != s.at.parent))
+		s.simple = false;
+	/* (the next claimant of the name may have it now) */
+	if (op->r >= 0)
+		op_expect(op, save_write(op, &s, s.at.name));
+	if (op->r >= 0 && !late)
+		save_close(op, &s);
+	if (op->r >= 0 && !kept) {
+		op_expect(op,
+			  tree_unlink(op->node->tree, s.at.parent,
+				      SLICE_STR(s.aside_name)));
+		save_step(op, &s);
+	}
+	if (s.ino && late)
+		save_close(op, &s);
+	if (kept)
+		s.simple = false;
+	save_end(op, &s);
+}
