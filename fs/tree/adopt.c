@@ -198,6 +198,8 @@ int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
 
 	if (!r && (mode || owner))
 		r = hand_attributes(t, to, fi, mode, owner);
+	if (!r)
+		r = xattrs_hand_over(t, to, fi);
 	to->ino = from->ino;
 	return r ? r : ino_put(t, to->ino, &ref);
 }
@@ -292,7 +294,7 @@ int adopt(struct tree *t, const struct shown *temp,
 	if (!r && whole && row_is_simple(&to, &ti) &&
 	    (row_is_here_only(t, &from) ||
 	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&
-	    row_is_simple(&from, &fi)) {
+	    row_is_simple(&from, &fi) && xattrs_fit(&from.o, &to.o)) {
 		r = adopt_rows(t, temp, &from, &fi, &to, &ti);
 		r = r ? r : 1;
 	}

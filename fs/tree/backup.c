@@ -205,7 +205,8 @@ static bool pair_fits(struct tree *t, const struct left *l,
 		return false;
 	link = p->oi.links[0].link;
 	return dot_equal(link->dot, l->dot) &&
-	       dot_equal(p->oi.branches[0].top->dot, l->content);
+	       dot_equal(p->oi.branches[0].top->dot, l->content) &&
+	       xattrs_fit(&p->old.o, &p->new.o);
 }
 
 /* 1: the pair stands as it was left; 0: not, and nothing is loaded. */

@@ -31,7 +31,7 @@ bool row_is_temporary(struct tree *, const struct row *,
 must_check int dirty_is_whole(struct tree *, uint64_t ino, bool *ret);
 /*
  * `to` gets the content of `from` (a version, or its unsent writes), its
- * mode, owner, mtime and inode number. `from` is not changed. Invalidates
+ * mode, owner, extended attributes, mtime and inode number. `from` is not changed. Invalidates
  * to's info. Both rows must live until `to` is stored.
  */
 must_check int file_hand_over(struct tree *, struct row *to,
@@ -59,6 +59,14 @@ uint64_t adopt_number(struct tree *, uint64_t parent, struct slice name,
 		      uint64_t new_parent, struct slice new_name);
 /* After the end of such an operation, with its result. */
 void saves_ended(struct tree *, int r);
+
+/* ---- xattr.c */
+/* Would one file have room for the extended attributes of both? */
+bool xattrs_fit(const struct object *, const struct object *);
+/* Those of `from`, beside what `to` has of its own: programs that save
+ * seldom copy them. */
+must_check int xattrs_hand_over(struct tree *, struct row *to,
+				const struct info *from);
 
 /* ---- backup.c */
 /* Before and after a file is renamed within its directory to a free name:

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "fs/tree/op.h"
+#include "fs/tree/saves.h"
 
 /* Traces of removals that are kept, see above. */
 #define XATTR_REMOVED_MAX 16
@@ -222,6 +223,68 @@ static int write_name(struct tree *t, struct row *row, const struct info *i,
 	if (!r && value)
 		r = check_room(&row->o);
 	return r ? r : row_store(t, row, 0);
+}
+
+/* ---- handing over (adopt.c) */
+
+bool xattrs_fit(const struct object *a, const struct object *b)
+{
+	size_t n = 0, bytes = 0;
+
+	for (int x = 0; x < 2; x++) {
+		const struct object *o = x ? b : a;
+
+		for (size_t k = 0; k < o->count; k++) {
+			const struct version *v = &o->versions[k];
+
+			if (v->reg != REG_XATTR)
+				continue;
+			n++;
+			bytes += v->xattr.name.len + v->xattr.value.len;
+		}
+	}
+	return n <= XATTRS_MAX && bytes <= XATTRS_BYTES_MAX;
+}
+
+/* The first of `from` that `to` has not, or with another value. */
+static const struct version *xattr_differs(const struct row *to,
+					   const struct info *from, int *ret)
+{
+	const struct version *found = NULL;
+	struct info i;
+
+	*ret = info_init(&i, &to->o);
+	for (size_t k = 0; !*ret && !found && k < from->object->count; k++) {
+		const struct version *v = &from->object->versions[k], *own;
+
+		if (v->reg != REG_XATTR ||
+		    info_xattr(from, v->xattr.name) != v)
+			continue;
+		own = info_xattr(&i, v->xattr.name);
+		if (!own || !slice_equal(own->xattr.value, v->xattr.value))
+			found = v;
+	}
+	info_release(&i);
+	return found;
+}
+
+int xattrs_hand_over(struct tree *t, struct row *to, const struct info *from)
+{
+	const struct version *v;
+	int r;
+
+	while ((v = xattr_differs(to, from, &r)) && !r) {
+		struct version own;
+
+		op_tick(t);
+		own = op_version(t, REG_XATTR);
+		own.xattr = v->xattr;
+		drop_name(to, v->xattr.name);
+		r = row_add(to, &own);
+		if (r)
+			break;
+	}
+	return r;
 }
 
 static int write_locked(struct tree *t, uint64_t ino, struct slice name,

@@ -469,6 +469,53 @@ static void test_twins_of_target(void **state)
 	fixture_close(&g);
 }
 
+static void set_xattr(struct fixture *f, const char *file, const char *name,
+		      const char *value)
+{
+	assert_int_equal(tree_setxattr(f->tree, look(f, ROOT, file),
+				       SLICE_STR(name), SLICE_STR(value), 0),
+			 0);
+}
+
+static void expect_xattr(struct fixture *f, const char *file,
+			 const char *name, const char *value)
+{
+	struct buf b = BUF_INIT;
+
+	assert_int_equal(tree_getxattr(f->tree, look(f, ROOT, file),
+				       SLICE_STR(name), &b),
+			 value ? 0 : -ENODATA);
+	if (value)
+		assert_true(slice_equal(buf_slice(&b), SLICE_STR(value)));
+	buf_release(&b);
+}
+
+/* The file keeps its extended attributes over a save; those that the
+ * program wrote come along. */
+static void test_xattrs(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	set_xattr(&p.a, "doc", "user.tag", "kept");
+	set_xattr(&p.a, "doc", "user.both", "old");
+	make_file(&p.a, ROOT, ".doc.tmp", "new");
+	set_xattr(&p.a, ".doc.tmp", "user.both", "new");
+	set_xattr(&p.a, ".doc.tmp", "user.more", "more");
+	move(&p.a, ".doc.tmp", "doc");
+	exchange(&p, true);
+	expect_xattr(&p.b, "doc", "user.tag", "kept");
+	expect_xattr(&p.b, "doc", "user.both", "new");
+	expect_xattr(&p.b, "doc", "user.more", "more");
+	save_by_backup(&p.a, "newer", true);
+	exchange(&p, true);
+	expect_xattr(&p.b, "doc", "user.tag", "kept");
+	expect_xattr(&p.b, "doc~", "user.tag", "kept");
+	expect_xattr(&p.b, "doc~", "user.both", "new");
+	pair_close(&p);
+}
+
 /* ---- handles and unsent writes */
 
 /* Renamed before its close: the handle writes to the file now named so, and
@@ -997,6 +1044,7 @@ int main(void)
 		cmocka_unit_test(test_adopted_and_edited_elsewhere),
 		cmocka_unit_test(test_not_adopted),
 		cmocka_unit_test(test_twins_of_target),
+		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_renamed_while_written),
 		cmocka_unit_test(test_renamed_before_written),
 		cmocka_unit_test(test_renamed_with_a_version),
