@@ -27,7 +27,8 @@ const char *table_name(enum store_table t)
 		[TABLE_HIST] = "hist",	     [TABLE_STAGE] = "stage",
 		[TABLE_MEMBER] = "member",   [TABLE_BUCKET] = "bucket",
 		[TABLE_MARK] = "mark",	     [TABLE_GROUP] = "group",
-		[TABLE_PENDING] = "pending",   [TABLE_DEAD] = "dead",
+		[TABLE_PENDING] = "pending", [TABLE_DEAD] = "dead",
+		[TABLE_CHAIN] = "chain",
 	};
 
 	kin_assert(t < TABLE_COUNT);

@@ -59,6 +59,7 @@ enum store_table {
 	TABLE_GROUP,	/* merged directories */
 	TABLE_PENDING,	/* local sequence, object: content not all here */
 	TABLE_DEAD,	/* what is to be purged, and what holds it back */
+	TABLE_CHAIN,	/* origin, number / 16 -> marks of operations */
 	TABLE_COUNT,
 };
 

@@ -283,6 +283,10 @@ static int cut_commit(struct tree *t, struct cut *c)
 	c->d.mtime = now.mtime;
 	c->d.ctime_ns = now.ctime_ns;
 	c->d.unlinked = now.unlinked;
+	/* (a fork may have given it another dot) */
+	object_release(&c->d.base);
+	c->d.base = now.base;
+	object_init(&now.base, now.id);
 	dirty_release(&now);
 	if (!c->d.unlinked)
 		r = cut_row(t, c);

@@ -17,7 +17,7 @@
 
 #define DIRTY_FORMAT 1
 #define OFFSET_HEADER UINT64_MAX
-#define OFFSET_BASE (UINT64_MAX - 1)
+#define OFFSET_BASE DIRTY_OFFSET_BASE
 #define DIRTY_UNLINKED 1
 /* Neighbouring small writes are one extent up to this many bytes. */
 #define EXTENT_MERGE_MAX INLINE_BYTES_MAX

@@ -5,6 +5,9 @@
 
 #include "fs/tree/tree_internal.h"
 
+/* DIRTY, inode number and this: the version that the writes are based on. */
+#define DIRTY_OFFSET_BASE (UINT64_MAX - 1)
+
 /* Loads the header, or starts one for the first write; the caller puts it
  * with dirty_put() and marks the inode. In an operation. */
 must_check int dirty_begin(struct tree *, uint64_t ino, struct dirty *ret);

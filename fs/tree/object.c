@@ -188,9 +188,15 @@ int entry_name_compare(const struct entry_name *a, const struct entry_name *b)
 	return r ? r : compare_u64(a->hash64, b->hash64);
 }
 
+struct dot version_first_dot(const struct version *v)
+{
+	return (struct dot){ v->first_origin ? v->first_origin : v->dot.origin,
+			     v->dot.seq };
+}
+
 struct entry_name version_entry_name(const struct version *v)
 {
-	struct entry_name e = { .hlc = v->hlc, .dot = v->dot };
+	struct entry_name e = { .hlc = v->hlc, .dot = version_first_dot(v) };
 	const struct content *c = &v->content.content;
 	struct hash h = c->root;
 

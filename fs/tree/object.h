@@ -108,6 +108,9 @@ struct content_value {
 struct version {
 	struct dot dot;
 	uint64_t hlc;
+	/* CONTENT: the origin under which it was written, if a fork gave it
+	 * another (fork.c), else 0. */
+	uint64_t first_origin;
 	uint8_t reg;
 	uint8_t flags;
 	union {
@@ -192,6 +195,8 @@ int version_key_compare(const struct version *a, const struct version *b);
 int stamp_compare(const struct stamp *a, const struct stamp *b);
 int entry_name_compare(const struct entry_name *a,
 		       const struct entry_name *b);
+/* The dot under which it was written: the same for ever. */
+struct dot version_first_dot(const struct version *);
 struct entry_name version_entry_name(const struct version *);
 
 /* A name of one path component: 1..255 bytes, no '/', NUL, "." or "..". */

@@ -475,6 +475,7 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 		r = restamp_trail(&row.o, &v);
 	op_tick_again(t);
 	v.dot = t->op_dot;
+	v.first_origin = 0;
 	if (!r)
 		r = row_add(&row, &v);
 	if (!r)

@@ -471,6 +471,8 @@ static int row_write(struct tree *t, struct row *row, bool counts)
 	if (!r)
 		r = row_count(t, row->o.id, SLICE(b.data + local,
 						  b.len - local), counts);
+	if (!r && t->ticked)
+		chain_row(t, row->o.id, SLICE(b.data + local, b.len - local));
 	if (r)
 		return r;
 	return store_put(t->store, TABLE_OBJ,
@@ -606,6 +608,8 @@ int row_delete(struct tree *t, struct row *row)
 		r = claims_update(t, row, NULL, 0);
 	if (!r)
 		r = row_count(t, row->o.id, SLICE(NULL, 0), false);
+	if (!r && t->ticked)
+		chain_row(t, row->o.id, SLICE(NULL, 0));
 	if (!r)
 		r = remains_update(t, row, NULL);
 	if (!r)

@@ -17,6 +17,8 @@
 #include "fs/tree/object.h"
 
 #define ROW_FORMAT 1
+/* In the flags of a CONTENT as encoded: its first origin follows. */
+#define ENCODED_RENAMED 8
 
 /* ---- encoding of values */
 
@@ -159,7 +161,9 @@ static void put_version(struct buf *b, const struct version *v)
 	size_t at, len, n;
 
 	buf_put_u8(b, v->reg);
-	buf_put_u8(b, v->flags);
+	buf_put_u8(b, v->flags | (v->first_origin ? ENCODED_RENAMED : 0));
+	if (v->first_origin)
+		buf_put_u64(b, v->first_origin);
 	at = b->len;
 	put_value(b, v);
 	if (b->failed)
@@ -415,6 +419,14 @@ static void get_value(struct reader *r, struct object *o, struct version *v)
 	}
 }
 
+static void get_first_origin(struct reader *r, struct version *v)
+{
+	v->flags &= (uint8_t)~ENCODED_RENAMED;
+	v->first_origin = reader_u64(r);
+	if (!v->first_origin || v->first_origin == v->dot.origin)
+		reader_fail(r);
+}
+
 static int decode_group(struct reader *r, struct object *o)
 {
 	struct version head = { .dot = get_dot(r) };
@@ -431,6 +443,8 @@ static int decode_group(struct reader *r, struct object *o)
 
 		v.reg = reader_u8(r);
 		v.flags = reader_u8(r);
+		if (v.reg == REG_CONTENT && v.flags & ENCODED_RENAMED)
+			get_first_origin(r, &v);
 		value = reader_string(r, ROW_BYTES_MAX);
 		if (r->failed)
 			break;

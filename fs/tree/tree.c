@@ -14,11 +14,15 @@
 
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
+#include "fs/tree/fork.h"
 #include "fs/tree/saves.h"
 
 /* A remote clock may lead the wall clock by this much, else it is clamped. */
 #define HLC_AHEAD_MS (10 * 60 * 1000)
 #define HLC_COUNTER_BITS 16
+/* Own numbers are reserved in blocks, and this many ahead at least. */
+#define NUMBERS_BLOCK 1024
+#define NUMBERS_AHEAD 512
 
 /* ---- clocks */
 
@@ -59,10 +63,14 @@ void replica_hlc_heard(struct tree *t, uint64_t hlc)
 
 void op_tick_again(struct tree *t)
 {
-	uint64_t seq = know_get(&t->know, t->origin) + 1;
+	uint64_t seq = MAX_OF(know_get(&t->know, t->origin), t->skip_to) + 1;
 
-	/* The own entry exists since tree_open(): this cannot fail. */
+	/* There is room for the own entry: this cannot fail. */
 	kin_assert(!know_set(&t->know, t->origin, seq));
+	if (!t->ticked) {
+		t->op_first = seq;
+		t->op_digest = (struct hash){ { 0 } };
+	}
 	t->op_dot = (struct dot){ t->origin, seq };
 	t->op_hlc = tree_now_hlc(t);
 	t->ticked = true;
@@ -99,7 +107,7 @@ static int meta_put(struct tree *t, const char *name, struct slice value)
 
 static int meta_put_clock(struct tree *t)
 {
-	uint8_t value[32 + SUM_BYTES];
+	uint8_t value[32 + SUM_BYTES + 8 + sizeof(struct hash)];
 
 	put_le64(value, know_get(&t->know, t->origin));
 	put_le64(value + 8, t->hlc);
@@ -108,6 +116,8 @@ static int meta_put_clock(struct tree *t)
 	for (size_t k = 0; k < 4; k++)
 		put_le64(value + 32 + 8 * k, t->sum.word[k]);
 	put_le64(value + 64, t->sum.count);
+	put_le64(value + 72, t->ceiling);
+	memcpy(value + 80, t->chain_head.b, sizeof(t->chain_head.b));
 	return meta_put(t, "clock", SLICE(value, sizeof(value)));
 }
 
@@ -178,10 +188,16 @@ static int meta_load(struct tree *t)
 	t->lseq = reader_u64(&in);
 	t->next_ino = reader_u64(&in);
 	sum_decode(&in, &t->sum);
+	t->ceiling = reader_u64(&in);
+	reader_copy(&in, t->chain_head.b, sizeof(t->chain_head.b));
 	if (reader_done(&in))
 		return -EUCLEAN;
-	r = applying_load(t);
-	return r ? r : know_set(&t->know, t->origin, seq);
+	/* Not given back: the last run did not end by tree_stop(). */
+	t->skip_to = t->ceiling;
+	r = know_set(&t->know, t->origin, seq);
+	if (!r)
+		r = applying_load(t);
+	return r ? r : chain_load(t);
 }
 
 /* ---- operations */
@@ -201,7 +217,16 @@ static void op_restore(struct tree *t)
 		kin_assert(!horizon_load(t));
 	if (t->applying_changed)
 		kin_assert(!applying_load(t));
+	if (t->origin != t->saved.origin)
+		t->held_seq = t->saved.seq;
+	t->origin = t->saved.origin;
 	kin_assert(!know_set(&t->know, t->origin, t->saved.seq));
+	if (t->births_changed)
+		kin_assert(!chain_load(t));
+	t->chain_head = t->saved.chain_head;
+	t->chain_begun = t->saved.chain_begun;
+	t->ceiling = t->saved.ceiling;
+	t->skip_to = t->saved.skip_to;
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
 	t->sum = t->saved.sum;
@@ -216,12 +241,17 @@ int op_begin_locked(struct tree *t)
 
 	if (r)
 		return r;
+	t->saved.origin = t->origin;
 	t->saved.seq = know_get(&t->know, t->origin);
 	/* A group was committed: what ended before may be in it. */
 	if (t->held_group != store_group(t->store)) {
 		t->held_group = store_group(t->store);
 		t->held_seq = t->saved.seq;
 	}
+	t->saved.chain_head = t->chain_head;
+	t->saved.chain_begun = t->chain_begun;
+	t->saved.ceiling = t->ceiling;
+	t->saved.skip_to = t->skip_to;
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
 	t->saved.sum = t->sum;
@@ -230,16 +260,32 @@ int op_begin_locked(struct tree *t)
 	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;
-	t->know_changed = t->horizon_changed = false;
+	t->know_changed = t->horizon_changed = t->births_changed = false;
 	t->applying_changed = false;
 	work_clear(t);
 	return 0;
+}
+
+/*
+ * Numbers are reserved before they are used, by the operations before: so
+ * no number is ever told to anyone while only a lost write knows of it.
+ */
+static void reserve_numbers(struct tree *t)
+{
+	uint64_t need = know_get(&t->know, t->origin) + NUMBERS_AHEAD;
+
+	if (t->ceiling < need)
+		t->ceiling = (need / NUMBERS_BLOCK + 1) * NUMBERS_BLOCK;
 }
 
 static int op_finish(struct tree *t)
 {
 	int r = settle(t);
 
+	if (!r && t->ticked) {
+		reserve_numbers(t);
+		r = chain_end_op(t);
+	}
 	if (!r && t->know_changed)
 		r = meta_put_know(t);
 	if (!r)
@@ -391,6 +437,8 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 		t->group_records = store_count(t->store, TABLE_GROUP);
 		if (!r)
 			r = dirty_load_all(t);
+		if (!r && o->is_copy)
+			r = fork_reincarnate(t);
 		store_unlock(t->store);
 	} else {
 		r = volume_create(t, o);
@@ -402,6 +450,16 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 	t->held_seq = know_get(&t->know, t->origin);
 	*ret = t;
 	return 0;
+}
+
+int tree_stop(struct tree *t)
+{
+	int r = op_begin(t);
+
+	if (r)
+		return r;
+	t->ceiling = MAX_OF(know_get(&t->know, t->origin), t->skip_to);
+	return op_end(t, 0);
 }
 
 void tree_close(struct tree *t)
@@ -422,6 +480,7 @@ void tree_close(struct tree *t)
 	idlist_release(&t->work.live);
 	free(t->work.views.spots);
 	know_release(&t->know);
+	free(t->births);
 	mac_free(t->mac);
 	know_release(&t->horizon);
 	know_release(&t->applying);

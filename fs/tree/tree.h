@@ -68,6 +68,9 @@ struct tree_options {
 	/* Of the volume that is joined (bucket.h); NULL: a new volume's, drawn
 	 * here. */
 	const uint8_t *secret;
+	/* The store is a copy, or was restored from one: it goes on as a new
+	 * incarnation. Of an existing volume only. */
+	bool is_copy;
 };
 
 /* Is there a volume in the store? [not locked] */
@@ -79,6 +82,11 @@ bool tree_exists(struct store *);
  * Errors: -EUCLEAN, of the store.
  */
 must_check int tree_open(const struct tree_options *, struct tree **ret);
+/*
+ * A clean end, before tree_close(): the numbers that are reserved and not
+ * used are given back. Without it (a crash) they are skipped.
+ */
+must_check int tree_stop(struct tree *);
 void tree_close(struct tree *);
 void tree_observe(struct tree *, const struct tree_observer *);
 struct store *tree_store(struct tree *);

@@ -21,6 +21,7 @@
 #include <uthash.h>
 
 #include "fs/tree/bucket.h"
+#include "fs/tree/chain.h"
 #include "fs/tree/info.h"
 #include "fs/tree/replica.h"
 #include "fs/tree/tree.h"
@@ -147,18 +148,29 @@ struct tree {
 	/* META "applying": K of the large cut in hand. */
 	struct know applying;
 	bool is_applying;
+	struct hash chain_head;	/* of the last own operation */
+	/* Own numbers up to this may have been used, and lost: the next is
+	 * greater than both this and K. */
+	uint64_t ceiling, skip_to;
+	bool chain_begun;	/* this run of the store has a number */
+	struct birth *births;	/* by alias */
+	size_t birth_count;
 
 	/* Of the operation in hand. */
 	bool ticked;		/* a local dot was drawn */
 	struct dot op_dot;
 	uint64_t op_hlc;
+	uint64_t op_first;	/* the first number that it drew */
+	struct hash op_digest;	/* of the rows written since */
 	int64_t op_now_ns;	/* one operation happens at one time */
 	bool remote;		/* it applies changes from elsewhere */
-	bool know_changed, horizon_changed, applying_changed;
+	bool know_changed, horizon_changed, births_changed, applying_changed;
 	struct worklist work;
 	struct {
-		uint64_t seq, lseq, next_ino;
+		uint64_t origin, seq, lseq, next_ino, ceiling, skip_to;
 		struct sum sum, recount;
+		struct hash chain_head;
+		bool chain_begun;
 	} saved;
 
 	uint64_t group_records;	/* entries in GROUP: 0 is the usual case */
@@ -324,6 +336,21 @@ must_check int bucket_check(struct tree *, const struct sum *leaves,
 			    const char **why);
 /* Prepares the key. Not stored by this. */
 must_check int secret_set(struct tree *, const uint8_t secret[SECRET_BYTES]);
+
+/* ---- chain.c */
+/* A row of the operation in hand was written, or (empty) deleted. */
+void chain_row(struct tree *, struct objid, struct slice versions);
+/* Marks for the numbers that the operation drew. */
+must_check int chain_end_op(struct tree *);
+mark_t chain_mark(const struct hash *);
+must_check int chain_load(struct tree *);
+/* Marks above a number become another origin's; 0: go. */
+must_check int chain_move(struct tree *, uint64_t from, uint64_t above,
+			  uint64_t to);
+
+/* ---- fork.c */
+/* A new incarnation, in an operation of its own, durable. [locked] */
+must_check int fork_reincarnate(struct tree *);
 
 /* ---- names.c */
 /* "stem (conflict LABEL DATE TAG).ext" with tag_len characters of tag. */

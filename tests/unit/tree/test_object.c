@@ -59,6 +59,7 @@ static void make_object(struct object *o)
 	v.content.anc_count = 1;
 	v.content.seen = &seen;
 	v.content.seen_count = 1;
+	v.first_origin = 0x1234;
 	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_TOMB };
 	v.tomb = (struct place){ { { 4 } }, SLICE_STR("t") };
@@ -119,6 +120,45 @@ static void test_golden(void **state)
 	buf_release(&golden);
 	buf_release(&bytes);
 	buf_release(&again);
+}
+
+/* A first origin that says nothing is refused: one set, one encoding. */
+static void test_first_origin(void **state)
+{
+	struct version v = { .dot = { 0x1122334455667788, 7 }, .hlc = 9,
+			     .reg = REG_CONTENT, .flags = VERSION_VOID,
+			     .first_origin = 0x99aabbccddeeff01 };
+	uint8_t origin[8];
+	struct buf b = BUF_INIT;
+	struct object o, back;
+	uint8_t *at;
+
+	(void)state;
+	v.content.rank = (struct stamp){ v.hlc, v.dot, 0 };
+	v.content.branch = v.dot;
+	v.content.branch_hlc = v.hlc;
+	v.content.label = v.content.author = SLICE_STR("anna");
+	object_init(&o, (struct objid){ { 1 } });
+	object_init(&back, o.id);
+	add(&o, &v);
+	assert_int_equal(object_encode(&o, &b), 0);
+	assert_int_equal(object_decode(buf_slice(&b), &back), 0);
+	assert_int_equal(back.versions[0].first_origin, v.first_origin);
+	assert_int_equal(back.versions[0].flags, VERSION_VOID);
+	assert_int_equal(version_entry_name(&back.versions[0]).dot.origin,
+			 v.first_origin);
+	put_le64(origin, v.first_origin);
+	at = memmem(b.data, b.len, origin, 8);
+	assert_non_null(at);
+	put_le64(at, 0);
+	assert_int_equal(object_decode(buf_slice(&b), &back), -EBADMSG);
+	put_le64(at, v.dot.origin);
+	assert_int_equal(object_decode(buf_slice(&b), &back), -EBADMSG);
+	put_le64(at, 1);
+	assert_int_equal(object_decode(buf_slice(&b), &back), 0);
+	object_release(&o);
+	object_release(&back);
+	buf_release(&b);
 }
 
 static void test_order_does_not_matter(void **state)
@@ -209,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_first_origin),
 		cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_names),

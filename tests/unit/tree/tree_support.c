@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/tree/bucket.h"
+#include "fs/tree/chain.h"
 
 static int64_t now_ns(void *arg)
 {
@@ -34,7 +35,7 @@ static void draw(void *arg, void *ret, size_t len)
 	}
 }
 
-static void fixture_start(struct fixture *f, bool found)
+static void fixture_start(struct fixture *f, bool found, bool is_copy)
 {
 	struct store_options so = { .path = f->path, .no_sync = true,
 				    .log_bytes = 1 << 20,
@@ -47,6 +48,7 @@ static void fixture_start(struct fixture *f, bool found)
 	struct buf why = BUF_INIT;
 
 	to.secret = secret;
+	to.is_copy = is_copy;
 	if (found) {
 		to.user = SLICE_STR("root");
 		to.group = SLICE_STR("root");
@@ -57,7 +59,7 @@ static void fixture_start(struct fixture *f, bool found)
 	assert_int_equal(tree_open(&to, &f->tree), 0);
 }
 
-void fixture_open(struct fixture *f, const char *label, bool found)
+static void fixture_init(struct fixture *f, const char *label)
 {
 	*f = (struct fixture){ .label = label,
 			       .now_ns = 1700000000000000000 };
@@ -69,14 +71,33 @@ void fixture_open(struct fixture *f, const char *label, bool found)
 	snprintf(f->path, sizeof(f->path), "%s/kinfs-tree-XXXXXX",
 		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	assert_non_null(mkdtemp(f->path));
-	fixture_start(f, found);
+}
+
+void fixture_open(struct fixture *f, const char *label, bool found)
+{
+	fixture_init(f, label);
+	fixture_start(f, found, false);
 }
 
 void fixture_crash(struct fixture *f)
 {
 	tree_close(f->tree);
 	store_abandon(f->store);
-	fixture_start(f, false);
+	fixture_start(f, false, false);
+}
+
+void fixture_stop(struct fixture *f)
+{
+	assert_int_equal(tree_stop(f->tree), 0);
+	tree_close(f->tree);
+	assert_int_equal(store_close(f->store), 0);
+	f->tree = NULL;
+	f->store = NULL;
+}
+
+void fixture_resume(struct fixture *f)
+{
+	fixture_start(f, false, false);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type,
@@ -88,11 +109,51 @@ static int remove_one(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
+static void copy_dir(const char *from, const char *to)
+{
+	char command[300];
+
+	snprintf(command, sizeof(command), "rm -rf '%s' && cp -a '%s' '%s'",
+		 to, from, to);
+	assert_int_equal(system(command), 0);
+}
+
+void backup_remove(const char *backup)
+{
+	nftw(backup, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void fixture_backup(struct fixture *f, char ret[64])
+{
+	static int count;
+
+	assert_null(f->store);
+	snprintf(ret, 64, "%.48s-b%d", f->path, ++count);
+	copy_dir(f->path, ret);
+}
+
+void fixture_restore(struct fixture *f, const char *backup)
+{
+	assert_null(f->store);
+	copy_dir(backup, f->path);
+	fixture_start(f, false, false);
+}
+
+void fixture_clone(struct fixture *f, const char *label, const char *backup,
+		   bool is_copy)
+{
+	fixture_init(f, label);
+	copy_dir(backup, f->path);
+	fixture_start(f, false, is_copy);
+}
+
 void fixture_close(struct fixture *f)
 {
-	tree_close(f->tree);
-	assert_int_equal(store_close(f->store), 0);
-	nftw(f->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (f->store) {
+		tree_close(f->tree);
+		assert_int_equal(store_close(f->store), 0);
+	}
+	backup_remove(f->path);
 }
 
 uint64_t make_file(struct fixture *f, uint64_t dir, const char *name,
@@ -285,21 +346,87 @@ static int copy_row(void *arg, const struct replica_row *row)
 	return 0;
 }
 
+/* ---- marks go with it */
+
+struct mark_run {
+	uint64_t origin, after;
+	mark_t *marks;
+	size_t count;
+};
+
+static size_t marks_take(struct fixture *from, const struct know *mine,
+			 const struct know *theirs, struct mark_run *ret)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < theirs->count; k++) {
+		struct dot d = theirs->entries[k];
+		struct mark_run *m = &ret[n];
+
+		m->origin = d.origin;
+		m->after = know_get(mine, d.origin);
+		if (m->after >= d.seq)
+			continue;
+		m->count = d.seq - m->after;
+		m->marks = malloc(m->count * sizeof(*m->marks));
+		assert_int_equal(chain_read(from->tree, m->origin, m->after,
+					    m->marks, m->count), 0);
+		n++;
+	}
+	return n;
+}
+
+static void marks_give(struct fixture *to, struct mark_run *m, size_t n)
+{
+	while (n--) {
+		assert_int_equal(chain_write(to->tree, m[n].origin, m[n].after,
+					     m[n].marks, m[n].count), 0);
+		free(m[n].marks);
+	}
+}
+
+static struct birth *births_take(struct fixture *from, size_t *ret_count)
+{
+	const struct birth *b = chain_births(from->tree, ret_count);
+	size_t bytes = *ret_count * sizeof(*b);
+	struct birth *ret = malloc(bytes + 1);
+
+	if (bytes)
+		memcpy(ret, b, bytes);
+	return ret;
+}
+
+static void births_give(struct fixture *to, struct birth *b, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		assert_int_equal(chain_birth_add(to->tree, &b[k]), 0);
+	free(b);
+}
+
 void merge_from(struct fixture *to, struct fixture *from)
 {
+	struct mark_run marks[64];
+	struct birth *births;
+	size_t mark_count, birth_count;
 	struct know theirs = KNOW_INIT;
 	struct cut_arg arg = { .to = to, .theirs = &theirs };
 	struct row_copies rows = { 0 };
 	int r;
 
+	store_lock(to->store);
+	assert_int_equal(know_copy(&arg.mine, replica_know(to->tree)), 0);
+	store_unlock(to->store);
 	store_lock(from->store);
 	assert_int_equal(know_copy(&theirs, replica_know(from->tree)), 0);
 	assert_true(replica_rows_after(from->tree, 0, 1 << 20, copy_row,
 				       &rows) >= 0);
+	mark_count = marks_take(from, &arg.mine, &theirs, marks);
+	births = births_take(from, &birth_count);
 	store_unlock(from->store);
 	store_lock(to->store);
-	assert_int_equal(know_copy(&arg.mine, replica_know(to->tree)), 0);
 	assert_int_equal(replica_begin(to->tree), 0);
+	marks_give(to, marks, mark_count);
+	births_give(to, births, birth_count);
 	for (size_t k = 0; k < rows.count; k++) {
 		struct replica_row row = { .id = rows.list[k].id,
 					   .row = buf_slice(

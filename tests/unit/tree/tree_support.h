@@ -27,6 +27,17 @@ struct fixture {
 void fixture_open(struct fixture *, const char *label, bool found);
 /* As kill -9, then open again. */
 void fixture_crash(struct fixture *);
+/* Ends it cleanly, without removing anything; and opens it again. */
+void fixture_stop(struct fixture *);
+void fixture_resume(struct fixture *);
+/* Of one that is stopped: a copy of its directory, to be removed. */
+void fixture_backup(struct fixture *, char ret[64]);
+/* Puts the copy in the place of the store, which is stopped. */
+void fixture_restore(struct fixture *, const char *backup);
+/* Another machine that was given a copy; `is_copy` as tree_open() wants. */
+void fixture_clone(struct fixture *, const char *label, const char *backup,
+		   bool is_copy);
+void backup_remove(const char *backup);
 void fixture_close(struct fixture *);
 
 /* All fail the test on an error. */
