@@ -22,6 +22,7 @@
 
 #include "fs/base/log.h"
 #include "fs/front/front.h"
+#include "fs/store/cookie.h"
 #include "fs/store/store.h"
 #include "fs/tree/replica.h"
 #include "replication/core/core.h"
@@ -220,8 +221,26 @@ static int open_tree(struct node *node, struct volid volume,
 		.label = SLICE_STR(label),
 		.secret = secret,
 	};
+	uint8_t fresh[COOKIE_BYTES];
+	autofree char *cookie = NULL;
+	int r = volume_place_cookie(
+		SLICE(node->identity.device.b, sizeof(struct device)), why,
+		&cookie);
 
-	return sentence(why, tree_open(&to, &node->tree), node->store_path);
+	if (r == 0)
+		r = cookie_is_copy(node->store, cookie, &to.is_copy);
+	if (r < 0)
+		return sentence(why, r, "the cookie of the store");
+	if (to.is_copy)
+		log_warn("'%s' was restored or copied since it was mounted "
+			 "last: this node goes on as a new one of its name",
+			 node->store_path);
+	r = sentence(why, tree_open(&to, &node->tree), node->store_path);
+	if (r < 0)
+		return r;
+	env_random(NULL, fresh, sizeof(fresh));
+	return sentence(why, cookie_renew(node->store, cookie, fresh),
+			"the cookie of the store");
 }
 
 static int join(struct node *node, const struct node_options *options,
@@ -438,8 +457,12 @@ int node_close(struct node *node)
 		agent_stop(agent);
 	wiring_set_agent(w, NULL);
 	signals_stop(node);
-	if (node->tree)
+	if (node->tree) {
+		if (tree_stop(node->tree) < 0)
+			log_warn("unused numbers are skipped at the next "
+				 "mount");
 		tree_close(node->tree);
+	}
 	if (node->has_identity)
 		identity_close(&node->identity);
 	if (node->store)

@@ -33,6 +33,7 @@
 
 /* The escaped form may not begin with '.', so this is no mountpoint's. */
 #define INDEX_DIR ".mounts"
+#define COOKIES_DIR ".cookies"
 /* Bytes of an escaped mountpoint before it is cut and hashed. */
 #define ESCAPED_MAX 200
 #define ROOT_DATA_DIR "/var/lib/kinfs"
@@ -471,6 +472,29 @@ static int run_dir(char **ret)
 		return 0;
 	*ret = strdup(ROOT_RUN_DIR);
 	return *ret ? 1 : -ENOMEM;
+}
+
+int volume_place_cookie(struct slice key, struct buf *why, char **ret)
+{
+	autofree char *data = NULL, *dir = NULL;
+	autoclose int parent = -1, fd = -1;
+	char digits[17];
+	struct hash h;
+	int r = data_dir(why, &data);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&dir, "%s/" COOKIES_DIR, data) < 0)
+		return -ENOMEM;
+	r = private_dir_open(data, why, NULL, &parent);
+	if (r == 0)
+		r = private_dir_open_at(parent, COOKIES_DIR, dir, why, NULL,
+					&fd);
+	if (r < 0)
+		return r;
+	hash_bytes(key.data, key.len, &h);
+	hex_encode(h.b, 8, digits);
+	return asprintf(ret, "%s/%s", dir, digits) < 0 ? -ENOMEM : 0;
 }
 
 int volume_place_socket(const struct volume_place *p, struct buf *why,

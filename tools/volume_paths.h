@@ -7,6 +7,8 @@
  *	stores   DATA/<mountpoint, escaped as systemd-escape --path does>
  *	index    DATA/.mounts/<escaped mountpoint>: a symlink to the store
  *		 that was mounted there last, wherever it is
+ *	cookies  DATA/.cookies/<16 hex digits of the hash of the node's key>:
+ *		 by which a store is known for a copy (fs/store/cookie.h)
  *	sockets  $XDG_RUNTIME_DIR/kinfs/<16 hex digits of the store path's
  *		 hash>.sock; root without the variable: /run/kinfs; without
  *		 either: `control.sock` in the store
@@ -54,6 +56,10 @@ void volume_place_undo(const struct volume_place *);
 /* The control socket's path; makes the directory that it stands in. */
 must_check int volume_place_socket(const struct volume_place *,
 				   struct buf *why, char **ret);
+
+/* Where the cookie of the node with this key is kept; makes the directory. */
+must_check int volume_place_cookie(struct slice key, struct buf *why,
+				   char **ret);
 
 /* As systemd-escape --path; ret has 4 * strlen(path) + 2 bytes. */
 void path_escape(const char *path, char *ret);
