@@ -16,7 +16,8 @@
 #define INLINE_BYTES_MAX 4096
 /* Bytes of a user or group name in OWNER: what useradd(8) allows, doubled. */
 #define PRINCIPAL_BYTES_MAX 64
-/* Earlier places remembered by a LINK: where a cut cycle returns to. */
+/* Earlier places remembered by a directory's LINK: where a cut cycle returns
+ * to. */
 #define LINK_PREV_MAX 3
 /* Names of one file (EMLINK beyond). Each is in the row once or twice, with a
  * name of up to 255 bytes: what a few nodes link at once, without knowing of
@@ -33,8 +34,10 @@
 #define XATTRS_MAX 255
 /* Text of a POLICY. */
 #define POLICY_BYTES_MAX 4096
-/* Ancestors remembered by a CONTENT version. */
+/* Ancestors remembered by a CONTENT version; by one that stands alone when
+ * it is written: a row of at most 500 bytes. */
 #define ANCESTORS_MAX 8
+#define ANCESTORS_ALONE 4
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */
 #define SEEN_MAX 64
 /* Human versions named by `leaves` of an automatic version. */

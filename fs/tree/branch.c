@@ -62,10 +62,18 @@ static int entry_descending(const void *a, const void *b)
 	return -entry_name_compare(a, b);
 }
 
-/* Newest ancestors: what is replaced, and what that had replaced. */
+/*
+ * Newest ancestors: what is replaced, and what that had replaced. A version
+ * that stands alone names fewer, which keeps rows short: ancestors only tell
+ * that of two versions one undoes, and two lines that are longer are then
+ * both shown. The newest without a gap: with one, the base found could be an
+ * older one than there is, and what undoes that would be taken for what was
+ * left unchanged, and hidden.
+ */
 static int make_trail(struct row *row, const struct version *const *gone,
-		      size_t count, struct content_value *c)
+		      size_t count, bool alone, struct content_value *c)
 {
+	const size_t max = alone ? ANCESTORS_ALONE : ANCESTORS_MAX;
 	struct entry_name *all;
 	size_t n = 0, out = 0;
 
@@ -82,7 +90,7 @@ static int make_trail(struct row *row, const struct version *const *gone,
 	}
 	if (n > 1)
 		qsort(all, n, sizeof(*all), entry_descending);
-	for (size_t k = 0; k < n && out < ANCESTORS_MAX; k++)
+	for (size_t k = 0; k < n && out < max; k++)
 		if (!out || entry_name_compare(&all[out - 1], &all[k]))
 			all[out++] = all[k];
 	c->anc = all;
@@ -247,6 +255,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	const struct version **gone;
 	autofree struct version *copies = NULL;
 	struct version v;
+	bool alone = true;
 	size_t n = 0;
 	int r;
 
@@ -255,10 +264,14 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	copies = calloc(row->o.count + 1, sizeof(*copies));
 	if (!gone || !copies)
 		return -ENOMEM;
-	for (size_t g = 0; g < i->branch_count; g++)
-		for (size_t k = 0; branch_replaced(&i->branches[g], b, w) &&
-				   k < i->branches[g].count; k++)
+	for (size_t g = 0; g < i->branch_count; g++) {
+		if (!branch_replaced(&i->branches[g], b, w)) {
+			alone = false;
+			continue;
+		}
+		for (size_t k = 0; k < i->branches[g].count; k++)
 			gone[n++] = i->branches[g].versions[k];
+	}
 	if (!b && base)
 		n = live_base(i, base, gone);
 	v = op_version(t, REG_CONTENT);
@@ -271,9 +284,9 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	/* Made from a version that others replaced meanwhile: its line goes
 	 * on, and what is here now was not seen by the writer. */
 	if (!b && base)
-		r = make_trail(row, &base, 1, &v.content);
+		r = make_trail(row, &base, 1, alone, &v.content);
 	else
-		r = make_trail(row, gone, n, &v.content);
+		r = make_trail(row, gone, n, alone, &v.content);
 	/* (of what the writer may not have seen this only says: it is no
 	 * mere undoing, show both) */
 	if (!r)
@@ -310,15 +323,17 @@ int row_place(struct tree *t, struct row *row, const struct info *i,
 	for (size_t k = 0; i && k < i->link_count; k++) {
 		const struct link_value *old = &i->links[k].link->link;
 
-		if (i->links[k].slot == slot && remember) {
+		/* (only directories are put back, from cycles) */
+		if (i->links[k].slot == slot) {
+			if (!remember || i->kind != KIND_DIR)
+				continue;
 			v.link.prev[0] = old->at;
 			v.link.prev_count = 1;
 			for (int p = 0; p < old->prev_count &&
 					v.link.prev_count < LINK_PREV_MAX; p++)
 				v.link.prev[v.link.prev_count++] =
 					old->prev[p];
-		} else if (i->links[k].slot != slot && !i->strong &&
-			   k < i->shown_count) {
+		} else if (!i->strong && k < i->shown_count) {
 			/* Shown by weak slots only: a strong one beside them
 			 * would hide them, so they are asserted too. */
 			others[n] = op_version(t, REG_LINK);

@@ -211,6 +211,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 {
 	struct content_write w = { .keep = true };
 	const struct branch **over, *b, *main;
+	struct timespec mtime = tree_now(t), btime = mtime;
 	struct row row;
 	struct info i;
 	int r = row_load(t, file, &row);
@@ -232,6 +233,11 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		w.over = over;
 		w.content = &b->top->content.content;
 		w.mtime = b->top->content.mtime;
+		/* Another content with the time of the one before would not
+		 * be seen by what compares times. */
+		mtime = b == main && i.times ? i.times->times.mtime : w.mtime;
+		if (i.times)
+			btime = i.times->times.btime;
 		if (b != main)
 			r = data_detach(t, &row,
 					row_shown_content(&row, &i));
@@ -241,6 +247,8 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 				r = sibling_detach(t, file, &i.branches[k]);
 		if (!r)
 			r = branch_write(t, &row, &i, main, NULL, &w);
+		if (!r)
+			r = row_set_times(t, &row, mtime, btime);
 	}
 	free(over);
 	info_release(&i);

@@ -52,6 +52,43 @@ static void test_siblings_edited_apart(void)
 	expect_file(c, "f", "main by bob");
 }
 
+static struct timespec mtime_of(struct fixture *f, const char *name)
+{
+	struct attr at;
+
+	assert_int_equal(tree_getattr(f->tree, look(f, ROOT, name), &at), 0);
+	return at.mtime;
+}
+
+/* A content that is taken brings its time along. */
+static void test_mtime_of_what_is_taken(void)
+{
+	struct timespec alices, bobs;
+	char name[256];
+
+	for (int k = 0; k < 2; k++) {
+		const char *file = k ? "f" : "g";
+
+		make_conflict(file);
+		alices = mtime_of(a, file);
+		bobs = mtime_of(b, file);
+		sync_all();
+		assert_true(mtime_of(c, file).tv_sec == bobs.tv_sec);
+		if (k) {
+			name_with(c, ROOT, "f (conflict", name);
+			mv(c, ROOT, name, ROOT, file);
+		} else {
+			assert_int_equal(tree_resolve(c->tree, ROOT,
+						      SLICE_STR(file),
+						      SLICE_STR("alice")), 0);
+		}
+		sync_all();
+		assert_int_equal(mtime_of(a, file).tv_sec, alices.tv_sec);
+		assert_int_equal(mtime_of(a, file).tv_nsec, alices.tv_nsec);
+		assert_true(alices.tv_sec != bobs.tv_sec);
+	}
+}
+
 static void test_rm_main_against_edit(void)
 {
 	char name[256];
@@ -572,6 +609,7 @@ static void test_detach_again_and_again(void)
 static const struct scenario scenarios[] = {
 	SCENARIO(test_three_edits_partly_settled),
 	SCENARIO(test_siblings_edited_apart),
+	SCENARIO(test_mtime_of_what_is_taken),
 	SCENARIO(test_rm_main_against_edit),
 	SCENARIO(test_settled_differently),
 	SCENARIO(test_both_remove_another_sibling),
