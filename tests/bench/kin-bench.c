@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kin-bench [OBJECTS]
+ * kin-bench [OBJECTS [DIRECTORY]]
  *
- * What one operation of the tree costs, without FUSE and without a disk:
- * a store on /dev/shm that never syncs. Prints one line a measure; nothing
- * passes or fails. OBJECTS: how many files to make, 100,000 by default.
+ * What one operation of the tree costs, without FUSE, and the proof of
+ * equality. Without DIRECTORY also without a disk: the store is on /dev/shm
+ * and never syncs. Processor time, then time by the clock; one line a
+ * measure; nothing passes or fails. OBJECTS: how many files to make, 100,000
+ * by default.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -14,8 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/tree/bucket.h"
 #include "fs/tree/replica.h"
 #include "fs/tree/tree.h"
+#include "replication/core/sums.h"
 
 #define FILES_A_DIRECTORY 1000
 
@@ -58,18 +62,23 @@ static void must(int r, const char *what)
 	exit(1);
 }
 
-static uint64_t started_ns;
+static uint64_t started_ns, started_wall_ns;
 
 static void start(void)
 {
 	started_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	started_wall_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 static void report(const char *what, uint64_t count)
 {
 	uint64_t ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - started_ns;
 
-	printf("%-40s %9.2f us\n", what, (double)ns / 1000 / (double)count);
+	uint64_t wall_ns = clock_ns(CLOCK_MONOTONIC) - started_wall_ns;
+
+	printf("%-40s %9.2f us %9.2f us\n", what,
+	       (double)ns / 1000 / (double)count,
+	       (double)wall_ns / 1000 / (double)count);
 }
 
 static uint64_t make(struct tree *t, uint64_t dir, const char *prefix,
@@ -120,6 +129,59 @@ static void measure(struct tree *t, uint64_t count)
 	free(files);
 }
 
+/* What one comparison of two equal nodes costs each of them. */
+static void measure_proof(struct tree *t)
+{
+	struct store *s = tree_store(t);
+	struct sum parents[PARENTS];
+	struct leaf_set none = { { 0 } };
+	struct objid at = ROOT_ID;
+	size_t bytes = 0;
+	int r = 0;
+
+	start();
+	for (int i = 0; i < 1000; i++) {
+		struct verify v = { .level = SUMS_ROOT }, heard;
+		struct buf b = BUF_INIT;
+		struct hash mark;
+		struct reader in;
+		struct sum root;
+
+		store_lock(s);
+		v.root = bucket_root(t);
+		must(know_mark(replica_know(t), &v.mark), "know_mark");
+		store_unlock(s);
+		verify_encode(&v, &b);
+		bytes = b.len;
+		in = READER(b.data, b.len);
+		must(verify_decode(&in, &heard), "verify_decode");
+		store_lock(s);
+		root = bucket_root(t);
+		must(know_mark(replica_know(t), &mark), "know_mark");
+		store_unlock(s);
+		if (!hash_equal(&mark, &heard.mark) ||
+		    !sum_equal(&root, &heard.root))
+			must(-EUCLEAN, "the proof");
+		buf_release(&b);
+	}
+	report("prove equality, both sides", 1000);
+	printf("  %d bytes of proof, in %zu with the name of K, over %llu "
+	       "objects\n", SUM_BYTES, bytes,
+	       (unsigned long long)bucket_count(t));
+	start();
+	store_lock(s);
+	must(bucket_parents(t, parents), "bucket_parents");
+	store_unlock(s);
+	report("if it fails: sums of all parents", 1);
+	start();
+	store_lock(s);
+	while (!r)
+		r = bucket_objects(t, &at, 2048, &none, NULL, NULL);
+	store_unlock(s);
+	must(r, "bucket_objects");
+	report("if it fails: go through all objects", 1);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type,
 			struct FTW *ftw)
 {
@@ -132,7 +194,7 @@ static int remove_entry(const char *path, const struct stat *st, int type,
 int main(int argc, char **argv)
 {
 	uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
-	char dir[64];
+	char dir[4096];
 	uint64_t state = 1;
 	struct tree_env env = { .arg = &state, .now_ns = now_ns,
 				.monotonic_ns = monotonic_ns, .random = draw };
@@ -146,10 +208,11 @@ int main(int argc, char **argv)
 	struct tree *t;
 
 	if (!count) {
-		fputs("usage: kin-bench [OBJECTS]\n", stderr);
+		fputs("usage: kin-bench [OBJECTS [DIRECTORY]]\n", stderr);
 		return 2;
 	}
-	snprintf(dir, sizeof(dir), "%s/kin-bench-XXXXXX",
+	so.no_sync = argc < 3;
+	snprintf(dir, sizeof(dir), "%s/kin-bench-XXXXXX", argc > 2 ? argv[2] :
 		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(dir))
 		must(-EIO, "mkdtemp");
@@ -157,6 +220,7 @@ int main(int argc, char **argv)
 	to.store = s;
 	must(tree_open(&to, &t), "tree_open");
 	measure(t, count);
+	measure_proof(t);
 	tree_close(t);
 	store_abandon(s);
 	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -190,10 +190,15 @@ void cluster_check_nodes(struct cluster *c)
 	for (int i = 0; i < c->node_count; i++) {
 		cleanup(buf_release) struct buf why = BUF_INIT;
 		struct node *n = &c->nodes[i];
+		struct core_counters counters;
 		int r;
 
 		if (!n->running)
 			continue;
+		core_counters(n->core, &counters);
+		if (counters.divergences && !c->damaged)
+			cluster_fail(c, "node %d raised an alarm: others of "
+				     "equal K have other sums", i);
 		r = replica_check(n->tree, &why);
 		if (r < 0)
 			cluster_fail(c, "node %d: check says %d: %.*s", i, r,

@@ -104,6 +104,7 @@ struct cluster {
 	uint64_t last_busy_ms; /* a frame other than PING, PONG was sent */
 	uint64_t frames;
 	char failure[512];
+	bool damaged; /* on purpose: plant.h */
 	/* Called after each applied cut, and each local cut by time. */
 	void (*on_change)(void *arg, struct node *, bool local);
 	void *on_change_arg;

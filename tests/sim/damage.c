@@ -138,6 +138,7 @@ void cluster_damage(struct cluster *c)
 	see(n, &before);
 	if (before.count && !cluster_failed(c)) {
 		what = &before.list[rng_below(&c->rng, before.count)];
+		c->damaged = true;
 		r = plant(n->tree, what->id, kind);
 		cluster_say(c, "node %d loses of '%s': kind %d, %d", index,
 			    what->path, (int)kind, r);

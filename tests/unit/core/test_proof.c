@@ -55,6 +55,31 @@ static void go_quiet(struct cluster *c)
 		fail_msg("%s", c->failure);
 }
 
+static struct core_counters counters_of(struct cluster *c, int node)
+{
+	struct core_counters n;
+
+	core_counters(c->nodes[node].core, &n);
+	return n;
+}
+
+static struct core_counters counters(struct cluster *c)
+{
+	struct core_counters sum = {0};
+
+	for (int i = 0; i < c->node_count; i++) {
+		struct core_counters n = {0};
+
+		if (c->nodes[i].running)
+			n = counters_of(c, i);
+		sum.proofs += n.proofs;
+		sum.divergences += n.divergences;
+		sum.verify_rounds += n.verify_rounds;
+		sum.repaired += n.repaired;
+	}
+	return sum;
+}
+
 static void assert_equal(struct cluster *c)
 {
 	cluster_check_equal(c, true);
@@ -133,31 +158,6 @@ static bool shows(struct cluster *c, int node, const char *name,
 	return n >= 0 && slice_equal(SLICE(bytes, n), SLICE_STR(text));
 }
 
-static struct core_counters counters_of(struct cluster *c, int node)
-{
-	struct core_counters n;
-
-	core_counters(c->nodes[node].core, &n);
-	return n;
-}
-
-static struct core_counters counters(struct cluster *c)
-{
-	struct core_counters sum = {0};
-
-	for (int i = 0; i < c->node_count; i++) {
-		struct core_counters n = {0};
-
-		if (c->nodes[i].running)
-			n = counters_of(c, i);
-		sum.proofs += n.proofs;
-		sum.divergences += n.divergences;
-		sum.verify_rounds += n.verify_rounds;
-		sum.repaired += n.repaired;
-	}
-	return sum;
-}
-
 /* ---- the quiet case */
 
 static void test_said_once(void **state)
@@ -224,6 +224,14 @@ static void test_not_while_behind(void **state)
 
 /* ---- divergences */
 
+static int damage(struct cluster *c, int node, struct objid id,
+		  enum plant kind)
+{
+	c->damaged = true;
+	return plant(c->nodes[node].tree, id, kind);
+}
+
+
 /* Which of the first two nodes repairs: that of the lower origin. */
 static int repairer(struct cluster *c)
 {
@@ -262,7 +270,7 @@ static void damage_and_repair(int nodes, int at, enum plant kind)
 	before = counters(&c);
 	/* at 0: on who repairs, 1: on the other. */
 	who = nodes > 2 ? at : at ^ repairer(&c);
-	assert_int_equal(plant(c.nodes[who].tree, find(&c, who, "f7"), kind),
+	assert_int_equal(damage(&c, who, find(&c, who, "f7"), kind),
 			 0);
 	cluster_check_nodes(&c); /* nothing that one node sees alone */
 	assert_false(shows(&c, who, "f7", "newer") &&
@@ -325,7 +333,7 @@ static void test_three_round_trips(void **state)
 	who = repairer(&c);
 	before = counters_of(&c, who);
 	id = find(&c, !who, "f1234");
-	assert_int_equal(plant(c.nodes[!who].tree, id, PLANT_NAMES_LOST), 0);
+	assert_int_equal(damage(&c, !who, id, PLANT_NAMES_LOST), 0);
 	ask(&c, who);
 	after = counters_of(&c, who);
 	assert_int_equal(after.divergences - before.divergences, 1);
@@ -352,7 +360,7 @@ static void test_found_by_itself(void **state)
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "x", "text");
 	go_quiet(&c);
-	assert_int_equal(plant(c.nodes[1].tree, find(&c, 1, "x"),
+	assert_int_equal(damage(&c, 1, find(&c, 1, "x"),
 			       PLANT_ROW_LOST),
 			 0);
 	write_file(&c, 1, "y", "other");
@@ -386,9 +394,9 @@ static void test_dead_rows(void **state)
 			 0);
 	node_poke(&c.nodes[0]);
 	go_quiet(&c);
-	assert_int_equal(plant(c.nodes[1].tree, x, PLANT_VERSION_LOST), 0);
-	assert_int_equal(plant(c.nodes[0].tree, y, PLANT_NAMES_LOST), 0);
-	assert_int_equal(plant(c.nodes[1].tree, y, PLANT_CONTENT_LOST), 0);
+	assert_int_equal(damage(&c, 1, x, PLANT_VERSION_LOST), 0);
+	assert_int_equal(damage(&c, 0, y, PLANT_NAMES_LOST), 0);
+	assert_int_equal(damage(&c, 1, y, PLANT_CONTENT_LOST), 0);
 	ask(&c, 0);
 	assert_int_equal(counters(&c).divergences, 0);
 	assert_false(shows(&c, 0, "y", "text"));
@@ -397,7 +405,7 @@ static void test_dead_rows(void **state)
 	write_file(&c, 0, "z", "text");
 	go_quiet(&c);
 	x = find(&c, 0, "z");
-	assert_int_equal(plant(c.nodes[0].tree, x, PLANT_CONTENT_LOST), 0);
+	assert_int_equal(damage(&c, 0, x, PLANT_CONTENT_LOST), 0);
 	ask(&c, 1);
 	assert_int_equal(counters(&c).repaired, 1);
 	assert_true(shows(&c, 0, "z", "text"));
@@ -422,7 +430,7 @@ static void test_many(void **state)
 	go_quiet(&c);
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
-		assert_int_equal(plant(c.nodes[1].tree, find(&c, 1, name),
+		assert_int_equal(damage(&c, 1, find(&c, 1, name),
 				       PLANT_ROW_LOST),
 				 0);
 	}
@@ -459,7 +467,7 @@ static void test_busy(void **state)
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "x", "text");
 	go_quiet(&c);
-	assert_int_equal(plant(c.nodes[0].tree, find(&c, 0, "x"),
+	assert_int_equal(damage(&c, 0, find(&c, 0, "x"),
 			       PLANT_ROW_LOST),
 			 0);
 	for (int i = 0; i < 400; i++) {
