@@ -50,8 +50,7 @@
 #define ASK_STEP_MS 5
 /* ... so long at most. */
 #define ASK_LIMIT_MS 200
-/* Rows, and bytes of rows and of content, taken under one lock. */
-#define SLICE_ROWS 256
+/* Bytes of rows and of content taken under one lock. */
 #define SLICE_BYTES (1024 * 1024)
 /* Bytes of records gathered in one REC frame, where rows are small. */
 #define REC_GATHER_BYTES (64 * 1024)

@@ -40,6 +40,14 @@ static int pull_progress(struct core *c, struct peer *p)
 	return know_copy(&p->pull.target, &peer_status(c, p)->k);
 }
 
+/* What is staged is kept, and gone on with once there is room. */
+static int pull_no_room(struct core *c, struct peer *p)
+{
+	peer_fail(c, p, BYE_LOCAL,
+		  "no room on the disk to stage what it sends");
+	return 0;
+}
+
 /* ---- STREAM, RESUME */
 
 /* K of the newest cut of this peer that came whole, and is not merged. */
@@ -104,6 +112,8 @@ int pull_stream(struct core *c, struct peer *p, struct reader *r)
 		e = pull_progress(c, p);
 	if (e < 0)
 		return e;
+	if (stage_room(c) < 0)
+		return pull_no_room(c, p);
 	p->pull.records = 0;
 	if (old && old->life == t.life && old->position == t.after) {
 		old->idle_ms = 0;
@@ -182,12 +192,8 @@ int pull_rec(struct core *c, struct peer *p, struct reader *r)
 	if (!pull_must_flush(c, p->pull.stage))
 		return 0;
 	e = stage_room(c);
-	if (e < 0) {
-		/* It is kept, and gone on with once there is room. */
-		peer_fail(c, p, BYE_LOCAL,
-			  "no room on the disk to stage what it sends");
-		return 0;
-	}
+	if (e < 0)
+		return pull_no_room(c, p);
 	return stage_flush(p->pull.stage, c->slice_rows);
 }
 

@@ -99,8 +99,8 @@ static int push_take(struct take *t, struct cut *cut)
 	int r;
 
 	store_lock(c->store);
-	r = replica_rows_after(c->tree, t->last, SLICE_ROWS, take_row, t);
-	if (r >= 0 && r < SLICE_ROWS) {
+	r = replica_rows_after(c->tree, t->last, c->slice_rows, take_row, t);
+	if (r >= 0 && (size_t)r < c->slice_rows) {
 		r = core_note_cut(c);
 		if (r == 0)
 			r = know_copy(&cut->k, replica_know(c->tree));

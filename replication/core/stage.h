@@ -21,7 +21,8 @@ struct store;
 #define STAGE_SMALL_ROWS 2048
 /* ... and bytes: what a peer can make this node keep in memory, a link. */
 #define STAGE_SMALL_BYTES (4u * 1024 * 1024)
-/* Rows of an operation that stages, merges or sweeps: about 5 ms. */
+/* Rows taken at once to be sent; of an operation that stages, merges or
+ * sweeps: about 5 ms. */
 #define STAGE_SLICE_ROWS 256
 /* ... and bytes, where rows are large. */
 #define STAGE_SLICE_BYTES (1024u * 1024)

@@ -403,7 +403,7 @@ static void node_tick(struct node *n)
 	/* Programs and faults come between the slices. */
 	if (core_is_applying(n->core))
 		n->tick_ms = MAX_OF(n->tick_ms,
-				    c->now_ms + rng_below(&c->rng, 60));
+				    c->now_ms + rng_between(&c->rng, 1, 60));
 }
 
 static void node_run(struct node *n)
@@ -429,7 +429,8 @@ static void node_run(struct node *n)
 	}
 	node_tick(n);
 	/* A `wait` of another node may have made versions. */
-	node_poke(n);
+	if (n->changed)
+		node_poke(n);
 	if (n->tick_ms < c->now_ms + 1 && !n->changed)
 		node_tick(n);
 }

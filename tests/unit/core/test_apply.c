@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Large cuts: staged, resumed, applied in slices, over crashes of either
+ * side, with local operations between slices; and what must be refused
+ * whole. On the simulator's cluster, with small limits.
+ */
+#include "tests/unit/core/core_support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replication/core/core_internal.h"
+#include "tests/sim/cluster.h"
+
+#define FILES 40
+
+static char test_dir[64];
+
+/* bandwidth: bytes a ms. */
+static void open_cluster(struct cluster *c, int nodes, uint32_t bandwidth)
+{
+	struct cluster_options o = {
+		.seed = 1,
+		.nodes = nodes,
+		.dir = test_dir,
+		.delay_max = 2,
+		.bandwidth = bandwidth,
+		.trace = getenv("KIN_TEST_TRACE"),
+		.small_rows = 5,
+		.slice_rows = 3,
+	};
+	static int count;
+
+	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-apply-%d-%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid(), ++count);
+	if (!cluster_open(c, &o))
+		fail_msg("%s", c->failure);
+}
+
+static void close_cluster(struct cluster *c)
+{
+	char failure[sizeof(c->failure)];
+
+	snprintf(failure, sizeof(failure), "%s", c->failure);
+	cluster_close(c);
+	if (failure[0])
+		fail_msg("%s", failure);
+}
+
+static uint64_t staged(struct cluster *c, int node)
+{
+	uint64_t n;
+
+	store_lock(c->nodes[node].store);
+	n = store_count(c->nodes[node].store, TABLE_STAGE);
+	store_unlock(c->nodes[node].store);
+	return n;
+}
+
+/* The end of every test: all equal, and nothing left over. */
+static void go_quiet(struct cluster *c)
+{
+	assert_true(cluster_run_quiet(c, 7000, 300000));
+	cluster_check_equal(c, true);
+	cluster_check_nodes(c);
+	if (cluster_failed(c))
+		fail_msg("%s", c->failure);
+	for (int i = 0; i < c->node_count; i++)
+		assert_int_equal(staged(c, i), 0);
+}
+
+static uint64_t parent_of(struct cluster *c, int node, const char *path,
+			  const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	uint64_t ino = TREE_ROOT_INO;
+
+	*ret_name = slash ? slash + 1 : path;
+	if (slash)
+		assert_int_equal(tree_resolve_path(c->nodes[node].tree,
+						   SLICE(path, slash - path),
+						   &ino),
+				 0);
+	return ino;
+}
+
+static const struct tree_new new_file = {.kind = KIND_FILE,
+					 .perm = 0644,
+					 .user = {(const uint8_t *)"u", 1},
+					 .group = {(const uint8_t *)"u", 1}};
+
+static void write_file(struct cluster *c, int node, const char *path,
+		       const char *text)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct tree_setattr cut = {.set = TREE_SET_SIZE};
+	const char *name;
+	uint64_t dir = parent_of(c, node, path, &name);
+	struct entry e;
+	struct attr attr;
+	int r = tree_lookup(t, dir, SLICE_STR(name), &e);
+
+	if (r == -ENOENT) {
+		r = tree_create(t, dir, SLICE_STR(name), &new_file, true, &e);
+	} else if (r == 0) {
+		r = tree_open_file(t, e.attr.ino, true);
+		if (r == 0)
+			r = tree_setattr(t, e.attr.ino, &cut, &attr);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(
+		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
+	tree_release_file(t, e.attr.ino, true);
+	node_poke(&c->nodes[node]);
+}
+
+static void make_dir(struct cluster *c, int node, const char *path)
+{
+	struct tree_new new = new_file;
+	const char *name;
+	uint64_t dir = parent_of(c, node, path, &name);
+	struct entry e;
+
+	new.kind = KIND_DIR;
+	assert_int_equal(tree_create(c->nodes[node].tree, dir, SLICE_STR(name),
+				     &new, false, &e),
+			 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void remove_path(struct cluster *c, int node, const char *path,
+			bool is_dir)
+{
+	struct tree *t = c->nodes[node].tree;
+	const char *name;
+	uint64_t dir = parent_of(c, node, path, &name);
+
+	assert_int_equal(is_dir ? tree_rmdir(t, dir, SLICE_STR(name))
+				: tree_unlink(t, dir, SLICE_STR(name)),
+			 0);
+	node_poke(&c->nodes[node]);
+}
+
+static bool shows(struct cluster *c, int node, const char *path)
+{
+	uint64_t ino;
+
+	return tree_resolve_path(c->nodes[node].tree, SLICE_STR(path), &ino) ==
+	       0;
+}
+
+static const char *file_name(const char *prefix, int i)
+{
+	static char name[2][64];
+	static int turn;
+
+	turn = !turn;
+	snprintf(name[turn], sizeof(name[turn]), "%s%d", prefix, i);
+	return name[turn];
+}
+
+static void write_many(struct cluster *c, int node, const char *prefix,
+		       const char *text)
+{
+	for (int i = 0; i < FILES; i++)
+		write_file(c, node, file_name(prefix, i), text);
+}
+
+static void assert_shows_many(struct cluster *c, int node, const char *prefix)
+{
+	for (int i = 0; i < FILES; i++)
+		assert_true(shows(c, node, file_name(prefix, i)));
+}
+
+static size_t count_shown(struct cluster *c, int node, const char *prefix)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < FILES; i++)
+		n += shows(c, node, file_name(prefix, i));
+	return n;
+}
+
+static bool applying(struct cluster *c, int node)
+{
+	return core_is_applying(c->nodes[node].core);
+}
+
+static void run_until_applying(struct cluster *c, int node)
+{
+	for (int i = 0; i < 200000 && !applying(c, node); i++)
+		cluster_run(c, c->now_ms + 1);
+	assert_true(applying(c, node));
+}
+
+static uint64_t rows_sent(struct cluster *c, int node)
+{
+	struct core_counters n;
+
+	core_counters(c->nodes[node].core, &n);
+	return n.rows_sent;
+}
+
+/* ---- crashes */
+
+/* Names appear as slices pass; each slice is followed by kill -9; and the
+ * sender is away for good. */
+static void test_crash_after_every_slice(void **state)
+{
+	struct cluster c;
+	size_t shown = 0;
+	int kills = 0;
+
+	(void)state;
+	open_cluster(&c, 2, 10000);
+	write_many(&c, 0, "f", "text");
+	cluster_connect(&c, 0, 1);
+	run_until_applying(&c, 1);
+	cluster_cut(&c, 0, 1);
+	while (applying(&c, 1)) {
+		size_t now = count_shown(&c, 1, "f");
+
+		assert_true(now >= shown && now <= shown + 3);
+		shown = now;
+		cluster_check_nodes(&c);
+		node_kill(&c.nodes[1], 0);
+		kills++;
+		cluster_run(&c, c.now_ms + 1); /* a start, and a slice */
+		assert_true(c.nodes[1].running);
+		assert_true(kills < 100);
+	}
+	assert_true(kills >= FILES / 3);
+	assert_shows_many(&c, 1, "f");
+	cluster_mend(&c, 0, 1);
+	go_quiet(&c);
+	assert_int_equal(rows_sent(&c, 0), FILES + 1);
+	close_cluster(&c);
+}
+
+static void test_crash_while_staging(void **state)
+{
+	struct cluster c;
+	uint64_t most = 0;
+
+	(void)state;
+	open_cluster(&c, 2, 2);
+	write_many(&c, 0, "f", "text");
+	cluster_connect(&c, 0, 1);
+	for (;;) {
+		cluster_run(&c, c.now_ms + 500);
+		if (applying(&c, 1))
+			break;
+		most = MAX_OF(most, staged(&c, 1));
+		assert_int_equal(count_shown(&c, 1, "f"), 0);
+		node_kill(&c.nodes[1], 10);
+		cluster_run(&c, c.now_ms + 20);
+	}
+	assert_true(most > 10);
+	go_quiet(&c);
+	assert_shows_many(&c, 1, "f");
+	close_cluster(&c);
+}
+
+/* The link falls again and again: the stream goes on where it was. */
+static void test_resume(void **state)
+{
+	struct cluster c;
+	struct core_counters n;
+	uint64_t before = 0;
+	int falls = 0;
+
+	(void)state;
+	open_cluster(&c, 2, 20);
+	for (int i = 0; i < 10; i++) {
+		char prefix[32];
+
+		snprintf(prefix, sizeof(prefix), "f%d-", i);
+		write_many(&c, 0, prefix, "text");
+	}
+	cluster_connect(&c, 0, 1);
+	while (!applying(&c, 1)) {
+		cluster_run(&c, c.now_ms + 600);
+		if (applying(&c, 1))
+			break;
+		assert_true(staged(&c, 1) >= before);
+		before = staged(&c, 1);
+		cluster_cut(&c, 0, 1);
+		cluster_mend(&c, 0, 1);
+		assert_true(++falls < 100);
+	}
+	assert_true(falls > 3);
+	go_quiet(&c);
+	/* Each row came once: what was on its way is no more than a frame. */
+	core_counters(c.nodes[1].core, &n);
+	assert_true(n.rows_received <= 10 * FILES + 1 + 3 * (uint64_t)falls);
+	close_cluster(&c);
+}
+
+/* A restarted sender begins anew: its places may mean other rows. */
+static void test_sender_restarts(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 2, 5);
+	write_many(&c, 0, "f", "text");
+	cluster_connect(&c, 0, 1);
+	for (int i = 0; i < 5; i++) {
+		cluster_run(&c, c.now_ms + 1000);
+		node_kill(&c.nodes[0], 10);
+		cluster_run(&c, c.now_ms + 20);
+		write_file(&c, 0, file_name("f", i), "text, changed");
+		remove_path(&c, 0, file_name("f", FILES - 1 - i), false);
+	}
+	go_quiet(&c);
+	assert_false(shows(&c, 1, file_name("f", FILES - 1)));
+	assert_int_equal(count_shown(&c, 1, "f"), FILES - 5);
+	close_cluster(&c);
+}
+
+static uint64_t tag_of(struct cluster *c, int node)
+{
+	return get_le64(c->nodes[node].device.b);
+}
+
+/* A cut that came whole while another was applied needs no peer either. */
+static void test_two_peers_at_once(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 3, 10000);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 0, 2);
+	cluster_connect(&c, 1, 2);
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	cluster_cut(&c, 0, 2);
+	cluster_cut(&c, 1, 2);
+	write_many(&c, 0, "a", "text a");
+	write_many(&c, 1, "b", "text b");
+	cluster_run(&c, c.now_ms + 2000);
+	cluster_mend(&c, 0, 2);
+	cluster_mend(&c, 1, 2);
+	run_until_applying(&c, 2);
+	while (!stage_of(c.nodes[2].core, tag_of(&c, 0), STAGE_COMPLETE) &&
+	       !stage_of(c.nodes[2].core, tag_of(&c, 1), STAGE_COMPLETE))
+		cluster_run(&c, c.now_ms + 1);
+	assert_true(applying(&c, 2));
+	/* One after the other. */
+	assert_true(!count_shown(&c, 2, "a") || !count_shown(&c, 2, "b"));
+	cluster_cut(&c, 0, 2);
+	cluster_cut(&c, 1, 2);
+	for (int i = 0; i < 20; i++) {
+		node_kill(&c.nodes[2], 0);
+		cluster_run(&c, c.now_ms + 50);
+	}
+	cluster_run(&c, c.now_ms + 20000);
+	assert_shows_many(&c, 2, "a");
+	assert_shows_many(&c, 2, "b");
+	cluster_mend(&c, 0, 2);
+	cluster_mend(&c, 1, 2);
+	go_quiet(&c);
+	assert_shows_many(&c, 0, "b");
+	close_cluster(&c);
+}
+
+/* ---- local operations between slices */
+
+/* Files that both have, and both edit: nothing is lost, and an edit of a
+ * file whose slice has passed is no conflict. */
+static void test_edits_between_slices(void **state)
+{
+	uint64_t conflicts;
+	struct cluster c;
+	int done = 0;
+
+	(void)state;
+	open_cluster(&c, 2, 10000);
+	cluster_connect(&c, 0, 1);
+	write_many(&c, 0, "f", "old");
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	write_many(&c, 0, "f", "theirs");
+	cluster_mend(&c, 0, 1);
+	run_until_applying(&c, 1);
+	while (applying(&c, 1) && done < FILES) {
+		write_file(&c, 1, file_name("f", done++), "mine");
+		cluster_run(&c, c.now_ms + 20);
+		cluster_check_nodes(&c);
+	}
+	while (done < FILES)
+		write_file(&c, 1, file_name("f", done++), "mine");
+	go_quiet(&c);
+	conflicts = tree_conflict_count(c.nodes[0].tree);
+	assert_true(conflicts > 0 && conflicts < FILES);
+	close_cluster(&c);
+}
+
+/* What was merged and edited or removed since is not merged again. */
+static void test_removed_between_slices(void **state)
+{
+	struct cluster c;
+	int removed = 0;
+
+	(void)state;
+	open_cluster(&c, 2, 10000);
+	write_many(&c, 0, "f", "text");
+	cluster_connect(&c, 0, 1);
+	run_until_applying(&c, 1);
+	while (applying(&c, 1)) {
+		for (int i = 0; i < FILES; i++)
+			if (shows(&c, 1, file_name("f", i))) {
+				remove_path(&c, 1, file_name("f", i), false);
+				removed++;
+			}
+		node_kill(&c.nodes[1], 0);
+		cluster_run(&c, c.now_ms + 1);
+	}
+	go_quiet(&c);
+	assert_true(removed > FILES / 2);
+	assert_int_equal(count_shown(&c, 0, "f"), FILES - removed);
+	close_cluster(&c);
+}
+
+/* A directory dies in one slice and something lives in it at the end, or its
+ * parent comes after it: revived after the last slice, with crashes. */
+static void test_revival_after_slices(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 2, 10000);
+	cluster_connect(&c, 0, 1);
+	make_dir(&c, 0, "d");
+	make_dir(&c, 0, "d/e");
+	write_file(&c, 0, "d/e/x", "x");
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	remove_path(&c, 0, "d/e/x", false);
+	remove_path(&c, 0, "d/e", true);
+	remove_path(&c, 0, "d", true);
+	write_many(&c, 0, "f", "text");
+	write_file(&c, 1, "d/e/new", "unseen by the remover");
+	cluster_run(&c, c.now_ms + 1500);
+	cluster_mend(&c, 0, 1);
+	run_until_applying(&c, 1);
+	while (applying(&c, 1)) {
+		node_kill(&c.nodes[1], 0);
+		cluster_run(&c, c.now_ms + 1);
+	}
+	assert_true(shows(&c, 1, "d/e/new"));
+	assert_false(shows(&c, 1, "d/e/x"));
+	go_quiet(&c);
+	assert_true(shows(&c, 0, "d/e/new"));
+	close_cluster(&c);
+}
+
+/* ---- peers at fault */
+
+struct fake {
+	struct cluster c;
+	struct packer *packer; /* node 0's own: one stream a link */
+	struct buf frame;
+	uint64_t origin;
+};
+
+static bool fake_send(struct fake *f)
+{
+	struct wire *w = &f->c.wires[0][1];
+	struct node *n = &f->c.nodes[1];
+
+	assert_int_equal(frame_end(&f->frame), 0);
+	core_receive(n->core, f->c.now_ms, w->link,
+		     SLICE(f->frame.data + 4, f->frame.len - 4));
+	n->tick_ms = core_tick(n->core, f->c.now_ms);
+	return w->closing;
+}
+
+/* A row of a file "badN" in the root, whose dot is (origin, seq). */
+static bool fake_row(struct fake *f, int i, uint64_t seq)
+{
+	cleanup(buf_release) struct buf row = BUF_INIT, raw = BUF_INIT;
+	const char *name = file_name("bad", i);
+	struct object o;
+	struct version v = {.dot = {f->origin, seq}, .hlc = 1 << 20};
+	struct rec rec;
+
+	object_init(&o, (struct objid){{7, (uint8_t)i}});
+	v.reg = REG_KIND;
+	v.kind.kind = KIND_DIR;
+	assert_non_null(object_add(&o, &v));
+	v.reg = REG_LINK;
+	v.link = (struct link_value){.slot = SLOT_DIR,
+				     .at = {ROOT_ID, SLICE_STR(name)},
+				     .since = {1 << 20, v.dot, 0},
+				     .label = SLICE("x", 1)};
+	assert_non_null(object_add(&o, &v));
+	assert_int_equal(object_encode(&o, &row), 0);
+	rec = (struct rec){o.id, buf_slice(&row)};
+	rec_encode(&rec, &raw);
+	object_release(&o);
+	frame_begin(&f->frame, FRAME_REC);
+	buf_put_varint(&f->frame, (uint64_t)i + 1);
+	buf_put_varint(&f->frame, raw.len);
+	assert_int_equal(packer_put(f->packer, buf_slice(&raw), &f->frame), 0);
+	return fake_send(f);
+}
+
+/* A stream of 30 rows in which row number 15 has this dot. */
+static void fake_stream(struct fake *f, uint64_t odd_seq)
+{
+	struct stream stream = {.life = 1};
+
+	memset(f, 0, sizeof(*f));
+	open_cluster(&f->c, 2, 10000);
+	cluster_connect(&f->c, 0, 1);
+	cluster_run(&f->c, f->c.now_ms + 2000);
+	f->packer = &f->c.nodes[0].core->peers[0]->push.packer;
+	f->origin = 4711;
+	frame_begin(&f->frame, FRAME_STREAM);
+	stream_encode(&stream, &f->frame);
+	assert_false(fake_send(f));
+	for (int i = 0; i < 30; i++)
+		assert_false(fake_row(f, i, i == 15 ? odd_seq : 5));
+	assert_true(staged(&f->c, 1) > 20);
+}
+
+static bool fake_cut(struct fake *f, uint64_t k, uint64_t own, uint64_t rows)
+{
+	struct node *n = &f->c.nodes[1];
+	struct cut cut = {.k = KNOW_INIT, .rows = rows};
+
+	store_lock(n->store);
+	assert_int_equal(know_copy(&cut.k, replica_know(n->tree)), 0);
+	assert_int_equal(know_set(&cut.k, f->origin, k), 0);
+	assert_int_equal(know_set(&cut.k, replica_origin(n->tree),
+				  know_get(&cut.k, replica_origin(n->tree)) +
+					  own),
+			 0);
+	store_unlock(n->store);
+	frame_begin(&f->frame, FRAME_CUT);
+	cut_encode(&cut, &f->frame);
+	cut_release(&cut);
+	return fake_send(f);
+}
+
+static void fake_end(struct fake *f, bool refused)
+{
+	cluster_run(&f->c, f->c.now_ms + 10000);
+	assert_int_equal(staged(&f->c, 1), 0);
+	assert_int_equal(count_shown(&f->c, 1, "bad"), refused ? 0 : 30);
+	assert_false(applying(&f->c, 1));
+	buf_release(&f->frame);
+	close_cluster(&f->c);
+}
+
+static void test_bad_row_rejects_all(void **state)
+{
+	struct fake f;
+
+	(void)state;
+	fake_stream(&f, 5); /* all is well: so it is the row below */
+	assert_false(fake_cut(&f, 5, 0, 30));
+	cluster_cut(&f.c, 0, 1); /* (node 0 never heard of them) */
+	fake_end(&f, false);
+	fake_stream(&f, 6); /* which the sender does not know */
+	assert_true(fake_cut(&f, 5, 0, 30));
+	fake_end(&f, true);
+	fake_stream(&f, 5); /* knows more of us than we do */
+	assert_true(fake_cut(&f, 5, 1, 30));
+	fake_end(&f, true);
+	fake_stream(&f, 5); /* rows were lost */
+	assert_true(fake_cut(&f, 5, 0, 31));
+	fake_end(&f, true);
+}
+
+/* The same with a row that is none, after others went to the table. */
+static void test_malformed_row_rejects_all(void **state)
+{
+	struct fake f;
+
+	(void)state;
+	fake_stream(&f, 5);
+	frame_begin(&f.frame, FRAME_REC);
+	buf_put_varint(&f.frame, 100);
+	buf_put_varint(&f.frame, 20);
+	assert_int_equal(packer_put(f.packer,
+				    SLICE("0123456789abcdef\003xyz", 20),
+				    &f.frame),
+			 0);
+	assert_true(fake_send(&f));
+	fake_end(&f, true);
+}
+
+/* ---- the table */
+
+static void test_table(void **state)
+{
+	struct store_options o = {.path = test_dir, .no_sync = true};
+	char command[100];
+	struct stage *s, *loaded = NULL;
+	cleanup(buf_release) struct buf row = BUF_INIT;
+	struct store *store;
+	struct object last;
+	struct objid id;
+	struct slice v;
+
+	(void)state;
+	snprintf(test_dir, sizeof(test_dir), "/tmp/kin-test-stage-%d",
+		 (int)getpid());
+	assert_int_equal(store_open(&o, NULL, &store), 0);
+	assert_int_equal(stage_new(store, 3, &s), 0);
+	s->tag = 9;
+	s->life = 8;
+	for (uint64_t i = 1; i <= 100; i++) {
+		struct version k = {.dot = {1, i}, .reg = REG_KIND,
+				    .kind.kind = KIND_DIR};
+		struct object ob;
+
+		object_init(&ob, (struct objid){{(uint8_t)(i % 60 + 1)}});
+		assert_non_null(object_add(&ob, &k));
+		buf_reset(&row);
+		assert_int_equal(object_encode(&ob, &row), 0);
+		assert_int_equal(stage_put(s, ob.id, buf_slice(&row)), 0);
+		object_release(&ob);
+		s->position = i;
+		if (i % 30 == 0)
+			assert_int_equal(stage_flush(s, 7), 0);
+	}
+	/* The rest in memory is lost; what is in the table is not. */
+	stage_free(s);
+	store_abandon(store);
+	assert_int_equal(store_open(&o, NULL, &store), 0);
+	assert_int_equal(stages_load(store, &loaded), 0);
+	assert_non_null(loaded);
+	assert_null(loaded->next);
+	assert_true(loaded->number == 3 && loaded->tag == 9 &&
+		    loaded->life == 8 && loaded->position == 90 &&
+		    loaded->state == STAGE_OPEN &&
+		    know_get(&loaded->dots, 1) == 90);
+	store_lock(store);
+	assert_int_equal(store_count(store, TABLE_STAGE), 61);
+	assert_int_equal(stage_seek(loaded, STAGE_ROW, NULL, &id, &v), 0);
+	assert_int_equal(id.b[0], 1);
+	/* The last record of an object wins. */
+	id = (struct objid){{31}};
+	assert_int_equal(stage_get(loaded, STAGE_ROW, id, &v), 0);
+	object_init(&last, id);
+	assert_int_equal(object_decode(v, &last), 0);
+	assert_int_equal(last.versions[0].dot.seq, 90);
+	object_release(&last);
+	store_unlock(store);
+	assert_int_equal(stage_set_state(loaded, STAGE_DROPPED), 0);
+	store_lock(store);
+	for (int left = 60; left > 0; left -= 25) {
+		assert_int_equal(store_op_begin(store), 0);
+		assert_int_equal(stage_sweep(loaded, 25), MIN_OF(left, 25));
+		assert_int_equal(store_op_end(store), 0);
+	}
+	assert_int_equal(store_count(store, TABLE_STAGE), 0);
+	store_unlock(store);
+	stage_free(loaded);
+	store_abandon(store);
+	snprintf(command, sizeof(command), "rm -rf '%s'", test_dir);
+	assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_crash_after_every_slice),
+		cmocka_unit_test(test_crash_while_staging),
+		cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_sender_restarts),
+		cmocka_unit_test(test_two_peers_at_once),
+		cmocka_unit_test(test_edits_between_slices),
+		cmocka_unit_test(test_removed_between_slices),
+		cmocka_unit_test(test_revival_after_slices),
+		cmocka_unit_test(test_bad_row_rejects_all),
+		cmocka_unit_test(test_malformed_row_rejects_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
