@@ -30,6 +30,7 @@ struct cluster_options {
 	uint64_t heartbeat_ms; /* 0: none (each costs signatures) */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
+	bool bad_frames; /* a test sends what must not be sent */
 	/* Of core_options; 0: as shipped. */
 	size_t small_rows, slice_rows;
 };

@@ -7,6 +7,7 @@
 #include "tests/sim/wires.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "replication/core/wire.h"
 
@@ -131,6 +132,8 @@ void wire_down(struct cluster *c, struct wire *w)
 	w->old_link = w->link;
 	w->connect_ms = c->now_ms + rng_between(&c->rng, 20, 500);
 	cluster_say(c, "link %d-%d down", w->a, w->b);
+	/* Not quiet yet: it comes back. */
+	c->last_busy_ms = c->now_ms;
 	for (int side = 0; side < 2; side++) {
 		if (closing || !rng_one_in(&c->rng, 3))
 			wire_tell(c, w, side);
@@ -147,6 +150,10 @@ void wire_close(void *arg, link_id link, const char *why)
 
 	cluster_say(n->cluster, "%d closes %d-%d: %s", n->index, w ? w->a : -1,
 		    w ? w->b : -1, why);
+	/* Shipped cores find no fault in each other. */
+	if (!strncmp(why, "bad ", 4) && !n->cluster->options.bad_frames)
+		cluster_fail(n->cluster, "node %d closes a link: %s", n->index,
+			     why);
 	if (w)
 		w->closing = true;
 }

@@ -481,19 +481,20 @@ static bool fake_send(struct fake *f)
 	return w->closing;
 }
 
-/* A row of a file "badN" in the root, whose dot is (origin, seq). */
-static bool fake_row(struct fake *f, int i, uint64_t seq)
+/* A row of a directory "badN" in the root, with the numbers of its dots. */
+static bool fake_row(struct fake *f, int i, uint64_t kind, uint64_t link)
 {
 	cleanup(buf_release) struct buf row = BUF_INIT, raw = BUF_INIT;
 	const char *name = file_name("bad", i);
 	struct object o;
-	struct version v = {.dot = {f->origin, seq}, .hlc = 1 << 20};
+	struct version v = {.dot = {f->origin, kind}, .hlc = 1 << 20};
 	struct rec rec;
 
 	object_init(&o, (struct objid){{7, (uint8_t)i}});
 	v.reg = REG_KIND;
 	v.kind.kind = KIND_DIR;
 	assert_non_null(object_add(&o, &v));
+	v.dot.seq = link;
 	v.reg = REG_LINK;
 	v.link = (struct link_value){.slot = SLOT_DIR,
 				     .at = {ROOT_ID, SLICE_STR(name)},
@@ -511,22 +512,28 @@ static bool fake_row(struct fake *f, int i, uint64_t seq)
 	return fake_send(f);
 }
 
-/* A stream of 30 rows in which row number 15 has this dot. */
-static void fake_stream(struct fake *f, uint64_t odd_seq)
+static void fake_begin(struct fake *f)
 {
 	struct stream stream = {.life = 1};
 
+	frame_begin(&f->frame, FRAME_STREAM);
+	stream_encode(&stream, &f->frame);
+	assert_false(fake_send(f));
+}
+
+/* A stream of 30 rows in which row number 15 has this dot. */
+static void fake_stream(struct fake *f, uint64_t odd_seq)
+{
 	memset(f, 0, sizeof(*f));
 	open_cluster(&f->c, 2, 10000);
+	f->c.options.bad_frames = true;
 	cluster_connect(&f->c, 0, 1);
 	cluster_run(&f->c, f->c.now_ms + 2000);
 	f->packer = &f->c.nodes[0].core->peers[0]->push.packer;
 	f->origin = 4711;
-	frame_begin(&f->frame, FRAME_STREAM);
-	stream_encode(&stream, &f->frame);
-	assert_false(fake_send(f));
+	fake_begin(f);
 	for (int i = 0; i < 30; i++)
-		assert_false(fake_row(f, i, i == 15 ? odd_seq : 5));
+		assert_false(fake_row(f, i, 5, i == 15 ? odd_seq : 5));
 	assert_true(staged(&f->c, 1) > 20);
 }
 
@@ -595,6 +602,47 @@ static void test_malformed_row_rejects_all(void **state)
 			 0);
 	assert_true(fake_send(&f));
 	fake_end(&f, true);
+}
+
+/* What was purged here is revived elsewhere: its KIND, which K covers, is
+ * written again after the last slice, over crashes. */
+static void test_restamps(void **state)
+{
+	struct fake f;
+	struct node *n = &f.c.nodes[1];
+
+	(void)state;
+	fake_stream(&f, 5);
+	assert_false(fake_cut(&f, 5, 0, 30));
+	/* (who never heard of them will not ask for them) */
+	f.c.nodes[0].core->failure = -EIO;
+	cluster_run(&f.c, f.c.now_ms + 3000);
+	assert_int_equal(count_shown(&f.c, 1, "bad"), 30);
+	for (int i = 0; i < 30; i++) {
+		struct object none;
+
+		object_init(&none, (struct objid){{7, (uint8_t)i}});
+		store_lock(n->store);
+		assert_int_equal(replica_begin(n->tree), 0);
+		assert_int_equal(
+			replica_end(n->tree,
+				    replica_row_store(n->tree, &none, 0)),
+			0);
+		store_unlock(n->store);
+	}
+	assert_int_equal(count_shown(&f.c, 1, "bad"), 0);
+	fake_begin(&f);
+	for (int i = 0; i < 30; i++)
+		assert_false(fake_row(&f, i, 5, 6));
+	assert_false(fake_cut(&f, 6, 0, 30));
+	f.c.nodes[0].core->failure = 0;
+	cluster_cut(&f.c, 0, 1);
+	run_until_applying(&f.c, 1);
+	while (applying(&f.c, 1)) {
+		node_kill(n, 0);
+		cluster_run(&f.c, f.c.now_ms + 1);
+	}
+	fake_end(&f, false);
 }
 
 /* ---- the table */
@@ -684,6 +732,7 @@ int main(void)
 		cmocka_unit_test(test_revival_after_slices),
 		cmocka_unit_test(test_bad_row_rejects_all),
 		cmocka_unit_test(test_malformed_row_rejects_all),
+		cmocka_unit_test(test_restamps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -744,6 +744,7 @@ static void fault_open(struct fault *f)
 {
 	memset(f, 0, sizeof(*f));
 	open_cluster(&f->c, 2, 4);
+	f->c.options.bad_frames = true;
 	cluster_connect(&f->c, 0, 1);
 	cluster_run(&f->c, f->c.now_ms + 2000);
 	assert_true(f->c.wires[0][1].up);
