@@ -243,7 +243,8 @@ int op_begin_locked(struct tree *t)
 		return r;
 	t->saved.origin = t->origin;
 	t->saved.seq = know_get(&t->know, t->origin);
-	/* A group was committed: what ended before may be in it. */
+	/* A group was committed (or this is the first operation since the
+	 * store was opened): what ended before may be in it. */
 	if (t->held_group != store_group(t->store)) {
 		t->held_group = store_group(t->store);
 		t->held_seq = t->saved.seq;
@@ -447,7 +448,6 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 		tree_close(t);
 		return r;
 	}
-	t->held_seq = know_get(&t->know, t->origin);
 	*ret = t;
 	return 0;
 }

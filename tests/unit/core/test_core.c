@@ -451,6 +451,15 @@ static uint64_t arrival_ms(struct cluster *c, const char *name, int64_t size)
 	return c->now_ms - from;
 }
 
+/* As `kin token` does. */
+static void instant_now_by_token(struct cluster *c, int node)
+{
+	cleanup(know_release) struct know k = KNOW_INIT;
+
+	assert_int_equal(core_knowledge(c->nodes[node].core, c->now_ms, &k),
+			 0);
+}
+
 static void test_instant_of_a_cut(void **state)
 {
 	struct cluster c;
@@ -487,6 +496,11 @@ static void test_instant_of_a_cut(void **state)
 	write_file(&c, 0, "doc", 70, 7);
 	assert_true(cluster_wait(&c, 1, 700));
 	assert_int_equal(file_size(&c, 1, "doc"), 70);
+	/* ... whatever is begun after that. */
+	write_file(&c, 0, "doc", 80, 8);
+	instant_now_by_token(&c, 0);
+	make_open(&c, 0, "another");
+	assert_in_range(arrival_ms(&c, "doc", 80), 5, 100);
 	done(&c, 0, ino);
 	go_quiet(&c);
 	close_cluster(&c);

@@ -8,7 +8,9 @@
 #include "tree_support.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "fs/tree/tree_internal.h"
 
@@ -622,6 +624,66 @@ static void test_crash_after_rename(void **state)
 	pair_close(&p);
 }
 
+struct closer {
+	struct fixture *f;
+	uint64_t ino;
+};
+
+static int64_t wall_still(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->now_ns;
+}
+
+static uint64_t monotonic_still(void *arg)
+{
+	const struct fixture *f = arg;
+
+	return (uint64_t)f->now_ns;
+}
+
+static void *close_late(void *arg)
+{
+	struct closer *c = arg;
+
+	tree_release_file(c->f->tree, c->ino, true);
+	return NULL;
+}
+
+/* The close is on its way, and a version being made, while the file is
+ * renamed: as with the kernel, which does not wait for it. */
+static void test_renamed_while_closed(void **state)
+{
+	static char bytes[300000];
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	p.a.env.now_ns = wall_still; /* no race on the fixture's clock */
+	p.a.env.monotonic_ns = monotonic_still;
+	for (int k = 0; k < 60; k++) {
+		struct closer c = { .f = &p.a };
+		struct timespec nap = { .tv_nsec = k * 50000 };
+		pthread_t thread;
+
+		c.ino = create_open(&p.a, ".doc.tmp");
+		memset(bytes, 'a' + k % 26, sizeof(bytes) - 1);
+		put(&p.a, c.ino, 0, bytes);
+		assert_int_equal(pthread_create(&thread, NULL, close_late, &c),
+				 0);
+		nanosleep(&nap, NULL);
+		move(&p.a, ".doc.tmp", "doc");
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		expect_id(&p.a, "doc", p.doc);
+		assert_int_equal(look(&p.a, ROOT, "doc"), c.ino);
+		expect_file(&p.a, "doc", bytes);
+		assert_int_equal(tree_cut_settled(p.a.tree, 0), 0);
+		assert_int_equal(rows(&p.a), rows(&p.b));
+	}
+	pair_close(&p);
+}
+
 /* An edit from elsewhere arrives between the rename and the close. */
 static void test_edit_before_close(void **state)
 {
@@ -1049,6 +1111,7 @@ int main(void)
 		cmocka_unit_test(test_renamed_before_written),
 		cmocka_unit_test(test_renamed_with_a_version),
 		cmocka_unit_test(test_crash_after_rename),
+		cmocka_unit_test(test_renamed_while_closed),
 		cmocka_unit_test(test_edit_before_close),
 		cmocka_unit_test(test_handles_of_the_target),
 		cmocka_unit_test(test_backup_unlinked),
