@@ -303,6 +303,7 @@ static int open_mount(struct node *node, const struct node_options *options,
 		.allow_other = options->allow_other,
 		.shown = wiring_shown,
 		.shown_arg = w,
+		.acks = wiring_acks(w),
 	};
 	struct tree_observer observer = wiring_observer(w);
 	struct front *front;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/wiring.h"
 
+#include <errno.h>
+
 void wiring_init(struct wiring *w)
 {
 	*w = (struct wiring){ .front = NULL };
@@ -67,6 +69,37 @@ void wiring_shown(void *arg, uint64_t lseq)
 	else
 		w->shown_early = MAX_OF(w->shown_early, lseq);
 	pthread_mutex_unlock(&w->lock);
+}
+
+/* From the front's workers. */
+static int wiring_acks_wait(void *arg, const struct acks *acks, uint64_t seq,
+			    void (*done)(void *, int), bool (*gone)(void *),
+			    void *done_arg)
+{
+	struct agent_acks_done call = { done_arg, done, gone };
+	struct wiring *w = arg;
+	int r = -ECANCELED;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->agent)
+		r = agent_acks_wait(w->agent, acks, seq, call);
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
+static void wiring_acks_cancel(void *arg)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->agent)
+		agent_acks_cancel(w->agent);
+	pthread_mutex_unlock(&w->lock);
+}
+
+struct front_acks wiring_acks(struct wiring *w)
+{
+	return (struct front_acks){ w, wiring_acks_wait, wiring_acks_cancel };
 }
 
 struct tree_observer wiring_observer(struct wiring *w)

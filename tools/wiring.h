@@ -34,6 +34,7 @@ void wiring_set_front(struct wiring *, struct front *);
 /* To be given to the tree, the front end (shown) and the agent (stop). */
 struct tree_observer wiring_observer(struct wiring *);
 void wiring_shown(void *wiring, uint64_t lseq);
+struct front_acks wiring_acks(struct wiring *);
 /* Any thread. */
 void wiring_stop(void *wiring);
 

@@ -118,11 +118,72 @@ void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+/* ---- fsync */
+
+/* One fsync that waits for other nodes; no worker does. */
+struct sync_wait {
+	fuse_req_t req;
+	bool fail;		/* late is EIO */
+};
+
+static void sync_done(void *arg, int result)
+{
+	struct sync_wait *w = arg;
+
+	/* Durable here it is in any case. Late, or the daemon ends: the
+	 * policy says what that means. */
+	if (result == -EINTR)
+		fuse_reply_err(w->req, EINTR);
+	else
+		fuse_reply_err(w->req, result < 0 && w->fail ? EIO : 0);
+	free(w);
+}
+
+static bool sync_gone(void *arg)
+{
+	struct sync_wait *w = arg;
+
+	return fuse_req_interrupted(w->req);
+}
+
+/* Leaves the reply to sync_done(), or returns what is to be replied. */
+static int sync_elsewhere(fuse_req_t req, fuse_ino_t ino,
+			  const struct acks *acks)
+{
+	struct front *front = front_of(req);
+	struct sync_wait *w;
+	uint64_t seq;
+	int r;
+
+	r = tree_cut_file(front->tree, ino, &seq);
+	if (r < 0)
+		return r;
+	w = malloc(sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct sync_wait){ req, acks->fail };
+	r = front->acks.wait(front->acks.arg, acks, seq, sync_done, sync_gone,
+			     w);
+	if (r < 0) {
+		free(w);
+		return acks->fail ? -EIO : 0;
+	}
+	return 1;
+}
+
 void front_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		 struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct front *front = front_of(req);
+	struct acks acks;
+	int r = tree_sync(front->tree);
+
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req, -tree_sync(front_of(req)->tree));
+	if (!r && front->acks.wait)
+		r = tree_acks(front->tree, ino, &acks);
+	if (r > 0)
+		r = sync_elsewhere(req, ino, &acks);
+	if (r <= 0)
+		fuse_reply_err(req, -r);
 }

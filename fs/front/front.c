@@ -271,6 +271,7 @@ static struct front *front_new(const struct front_options *options)
 	front->tree = options->tree;
 	front->shown = options->shown;
 	front->shown_arg = options->shown_arg;
+	front->acks = options->acks;
 	front->notes = NOTES_INIT;
 	pthread_mutex_init(&front->notify_mutex, NULL);
 	pthread_cond_init(&front->notify_wake, NULL);
@@ -315,6 +316,13 @@ int front_open(const struct front_options *options, struct buf *why,
 	return 0;
 }
 
+/* Before the session goes: their requests are its. */
+static void acks_cancel(struct front *front)
+{
+	if (front->acks.cancel)
+		front->acks.cancel(front->acks.arg);
+}
+
 int front_run(struct front *front)
 {
 	int r = front_loop_run(front);
@@ -324,6 +332,7 @@ int front_run(struct front *front)
 	 * the loop itself), so it comes back. */
 	notifier_ask_stop(front);
 	notifier_join(front);
+	acks_cancel(front);
 	fuse_session_unmount(front->session);
 	return r;
 }
@@ -339,6 +348,7 @@ void front_close(struct front *front)
 		return;
 	notifier_ask_stop(front);
 	notifier_join(front);
+	acks_cancel(front);
 	fuse_session_unmount(front->session);
 	fuse_session_destroy(front->session);
 	front_free(front);

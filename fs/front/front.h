@@ -15,9 +15,27 @@
 #ifndef KINFS_FRONT_FRONT_H
 #define KINFS_FRONT_FRONT_H
 
+#include "fs/tree/acks.h"
 #include "fs/tree/tree.h"
 
 struct front;
+
+/*
+ * Waiting for acknowledgements of other nodes, below directories that ask
+ * for them; the front end knows of no other node.
+ */
+struct front_acks {
+	void *arg;
+	/* Calls done(done_arg, result) once, from any thread, when all up to
+	 * the operation number seq is acknowledged (0), or not (negative).
+	 * gone(done_arg) says that nobody waits any more. Or returns a
+	 * negative errno, and calls nothing. NULL: nothing is waited for. */
+	int (*wait)(void *arg, const struct acks *, uint64_t seq,
+		    void (*done)(void *, int), bool (*gone)(void *),
+		    void *done_arg);
+	/* Ends all waits; none is being answered on return. */
+	void (*cancel)(void *arg);
+};
 
 struct front_options {
 	struct tree *tree;		/* borrowed */
@@ -28,6 +46,7 @@ struct front_options {
 	 * notifier thread. */
 	void (*shown)(void *arg, uint64_t lseq);
 	void *shown_arg;
+	struct front_acks acks;
 };
 
 /*

@@ -58,6 +58,7 @@ struct front {
 	char *mountpoint;
 	void (*shown)(void *arg, uint64_t lseq);
 	void *shown_arg;
+	struct front_acks acks;
 
 	/* Counts notes: a reply about a name that was prepared while it
 	 * moved must not be cached. */

@@ -660,6 +660,8 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		r = number_siblings(t, row, &info);
 	if (!r && info.kind)
 		r = mark_contested_place(t, row, &info);
+	if (!r && info.kind == KIND_DIR)
+		r = acks_note(t, row);
 	live = info_is_live(&info);
 	info_release(&info);
 	tell_number(t, row);

@@ -185,7 +185,8 @@ must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
  * -ENOTSUP. They are the file's: at a sibling they are its file's too.
  * Errors: -ENODATA there is none of that name; -EEXIST with CREATE; -EPERM a
  * symlink; -E2BIG the value, -ENOSPC all of them are too large; -EINVAL the
- * name, or it begins with "user.kin.": kinfs knows no such setting.
+ * name, or it begins with "user.kin.": kinfs knows no such setting, or not
+ * of this form, or not of a file.
  */
 enum tree_xattr_flags { TREE_XATTR_CREATE = 1, TREE_XATTR_REPLACE = 2 };
 must_check int tree_setxattr(struct tree *, uint64_t ino, struct slice name,

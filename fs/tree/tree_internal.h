@@ -352,6 +352,10 @@ must_check int chain_move(struct tree *, uint64_t from, uint64_t above,
 /* A new incarnation, in an operation of its own, durable. [locked] */
 must_check int fork_reincarnate(struct tree *);
 
+/* ---- acks.c */
+/* Notes whether the directory may have a policy of acknowledgements. */
+must_check int acks_note(struct tree *, const struct row *);
+
 /* ---- names.c */
 /* "stem (conflict LABEL DATE TAG).ext" with tag_len characters of tag. */
 size_t conflict_name(struct slice name,

@@ -14,12 +14,14 @@
  * write takes the oldest along.
  *
  * Names that begin with "user.kin." are kinfs's own: what is not known there
- * is refused, so that a misspelt setting is not taken for set.
+ * is refused, so that a misspelt setting is not taken for set. Known is
+ * user.kin.acks, of directories (acks.h).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/acks.h"
 #include "fs/tree/op.h"
 #include "fs/tree/saves.h"
 
@@ -202,6 +204,8 @@ static int write_name(struct tree *t, struct row *row, const struct info *i,
 
 	if (i->kind == KIND_SYMLINK)
 		return -EPERM;
+	if (value && i->kind != KIND_DIR && has_prefix(name, PREFIX_OWN))
+		return -EINVAL;
 	if (exists && flags & TREE_XATTR_CREATE)
 		return -EEXIST;
 	if (!exists && (!value || flags & TREE_XATTR_REPLACE))
@@ -304,14 +308,26 @@ static int write_locked(struct tree *t, uint64_t ino, struct slice name,
 	return r;
 }
 
+/* A setting of kinfs: is it one, of the right form? */
+static int check_own(struct slice name, struct slice value)
+{
+	struct acks acks;
+
+	if (!slice_equal(name, SLICE_STR(XATTR_ACKS)))
+		return -EINVAL;
+	return acks_parse(value, &acks);
+}
+
 int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
 		  struct slice value, uint32_t flags)
 {
 	const uint32_t both = TREE_XATTR_CREATE | TREE_XATTR_REPLACE;
 	int r = check_xattr_name(name);
 
-	if (!r && (has_prefix(name, PREFIX_OWN) || flags & ~both))
+	if (!r && flags & ~both)
 		r = -EINVAL;
+	if (!r && has_prefix(name, PREFIX_OWN))
+		r = check_own(name, value);
 	if (!r && value.len > XATTR_BYTES_MAX)
 		r = -E2BIG;
 	if (r)

@@ -35,6 +35,7 @@
 #define KINFS_CORE_CORE_H
 
 #include "fs/tree/bucket.h"
+#include "fs/tree/acks.h"
 #include "fs/tree/replica.h"
 #include "replication/core/member.h"
 
@@ -160,6 +161,15 @@ void core_wait_end(struct core *, int id);
  */
 must_check int core_knowledge(struct core *, uint64_t now_ms,
 			      struct know *ret);
+
+/* ---- acknowledgements (fsync under user.kin.acks) */
+/* What was done up to now goes out without delay. */
+void core_hurry(struct core *, uint64_t now_ms);
+/*
+ * Do so many others (all of the labels) hold this node's operations up to
+ * seq, durably and with their content?
+ */
+bool core_acked(struct core *, uint64_t seq, const struct acks *);
 
 /* ---- facts */
 /* Between two heads of a node that is linked to anybody. */

@@ -17,6 +17,7 @@
  *	locate.c  if not: where, and repair; serve.c: its answers
  *	heard.c   time heard: who lapsed
  *	purge.c   when what was removed may go for good
+ *	acked.c   who has what this node did
  *	heartbeat.c  heads, and how stale this node is
  */
 #ifndef KINFS_CORE_INTERNAL_H

@@ -132,7 +132,7 @@ static uint64_t agent_tick(struct agent *a)
 	next_ms = MIN_OF(next_ms, links_dial(a, now_ms));
 	agent_waits_poll(a, now_ms);
 	agent_verifies_poll(a, now_ms);
-	return next_ms;
+	return MIN_OF(next_ms, acks_poll(a, now_ms));
 }
 
 static void *agent_run(void *arg)
@@ -190,6 +190,7 @@ static void agent_free(struct agent *a)
 	free(a->peers);
 	for (char **label = a->only_peers; label && *label; label++)
 		free(*label);
+	acks_release(a);
 	free(a->only_peers);
 	free(a->control_path);
 	free(a->mountpoint);
@@ -229,6 +230,7 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	LIST_INIT(&a->links);
 	LIST_INIT(&a->waits);
 	LIST_INIT(&a->verifies);
+	acks_init(a);
 	listener_init(a);
 	dialer_init(&a->dialer);
 	buf_init(&a->addresses);

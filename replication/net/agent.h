@@ -11,6 +11,7 @@
 #ifndef KINFS_NET_AGENT_H
 #define KINFS_NET_AGENT_H
 
+#include "fs/tree/acks.h"
 #include "fs/tree/tree.h"
 #include "replication/net/identity.h"
 
@@ -47,5 +48,25 @@ void agent_stop(struct agent *);
  * locked or not; only notes it and wakes the thread. */
 void agent_changed(struct agent *);
 void agent_shown(struct agent *, uint64_t lseq);
+
+/* Who waits for acknowledgements. Called on any thread, with a lock of the
+ * agent held: neither may call back into it. */
+struct agent_acks_done {
+	void *arg;
+	/* 0; -ETIMEDOUT; -ECANCELED the agent ends; -EINTR after gone(). */
+	void (*fn)(void *arg, int result);
+	/* Has the caller lost interest? May be NULL. */
+	bool (*gone)(void *arg);
+};
+/*
+ * Calls done.fn once when others hold this node's operations up to seq as
+ * `acks` wants it. Any thread. Errors (then it is not called): -EAGAIN too
+ * many wait, -ECANCELED, -ENOMEM.
+ */
+must_check int agent_acks_wait(struct agent *, const struct acks *,
+			       uint64_t seq, struct agent_acks_done);
+/* Ends all waits, and refuses later ones; none is being answered on
+ * return. */
+void agent_acks_cancel(struct agent *);
 
 #endif

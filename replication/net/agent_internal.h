@@ -10,6 +10,8 @@
  *	commands.c	what the control socket's requests mean
  *	wait.c		the request that takes long
  *	verify.c	another: `kin verify`; deep_run.c its thread
+ *	wait.c		the one request that takes long
+ *	acks.c		fsync that waits for other nodes
  *	settle.c	cutting local files for it, on a thread of its own
  */
 #ifndef KINFS_NET_AGENT_INTERNAL_H
@@ -80,6 +82,7 @@ must_check int settle_done(struct settle *, uint64_t ticket);
 
 struct agent_wait;
 struct agent_verify;
+struct acks_wait;
 
 struct listener {
 	struct loop_watch watch;	/* the listening socket */
@@ -110,6 +113,14 @@ struct agent {
 	LIST_HEAD(, link) links;
 	LIST_HEAD(, agent_wait) waits;
 	LIST_HEAD(, agent_verify) verifies;
+	struct {
+		pthread_mutex_t mutex;	/* guards: */
+		LIST_HEAD(, acks_wait) waits;
+		size_t count;
+		bool fresh;		/* since the last look */
+		bool closed;
+		uint64_t late;		/* timed out, ever */
+	} acks;
 	link_id last_link;
 	uint64_t lapse_after_ms;	/* 0: the default */
 	bool paused;
@@ -189,6 +200,15 @@ void agent_wait_gone(void *data);
 void agent_waits_poll(struct agent *, uint64_t now_ms);
 /* The daemon ends: so do they. */
 void agent_waits_release(struct agent *);
+
+/* ---- acks.c */
+void acks_init(struct agent *);
+void acks_release(struct agent *);
+/* Answers those that are done or late; returns when to look again. */
+uint64_t acks_poll(struct agent *, uint64_t now_ms);
+/* Waits that timed out since the start. */
+uint64_t acks_late(struct agent *);
+
 /* A device as people see it: 16 hex digits. */
 #define DEVICE_TEXT_BYTES 17
 void device_format(const struct device *, char ret[DEVICE_TEXT_BYTES]);

@@ -189,6 +189,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 		 SLICE_STR(store_path(a->store)));
 	json_object_set_new(answer, "listen", json_string(a->listener.text));
 	json_object_set_new(answer, "changes", changes_json(a));
+	json_object_set_new(answer, "late_acks", number(acks_late(a)));
 	json_object_set_new(answer, "counters", counters_json(a));
 	if (failure)
 		json_object_set_new(answer, "failure",

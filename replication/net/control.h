@@ -12,7 +12,8 @@
  *                behind{changes,bytes},ahead{changes,bytes},stale_seconds,
  *                last_contact_seconds,clock_skew_ms,addresses}] (behind also
  *                has seconds; null is unknown), store, listen,
- *                changes{received,known,forwarded}, counters
+ *                changes{received,known,forwarded}, late_acks,
+ *                counters
  *   wait      timeout (seconds, number), and one of peers
  *             ("all"|"connected"), token (text), fresh (number of nodes)
  *             -> ok; on failure exit 1 or 3, missing[{label,id,answered,
