@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local operations: which versions each writes.
+
+An Act says what a program did, with everything that chance or a clock adds
+(ids, slots, times); perform() writes. Each act is one operation with one
+dot, and each operation that changes an object leaves a dotted version of it.
+"""
+from . import mutations
+from .versions import (CONTENT, DIR_SLOT, KIND, LINK, MODE, ROOT, TIMES,
+                       VOID, Content, Link, own_stamp, trail)
+
+LEVEL = 1 << 16         # a settled order: room for single steps between
+
+
+class Act:
+    """op: create, mkdir, symlink, write, chmod, remove, rmdir, link, move,
+    exchange, take, auto, touch. key, to: (directory, name); id, slot: of
+    what is made; hash: a content; base: the version that a handle's write
+    was made from (object: of which file). how: see the operation."""
+    __slots__ = ("op", "key", "to", "id", "slot", "hash", "mode", "base",
+                 "object", "how", "all")
+
+    def __init__(self, op, key=None, to=None, **more):
+        self.op, self.key, self.to = op, key, to
+        for f in self.__slots__[3:]:
+            setattr(self, f, more.pop(f, None))
+        if more:
+            raise TypeError(more)
+
+
+# ---- contents
+
+def _rank(i, b, over, op):
+    """(rank, branch) of a content cut: a save never changes who is main,
+    nor a name."""
+    if len(i.groups) < 2 or mutations.active == "rank-not-sticky":
+        return own_stamp(op), None
+    main = i.groups[0]
+    if b is None:
+        # Made from what others replaced, beside an open conflict: one more
+        # sibling, whatever the clock says.
+        r = main.top.value.rank
+        return r[:3] + (r[3] - LEVEL,), None
+    r = max(x.top.value.rank for x in [b] + list(over))
+    if mutations.active == "no-level":
+        return r, b
+    if b is not main and not over and r == main.top.value.rank:
+        return r[:3] + (r[3] - LEVEL,), b
+    if any(x.top.value.rank == r for x in i.groups
+           if x is not b and x not in over):
+        return r[:3] + (r[3] + (LEVEL if b is main else 1),), b
+    return r, b
+
+
+def erasable(n, e):
+    """Can nobody else have this file, no stream and no backup? Then it may
+    go without a trace."""
+    # (not by KIND: a re-stamp gives an old one a new dot)
+    i, born = n.info(e[1]), n.born.get(e[1])
+    twins = n.view().head
+    return (born is not None and born[0][0] == n.origin and
+            born[0][1] > n.sent and
+            len(i.links) == len(i.groups) == 1 and
+            (e[1], e[2]) not in twins and (e[1], e[2]) not in twins.values())
+
+
+def adoption(n, e, f, young):
+    """How a rename of file e over file f is done: e is a temporary and its
+    content is f's from now on ("erase", "tomb"); or None, a plain move."""
+    i, j = n.info(e[1]), n.info(f[1])
+    if len(j.shown) > 1 or i.kind != "f" or j.kind != "f":
+        return None
+    if erasable(n, e):
+        return "erase"
+    born, twins = n.born.get(e[1]), n.view().head
+    if born is not None and n.hlc - born[1] < young and \
+            len(i.links) == len(i.groups) == 1 and \
+            (e[1], e[2]) not in twins.values():
+        return "tomb"
+    return None
+
+
+class Operations:
+    def __init__(self, world, truth):
+        self.world, self.truth = world, truth
+
+    def content(self, n, o, b, hash, op, over=(), keep=True, repeats=False,
+                base=None, auto=False, leaves=None):
+        """A content cut on branch b: replaces it and `over`, with what is
+        hidden under them. b is None for a write whose base is gone, or
+        hidden: it is a branch of its own."""
+        i = n.info(o)
+        gone = [v for x in ([b] if b else []) + list(over) for v in x.all()]
+        if b is None and base is not None:
+            gone = [v for v in i.contents if v.id == base.id]
+        rest = [v for v in i.contents if v not in gone]
+        rank, branch = _rank(i, b, over, op)
+        uid = self.world.mark()
+        anc = trail(gone if b or base is None else [base])
+        value = Content(
+            hash, rank, branch.tag if branch else op[0],
+            branch.tag_hlc if branch else op[1],
+            branch.label if branch else n.label, n.label, anc,
+            frozenset(v.entry for v in rest), auto,
+            frozenset([uid]) if leaves is None else leaves)
+        for v in gone:
+            self.truth.replaced.add((o, v.uid))
+        main = not i.groups or b is i.groups[0]
+        n.write(o, CONTENT, value, op, gone, uid=uid)
+        if not auto and hash != VOID:
+            self.truth.wrote(n, o, uid, op)
+        if repeats:
+            self.truth.reasserted(o, uid, b.versions)
+        if keep and mutations.active != "no-keep":
+            if i.shown:
+                n.keep(o, op)
+            self.truth.touched[o].append(op[0])
+        if main and keep:
+            n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
+        return uid
+
+    def base_branch(self, i, base):
+        """The branch that a write made from this version replaces."""
+        if mutations.active == "dirty-base-is-newest":
+            return i.groups[0] if i.groups else None
+        for b in i.groups:
+            if any(v.id == base.id for v in b.all()):
+                return b if b.hash == base.value.hash else None
+        return next((b for b in i.groups if b.hash == base.value.hash and
+                     b.hash != VOID), None)
+
+    # ---- names
+    def place(self, n, o, slot, key, op, back=True, since=None):
+        """A strong LINK. If only weak slots are shown, the others are
+        asserted too, else they would vanish behind it."""
+        i = n.info(o) if o in n.rows else None
+        prev = ()
+        if i and slot in i.links and back:
+            old = i.links[slot].value
+            prev = (old.place,) + old.prev[:2]
+        if i and not i.strong and mutations.active != "weak-not-asserted":
+            for s in i.shown:
+                if s != slot:
+                    n.write(o, LINK(s), i.links[s].value, op,
+                            n.regs(o, LINK(s)))
+        link = Link(*key, prev, since or own_stamp(op), n.label, slot)
+        n.write(o, LINK(slot), link, op, n.regs(o, LINK(slot)) if i else ())
+        self.truth.touched[o].append(op[0])
+
+    def unlink(self, n, o, slots, op, into=None):
+        """The last shown slot takes all with it: an edit elsewhere brings
+        back a file that lost all its names, never one name of several."""
+        if self.truth.unlinks(n, o, slots, op, into):
+            slots = slots + [s for s in n.info(o).links if s not in slots]
+        n.entomb(o, op, slots)
+
+    def fold_twins(self, n, e, op):
+        """An operation on twins acts on the oldest, and removes the others:
+        their content goes on as its. KEEP, for elsewhere it may be the one
+        that is removed."""
+        twins = n.view().twins(e[1], e[2]) if e[0] == "f" else ()
+        if not twins:
+            return
+        head = n.info(e[1]).groups[0].top.uid
+        if mutations.active != "twin-no-keep":
+            n.keep(e[1], op)
+            self.truth.touched[e[1]].append(op[0])
+        for o, slot in twins:
+            self.unlink(n, o, [slot], op, into=(e[1], head))
+
+    def remove(self, n, e, op):
+        """rm of an entry: a name, a sibling, a main with siblings."""
+        twins = n.view().twins(e[1], e[2]) if e[0] == "f" else []
+        self._remove_one(n, e, op)
+        if mutations.active != "twin-acts-on-one":
+            for o, slot in twins:
+                self.unlink(n, o, [slot], op)
+
+    def _remove_one(self, n, e, op):
+        o, slot = e[1:3]
+        i = n.info(o)
+        if e[0] == "s":
+            b = i.branch(e[4])
+            if i.real == [b]:
+                self.unlink(n, o, list(i.shown), op)
+            elif mutations.active == "pure-discard":
+                for v in b.all():
+                    self.truth.replaced.add((o, v.uid))
+                n.drop(o, b.all())
+            else:
+                # Main once more: never a pure discard.
+                self.content(n, o, i.groups[0], i.groups[0].hash, op, [b],
+                             keep=False, repeats=True)
+        elif len(i.real) > 1 and len(i.shown) == 1:
+            self.content(n, o, i.groups[0], VOID, op, keep=False,
+                         repeats=True)
+        else:
+            self.unlink(n, o, [slot], op)
+
+    def group(self, n, d):
+        if mutations.active == "group-canonical-only":
+            return [d]
+        return list(n.view().members[d])
+
+    def pin(self, n, op):
+        """Directories that are not where their LINK says are pinned where
+        they are shown."""
+        if mutations.active == "no-pin":
+            return
+        v = n.view()
+        for d in sorted(v.eff):
+            link = n.info(d).links[DIR_SLOT].value
+            if v.eff[d] != link.place and d in v.alive:
+                n.write(d, LINK(DIR_SLOT), link.at(v.eff[d]), op,
+                        n.regs(d, LINK(DIR_SLOT)))
+                self.truth.touched[d].append(op[0])
+
+    def claims(self, n, key):
+        return [n.info(o).links[slot].value.since
+                for _, o, slot in n.view().claims.get(key, ())]
+
+    def move(self, n, e, key, op, claims=(), group=None):
+        """Onto a name that others claim too: one level more senior than
+        the oldest of them, so that the newcomer holds the plain name."""
+        if e[0] == "d":
+            for m in group or self.group(n, e[1]):
+                self.place(n, m, DIR_SLOT, key, op)
+            return
+        old = min(claims, default=None)
+        self.place(n, e[1], e[2], key, op,
+                   since=old and old[:3] + (old[3] - 1,))
+
+    # ---- acts
+    def perform(self, n, act):
+        """Returns the operation's (dot, hlc)."""
+        op = n.tick()
+        getattr(self, "_do_" + act.op)(n, act, op)
+        return op
+
+    def entry(self, n, key):
+        return n.view().names[key]
+
+    def _make(self, n, act, op, kind, since=None):
+        o = act.id
+        n.born[o] = op
+        n.write(o, KIND, kind, op)
+        n.write(o, MODE, act.mode or 0, op)
+        n.write(o, TIMES, op[1], op)
+        self.place(n, o, act.slot, act.to, op, since=since)
+        if kind != "d":
+            uid = self.world.mark()
+            n.write(o, CONTENT,
+                    Content(act.hash, own_stamp(op), op[0], op[1], n.label,
+                            n.label, leaves=frozenset([uid])), op, uid=uid)
+            self.truth.wrote(n, o, uid, op)
+        n.touch_dirs([act.to[0]], op)
+
+    def _do_create(self, n, act, op):
+        self._make(n, act, op, "f")
+
+    def _do_symlink(self, n, act, op):
+        self._make(n, act, op, "l")
+
+    def _do_mkdir(self, n, act, op):
+        act.slot = DIR_SLOT
+        self._make(n, act, op, "d")
+
+    def _do_write(self, n, act, op):
+        """Of what is shown at key, or (object, base) by a handle."""
+        if act.object is None:
+            e = self.entry(n, act.key)
+            o, tag = e[1], e[4] if e[0] == "s" else None
+            i = n.info(o)
+            b = i.branch(tag) if tag is not None else i.groups[0]
+            base = None
+        else:
+            o, base = act.object, act.base
+            i = n.info(o)
+            b = self.base_branch(i, base)
+            e = ("f", o, i.shown[0] if len(i.shown) == 1 else None)
+        nameless = not i.shown
+        if e[0] == "f" and (b is not None or len(i.groups) == 1):
+            self.fold_twins(n, e, op)
+        i = n.info(o)
+        b = b and i.branch(b.tag)
+        if b is None or b.hash != act.hash or nameless:
+            self.content(n, o, b, act.hash, op, base=base)
+        else:                           # the same bytes: no new version
+            n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
+        if nameless:
+            self.world.stats["nameless"] += 1
+        if nameless and mutations.active != "nameless-write-lost":
+            n.return_name(o, op)
+            n.revive()
+
+    def _do_chmod(self, n, act, op):
+        e = self.entry(n, act.key) if act.key else ("d", ROOT)
+        self.fold_twins(n, e, op)
+        n.write(e[1], MODE, act.mode, op, n.regs(e[1], MODE))
+
+    def _do_touch(self, n, act, op):
+        """utimens: as chmod."""
+        e = self.entry(n, act.key) if act.key else ("d", ROOT)
+        if e[0] == "s":
+            i = n.info(e[1])
+            self.content(n, e[1], i.branch(e[4]), e[3], op, keep=False,
+                         repeats=True)
+            return
+        self.fold_twins(n, e, op)
+        n.write(e[1], TIMES, op[1], op, n.regs(e[1], TIMES))
+
+    def _do_remove(self, n, act, op):
+        """how "erase": no peer, stream or backup can have it: no trace."""
+        e = self.entry(n, act.key)
+        if act.how == "erase":
+            i = n.info(e[1])
+            for v in i.contents:
+                self.truth.removed.add((e[1], v.uid))
+            self.truth.erased.add(e[1])
+            n.forget(e[1])
+        else:
+            self.remove(n, e, op)
+        n.touch_dirs([act.key[0]], op)
+
+    def _do_rmdir(self, n, act, op):
+        e = self.entry(n, act.key)
+        self.pin(n, op)
+        for m in self.group(n, e[1]):
+            self.unlink(n, m, [DIR_SLOT], op)
+        n.touch_dirs([act.key[0]], op)
+
+    def _do_link(self, n, act, op):
+        e = self.entry(n, act.key)
+        self.fold_twins(n, e, op)
+        self.place(n, e[1], act.slot, act.to, op, back=False)
+        n.touch_dirs([act.to[0]], op)
+
+    def _do_move(self, n, act, op):
+        """rename. how: None; "erase", "tomb": adoption, the old file takes
+        the content of a temporary that leaves no trace, or a TOMB."""
+        e = self.entry(n, act.key)
+        there = n.view().names.get(act.to)
+        if act.how in ("erase", "tomb"):
+            self._adopt(n, e, there, act.how, op)
+        elif e[0] == "s":
+            self._sibling_out(n, e, there, act, op)
+        else:
+            claims = self.claims(n, act.to)
+            if e[0] == "d":
+                self.pin(n, op)
+            else:
+                self.fold_twins(n, e, op)
+            if there is not None:
+                if there[0] == "d":
+                    for m in self.group(n, there[1]):
+                        self.unlink(n, m, [DIR_SLOT], op)
+                else:
+                    self.remove(n, there, op)
+            self.move(n, e, act.to, op, claims)
+        n.touch_dirs([act.key[0], act.to[0]], op)
+
+    def _adopt(self, n, e, there, how, op):
+        """A save by rename-over: a new content of the old file."""
+        o, d = e[1], there[1]
+        self.fold_twins(n, there, op)
+        mine, old = n.info(o), n.info(d)
+        b = old.groups[0]
+        same = b.hash == e[3]
+        uid = b.top.uid if same else self.content(n, d, b, e[3], op)
+        if same:
+            n.keep(d, op)
+            self.truth.touched[d].append(op[0])
+        if mine.mode != old.mode:
+            n.write(d, MODE, mine.mode, op, n.regs(d, MODE))
+        for v in mine.contents:
+            self.truth.folded[o, v.uid] = d, uid
+        if how == "erase" or mutations.active == "adopt-sent-erases":
+            self.truth.erased.add(o)
+            n.forget(o)
+        else:
+            self.unlink(n, o, list(mine.shown), op, into=(d, uid))
+
+    def _sibling_out(self, n, e, there, act, op):
+        """A new file with its content; then as rm of the sibling."""
+        claims = self.claims(n, act.to)
+        if there is not None:
+            self.remove(n, there, op)
+        old = min(claims, default=None)
+        i = n.info(e[1])
+        new = Act("create", to=act.to, id=act.id, slot=act.slot, hash=e[3],
+                  mode=i.mode)
+        self._make(n, new, op, i.kind, old and old[:3] + (old[3] - 1,))
+        if i.branch(e[4]) is not None:
+            self._remove_one(n, e, op)
+
+    def _do_exchange(self, n, act, op):
+        e, f = self.entry(n, act.key), self.entry(n, act.to)
+        a, b = self.claims(n, act.key), self.claims(n, act.to)
+        # (of what was shown before any of it moved)
+        groups = [x[0] == "d" and self.group(n, x[1]) for x in (e, f)]
+        self.pin(n, op)
+        self.fold_twins(n, e, op)
+        self.fold_twins(n, f, op)
+        self.move(n, e, act.to, op, b, groups[0])
+        self.move(n, f, act.key, op, a, groups[1])
+        n.touch_dirs([act.key[0], act.to[0]], op)
+
+    def _do_take(self, n, act, op):
+        """A settlement: the sibling at key (or main: how "main") over main,
+        and over all other branches if `all`."""
+        e = self.entry(n, act.key)
+        i = n.info(e[1])
+        main = i.groups[0]
+        b = main if act.how == "main" or e[0] != "s" else i.branch(e[4])
+        over = [x for x in i.groups if x is not main] if act.all else \
+            [x for x in [b] if x is not main]
+        self.content(n, e[1], main, b.hash, op, over)
+
+    def _do_auto(self, n, act, op):
+        """A hook settles: its result replaces what it was made of."""
+        i = n.info(act.object)
+        leaves = frozenset().union(*(v.value.leaves for v in i.contents))
+        self.content(n, act.object, i.groups[0], act.hash, op, i.groups[1:],
+                     keep=False, auto=True, leaves=leaves)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One object: its versions, and how a set of concurrent ones is read.
+
+Everything here is a pure function of a row, the set of an object's live
+versions. A dot is (origin, number); a stamp is (hlc, origin, number, level).
+"""
+from . import mutations
+
+ROOT = 0
+DIR_SLOT = 0
+VOID = "void"
+ANCESTORS_MAX = 8
+TAG_MIX = 0x9e3779b97f4a7c15    # makes a tag that is nobody's dot
+
+KIND, MODE, TIMES, CONTENT, TOMB = (
+    ("KIND",), ("MODE",), ("TIMES",), ("CONTENT",), ("TOMB",))
+
+
+def LINK(slot):
+    return ("LINK", slot)
+
+
+class Link:
+    """Where a slot stands. `since` is the seniority of the name: it is
+    copied when the LINK is written again for another reason than placing
+    it. A TOMB holds the LINK that went, with its slot, and `run`: the hlc
+    of the first of the unbroken run of removals that it belongs to."""
+    __slots__ = ("parent", "name", "prev", "since", "label", "slot", "run")
+
+    def __init__(self, parent, name, prev, since, label, slot, run=None):
+        self.parent, self.name, self.prev = parent, name, prev
+        self.since, self.label, self.slot = since, label, slot
+        self.run = run
+
+    @property
+    def place(self):
+        return self.parent, self.name
+
+    def at(self, place):
+        return Link(*place, self.prev, self.since, self.label, self.slot)
+
+    def buried(self, run):
+        return Link(self.parent, self.name, self.prev, self.since,
+                    self.label, self.slot, run)
+
+    def __repr__(self):
+        return "%s/%s" % (self.parent, self.name)
+
+
+class Content:
+    __slots__ = ("hash", "rank", "branch", "branch_hlc", "label", "author",
+                 "anc", "seen", "auto", "leaves")
+
+    def __init__(self, hash, rank, branch, branch_hlc, label, author,
+                 anc=(), seen=frozenset(), auto=False, leaves=frozenset()):
+        self.hash, self.rank, self.branch = hash, rank, branch
+        self.branch_hlc, self.label, self.author = branch_hlc, label, author
+        self.anc, self.seen, self.auto, self.leaves = anc, seen, auto, leaves
+
+    def __repr__(self):
+        return str(self.hash)
+
+
+class Version:
+    """Immutable; (dot, reg) names one value for ever. `uid` tells the
+    checks which act of a person it comes from, through re-stamps and
+    renamed origins; no rule reads it."""
+    __slots__ = ("dot", "reg", "hlc", "value", "weak", "uid", "id", "key",
+                 "entry")
+
+    def __init__(self, dot, reg, hlc, value, weak=False, uid=None,
+                 entry=None):
+        self.dot, self.reg, self.hlc, self.value = dot, reg, hlc, value
+        self.weak, self.uid = weak, uid
+        self.id, self.key = (dot, reg), (hlc,) + dot
+        # How anc and seen name it: it keeps this name when the branch of a
+        # fork gets an origin of its own.
+        self.entry = entry
+        if entry is None and reg is CONTENT:
+            self.entry = (self.key, dot, value.hash)
+
+    def __repr__(self):
+        return "%s%s=%s%s" % (self.reg, self.dot, self.value,
+                              "~" if self.weak else "")
+
+
+def own_stamp(op):
+    """The stamp of an operation: op is (dot, hlc)."""
+    return (op[1],) + op[0] + (0,)
+
+
+def trail(parents):
+    """Newest ancestors: what was replaced, and what that had replaced."""
+    entries = {v.entry for v in parents}
+    for v in parents:
+        entries.update(v.value.anc)
+    return tuple(sorted(entries, key=lambda e: e[0],
+                        reverse=True)[:ANCESTORS_MAX])
+
+
+# ---- contents
+
+class Branch:
+    """Contents that are equal, with what is hidden under them."""
+    __slots__ = ("hash", "top", "versions", "hidden", "tag", "tag_hlc",
+                 "label")
+
+    def __init__(self, hash):
+        self.hash, self.top, self.versions, self.hidden = hash, None, [], []
+        self.tag = self.tag_hlc = self.label = None
+
+    def all(self):
+        return self.versions + self.hidden
+
+
+def order(v):
+    """Rank; then a content above a void; then the key."""
+    return (v.value.rank, v.value.hash != VOID) + v.key
+
+
+def reverted(x, y):
+    """x repeats what both were made from, and neither writer knew the
+    other's line: then y goes on, and x is no conflict."""
+    a, b = x.value, y.value
+    if b.hash == VOID or a.hash == b.hash:
+        return False
+    common = [e for e in a.anc if e in b.anc]
+    if not common or max(common)[2] != a.hash:
+        return False
+    if mutations.active == "hide-known":
+        return True
+    line_x, line_y = {x.entry, *a.anc}, {y.entry, *b.anc}
+    return not ((line_x - set(b.anc)) & b.seen or
+                (line_y - set(a.anc)) & a.seen)
+
+
+def _subsumed(contents):
+    """{x: y}: automatic versions that settle less than another one does."""
+    under = {}
+    autos = [v for v in contents if v.value.auto]
+    for x in autos:
+        for y in autos:
+            if x.value.leaves < y.value.leaves or (
+                    x.value.leaves == y.value.leaves and
+                    (y.value.hash,) + y.key > (x.value.hash,) + x.key):
+                under[x] = y
+    return under
+
+
+def _name(groups):
+    """One tag, one name: a tag that a higher group has gives way."""
+    used = set()
+    for b in groups:
+        c = b.top.value
+        b.tag, b.tag_hlc, b.label = c.branch, c.branch_hlc, c.label
+        if b.tag in used:
+            b.tag, b.tag_hlc, b.label = b.top.dot, b.top.hlc, c.author
+        if b.tag in used:
+            b.tag = (b.tag[0] ^ TAG_MIX, b.tag[1])
+        while b.tag in used:
+            b.tag = (b.tag[0], b.tag[1] + 1)
+        used.add(b.tag)
+
+
+def branches(contents):
+    """Groups of contents in order, main first."""
+    under = _subsumed(contents)
+    if len(contents) > 1:
+        down = sorted((v for v in contents if v not in under), key=order,
+                      reverse=True)
+        for x in reversed(down):        # lowest first; only what is shown
+            for y in down:              # hides
+                if y is not x and y not in under and reverted(x, y):
+                    under[x] = y
+                    break
+    groups = {}
+    for v in contents:
+        if v not in under:
+            h = v.value.hash
+            groups.setdefault(h, Branch(h)).versions.append(v)
+    for x in under:
+        y = x
+        while y in under:
+            y = under[y]
+        groups[y.value.hash].hidden.append(x)
+    for b in groups.values():
+        b.top = max(b.versions, key=order)
+    out = sorted(groups.values(), key=lambda b: order(b.top), reverse=True)
+    _name(out)
+    return out
+
+
+# ---- a row as it is read
+
+class Info:
+    """links: winner of each slot; shown: the slots that are names."""
+    __slots__ = ("lseq", "kind", "links", "strong", "shown", "tombs",
+                 "contents", "groups", "real", "mode", "times")
+
+    def __init__(self, row, lseq):
+        self.lseq, self.kind = lseq, None
+        self.links, self.strong, self.tombs, self.contents = {}, set(), [], []
+        mode = times = None
+        for v in row.values():
+            reg = v.reg
+            if reg[0] == "LINK":
+                slot = reg[1]
+                w = self.links.get(slot)
+                if w is None or (not v.weak, v.key) > (not w.weak, w.key):
+                    self.links[slot] = v
+                if not v.weak:
+                    self.strong.add(slot)
+            elif reg == CONTENT:
+                self.contents.append(v)
+            elif reg == TOMB:
+                self.tombs.append(v)
+            elif reg == KIND:
+                self.kind = v.value
+            elif reg == MODE:
+                if mode is None or v.key > mode.key:
+                    mode = v
+            elif times is None or v.key > times.key:
+                times = v
+        self.mode = mode and mode.value
+        self.times = times and times.value
+        # Weak slots count only where no strong one is left.
+        if mutations.active == "keep-revives-each":
+            self.shown = sorted(self.links)
+        else:
+            self.shown = sorted(self.strong or self.links)
+        self.groups = branches(self.contents)
+        self.real = [b for b in self.groups if b.hash != VOID]
+
+    def is_dir(self):
+        return self.kind == "d"
+
+    def live_file(self):
+        return (self.kind is not None and self.kind != "d" and
+                bool(self.links) and bool(self.real))
+
+    def branch(self, tag):
+        return next((b for b in self.groups if b.tag == tag), None)
+
+    def tomb(self):
+        return max(self.tombs, key=lambda v: v.key, default=None)
+
+    def twin_key(self):
+        """Equal keys at one name make one entry; None: never a twin."""
+        if len(self.shown) != 1 or len(self.groups) != 1 or not self.real:
+            return None
+        return self.kind, self.mode, self.real[0].hash

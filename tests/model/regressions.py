@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Histories by hand: found by the model, or made for a rule that random
+histories reach too seldom. Where a mutation is named, the history must fail
+under it: else it would prove nothing. See README.md."""
+import sys
+
+from kinmodel import mutations
+from kinmodel.checks import Violation, require
+from kinmodel.node import known
+from kinmodel.story import Story
+
+STORIES = []
+
+
+def story(*fails_under):
+    def add(f):
+        STORIES.append((f, fails_under))
+        return f
+    return add
+
+
+def expect(got, want):
+    require(got == want, "not as it should be", got, want)
+
+
+@story()
+def removed_one_by_one():
+    """sim.py's seed 1014209: a silent loss that was none. A re-assertion
+    of main says nothing about names, so a removal of a name by somebody who
+    had what it repeats counts for it, too."""
+    s = Story(2)
+    f = s.create(1, "a", "base")
+    s.sync_all()
+    s.edit(1, "a", "one")
+    s.edit(2, "a", "two")
+    s.sync_all()
+    s.link(2, "a", "b")
+    s.sync_all()
+    expect(s.tree(1), {"a": "two", "b": "two", s_sibling(s): "one"})
+    s.rm(2, s_sibling(s))               # two is asserted again, at a and b
+    again = max(u for o, u in s.truth.written if o == f)
+    s.rm(1, "b")                        # by one who has two, not `again`
+    s.sync(2, 1, 2)
+    expect(s.tree(1), {"a": "two"})
+    s.link(2, "a", "c")
+    s.sync_all()
+    s.rm(1, "a")                        # neither is the last name there
+    s.rm(2, "c")
+    expect(s.end(), {})
+    slots = s.truth.written[f, again]
+    require(not slots <= s.truth.unlinked[f, again], "proves nothing")
+    require(slots <= s.truth.unlinked_all(f, again), "not accounted for")
+
+
+def s_sibling(s):
+    """Siblings stand beside the smallest slot: whichever name that is."""
+    return next(p for p in s.tree(1) if "#" in p)
+
+
+@story()
+def removed_by_one_who_had_half():
+    """The same rule does not excuse too much: what a re-assertion repeats
+    must have been removed as a whole."""
+    s = Story(1)
+    t = s.truth
+    t.soft[1, 3] = {1, 2}
+    t.unlinked[1, 1] = {"a", "b"}
+    t.unlinked[1, 2] = {"b"}
+    t.unlinked[1, 3] = {"c"}
+    expect(t.unlinked_all(1, 3), {"b", "c"})
+    require(not t.gone(1, 3, {"a", "b"}), "excused too much")
+    require(t.gone(1, 3, {"b", "c"}), "excused too little")
+
+
+def lapsed(s):
+    """1 makes f; 2 is away while 1 removes it; 1 and 3 purge it, 4 does
+    not; 2 edits it."""
+    f = s.create(1, "f", "old")
+    s.sync_all()
+    s.rm(1, "f")
+    s.sync_all(1, 3, 4)
+    s.purge_at(1, 2)
+    s.purge_at(3, 2)
+    require(f not in s.node(3).rows, "not purged")
+    s.edit(2, "f", "edit")
+    return f
+
+
+@story("restamp-only-live", "no-restamp")
+def row_that_arrives_dead():
+    """A row without KIND tells everybody that KIND was removed: what a node
+    lacks because it purged is re-stamped even if the row arrives dead."""
+    s = Story(4)
+    f = lapsed(s)
+    s.sync(2, 4)                        # 4 has not purged: no full stream
+    expect(s.tree(4), {"f": "edit"})
+    s.rm(4, "f")
+    s.edit(2, "f", "edit again")        # unseen by that removal
+    s.sync(4, 3)
+    require(s.node(3).has_kind(f), "a row without a kind")
+    s.sync(3, 4, 2)
+    expect(s.tree(2), {"f": "edit again"})
+    expect(s.end(calm=False), {"f": "edit again"})
+
+
+@story("restamp-links")
+def removed_name_is_not_restamped():
+    """After a full stream: a LINK that the sender knew and has no more was
+    removed. Re-stamped, it would undo a removal that had seen the KEEP."""
+    s = Story(4)
+    lapsed(s)
+    s.sync(2, 4)
+    s.rm(4, "f")                        # has seen the edit and its KEEP
+    s.sync(3, 2)                        # full: 2 keeps f by its KEEP
+    s.sync(2, 4)
+    expect(s.tree(4), {})
+    expect(s.end(calm=False), {})
+
+
+@story("erase-committed")
+def a_backup_holds_the_temporary():
+    """A temporary that a backup may hold is not erased: the restored store
+    has it, and whoever knows its number has not."""
+    s = Story(2)
+    s.create(1, "doc", "old")
+    s.sync_all()
+    s.create(1, "tmp", "new")
+    s.back_up(1)
+    s.rename(1, "tmp", "doc")
+    s.sync(1, 2)
+    s.restore()
+    expect(s.end(calm=False), {"doc": "new"})
+
+
+@story("kept-if-whole", "absence-keeps-no-parent")
+def kept_directory_has_new_attributes():
+    """The absence rule keeps a directory for what is in it: its name comes
+    back weak even if a new time or mode makes its row not wholly known."""
+    s = Story(4)
+    s.mkdir(1, "d")
+    s.sync_all()
+    s.rmdir(1, "d")
+    s.sync_all(1, 3, 4)
+    s.purge_at(1, 2)
+    s.purge_at(3, 2)
+    s.create(2, "d/f", "x")             # writes d's TIMES too
+    s.sync(3, 2)                        # a full stream
+    expect(s.tree(2), {"d": "/", "d/f": "x"})
+    expect(s.end(calm=False), {"d": "/", "d/f": "x"})
+
+
+@story("absence-only-unmentioned")
+def mentioned_file_lives_on_elsewhere():
+    """3 and 1 have purged d, but remember f as removed; 2 had linked it
+    into d, unseen by them. The full stream mentions f, not d."""
+    s = Story(4)
+    s.mkdir(1, "d")
+    s.create(1, "f", "x")
+    s.sync_all()
+    s.rmdir(1, "d")
+    s.sync_all(1, 3, 4)
+    s.purge_at(1, 2)
+    s.purge_at(3, 2)
+    s.rm(3, "f")
+    s.link(2, "f", "d/f")
+    s.sync(3, 2)
+    expect(s.tree(2), {"d": "/", "d/f": "x"})
+    expect(s.end(calm=False), {"d": "/", "d/f": "x"})
+
+
+@story()
+def two_assert_the_same_again():
+    """Who has a re-assertion has what it repeats."""
+    s = Story(3)
+    s.create(1, "a", "base")
+    s.sync_all()
+    s.edit(1, "a", "one")
+    s.edit(2, "a", "two")
+    s.sync_all()
+    s.link(2, "a", "b")
+    s.sync_all()
+    s.rm(2, s_sibling(s))
+    s.rm(3, s_sibling(s))               # the same at two nodes
+    s.rm(1, "a")
+    s.rm(2, "b")
+    expect(s.end(), {})
+
+
+@story("no-undelete")
+def moved_tree_though_revived():
+    """The same, if the directory came back before for a new file in it, in
+    either order."""
+    for order in ((2, 1, 3, 1), (3, 1, 2, 1)):
+        s = Story(3)
+        s.mkdir(1, "d")
+        s.create(1, "d/f", "f")
+        s.sync_all()
+        s.rm_tree(1, "d")
+        s.rename(2, "d", "m")
+        s.create(3, "d/new", "new")
+        s.sync(*order[:2])
+        s.sync(*order[2:])
+        expect(s.tree(1), {"m": "/", "m/f": "f", "m/new": "new"})
+        expect(s.end(), {"m": "/", "m/f": "f", "m/new": "new"})
+
+
+@story("no-undelete")
+def removed_by_two_at_two_places():
+    """Its own TOMB counts, not the greatest."""
+    s = Story(3)
+    s.mkdir(1, "d")
+    s.sync_all()
+    s.create(1, "d/f", "f")
+    s.rm_tree(1, "d")
+    s.rename(2, "d", "m")
+    s.sync(2, 3)
+    s.node(3).hlc += 1000
+    s.rmdir(3, "m")
+    s.rename(2, "m", "n")
+    s.sync(3, 1)
+    s.sync(2, 1)
+    expect(s.end(), {"n": "/", "n/f": "f"})
+
+
+@story()
+def restamped_file_is_not_new():
+    """A re-stamped KIND has a new own dot: it does not make a file one that
+    nobody else can have."""
+    s = Story(4)
+    lapsed(s)
+    s.sync(3, 2)
+    s.create(2, "doc", "old")
+    expect(s.rename(2, "f", "doc"), None)
+    expect(s.end(calm=False), {"doc": "edit"})
+
+
+@story("twin-no-keep")
+def twins_folded_both_ways():
+    """Two nodes see one pair of twins in another order, for one saw a name
+    removed that the other did not. Each folds the other's: a chmod and a
+    touch would remove the file."""
+    s = Story(4)
+    one = s.create(1, "doc", "y")
+    s.sync_all(1, 2, 3)
+    s.edit(3, "doc", "x")               # a KEEP of the name
+    s.rm(1, "doc")                      # has not seen it
+    s.node(4).hlc += 1000
+    two = s.create(4, "doc", "x")       # has seen nothing of it
+    s.sync(3, 1)
+    s.sync(4, 1)
+    s.sync(3, 2)
+    s.sync(4, 2)
+    expect((s.tree(1), s.tree(2)), ({"doc": "x"}, {"doc": "x"}))
+    expect((s.id(1, "doc"), s.id(2, "doc")), (two, one))
+    s.act(1, "touch", "doc")
+    s.act(2, "touch", "doc")
+    expect(s.end(), {"doc": "x"})
+
+
+@story("no-undelete")
+def moved_tree_keeps_its_contents():
+    """Rule 17: rm -rf of a directory that somebody moved meanwhile. What
+    was removed in the same rm returns, what was removed before does not."""
+    s = Story(3)
+    s.mkdir(1, "d")
+    s.mkdir(1, "d/e")
+    s.create(1, "d/f", "f")
+    s.create(1, "d/e/g", "g")
+    s.create(1, "d/old", "old")
+    s.sync_all()
+    s.rm(1, "d/old")
+    s.node(1).hlc += 10000
+    s.rm_tree(1, "d")
+    s.rename(2, "d", "m")
+    want = {"m": "/", "m/e": "/", "m/e/g": "g", "m/f": "f"}
+    s.sync(2, 3, 1)
+    expect(s.tree(1), want)
+    expect(s.end(), want)
+
+
+@story("undelete-by-all")
+def only_who_removed_gives_back():
+    s = Story(3)
+    s.mkdir(1, "d")
+    s.create(1, "d/f", "f")
+    s.sync_all()
+    s.rm_tree(1, "d")
+    s.rename(2, "d", "m")
+    s.sync(1, 3)
+    s.sync(2, 3)
+    expect(s.tree(3), {"m": "/"})
+    expect(s.end(), {"m": "/", "m/f": "f"})
+
+
+@story("adopt-sent-erases")
+def adopted_temporary_was_sent():
+    """A temporary that was sent gets a TOMB; an edit of it elsewhere stays,
+    under its name."""
+    s = Story(2)
+    s.create(1, "doc", "old")
+    s.create(1, "tmp", "new")
+    s.sync_all()
+    s.edit(2, "tmp", "edit")
+    expect(s.rename(1, "tmp", "doc"), "tomb")
+    expect(s.end(), {"doc": "new", "tmp": "edit"})
+
+
+@story("no-keep")
+def adoption_survives_a_removal():
+    s = Story(2)
+    s.create(1, "doc", "old")
+    s.sync_all()
+    s.create(1, "tmp", "new")
+    expect(s.rename(1, "tmp", "doc"), "erase")
+    s.rm(2, "doc")
+    expect(s.end(), {"doc": "new"})
+
+
+@story("no-pin")
+def a_cut_directory_is_pinned():
+    """a into b, b into a: the later loses. When the other one leaves the
+    cycle again, the loser stays where people see it."""
+    s = Story(2)
+    s.mkdir(1, "a")
+    s.mkdir(1, "b")
+    s.sync_all()
+    s.rename(1, "a", "b/a")
+    s.node(2).hlc += 1000
+    s.rename(2, "b", "a/b")
+    s.sync_all()
+    expect(s.tree(1), {"b": "/", "b/a": "/"})
+    s.rename(1, "b/a", "x")
+    expect(s.tree(1), {"b": "/", "x": "/"})
+    expect(s.end(), {"b": "/", "x": "/"})
+
+
+@story("dirty-base-is-newest")
+def a_handle_stays_on_its_branch():
+    s = Story(2)
+    s.create(1, "f", "old")
+    s.sync_all()
+    s.open(1, "f")
+    s.edit(2, "f", "theirs")
+    s.sync(2, 1)
+    s.close(1, "f", "mine")
+    tree = s.end()
+    expect(sorted(tree.values()), ["mine", "theirs"])
+
+
+@story("nameless-write-lost")
+def a_handle_of_a_removed_file():
+    s = Story(2)
+    s.create(1, "f", "old")
+    s.sync_all()
+    s.open(1, "f")
+    s.rm(2, "f")
+    s.sync(2, 1)
+    s.close(1, "f", "mine")
+    expect(s.end(), {"f": "mine"})
+
+
+@story("return-anywhere")
+def a_handle_in_a_purged_directory():
+    """The directory of a file that is still open here was purged: what is
+    written comes to the root, by its name."""
+    s = Story(2)
+    s.mkdir(1, "d")
+    s.create(1, "d/f", "old")
+    s.sync_all()
+    s.open(1, "d/f")
+    s.rm_tree(2, "d")
+    s.sync_all()
+    s.purge_at(1)
+    s.close(1, "d/f", "mine")
+    expect(s.tree(1), {"f": "mine"})
+    expect(s.end(), {"f": "mine"})
+
+
+@story()
+def a_restored_store_notices():
+    """Cookies: it takes a new incarnation before it writes anything. None
+    of its new writes is dropped as already seen."""
+    s = Story(2)
+    s.create(1, "a", "a")
+    s.sync_all()
+    s.back_up(1)
+    s.create(1, "b", "b")
+    s.sync(1, 2)
+    s.restore()
+    n = s.node(1)
+    n.new_origin(s.new_origin())
+    s.create(1, "c", "c")
+    expect(s.end(calm=False), {"a": "a", "b": "b", "c": "c"})
+
+
+@story("times-revive")
+def directory_times_revive_nothing():
+    s = Story(2)
+    s.mkdir(1, "d")
+    s.create(1, "d/f", "f")
+    s.sync_all()
+    s.rm(1, "d/f")                      # writes d's TIMES
+    s.rm_tree(2, "d")
+    expect(s.end(), {})
+    require(known(s.node(1).K) == known(s.node(2).K), "K")
+
+
+def run(only=()):
+    failed = 0
+    for f, fails_under in STORIES:
+        if only and f.__name__ not in only:
+            continue
+        for m in (None,) + fails_under:
+            mutations.activate(m)
+            try:
+                f()
+                e = None
+            except Violation as x:
+                e = x.args[0]
+            except Exception as x:
+                if m is None:
+                    raise
+                e = (type(x).__name__, str(x))
+            mutations.activate(None)
+            ok = (e is None) == (m is None)
+            failed += not ok
+            print("%-6s %s%s%s" % (
+                "ok" if ok else "FAILED", f.__name__,
+                " under " + m if m else "", "" if m or not e else ": %s" %
+                (e,)))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(bool(run(sys.argv[1:])))
