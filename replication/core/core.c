@@ -233,7 +233,9 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 	if (!c->failure)
 		heartbeat_tick(c);
 	peers_reap(c);
-	core_due(c, c->sync_due_ms);
+	/* (After a failure nothing is ever due again but the peers' ends.) */
+	if (!c->failure)
+		core_due(c, c->sync_due_ms);
 	return MAX_OF(c->due_ms, now_ms);
 }
 

@@ -147,6 +147,7 @@ struct peer {
 		uint64_t records;    /* since STREAM */
 		struct unpacker unpacker;
 		bool active;	    /* rows or a cut are on their way */
+		bool pulled;	    /* and we asked for them */
 		struct know target; /* what it will bring */
 		uint64_t progress_ms;
 		uint64_t failed_ms; /* when it last stalled, or 0 */

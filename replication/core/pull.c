@@ -261,9 +261,11 @@ int pull_cut(struct core *c, struct peer *p, struct reader *r)
 	if (e == 0) {
 		p->pull.progress_ms = c->now_ms;
 		p->pull.failed_ms = 0;
-		/* What was asked for may come with the next one. */
-		if (p->pull.active && know_leq(&p->pull.target, &cut.k))
-			p->pull.active = false;
+		/* What was asked for may come with the next one. What the
+		 * peer pushed is over: what it only passes on, and has
+		 * heard of since it began, it will not bring unasked. */
+		if (!p->pull.pulled || know_leq(&p->pull.target, &cut.k))
+			p->pull.active = p->pull.pulled = false;
 	}
 	cut_release(&cut);
 	return e < 0 ? pull_reject(c, p, e) : 0;
@@ -325,7 +327,7 @@ static int pull_send(struct core *c, struct peer *p)
 
 	if (r < 0)
 		return r;
-	p->pull.active = true;
+	p->pull.active = p->pull.pulled = true;
 	p->pull.progress_ms = c->now_ms;
 	frame_begin(&c->frame, FRAME_PULL);
 	know_encode(&c->own.k, &c->frame);
@@ -348,11 +350,11 @@ static int pull_coming(struct core *c, struct know *ret)
 			continue;
 		if (!p->pull.stage &&
 		    know_leq(&p->pull.target, &c->own.k)) {
-			p->pull.active = false;
+			p->pull.active = p->pull.pulled = false;
 			continue;
 		}
 		if (c->now_ms >= limit) {
-			p->pull.active = false;
+			p->pull.active = p->pull.pulled = false;
 			p->pull.failed_ms = c->now_ms;
 			continue;
 		}

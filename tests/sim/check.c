@@ -133,10 +133,15 @@ static void compare(struct cluster *c, struct picture *p, int a, int b,
 		say_difference(c, "views", a, b, &p[a].view, &p[b].view);
 }
 
+static bool can_look(const struct node *n)
+{
+	return n->running && !store_failure(n->store);
+}
+
 /* While a large cut is applied, rows and K do not belong together. */
 static bool is_comparable(const struct node *n)
 {
-	return n->running && !core_is_applying(n->core);
+	return can_look(n) && !core_is_applying(n->core);
 }
 
 void cluster_check_equal(struct cluster *c, bool final)
@@ -145,6 +150,7 @@ void cluster_check_equal(struct cluster *c, bool final)
 	bool taken[CLUSTER_NODES_MAX] = {false};
 	int r = 0;
 
+	/* (A failed store may not be able to read what it has in hand.) */
 	for (int a = 0; r == 0 && a < c->node_count; a++)
 		if (is_comparable(&c->nodes[a]))
 			r = picture_know(&c->nodes[a], &p[a]);
@@ -193,7 +199,7 @@ void cluster_check_nodes(struct cluster *c)
 		struct core_counters counters;
 		int r;
 
-		if (!n->running)
+		if (!can_look(n))
 			continue;
 		core_counters(n->core, &counters);
 		if (counters.divergences && !c->damaged)

@@ -103,6 +103,14 @@ static void seen_changed(void *arg)
 	((struct node *)arg)->changed = true;
 }
 
+/* The housekeeper's alarm. */
+static void seen_cut(void *arg)
+{
+	struct node *n = arg;
+
+	n->cut_ms = n->cluster->now_ms;
+}
+
 static void seen_applied(void *arg, uint64_t lseq)
 {
 	struct node *n = arg;
@@ -117,7 +125,8 @@ static int node_open_store(struct node *n)
 {
 	struct store_options o = {
 		.path = n->dir,
-		.no_sync = true,
+		.no_sync = !n->cluster->options.disks,
+		.boot_id = n->boot,
 		.map_bytes = 1ull << 30,
 		.log_bytes = 65536,
 		.segment_bytes = 16 << 20,
@@ -155,8 +164,10 @@ static int node_open_tree(struct node *n, struct node *by)
 		o.secret = secret;
 	}
 	r = tree_open(&o, &n->tree);
-	if (r == 0)
+	if (r == 0) {
 		tree_observe(n->tree, &observer);
+		tree_on_cut_wake(n->tree, seen_cut, n);
+	}
 	return r;
 }
 
@@ -183,17 +194,47 @@ static int node_open_core(struct node *n)
 	return core_new(&o, n->cluster->now_ms, &n->core);
 }
 
+static void node_check_durable(struct node *n)
+{
+	store_lock(n->store);
+	if (!know_leq(&n->durable, replica_know(n->tree)))
+		cluster_fail(n->cluster, "node %d forgot what was durable",
+			     n->index);
+	store_unlock(n->store);
+}
+
+void node_note_durable(struct node *n)
+{
+	store_lock(n->store);
+	kin_assert(!know_join(&n->durable, replica_know(n->tree)));
+	store_unlock(n->store);
+}
+
+bool node_is_sick(const struct node *n)
+{
+	return n->disk.state != DISK_WELL || n->disk.hurt || n->disk.frozen ||
+	       (n->store && store_failure(n->store));
+}
+
 static void node_started(struct node *n)
 {
+	n->origin = replica_origin(n->tree);
+	n->disk.hurt = false;
 	n->running = true;
 	n->tick_ms = n->cut_ms = n->cluster->now_ms;
 	n->show_ms = n->start_ms = NEVER;
 	n->lives++;
 }
 
+/* The store opens while its disk is well: it would only be started again. */
 static void node_start(struct node *n)
 {
-	int r = node_open_store(n);
+	enum disk_state state = n->disk.state;
+	uint64_t old_origin = n->origin;
+	int r;
+
+	n->disk.state = DISK_WELL;
+	r = node_open_store(n);
 
 	if (r == 0)
 		r = node_open_tree(n, NULL);
@@ -205,9 +246,13 @@ static void node_start(struct node *n)
 		n->start_ms = NEVER;
 		return;
 	}
+	n->disk.state = state;
 	node_started(n);
 	cluster_say(n->cluster, "node %d starts", n->index);
 	n->changed = false;
+	node_check_durable(n);
+	if (n->cluster->on_return)
+		n->cluster->on_return(n->cluster->on_change_arg, n, old_origin);
 	if (n->cluster->on_change)
 		n->cluster->on_change(n->cluster->on_change_arg, n, true);
 }
@@ -218,16 +263,39 @@ void node_kill(struct node *n, uint64_t away_ms)
 
 	cluster_say(c, "node %d killed", n->index);
 	n->running = false;
+	if (c->on_kill)
+		c->on_kill(c->on_change_arg, n);
 	core_free(n->core);
 	tree_close(n->tree);
 	store_abandon(n->store);
 	n->core = NULL;
 	n->tree = NULL;
 	n->store = NULL;
+	disk_thaw(&n->disk);
 	n->start_ms = c->now_ms + away_ms;
 	for (int i = 0; i < c->node_count; i++)
 		if (i != n->index)
 			wire_down(c, cluster_wire(c, i, n->index));
+}
+
+void node_cut_power(struct node *n, uint64_t away_ms)
+{
+	cluster_say(n->cluster, "node %d loses power", n->index);
+	node_kill(n, away_ms);
+	disk_cut_power(&n->disk);
+	snprintf(n->boot, sizeof(n->boot), "boot-%u", ++n->boots);
+}
+
+bool node_reap(struct node *n)
+{
+	if (!n->running || !n->disk.frozen || n->busy)
+		return false;
+	cluster_say(n->cluster, "node %d was killed in it", n->index);
+	if (rng_one_in(&n->disk.rng, 2))
+		node_cut_power(n, rng_below(&n->disk.rng, 3000));
+	else
+		node_kill(n, rng_below(&n->disk.rng, 3000));
+	return true;
 }
 
 static void node_keys(struct node *n)
@@ -253,6 +321,11 @@ static void node_init(struct cluster *c, int index)
 	rng_init(&n->rng, c->options.seed * 16 + (uint64_t)index + 1);
 	snprintf(n->dir, sizeof(n->dir), "%s/n%d", c->options.dir, index);
 	snprintf(n->label, sizeof(n->label), "node%d", index);
+	snprintf(n->boot, sizeof(n->boot), "boot-0");
+	n->durable = (struct know)KNOW_INIT;
+	if (c->options.disks)
+		disk_init(&n->disk, n->dir,
+			  c->options.seed * 16 + 8 + (uint64_t)index);
 	n->env = (struct tree_env){
 		.arg = n,
 		.now_ns = env_now,
@@ -302,6 +375,7 @@ bool cluster_open(struct cluster *c, const struct cluster_options *o)
 	c->options = *o;
 	c->node_count = o->nodes;
 	c->now_ms = 1000;
+	disk_clock(c->now_ms);
 	rng_init(&c->rng, o->seed * 16);
 	rng_fill(&c->rng, c->volume.b, sizeof(c->volume.b));
 	if (mkdir(o->dir, 0700) < 0 && errno != EEXIST)
@@ -342,6 +416,8 @@ void cluster_close(struct cluster *c)
 			tree_close(n->tree);
 		if (n->store)
 			store_abandon(n->store);
+		disk_release(&n->disk);
+		know_release(&n->durable);
 		for (int k = i + 1; k < c->node_count; k++) {
 			wire_clear(&c->wires[i][k]);
 		}
@@ -439,8 +515,10 @@ static void node_run(struct node *n)
 static void cluster_step(struct cluster *c)
 {
 	for (int a = 0; a < c->node_count; a++)
-		if (node_due(&c->nodes[a]) <= c->now_ms)
+		if (node_due(&c->nodes[a]) <= c->now_ms) {
 			node_run(&c->nodes[a]);
+			node_reap(&c->nodes[a]);
+		}
 	for (int a = 0; a < c->node_count; a++)
 		for (int b = a + 1; b < c->node_count; b++)
 			if (wire_due(c, &c->wires[a][b]) <= c->now_ms)
@@ -463,9 +541,11 @@ void cluster_run(struct cluster *c, uint64_t until_ms)
 			break;
 		}
 		c->now_ms = due;
+		disk_clock(due);
 		cluster_step(c);
 	}
 	c->now_ms = MAX_OF(c->now_ms, until_ms);
+	disk_clock(c->now_ms);
 }
 
 bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms, uint64_t limit_ms)

@@ -13,6 +13,7 @@
 
 #include "fs/tree/replica.h"
 #include "replication/core/core.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/rng.h"
 
 #define CLUSTER_NODES_MAX 5
@@ -28,6 +29,7 @@ struct cluster_options {
 	bool trace;	 /* print what happens */
 	bool mounts;	 /* nodes show cuts only after a while */
 	uint64_t heartbeat_ms; /* 0: none (each costs signatures) */
+	bool disks;	 /* that lose power, fill up, fail */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
 	bool bad_frames; /* a test sends what must not be sent */
@@ -77,11 +79,18 @@ struct node {
 	struct device device;
 	int64_t skew_ms;
 	struct rng rng;
+	struct disk disk;
+	uint64_t origin;
+	char boot[16]; /* of its machine; changes when it loses power */
+	uint32_t boots;
+	struct know durable; /* what it must not forget */
 	struct tree_env env;
 	struct store *store;
 	struct tree *tree;
 	struct core *core;
 	bool changed; /* the observer said so */
+	bool interrupted; /* killed in an operation */
+	bool busy;    /* an operation runs on it: not to be killed in that */
 	uint64_t tick_ms, cut_ms;
 	/* Applied numbers to be shown, a ring of the mount's notifier. */
 	uint64_t show_lseq, show_ms;
@@ -108,6 +117,9 @@ struct cluster {
 	bool damaged; /* on purpose: plant.h */
 	/* Called after each applied cut, and each local cut by time. */
 	void (*on_change)(void *arg, struct node *, bool local);
+	/* Called before a node is gone, and after it came back. */
+	void (*on_kill)(void *arg, struct node *);
+	void (*on_return)(void *arg, struct node *, uint64_t old_origin);
 	void *on_change_arg;
 };
 
@@ -133,6 +145,15 @@ void cluster_lose_after(struct cluster *, int from, int to, uint64_t bytes);
 void node_join(struct node *, struct node *by);
 /* kill -9; comes back after so many ms. */
 void node_kill(struct node *, uint64_t away_ms);
+/* Its machine loses power. */
+void node_cut_power(struct node *, uint64_t away_ms);
+/* Its process is gone, though it does not know (disk.h). Then it is killed
+ * here. */
+bool node_reap(struct node *);
+/* Its store refuses, or may: what it is asked to do may fail. */
+bool node_is_sick(const struct node *);
+/* All that it has so far must stay, whatever happens. */
+void node_note_durable(struct node *);
 
 /* ---- time */
 /* Runs all events up to this time. */

@@ -35,8 +35,52 @@ static void fault_kill(struct faults *f)
 
 	if (!n->running)
 		return;
-	ops_forget(f->ops, n->index);
 	node_kill(n, away_ms);
+}
+
+static void fault_power(struct faults *f)
+{
+	struct node *n = random_node(f);
+	uint64_t away_ms = rng_below(&f->rng, 3000);
+
+	if (n->running && f->cluster->options.disks)
+		node_cut_power(n, away_ms);
+}
+
+/* It is killed at one of the next writes or syncs, whatever it does then. */
+static void fault_kill_inside(struct faults *f)
+{
+	struct node *n = random_node(f);
+
+	if (n->running)
+		disk_freeze_in(&n->disk, rng_between(&f->rng, 1, 40));
+}
+
+static void disk_becomes(struct faults *f, enum disk_state state,
+			 const char *what)
+{
+	struct node *n = random_node(f);
+
+	if (!n->disk.used || !n->running || n->disk.state == state)
+		return;
+	n->disk.state = state;
+	cluster_say(f->cluster, "disk of node %d is %s", n->index, what);
+}
+
+static void fault_full(struct faults *f)
+{
+	disk_becomes(f, DISK_FULL, "full");
+}
+
+static void fault_broken(struct faults *f)
+{
+	disk_becomes(f, DISK_BROKEN, "failing");
+}
+
+/* The disk is well again. If the store has failed, somebody restarts it. */
+static void fault_room(struct faults *f)
+{
+	disk_becomes(f, DISK_WELL, "well");
 }
 
 /* A wall clock is set: by seconds, or by years. The monotonic one goes on. */
@@ -61,7 +105,8 @@ static bool node_let_in(struct faults *f, struct node *n)
 			&f->cluster->nodes[(from + (uint64_t)i) %
 					   (uint64_t)f->cluster->node_count];
 
-		if (!by->running)
+		/* (Who is about to die lets in nobody who would know.) */
+		if (!by->running || node_is_sick(by) || by->disk.freeze_in)
 			continue;
 		cluster_connect(f->cluster, by->index, n->index);
 		node_join(n, by);
@@ -150,6 +195,7 @@ static void fault_reshape(struct faults *f)
 
 	if (!random_pair(f, &a, &b))
 		return;
+	cluster_say(f->cluster, "cable %d-%d", a, b);
 	if (cluster_wire(f->cluster, a, b)->exists)
 		cluster_disconnect(f->cluster, a, b);
 	else
@@ -214,6 +260,11 @@ void faults_heal(struct faults *f)
 	for (int a = 0; a < c->node_count; a++) {
 		struct node *n = &c->nodes[a];
 
+		n->disk.state = DISK_WELL;
+		disk_freeze_in(&n->disk, 0);
+		/* A store that has failed stays so until a restart. */
+		if (n->running && n->disk.hurt)
+			node_kill(n, 0);
 		if (n->joined && !n->running)
 			n->start_ms = MIN_OF(n->start_ms, c->now_ms + 10);
 		for (int b = a + 1; b < c->node_count; b++)

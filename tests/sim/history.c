@@ -8,6 +8,8 @@
 #include "tests/sim/damage.h"
 #include "tests/sim/faults.h"
 
+/* Less than a stream may stall (PROGRESS_TIMEOUT_MS): where a wire loses
+ * nothing, nothing may wait for that. */
 /* Longest time to become quiet, simulated: several PING and retry times. */
 #define QUIET_LIMIT_MS (20 * 60 * 1000)
 #define QUIET_MS 20000
@@ -25,8 +27,21 @@ static void look(void *arg, struct node *n, bool local)
 {
 	struct history *h = arg;
 
-	if (n->running && !cluster_failed(&h->cluster))
+	if (n->running && !n->disk.frozen && !cluster_failed(&h->cluster))
 		truth_look(&h->truth, n, local);
+}
+
+static void forget_handles(void *arg, struct node *n)
+{
+	ops_forget(&((struct history *)arg)->ops, n->index);
+}
+
+static void returned(void *arg, struct node *n, uint64_t old_origin)
+{
+	struct history *h = arg;
+
+	truth_returned(&h->truth, n, old_origin);
+	n->interrupted = false;
 }
 
 static void make_topology(struct cluster *c)
@@ -167,6 +182,7 @@ static void draw_cluster(struct rng *rng, struct cluster_options *o)
 	o->nodes = rng_one_in(rng, 3) ? 2 : (int)rng_between(rng, 3, 5);
 	o->late = rng_one_in(rng, 3) ? (int)rng_below(rng, (uint64_t)o->nodes)
 				     : 0;
+	o->disks = rng_one_in(rng, 2);
 	o->mounts = rng_one_in(rng, 2);
 	o->delay_max = rng_one_in(rng, 3) ? 300 : 20;
 	o->bandwidth = rng_one_in(rng, 3) ? 20 : 5000;
@@ -204,9 +220,12 @@ void history_run(const struct history_options *options,
 	rng_init(&rng, options->seed);
 	draw_cluster(&rng, &o);
 	draw_slices(options->seed, &o);
+	o.disks |= p->disks;
 	truth_init(&h->truth, c);
 	if (cluster_open(c, &o)) {
 		c->on_change = look;
+		c->on_kill = forget_handles;
+		c->on_return = returned;
 		c->on_change_arg = h;
 		cluster_say(c, "profile %s", p->name);
 		ops_init(&h->ops, c, &h->truth, p);

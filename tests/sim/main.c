@@ -166,8 +166,8 @@ int main(int argc, char **argv)
 	snprintf(dir, sizeof(dir), "%s/kin-sim-%d", base ? base : "/tmp",
 		 (int)getpid());
 	c.one.dir = c.many.dir = dir;
-	/* Its logs of lost links are no news here. */
-	log_set_level(LOG_LEVEL_ERROR);
+	/* Lost links and failing disks are no news here. */
+	log_set_level(c.one.trace ? LOG_LEVEL_ERROR : LOG_LEVEL_OFF);
 	if (c.shrink)
 		return run_shrunk(&c.one);
 	if (c.is_one) {

@@ -119,9 +119,12 @@ static void op_check_shown(struct op *op, const struct items *after)
 	x = items_at(after, op->shown_path);
 	/* A name that lost its contest is view: it may change, and go, when
 	 * the file became equal to the one that has the plain name. */
-	if (!x && strstr(op->shown_path, " (conflict ") && op->shown_content)
+	if (!x && strstr(op->shown_path, " (conflict "))
 		for (size_t i = 0; !x && i < after->count; i++)
-			if (after->list[i].content == op->shown_content)
+			if (op->shown_content
+				    ? after->list[i].content ==
+					      op->shown_content
+				    : op_is_subject(op, after->list[i].id))
 				x = &after->list[i];
 	if (!x || (op->shown_content && x->content != op->shown_content))
 		cluster_fail(c, "no effect: node %d %s, '%s' %s",
@@ -187,6 +190,12 @@ void op_done(struct op *op)
 	struct ops *o = op->ops;
 	struct items after = {0};
 
+	/* Killed in the middle: it is done, or it is not. */
+	if (node_reap(op->node)) {
+		op->node->interrupted = true;
+		items_release(&op->before);
+		return;
+	}
 	node_poke(op->node);
 	if (op->r < 0) {
 		o->refused++;
@@ -197,7 +206,8 @@ void op_done(struct op *op)
 	}
 	if (items_take(op->node, &after)) {
 		op_note_erased(op, &after);
-		if (op->r >= 0)
+		/* (A close cannot tell that its version has to wait.) */
+		if (op->r >= 0 && !node_is_sick(op->node))
 			op_check_shown(op, &after);
 		op_check_others(op, &after);
 	}
@@ -205,6 +215,13 @@ void op_done(struct op *op)
 		op_print(op, &after);
 	items_release(&after);
 	items_release(&op->before);
+}
+
+/* A node whose disk is full or failing says so. */
+static bool is_refusal(const struct op *op, int r)
+{
+	return node_is_sick(op->node) &&
+	       (r == -ENOSPC || r == -EIO || r == -EROFS);
 }
 
 /* Errors that a program may get by rights, for what it asked. */
@@ -225,6 +242,8 @@ void op_expect(struct op *op, int r)
 	case ENOTSUP:
 		return;
 	}
+	if (is_refusal(op, r))
+		return;
 	cluster_fail(op->ops->cluster, "node %d %s: error %d", op->node->index,
 		     op->what, r);
 }
@@ -233,7 +252,7 @@ void op_expect(struct op *op, int r)
 void op_must(struct op *op, int r)
 {
 	op->r = r;
-	if (r < 0)
+	if (r < 0 && !is_refusal(op, r))
 		cluster_fail(op->ops->cluster, "node %d %s fails: %s",
 			     op->node->index, op->what, strerrorname_np(-r));
 }

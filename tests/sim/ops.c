@@ -21,11 +21,14 @@ void ops_step(struct ops *o)
 
 	if (!op.node->running || !items_take(op.node, &op.before))
 		return;
+	op.node->busy = true;
 	operations[profile_op(o->profile, rng_next(&o->rng))](&op);
+	op.node->busy = false;
 	if (op.what)
 		op_done(&op);
 	else
 		items_release(&op.before);
+	node_reap(op.node);
 }
 
 /* ---- the end */

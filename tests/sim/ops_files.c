@@ -256,6 +256,15 @@ void op_attributes(struct op *op)
 			     i->path);
 }
 
+/* fsync: what the node has now stays. */
+void op_sync(struct op *op)
+{
+	op_say(op, "syncs", "", "");
+	op_must(op, tree_sync(op->node->tree));
+	if (op->r >= 0 && !op->node->disk.frozen)
+		node_note_durable(op->node);
+}
+
 void op_settle(struct op *op)
 {
 	op_say(op, "cuts", "what is settled", "");

@@ -117,7 +117,7 @@ static void save_end(struct op *op, struct save *s)
 
 	node_poke(op->node);
 	/* What was made may be gone without a trace. */
-	if (s->slow)
+	if (s->slow && !op->node->disk.frozen)
 		truth_find_erased(op->ops->truth, op->node);
 	for (size_t i = 0; s->slow && i < op->before.count; i++)
 		op->before.list[i].kind = KIND_DIR;
@@ -126,7 +126,8 @@ static void save_end(struct op *op, struct save *s)
 		snprintf(op->shown_path, PATH_BYTES, "%s", s->at.path);
 		op->shown_content = content_hash64(&c);
 	}
-	if (op->r >= 0 && s->simple && items_take(op->node, &now)) {
+	if (op->r >= 0 && s->simple && !node_is_sick(op->node) &&
+	    items_take(op->node, &now)) {
 		x = items_at(&now, s->at.path);
 		if (!x || !objid_equal(x->id, s->file->id))
 			cluster_fail(op->ops->cluster,

@@ -22,13 +22,15 @@ static const uint8_t usual_ops[OP_COUNT] = {
 	[OP_rename_over] = 4, [OP_rename_sibling] = 3, [OP_sibling_over] = 3,
 	[OP_resolve] = 3,     [OP_attributes] = 5,     [OP_handle] = 8,
 	[OP_settle] = 1,      [OP_save_by_rename] = 5, [OP_save_by_backup] = 5,
+	[OP_sync] = 2,
 };
 
 static const uint8_t usual_faults[FAULT_COUNT] = {
 	[FAULT_kill] = 6,      [FAULT_cut] = 4,	    [FAULT_mend] = 6,
 	[FAULT_partition] = 2, [FAULT_stumble] = 2, [FAULT_one_way] = 1,
 	[FAULT_lose_rest] = 2, [FAULT_clock] = 1,   [FAULT_reshape] = 1,
-	[FAULT_join] = 2,
+	[FAULT_join] = 2,      [FAULT_power] = 3,   [FAULT_kill_inside] = 4,
+	[FAULT_full] = 2,      [FAULT_broken] = 2,  [FAULT_room] = 4,
 };
 
 const struct profile profiles[] = {
@@ -109,7 +111,19 @@ const struct profile profiles[] = {
 			[OP_handle] = 4},
 	},
 	/* Something breaks all the time. */
-	{.name = "faults", .share = 15, .calm = 3},
+	{.name = "faults", .share = 10, .calm = 3},
+	/* Machines fail, links do not. */
+	{
+		.name = "disks",
+		.share = 10,
+		.calm = 4,
+		.disks = true,
+		.faults = {[FAULT_cut] = 1,
+			   [FAULT_mend] = 2,
+			   [FAULT_partition] = NONE,
+			   [FAULT_power] = 6,
+			   [FAULT_kill_inside] = 12},
+	},
 };
 
 const size_t profile_count = ARRAY_SIZE(profiles);

@@ -6,6 +6,7 @@
 #ifndef KINFS_SIM_PROFILE_H
 #define KINFS_SIM_PROFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,8 @@
 	X(handle)                                                              \
 	X(settle)                                                              \
 	X(save_by_rename)                                                      \
-	X(save_by_backup)
+	X(save_by_backup)                                                      \
+	X(sync)
 
 /* Faults: faults.c, in the same way fault_NAME(). */
 #define FAULTS(X)                                                              \
@@ -45,7 +47,12 @@
 	X(lose_rest)                                                           \
 	X(clock)                                                               \
 	X(reshape)                                                             \
-	X(join)
+	X(join)                                                                \
+	X(power)                                                               \
+	X(kill_inside)                                                         \
+	X(full)                                                                \
+	X(broken)                                                              \
+	X(room)
 
 #define OP_ENUM(name) OP_##name,
 enum op_kind { OPS(OP_ENUM) OP_COUNT };
@@ -62,6 +69,7 @@ struct profile {
 	/* A fault in so many steps; a seed in four has next to none. 0: the
 	 * usual number. */
 	uint16_t calm;
+	bool disks; /* always with disks that fail */
 	/* Names to choose from. 0: all. */
 	uint8_t names;
 };

@@ -22,6 +22,7 @@ static void thing_free(struct thing *o)
 	for (size_t i = 0; i < o->text_count; i++) {
 		free(o->texts[i].repeats);
 		free(o->texts[i].again);
+		free(o->texts[i].endings);
 	}
 	for (size_t i = 0; i < o->removal_count; i++)
 		know_release(&o->removals[i].k);
@@ -154,20 +155,45 @@ static void text_add(struct thing *o, const struct object *row,
 	o->texts[o->text_count++] = x;
 }
 
-static void note_removal(struct thing *o, struct node *n)
+static void text_end(struct text *x, struct dot by, bool replaced)
 {
-	struct removal r = {.k = KNOW_INIT};
+	x->endings = grow(x->endings, x->ending_count, sizeof(*x->endings));
+	x->endings[x->ending_count++] = (struct ending){by, replaced};
+}
+
+static bool text_is_replaced(const struct text *x)
+{
+	for (size_t i = 0; i < x->ending_count; i++)
+		if (x->endings[i].replaced)
+			return true;
+	return false;
+}
+
+static void note_removal(struct thing *o, struct node *n, struct dot by)
+{
+	struct removal r = {.by = by, .k = KNOW_INIT};
 	struct holding *had = &o->held[n->index];
 
 	for (size_t i = 0; i < had->count; i++) {
 		struct text *x = text_of(o, had->dots[i]);
 
 		if (x)
-			x->removed = true;
+			text_end(x, by, false);
 	}
 	kin_assert(!know_copy(&r.k, replica_know(n->tree)));
 	o->removals = grow(o->removals, o->removal_count, sizeof(*o->removals));
 	o->removals[o->removal_count++] = r;
+}
+
+/* The newest operation of this node that wrote the row. */
+static struct dot own_dot(const struct object *row, uint64_t self)
+{
+	struct dot d = {.origin = self};
+
+	for (size_t i = 0; i < row->count; i++)
+		if (row->versions[i].dot.origin == self)
+			d.seq = MAX_OF(d.seq, row->versions[i].dot.seq);
+	return d;
 }
 
 static void look_local(struct truth *t, struct thing *o, struct node *n,
@@ -176,6 +202,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 	struct holding *had = &o->held[n->index];
 	uint64_t self = replica_origin(n->tree);
 	uint64_t before = know_get(&t->k[n->index], self);
+	struct dot by = own_dot(row, self);
 
 	for (size_t i = 0; i < row->count; i++) {
 		const struct version *v = &row->versions[i];
@@ -194,21 +221,41 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 		struct text *x = text_of(o, had->dots[i]);
 
 		if (x && !object_has_text(row, x))
-			x->replaced = true;
+			text_end(x, by, true);
 	}
-	if (had->named && !object_has_link(row, NULL)) {
-		note_removal(o, n);
-		/* (several operations since the last look: what was written
-		 * before the removal) */
-		for (size_t i = 0; i < row->count; i++) {
-			const struct version *v = &row->versions[i];
-			struct text *x = v->reg == REG_CONTENT
-						 ? text_of(o, v->dot)
-						 : NULL;
+	if (!had->named || object_has_link(row, NULL))
+		return;
+	note_removal(o, n, by);
+	/* What it wrote in the same breath goes too. */
+	for (size_t i = 0; i < row->count; i++) {
+		const struct version *v = &row->versions[i];
+		struct text *x = v->reg == REG_CONTENT ? text_of(o, v->dot)
+						       : NULL;
 
-			if (x && v->dot.origin == self && v->dot.seq > before)
-				x->removed = true;
-		}
+		if (x && v->dot.origin == self && v->dot.seq > before)
+			text_end(x, by, false);
+	}
+}
+
+/* This is what the node has now. */
+static void hold(struct thing *o, struct node *n, const struct object *row)
+{
+	struct holding *had = &o->held[n->index];
+
+	free(had->dots);
+	*had = (struct holding){.named = object_has_link(row, NULL)};
+	for (size_t i = 0; i < row->count; i++) {
+		const struct version *v = &row->versions[i];
+
+		if (v->reg != REG_CONTENT)
+			continue;
+		if (!text_of(o, v->dot))
+			cluster_fail(n->cluster,
+				     "node %d has a "
+				     "content that nobody wrote",
+				     n->index);
+		had->dots = grow(had->dots, had->count, sizeof(*had->dots));
+		had->dots[had->count++] = v->dot;
 	}
 }
 
@@ -222,7 +269,6 @@ static int look_row(void *arg, const struct replica_row *r)
 {
 	struct look *l = arg;
 	struct thing *o = thing_of(l->truth, r->id);
-	struct holding *had = &o->held[l->node->index];
 	cleanup(object_release) struct object row;
 	int e;
 
@@ -237,22 +283,143 @@ static int look_row(void *arg, const struct replica_row *r)
 				     replica_origin(l->node->tree));
 	if (l->local)
 		look_local(l->truth, o, l->node, &row);
-	free(had->dots);
-	*had = (struct holding){.named = object_has_link(&row, NULL)};
-	for (size_t i = 0; i < row.count; i++) {
-		const struct version *v = &row.versions[i];
-
-		if (v->reg != REG_CONTENT)
-			continue;
-		if (!text_of(o, v->dot))
-			cluster_fail(l->truth->cluster,
-				     "node %d has a "
-				     "content that nobody wrote",
-				     l->node->index);
-		had->dots = grow(had->dots, had->count, sizeof(*had->dots));
-		had->dots[had->count++] = v->dot;
-	}
+	hold(o, l->node, &row);
 	return 0;
+}
+
+/* ---- power cuts */
+
+static bool is_lost(struct dot dot, uint64_t origin, uint64_t kept)
+{
+	return dot.origin == origin && dot.seq > kept;
+}
+
+static void text_forget(struct text *x, uint64_t origin, uint64_t kept)
+{
+	size_t left = 0;
+
+	x->lost |= is_lost(x->dot, origin, kept);
+	if (x->lost)
+		x->dot = (struct dot){0};
+	for (size_t i = 0; i < x->again_count; i++)
+		if (is_lost(x->again[i], origin, kept))
+			x->again[i] = (struct dot){0};
+	for (size_t i = 0; i < x->ending_count; i++)
+		if (!is_lost(x->endings[i].by, origin, kept))
+			x->endings[left++] = x->endings[i];
+	x->ending_count = left;
+}
+
+static bool has_erased(const struct thing *o, const struct node *n)
+{
+	for (size_t i = 0; i < o->removal_count; i++)
+		if (o->removals[i].erased == n && !o->removals[i].lost)
+			return true;
+	return false;
+}
+
+/* What operations of this origin above that number did, is undone. */
+static void thing_forget(struct thing *o, uint64_t origin, uint64_t kept)
+{
+	for (size_t i = 0; i < o->text_count; i++)
+		text_forget(&o->texts[i], origin, kept);
+	for (size_t i = 0; i < o->removal_count; i++)
+		o->removals[i].lost |=
+			is_lost(o->removals[i].by, origin, kept);
+	for (size_t i = 0; i < o->touched_count; i++)
+		if (is_lost(o->touched[i], origin, kept))
+			o->touched[i] = (struct dot){0};
+}
+
+/* A peer is told of nothing that may be forgotten. */
+static void check_told(struct truth *t, struct node *n, uint64_t origin,
+		       uint64_t kept)
+{
+	for (int i = 0; i < t->cluster->node_count; i++) {
+		struct node *m = &t->cluster->nodes[i];
+
+		if (m == n || !m->running)
+			continue;
+		store_lock(m->store);
+		if (know_get(replica_know(m->tree), origin) > kept)
+			cluster_fail(t->cluster,
+				     "node %d forgot what node %d "
+				     "was told",
+				     n->index, i);
+		store_unlock(m->store);
+	}
+}
+
+/* Was it removed without a trace, and is back? Then that was lost too. */
+static void look_again(struct truth *t, struct node *n, struct thing *o)
+{
+	cleanup(object_release) struct object row;
+	int r;
+
+	store_lock(n->store);
+	r = replica_row_load(n->tree, o->id, &row);
+	store_unlock(n->store);
+	if (r < 0)
+		cluster_fail(t->cluster, "cannot read a row: %d", r);
+	if (r < 0 || !object_has_link(&row, NULL))
+		return;
+	for (size_t i = 0; i < o->removal_count; i++)
+		if (o->removals[i].erased == n)
+			o->removals[i].lost = true;
+	for (size_t i = 0; i < o->text_count; i++) {
+		struct text *x = &o->texts[i];
+
+		if (object_has_text(&row, x))
+			x->ending_count = 0;
+	}
+	hold(o, n, &row);
+}
+
+static void look_from_start(struct truth *t, struct node *n,
+			    uint64_t old_origin, uint64_t kept)
+{
+	int at = n->index;
+
+	cluster_say(t->cluster, "node %d is back at %llu", at,
+		    (unsigned long long)kept);
+	t->lseq[at] = 0;
+	for (size_t i = 0; i < t->count; i++) {
+		thing_forget(t->things[i], old_origin, kept);
+		t->things[i]->held[at].named = false;
+		t->things[i]->held[at].count = 0;
+	}
+	truth_look(t, n, false);
+}
+
+void truth_returned(struct truth *t, struct node *n, uint64_t old_origin)
+{
+	int at = n->index;
+	uint64_t kept;
+	bool lost;
+
+	store_lock(n->store);
+	kept = know_get(replica_know(n->tree), old_origin);
+	lost = replica_lseq(n->tree) < t->lseq[at] ||
+	       !know_leq(&t->k[at], replica_know(n->tree));
+	if (lost)
+		kin_assert(!know_copy(&t->k[at], replica_know(n->tree)));
+	store_unlock(n->store);
+	check_told(t, n, old_origin, kept);
+	/* (A save that ended in the middle may have erased its temporary.) */
+	if (n->interrupted)
+		truth_find_erased(t, n);
+	if (lost)
+		look_from_start(t, n, old_origin, kept);
+	for (size_t i = 0; i < t->count; i++)
+		if (has_erased(t->things[i], n))
+			look_again(t, n, t->things[i]);
+}
+
+static void check_grows(struct truth *t, struct node *n)
+{
+	if (!know_leq(&t->k[n->index], replica_know(n->tree)))
+		cluster_fail(t->cluster, "node %d knows less than it did",
+			     n->index);
 }
 
 void truth_look(struct truth *t, struct node *n, bool local)
@@ -261,6 +428,7 @@ void truth_look(struct truth *t, struct node *n, bool local)
 	int r;
 
 	store_lock(n->store);
+	check_grows(t, n);
 	if (replica_lseq(n->tree) == t->lseq[n->index]) {
 		r = know_copy(&t->k[n->index], replica_know(n->tree));
 		store_unlock(n->store);
@@ -284,11 +452,15 @@ void truth_erased(struct truth *t, struct node *n, struct objid id)
 	int r;
 
 	store_lock(n->store);
-	r = replica_row_load(n->tree, id, &row);
+	r = replica_row_load(n->tree, o->id, &row);
 	store_unlock(n->store);
 	if (r < 0 || row.count)
 		return;
-	note_removal(o, n);
+	note_removal(o, n,
+		     (struct dot){replica_origin(n->tree),
+				  know_get(&t->k[n->index],
+					   replica_origin(n->tree))});
+	o->removals[o->removal_count - 1].erased = n;
 	o->held[n->index].named = false;
 	o->held[n->index].count = 0;
 }
@@ -365,12 +537,13 @@ void truth_print(struct node *n, struct objid id)
 
 static bool text_gone(const struct thing *o, const struct text *x)
 {
-	if (x->replaced || x->removed)
+	if (x->lost || x->ending_count)
 		return true;
 	if (!x->soft)
 		return false;
-	if (o->removal_count)
-		return true;
+	for (size_t i = 0; i < o->removal_count; i++)
+		if (!o->removals[i].lost)
+			return true;
 	for (size_t i = 0; i < x->repeat_count; i++)
 		if (!text_gone(o, &o->texts[x->repeats[i]]))
 			return false;
@@ -416,7 +589,7 @@ static void check_thing(struct truth *t, struct thing *o)
 				     id, (unsigned long long)x->dot.origin,
 				     (unsigned long long)x->dot.seq);
 		/* (Who replaced it had not seen it written again.) */
-		if (here && x->replaced && object_has_content(&row, x->dot))
+		if (here && text_is_replaced(x) && object_has_content(&row, x->dot))
 			cluster_fail(t->cluster,
 				     "replaced content came "
 				     "back: %s",
@@ -424,16 +597,19 @@ static void check_thing(struct truth *t, struct thing *o)
 	}
 	live |= info.kind == KIND_DIR && info.strong;
 	for (size_t i = 0; live && i < o->removal_count; i++)
-		if (!is_touched_unseen(o, &o->removals[i]))
+		if (!o->removals[i].lost &&
+		    !is_touched_unseen(o, &o->removals[i]))
 			cluster_fail(t->cluster,
 				     "what was removed came "
 				     "back: %s",
 				     id);
 	info_release(&info);
+	if (cluster_failed(t->cluster) && t->cluster->options.trace)
+		truth_print(n, o->id);
 }
 
 void truth_check(struct truth *t)
 {
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->count && !cluster_failed(t->cluster); i++)
 		check_thing(t, t->things[i]);
 }

@@ -11,11 +11,19 @@
 
 #include "tests/sim/cluster.h"
 
+struct ending {
+	struct dot by; /* an operation, which may be lost with the power */
+	bool replaced;
+};
+
 /* One CONTENT version. */
 struct text {
 	struct dot dot;
 	uint64_t hash64;	/* 0: void */
-	bool replaced, removed; /* by somebody who had it */
+	bool lost;		/* with the power; nobody was told of it */
+	/* Replaced, or removed with its file, by somebody who had it. */
+	struct ending *endings;
+	size_t ending_count;
 	/* Written without KEEP: it repeats these, and goes with them. */
 	bool soft;
 	size_t *repeats; /* indexes of texts of the same object */
@@ -26,6 +34,9 @@ struct text {
 };
 
 struct removal {
+	struct dot by;
+	bool lost; /* with the power */
+	struct node *erased; /* who removed it without a trace, or NULL */
 	struct know k; /* of who removed it */
 };
 
@@ -59,6 +70,9 @@ void truth_init(struct truth *, struct cluster *);
 void truth_release(struct truth *);
 /* Looks at what changed at the node since the last look. */
 void truth_look(struct truth *, struct node *, bool local);
+/* The node is back after a kill, or after its machine lost power: what was
+ * not durable may never have been. Follow it by truth_look(). */
+void truth_returned(struct truth *, struct node *, uint64_t old_origin);
 /* A local operation erased these: rows that were never sent. */
 void truth_erased(struct truth *, struct node *, struct objid);
 /* The same for whatever only this node ever held. */

@@ -78,7 +78,8 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	struct pipe *p;
 	struct packet *k;
 
-	if (!w || w->closing)
+	/* (Who is dead and does not know it sends nothing.) */
+	if (!w || w->closing || n->disk.frozen)
 		return;
 	p = &w->pipe[n->index == w->b];
 	if (pipe_loses(c, w, p, frame.len)) {
@@ -113,6 +114,7 @@ static void wire_tell(struct cluster *c, struct wire *w, int side)
 	w->hear_ms[side] = NEVER;
 	if (!n->running)
 		return;
+	cluster_say(c, "node %d hears of it", n->index);
 	core_link_down(n->core, c->now_ms, w->old_link);
 	n->tick_ms = c->now_ms;
 }
@@ -177,8 +179,10 @@ static void wire_up(struct cluster *c, struct wire *w)
 	r = core_link_up(a->core, c->now_ms, w->link, &b->device);
 	if (r == 0)
 		r = core_link_up(b->core, c->now_ms, w->link, &a->device);
-	if (r < 0)
+	if (r < 0 && !node_is_sick(a) && !node_is_sick(b))
 		cluster_fail(c, "link up: %d", r);
+	if (r < 0)
+		wire_down(c, w);
 	a->tick_ms = b->tick_ms = c->now_ms;
 }
 
@@ -238,7 +242,9 @@ bool wires_losing(const struct cluster *c)
 		for (int b = a + 1; b < c->node_count; b++) {
 			const struct wire *w = &c->wires[a][b];
 
-			if (w->up && (w->pipe[0].lost || w->pipe[1].lost))
+			if (w->up ? w->pipe[0].lost || w->pipe[1].lost
+				  : w->hear_ms[0] != NEVER ||
+					    w->hear_ms[1] != NEVER)
 				return true;
 		}
 	}
@@ -294,6 +300,8 @@ static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
 	core_receive(to->core, c->now_ms, w->link,
 		     SLICE(k->bytes + 4, k->len - 4));
 	free(k);
+	if (node_reap(to))
+		return;
 	if (c->on_change)
 		c->on_change(c->on_change_arg, to, false);
 	to->changed = false;
