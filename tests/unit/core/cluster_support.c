@@ -4,3 +4,5 @@
 #include "tests/sim/wires.c"
 #include "tests/sim/check.c"
 #include "tests/sim/plant.c"
+#include "tests/sim/disk.c"
+#include "tests/sim/disk_calls.c"
