@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include "fs/base/hash.h"
-#include "fs/base/log.h"
 #include "tests/sim/plant.h"
 
 /* To be found, repaired, spread and compared again. */
@@ -144,11 +143,8 @@ void cluster_damage(struct cluster *c)
 			    what->path, (int)kind, r);
 		if (r < 0 && r != -ENODATA)
 			cluster_fail(c, "cannot plant: %d", r);
-		/* Alarms are what is wanted here. */
-		log_set_level(LOG_LEVEL_OFF);
 		if (r == 0)
 			compare_all(c);
-		log_set_level(LOG_LEVEL_ERROR);
 		if (r == 0 && divergences(c) == noticed)
 			cluster_fail(c, "nobody noticed what was lost");
 		if (r == 0)
