@@ -74,7 +74,7 @@ int replica_horizon_join(struct tree *t, const struct know *k)
 
 /* ---- one row */
 
-/* The object, and what it would be put back into: dead directories. */
+/* The object, and what it is in, or would be put back into. */
 static int use_upward(struct tree *t, struct objid id, struct idlist *ret)
 {
 	for (int depth = 0; depth < TREE_DEPTH_MAX; depth++) {
@@ -88,10 +88,11 @@ static int use_upward(struct tree *t, struct objid id, struct idlist *ret)
 		if (r)
 			return r;
 		r = info_init(&i, &row.o);
-		if (!r && !i.link_count && i.tomb) {
+		if (!r && i.link_count)
+			id = i.links[0].link->link.at.parent;
+		else if (!r && i.tomb)
 			id = i.tomb->tomb.parent;
-			more = true;
-		}
+		more = !r && (i.link_count || i.tomb) && !objid_is_root(id);
 		info_release(&i);
 		row_release(&row);
 		if (r || !more)
@@ -105,7 +106,7 @@ static int use_upward(struct tree *t, struct objid id, struct idlist *ret)
  * a content that is no longer the file's: they go when that is over. A write
  * to a removed file that is still open makes it live again.
  */
-static int objects_in_use(struct tree *t, struct idlist *ret)
+int objects_in_use(struct tree *t, struct idlist *ret)
 {
 	struct inode *i, *next;
 
@@ -198,16 +199,17 @@ int row_purge(struct tree *t, struct row *row)
 struct slice_of_dead {
 	struct idlist dead, weak, in_use;
 	uint64_t last;		/* number of the newest in `dead` */
-	size_t looked;
+	size_t looked, kept;
 	bool done;
 };
 
-static int may_go(struct tree *t, const struct slice_of_dead *s,
-		  struct objid id, enum grave grave, bool *ret)
+static int may_go(struct tree *t, struct slice_of_dead *s, struct objid id,
+		  enum grave grave, bool *ret)
 {
 	bool held = idlist_has(&s->in_use, id);
 	int r = 0;
 
+	s->kept += held && grave == GRAVE_DEAD;
 	if (!held && grave == GRAVE_WEAK)
 		r = dir_has_live_child(t, id, &held);
 	if (!r && !held)
@@ -387,6 +389,7 @@ int replica_purge(struct tree *t, const struct know *acked, size_t max,
 		*ret = (struct replica_purged){ .looked = s.looked,
 						.purged = s.dead.count,
 						.removed = s.weak.count,
+						.in_use = s.kept,
 						.done = s.done };
 	idlist_release(&s.dead);
 	idlist_release(&s.weak);

@@ -130,6 +130,7 @@ must_check int replica_horizon_join(struct tree *, const struct know *);
  */
 struct replica_purged {
 	size_t looked, purged, removed;
+	size_t in_use;	/* open, or with unsent writes: try again */
 	bool done;	/* that was the last slice: begin again some time */
 };
 must_check int replica_purge(struct tree *, const struct know *acked,
@@ -190,6 +191,27 @@ must_check int replica_defer(struct tree *,
 			     int (*fn)(void *arg, struct objid dir), void *arg);
 /* After the rows: revives such a directory if something lives in it. */
 must_check int replica_revive(struct tree *, struct objid dir);
+
+/*
+ * After the last row of a full stream, before K is joined: the objects that
+ * were not in it (absence.c). Begin sets where to begin; each call is one
+ * slice, in an operation, that looks at up to max rows (an object kept may
+ * bring some more). Returns 1 when done. The first three are the caller's,
+ * in each call; the rest is kept between them.
+ */
+struct replica_absence {
+	const struct know *theirs;	/* K of the stream */
+	/* Was it in the stream? 0, 1, or an error. */
+	int (*mentioned)(void *arg, struct objid);
+	void *arg;
+	uint64_t lseq;
+	struct objid id;
+	uint64_t kept;		/* rows that stay by news from here */
+	uint64_t purged;	/* that were shown here */
+};
+must_check int replica_absence_begin(struct tree *, struct replica_absence *);
+must_check int replica_absence(struct tree *, struct replica_absence *,
+			       size_t max, size_t *ret_looked);
 
 /* ---- content that is not here yet */
 /*

@@ -604,6 +604,10 @@ int row_delete(struct tree *t, struct row *row)
 {
 	int r = row_sequence(t, row, true);
 
+	/* (a directory that was shown elsewhere because of a cycle) */
+	if (!r && row->claim_count &&
+	    (row->claims[0].flags & CLAIM_KIND) == KIND_DIR)
+		r = work_dir(t, row->o.id);
 	if (!r)
 		r = claims_update(t, row, NULL, 0);
 	if (!r)

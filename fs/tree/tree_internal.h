@@ -619,6 +619,8 @@ must_check int revive_overridden(struct tree *);
 
 /* ---- purge.c */
 must_check int horizon_load(struct tree *);
+/* What is open or has unsent writes, and the directories above. */
+must_check int objects_in_use(struct tree *, struct idlist *ret);
 /* Takes the row away with all that is kept for it; the horizon is the
  * caller's. */
 must_check int row_purge(struct tree *, struct row *);

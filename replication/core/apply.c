@@ -35,6 +35,10 @@
 #define STAGED_BYTES_MAX (8ull << 30)
 /* ... and one part in so many of what is free on the disk. */
 #define STAGED_FREE_PART 4
+/* Removed by a full stream: worth a warning above so many objects, ... */
+#define ABSENCE_LOUD_OBJECTS 1000
+/* ... or above one in so many. */
+#define ABSENCE_LOUD_PART 20
 
 bool apply_is_busy(const struct core *c)
 {
@@ -121,7 +125,7 @@ static int stage_cut(const struct stage *s, struct cut *ret)
 	struct reader r = READER(s->cut.data, s->cut.len);
 	int e;
 
-	*ret = (struct cut){.k = KNOW_INIT};
+	*ret = (struct cut){.k = KNOW_INIT, .g = KNOW_INIT};
 	e = cut_decode(&r, ret);
 	return e == -EBADMSG ? -EUCLEAN : e;
 }
@@ -239,9 +243,66 @@ static int slices_finish(struct slices *s)
 
 	if (r == 0)
 		r = replica_applying_end(s->core->tree);
+	if (r == 0 && s->cut.flags & CUT_FULL)
+		r = replica_horizon_join(s->core->tree, &s->cut.g);
 	replica_hlc_heard(s->core->tree, s->cut.hlc);
 	s->done = r == 0;
 	return r == 0 ? stage_put_header(s->stage, STAGE_DROPPED) : r;
+}
+
+/* ---- the end of a full stream */
+
+static int was_mentioned(void *arg, struct objid id)
+{
+	struct slice value;
+	int r = stage_get(arg, STAGE_MENTIONED, id, &value);
+
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+/* What was not in it. A restart begins again. */
+static int slices_absence(struct slices *s)
+{
+	struct core *c = s->core;
+	size_t looked;
+	int r = 0;
+
+	c->absence.theirs = &s->cut.k;
+	c->absence.mentioned = was_mentioned;
+	c->absence.arg = s->stage;
+	if (!c->absence_begun)
+		r = replica_absence_begin(c->tree, &c->absence);
+	if (r < 0)
+		return r;
+	c->absence_begun = true;
+	r = replica_absence(c->tree, &c->absence, s->left, &looked);
+	s->left -= looked;
+	if (r == 0)
+		s->left = 0; /* more the next time */
+	return MIN_OF(r, 0);
+}
+
+/* Loudly, where it is much: it was shown here, and is gone. */
+static void absence_done(struct core *c)
+{
+	uint64_t objects, purged = c->absence.purged;
+
+	c->absence_begun = false;
+	c->counters.fulls_received++;
+	store_lock(c->store);
+	objects = store_count(c->store, TABLE_OBJ);
+	store_unlock(c->store);
+	log_info("caught up by a full stream: %llu objects were removed "
+		 "elsewhere meanwhile, %llu stay for what was done to them "
+		 "here", (unsigned long long)purged,
+		 (unsigned long long)c->absence.kept);
+	if (purged > ABSENCE_LOUD_OBJECTS ||
+	    purged > (objects + purged) / ABSENCE_LOUD_PART)
+		log_warn("%llu of %llu objects are gone, which others removed "
+			 "while this node was away", (unsigned long long)purged,
+			 (unsigned long long)(objects + purged));
+	c->absence = (struct replica_absence){.theirs = NULL};
+	purge_wake(c);
 }
 
 /* As much of the steps, in their order, as one operation may do. */
@@ -249,9 +310,8 @@ static int slices_do(struct slices *s)
 {
 	int r = slices_rows(s);
 
-	/* (What absence means is for here: all rows are merged, none of the
-	 * events that follow is written, and stage_get(STAGE_MENTIONED)
-	 * tells what was in a full stream.) */
+	if (r == 0 && s->left && s->cut.flags & CUT_FULL)
+		r = slices_absence(s);
 	if (r == 0 && s->left)
 		r = slices_restamps(s);
 	/* Those of earlier operations: those of this one are noted below. */
@@ -300,6 +360,8 @@ static int apply_slice(struct core *c, struct stage *stage)
 		r = slices_op(&s);
 		store_unlock(c->store);
 	}
+	if (r < 0)
+		c->absence_begun = false; /* what it did was undone */
 	if (r == 0) {
 		c->counters.changes_known += s.merge.rows_known;
 		c->wants_stale = true;
@@ -307,6 +369,8 @@ static int apply_slice(struct core *c, struct stage *stage)
 	if (r == 0 && s.done) {
 		c->counters.changes_received +=
 			know_lag(&s.cut.k, &s.merge.mine);
+		if (s.cut.flags & CUT_FULL)
+			absence_done(c);
 		apply_done(c, stage);
 	}
 	cut_release(&s.cut);
@@ -360,6 +424,13 @@ int apply_next(struct core *c, struct stage *s)
 	int r = stage_cut(s, &cut);
 
 	kin_assert(s->state == STAGE_COMPLETE && !c->applying);
+	/* Another that came first has raised our horizon. */
+	if (r == 0 && cut_is_behind(c, &cut)) {
+		cut_release(&cut);
+		pull_refuse(c, s->tag);
+		stage_drop(c, s);
+		return 0;
+	}
 	if (r == 0)
 		r = s->stored ? apply_large(c, s, &cut)
 			      : apply_small(c, s, &cut);

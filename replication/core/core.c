@@ -314,7 +314,9 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->heartbeat_ms = o->heartbeat_ms;
 	c->now_ms = now_ms;
 	c->sync_due_ms = c->first_change_ms = c->change_due_ms = NEVER;
-	c->purge_due_ms = now_ms + PURGE_SETTLE_MS;
+	c->purge_settle_ms = o->purge_settle_ms ? o->purge_settle_ms
+						: PURGE_SETTLE_MS;
+	c->purge_due_ms = now_ms + c->purge_settle_ms;
 	c->may_bring_back = true;
 	c->exchanged_ms = now_ms;
 	c->lapse_after_ms = o->lapse_after_ms ? o->lapse_after_ms
@@ -326,6 +328,7 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->slice_rows = o->slice_rows ? o->slice_rows : STAGE_SLICE_ROWS;
 	c->staged_bytes_max = o->staged_bytes_max;
 	c->env.random(c->env.arg, &c->life, sizeof(c->life));
+	c->life &= ~(uint64_t)STREAM_FULL;
 	status_init(&c->own, &o->device);
 	c->own.origin = c->origin;
 	core_set_addresses(c, now_ms, o->addresses);

@@ -71,6 +71,9 @@ struct core_options {
 	/* Time heard after which a silent member no longer holds up the
 	 * purge; 0: CORE_LAPSE_AFTER_MS. */
 	uint64_t lapse_after_ms;
+	/* From an acknowledgement to the purge that it allows; 0: as shipped,
+	 * a few seconds. */
+	uint64_t purge_settle_ms;
 	uint64_t heartbeat_ms;		/* between heads; 0: none are sent */
 	/* For tests; 0: rows of a cut that is applied in one operation
 	 * (2,048), of a slice (256), bytes staged at most (8 GiB). */
@@ -210,6 +213,7 @@ struct core_counters {
 	uint64_t verify_rounds;	/* questions asked to find out where */
 	uint64_t repaired;	/* objects that hold now what either had */
 	uint64_t rows_purged;
+	uint64_t fulls_received; /* of the cuts, full streams */
 };
 
 /* Is a large cut half applied? Rows here say more than K then. */

@@ -133,12 +133,13 @@ struct peer {
 	struct {
 		enum push_state state;
 		bool pulled;	  /* asked for what we only pass on */
+		bool full;	  /* all rows: it is below our horizon */
 		struct know base; /* what it knew at the start */
 		struct know k;	  /* of the CUT sent, or staged there */
 		uint64_t after;	  /* rows up to this were sent */
 		uint64_t rows;
 		/* From its RESUME: it has staged rows up to here. */
-		uint64_t resume_position;
+		uint64_t resume_life, resume_position;
 		struct packer packer;
 	} push;
 
@@ -245,8 +246,12 @@ struct core {
 	bool wants_stale;  /* look for what is wanted again */
 	bool wants_filled; /* some came since the last sync */
 
+	uint64_t purge_settle_ms;
 	uint64_t purge_due_ms; /* NEVER: nothing new was acknowledged */
-	bool purged;	       /* since the pass began */
+	bool purged;	       /* some, in this pass: there may be more */
+	/* At the end of a full stream that is being applied. */
+	struct replica_absence absence;
+	bool absence_begun;
 	bool may_bring_back;   /* a merge may have noted directories */
 	uint64_t lapse_after_ms;
 	uint64_t heard_ms;	   /* time heard, of this store's life */
@@ -334,6 +339,15 @@ must_check int gossip_adopt_status(struct core *, struct status *s);
 must_check int remember_save(struct core *);
 must_check int remember_load(struct core *);
 
+/* ---- purge.c */
+/*
+ * Who does not cover the other's horizon takes a full stream first, before
+ * it gives anything. If neither covers the other's, the one with the smaller
+ * key gives first.
+ */
+bool peer_may_give(struct core *, struct peer *);
+bool peer_may_take(struct core *, struct peer *);
+
 /* ---- push.c */
 void push_tick(struct core *, struct peer *);
 must_check int push_asked(struct core *, struct peer *, struct reader *);
@@ -353,6 +367,10 @@ must_check int pull_send_resume(struct core *, struct peer *);
 /* The peer goes: what it sent is kept for when it comes back. */
 void pull_end(struct core *, struct peer *);
 void pull_release(struct peer *);
+/* Is it of a node that knows less than our horizon, and not full? */
+bool cut_is_behind(struct core *, const struct cut *);
+/* Its cut is dropped for that: it must not wait for us to know it. */
+void pull_refuse(struct core *, uint64_t tag);
 
 /* ---- apply.c */
 /* Finds what an earlier run staged. */

@@ -200,32 +200,61 @@ int pull_rec(struct core *c, struct peer *p, struct reader *r)
 /* ---- CUT */
 
 /* Errors: -EPROTO a version that the sender cannot know, or knowledge of
- * this node's own future. */
+ * this node's own future, or a horizon beyond what it knows. */
 static int pull_check(struct core *c, struct peer *p, const struct cut *cut)
 {
+	bool full = cut->flags & CUT_FULL;
 	uint64_t own;
 
-	if (cut->rows != p->pull.records || cut->flags)
+	if (cut->rows != p->pull.records || cut->flags & ~CUT_FULL ||
+	    full != (p->pull.stage->life & STREAM_FULL))
 		return -EBADMSG;
 	store_lock(c->store);
 	own = know_get(replica_know(c->tree), c->origin);
 	store_unlock(c->store);
 	if (know_get(&cut->k, c->origin) > own ||
-	    !know_leq(&p->pull.stage->dots, &cut->k))
+	    !know_leq(&p->pull.stage->dots, &cut->k) ||
+	    !know_leq(&cut->g, &cut->k))
 		return -EPROTO;
 	return 0;
 }
 
+bool cut_is_behind(struct core *c, const struct cut *cut)
+{
+	bool behind;
+
+	if (cut->flags & CUT_FULL)
+		return false;
+	store_lock(c->store);
+	behind = !know_leq(replica_horizon(c->tree), &cut->k);
+	store_unlock(c->store);
+	return behind;
+}
+
+void pull_refuse(struct core *c, uint64_t tag)
+{
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (c->peers[i]->tag == tag)
+			peer_fail(c, c->peers[i], BYE_BEHIND,
+				  "it has to take a full stream first");
+}
+
 /* From here on it needs no peer. */
-static int pull_complete(struct core *c, struct peer *p, struct slice body)
+static int pull_complete(struct core *c, struct peer *p, const struct cut *cut,
+			 struct slice body)
 {
 	struct stage *s = p->pull.stage;
 	int r;
 
 	buf_put_slice(&s->cut, body);
 	r = buf_error(&s->cut);
-	if (r == 0 && s->stored) {
+	/* What a full one mentions must be found again at its end. */
+	if (r == 0 && (s->stored || cut->flags & CUT_FULL)) {
 		r = stage_flush(s, c->slice_rows);
+		/* The absence of what was left out would remove it here. */
+		if (r == 0 && cut->flags & CUT_FULL &&
+		    s->objects < cut->objects)
+			r = -EPROTO;
 		if (r == 0)
 			r = stage_set_state(s, STAGE_COMPLETE);
 	}
@@ -251,13 +280,20 @@ static int pull_complete(struct core *c, struct peer *p, struct slice body)
 int pull_cut(struct core *c, struct peer *p, struct reader *r)
 {
 	struct slice body = SLICE(r->at, reader_left(r));
-	struct cut cut = {.k = KNOW_INIT};
+	struct cut cut = {.k = KNOW_INIT, .g = KNOW_INIT};
 	int e = p->pull.stage ? cut_decode(r, &cut) : -EPROTO;
 
 	if (e == 0)
 		e = pull_check(c, p, &cut);
+	if (e == 0 && cut_is_behind(c, &cut)) {
+		/* We purged what it does not know to be dead. */
+		stage_drop(c, steal(&p->pull.stage));
+		pull_refuse(c, p->tag);
+		cut_release(&cut);
+		return 0;
+	}
 	if (e == 0)
-		e = pull_complete(c, p, body);
+		e = pull_complete(c, p, &cut, body);
 	if (e == 0) {
 		p->pull.progress_ms = c->now_ms;
 		p->pull.failed_ms = 0;
@@ -374,7 +410,7 @@ static struct peer *pull_choose(struct core *c, const struct know *coming)
 		struct peer *p = c->peers[i];
 
 		if (p->dead || p->phase != PEER_READY || p->pull.active ||
-		    !pull_wants_of(c, p, coming))
+		    !peer_may_give(c, p) || !pull_wants_of(c, p, coming))
 			continue;
 		if (!p->pull.failed_ms ||
 		    c->now_ms >= p->pull.failed_ms + PROGRESS_TIMEOUT_MS)

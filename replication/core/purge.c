@@ -16,10 +16,28 @@
 #include "fs/base/log.h"
 #include "replication/core/core_internal.h"
 
+/* May x give to y? */
+static bool may_give(const struct status *x, const struct status *y)
+{
+	return know_leq(&y->g, &x->k) ||
+	       (!know_leq(&x->g, &y->k) &&
+		device_compare(&x->device, &y->device) < 0);
+}
+
+bool peer_may_give(struct core *c, struct peer *p)
+{
+	return may_give(peer_status(c, p), &c->own);
+}
+
+bool peer_may_take(struct core *c, struct peer *p)
+{
+	return may_give(&c->own, peer_status(c, p));
+}
+
 void purge_wake(struct core *c)
 {
 	if (c->purge_due_ms == NEVER)
-		c->purge_due_ms = c->now_ms + PURGE_SETTLE_MS;
+		c->purge_due_ms = c->now_ms + c->purge_settle_ms;
 }
 
 /* The meet of what all know. Returns 1 if the second phase is reached. */
@@ -96,14 +114,14 @@ void purge_tick(struct core *c)
 	}
 	c->counters.rows_purged += p.purged;
 	if (p.purged)
-		core_sync_in(c, PURGE_SETTLE_MS);
-	c->purged |= p.purged || p.removed;
+		core_sync_in(c, c->purge_settle_ms);
+	/* What went may have held back something else; files are closed. */
+	c->purged |= p.purged || p.removed || p.in_use;
 	if (!p.done) {
 		c->purge_due_ms = c->now_ms + PURGE_PAUSE_MS;
 	} else {
-		/* What went may have held back something else. */
 		c->purge_due_ms =
-			c->purged ? c->now_ms + PURGE_SETTLE_MS : NEVER;
+			c->purged ? c->now_ms + c->purge_settle_ms : NEVER;
 		c->purged = false;
 	}
 	core_due(c, c->purge_due_ms);

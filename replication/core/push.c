@@ -9,6 +9,9 @@
  * Nothing leaves before it is durable here: core_sync() stands between
  * taking a slice and sending it.
  *
+ * Whoever does not know all up to our horizon gets a *full* stream: every
+ * row, and with CUT the horizon, so that it can tell what is not there.
+ *
  * A cut is begun of our own accord when the peer lacks operations of this
  * node, and on PULL for what we merely pass on, but not while a save is half
  * made (instant.c). It ends when the peer's STATUS says that it knows it.
@@ -82,11 +85,27 @@ static int take_row(void *arg, const struct replica_row *row)
 		return -ECANCELED;
 	t->last = row->lseq;
 	/* The peer has it: it is as it sent it. */
-	if (row->from == t->p->tag)
+	if (row->from == t->p->tag && !t->p->push.full)
 		return 0;
 	rec_encode(&rec, &t->records);
 	t->rows++;
 	return take_content(t, row);
+}
+
+/* The rows are all: what they are a state of. Returns 1. [locked] */
+static int take_end(struct take *t, struct cut *cut)
+{
+	struct core *c = t->c;
+	int r = core_note_cut(c);
+
+	if (r == 0)
+		r = know_copy(&cut->k, replica_know(c->tree));
+	if (r == 0)
+		r = know_copy(&cut->g, replica_horizon(c->tree));
+	cut->hlc = replica_hlc(c->tree);
+	cut->objects = store_count(c->store, TABLE_OBJ);
+	cut->flags = t->p->push.full ? CUT_FULL : 0;
+	return r < 0 ? r : 1;
 }
 
 /*
@@ -101,12 +120,7 @@ static int push_take(struct take *t, struct cut *cut)
 	store_lock(c->store);
 	r = replica_rows_after(c->tree, t->last, c->slice_rows, take_row, t);
 	if (r >= 0 && (size_t)r < c->slice_rows) {
-		r = core_note_cut(c);
-		if (r == 0)
-			r = know_copy(&cut->k, replica_know(c->tree));
-		cut->hlc = replica_hlc(c->tree);
-		if (r == 0)
-			r = 1;
+		r = take_end(t, cut);
 	} else if (r >= 0 || r == -ECANCELED) {
 		r = 0;
 	}
@@ -219,11 +233,21 @@ static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
 	p->push.state = PUSH_ACK;
 }
 
+/*
+ * A full stream that was applied here meanwhile took rows away that this
+ * stream should have told of. What is purged in the usual way is not meant:
+ * the peer has acknowledged it.
+ */
+static bool push_is_void(struct core *c, struct peer *p, const struct cut *cut)
+{
+	return !p->push.full && !know_leq(&cut->g, &peer_status(c, p)->k);
+}
+
 /* Takes a slice, makes it durable, sends it. */
 static int push_slice(struct core *c, struct peer *p)
 {
 	struct take t = {.c = c, .p = p, .last = p->push.after};
-	struct cut cut = {.k = KNOW_INIT};
+	struct cut cut = {.k = KNOW_INIT, .g = KNOW_INIT};
 	int ended = push_take(&t, &cut), r = ended < 0 ? ended : 0;
 
 	if (r == 0 && (t.last > c->synced_lseq ||
@@ -237,7 +261,10 @@ static int push_slice(struct core *c, struct peer *p)
 		p->push.after = t.last;
 		p->push.rows += t.rows;
 		c->counters.rows_sent += t.rows;
-		if (ended)
+		if (ended && push_is_void(c, p, &cut))
+			peer_fail(c, p, BYE_BEHIND, "what was purged here "
+						    "calls for a full stream");
+		else if (ended)
 			push_send_cut(c, p, &cut);
 	}
 	cut_release(&cut);
@@ -266,14 +293,21 @@ static int push_begin(struct core *c, struct peer *p)
 
 	if (r < 0)
 		return r;
+	p->push.after = 0;
 	store_lock(c->store);
-	r = replica_cut_start(c->tree, &p->push.base, &p->push.after);
+	p->push.full = !know_leq(replica_horizon(c->tree), &p->push.base);
+	if (!p->push.full)
+		r = replica_cut_start(c->tree, &p->push.base, &p->push.after);
 	store_unlock(c->store);
 	if (r < 0)
 		return r;
+	if (p->push.full)
+		stream.life |= STREAM_FULL;
 	/* What it staged then was all that changed since something that it
 	 * knew, and it knows no less now. */
-	stream.after = MAX_OF(p->push.after, p->push.resume_position);
+	stream.after = p->push.after;
+	if (p->push.resume_life == stream.life)
+		stream.after = MAX_OF(stream.after, p->push.resume_position);
 	p->push.after = stream.after;
 	p->push.resume_position = 0;
 	p->push.rows = 0;
@@ -301,10 +335,21 @@ int push_resume(struct core *c, struct peer *p, struct reader *r)
 		p->push.k = s.k;
 		s.k = KNOW_INIT;
 		p->push.state = PUSH_ACK;
-	} else if (s.life == c->life) {
+	} else if ((s.life & ~(uint64_t)STREAM_FULL) == c->life) {
+		p->push.resume_life = s.life;
 		p->push.resume_position = s.position;
 	}
 	return 0;
+}
+
+/* A full stream is asked for, of one peer: not all push it. */
+static bool push_is_due(struct core *c, struct peer *p,
+			const struct know *theirs)
+{
+	if (p->push.pulled)
+		return true;
+	return know_leq(&c->own.g, theirs) &&
+	       know_get(&c->own.k, c->origin) > know_get(theirs, c->origin);
 }
 
 void push_tick(struct core *c, struct peer *p)
@@ -320,8 +365,7 @@ void push_tick(struct core *c, struct peer *p)
 	if (apply_is_busy(c))
 		return;
 	if (p->push.state == PUSH_IDLE &&
-	    (p->push.pulled ||
-	     know_get(&c->own.k, c->origin) > know_get(theirs, c->origin)) &&
+	    peer_may_take(c, p) && push_is_due(c, p, theirs) &&
 	    (know_get(theirs, c->origin) < c->urgent_seq ||
 	     !instant_is_early(c)))
 		r = push_begin(c, p);

@@ -205,6 +205,7 @@ int stage_put_header(struct stage *s, enum stage_state state)
 	buf_put_u64(&b, s->life);
 	buf_put_u64(&b, s->saved_position);
 	buf_put_varint(&b, s->bytes);
+	buf_put_varint(&b, s->objects);
 	know_encode(&s->dots, &b);
 	buf_put_string(&b, buf_slice(&s->cut));
 	if (buf_error(&b) < 0)
@@ -239,7 +240,7 @@ int stage_set_state(struct stage *s, enum stage_state state)
 static int flush_slice(struct stage *s, size_t *at, size_t max)
 {
 	size_t end = *at + MIN_OF(max, s->count - *at);
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, before = store_count(s->store, TABLE_STAGE);
 	int r = 0;
 
 	for (; r == 0 && *at < end && bytes < STAGE_SLICE_BYTES; ++*at) {
@@ -250,6 +251,8 @@ static int flush_slice(struct stage *s, size_t *at, size_t max)
 				    SLICE(row->row, row->len));
 	}
 	s->bytes += bytes;
+	/* Records of one object take one entry. */
+	s->objects += store_count(s->store, TABLE_STAGE) - before;
 	/* Only with the last of them it is true. */
 	if (*at == s->count)
 		s->saved_position = s->position;
@@ -260,12 +263,14 @@ static int flush_slice(struct stage *s, size_t *at, size_t max)
 static int flush_op(struct stage *s, size_t *at, size_t max)
 {
 	uint64_t bytes = s->bytes, position = s->saved_position;
+	uint64_t objects = s->objects;
 	int r = store_op_begin(s->store);
 
 	if (r == 0)
 		r = op_end(s->store, flush_slice(s, at, max));
 	if (r < 0) {
 		s->bytes = bytes;
+		s->objects = objects;
 		s->saved_position = position;
 	}
 	return r;
@@ -372,6 +377,7 @@ static int header_decode(struct slice value, struct stage *s)
 	s->life = reader_u64(&r);
 	s->position = s->saved_position = reader_u64(&r);
 	s->bytes = reader_varint(&r);
+	s->objects = reader_varint(&r);
 	e = know_decode(&r, &s->dots);
 	if (e == 0) {
 		buf_put_slice(&s->cut, reader_string(&r, FRAME_BYTES_MAX));

@@ -59,6 +59,7 @@ struct stage {
 	uint64_t life;	   /* of its stream: see STREAM in PROTOCOL.md */
 	uint64_t position; /* in its stream: rows up to here are staged */
 	uint64_t bytes;	   /* of rows put into the table */
+	uint64_t objects;  /* in the table */
 	struct know dots;  /* the greatest of each origin, of all rows */
 	struct buf cut;	   /* once it came: the body of CUT */
 	uint64_t idle_ms;  /* since when nobody sends it */

@@ -164,6 +164,7 @@ int resume_decode(struct reader *r, struct resume *ret)
 void cut_release(struct cut *c)
 {
 	know_release(&c->k);
+	know_release(&c->g);
 }
 
 void cut_encode(const struct cut *c, struct buf *b)
@@ -172,11 +173,15 @@ void cut_encode(const struct cut *c, struct buf *b)
 	buf_put_varint(b, c->rows);
 	buf_put_u64(b, c->hlc);
 	buf_put_u8(b, c->flags);
+	if (c->flags & CUT_FULL) {
+		know_encode(&c->g, b);
+		buf_put_varint(b, c->objects);
+	}
 }
 
 int cut_decode(struct reader *r, struct cut *ret)
 {
-	struct cut c = {.k = KNOW_INIT};
+	struct cut c = {.k = KNOW_INIT, .g = KNOW_INIT};
 	int e = know_decode(r, &c.k);
 
 	if (e < 0)
@@ -185,12 +190,18 @@ int cut_decode(struct reader *r, struct cut *ret)
 	c.hlc = reader_u64(r);
 	c.flags = reader_u8(r);
 	e = reader_ok(r);
+	if (e == 0 && c.flags & CUT_FULL) {
+		e = know_decode(r, &c.g);
+		c.objects = reader_varint(r);
+	}
+	if (e == 0)
+		e = reader_ok(r);
 	if (e < 0)
 		goto fail;
 	*ret = c;
 	return 0;
 fail:
-	know_release(&c.k);
+	cut_release(&c);
 	return e;
 }
 

@@ -84,6 +84,8 @@ must_check int hello_decode(struct reader *, struct hello *ret);
 int hello_refuse(const struct hello *mine, const struct hello *theirs);
 
 /* Begins a cut: which stream its rows are of, and after which place. */
+/* Set in the life of a full stream, and in no other. */
+#define STREAM_FULL 1
 struct stream {
 	uint64_t life;	/* names the run of the sender */
 	uint64_t after; /* place in its change stream */
@@ -103,13 +105,16 @@ void resume_encode(const struct resume *, struct buf *);
 must_check int resume_decode(struct reader *, struct resume *ret);
 
 enum cut_flags {
-	CUT_FULL = 1, /* reserved: what is not in it is absent there */
+	CUT_FULL = 1, /* what is not in it is absent there */
 };
 struct cut {
 	struct know k;
 	uint64_t rows; /* records since STREAM */
 	uint64_t hlc;  /* the sender's clock */
 	uint8_t flags; /* enum cut_flags */
+	/* Of a full one. */
+	struct know g;	  /* the sender's horizon */
+	uint64_t objects; /* that it has */
 };
 void cut_release(struct cut *);
 void cut_encode(const struct cut *, struct buf *);

@@ -187,6 +187,8 @@ static int node_open_core(struct node *n)
 		.device = n->device,
 		.has_mount = n->cluster->options.mounts,
 		.heartbeat_ms = n->cluster->options.heartbeat_ms,
+		.lapse_after_ms = n->cluster->options.lapse_after_ms,
+		.purge_settle_ms = n->cluster->options.purge_settle_ms,
 		.small_rows = n->cluster->options.small_rows,
 		.slice_rows = n->cluster->options.slice_rows,
 	};
@@ -471,6 +473,8 @@ static void node_tick(struct node *n)
 	core_counters(n->core, &before);
 	n->tick_ms = core_tick(n->core, c->now_ms);
 	core_counters(n->core, &after);
+	if (before.fulls_received != after.fulls_received)
+		cluster_say(c, "node %d took a full stream", n->index);
 	if (applying || before.cuts_received != after.cuts_received) {
 		n->changed = false;
 		if (c->on_change)

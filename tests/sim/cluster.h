@@ -35,6 +35,7 @@ struct cluster_options {
 	bool bad_frames; /* a test sends what must not be sent */
 	/* Of core_options; 0: as shipped. */
 	size_t small_rows, slice_rows;
+	uint64_t lapse_after_ms, purge_settle_ms;
 };
 
 struct packet {

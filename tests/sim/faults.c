@@ -156,6 +156,16 @@ static void fault_partition(struct faults *f)
 			cluster_cut(f->cluster, i, k);
 }
 
+/* A laptop far from all others, and at work. */
+static void fault_away(struct faults *f)
+{
+	int a = random_node(f)->index;
+
+	for (int i = 0; i < f->cluster->node_count; i++)
+		if (i != a)
+			cluster_cut(f->cluster, i, a);
+}
+
 /* A link that only stumbles. */
 static void fault_stumble(struct faults *f)
 {

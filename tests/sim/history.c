@@ -188,6 +188,18 @@ static void draw_cluster(struct rng *rng, struct cluster_options *o)
 	o->bandwidth = rng_one_in(rng, 3) ? 20 : 5000;
 }
 
+/* Purge at once, and members that lapse within the history. */
+static void draw_purge(uint64_t seed, struct cluster_options *o)
+{
+	struct rng rng;
+
+	rng_init(&rng, seed * 16 + 12);
+	if (rng_one_in(&rng, 2))
+		o->purge_settle_ms = rng_between(&rng, 1, 500);
+	if (rng_one_in(&rng, 2))
+		o->lapse_after_ms = rng_between(&rng, 200, 5000);
+}
+
 /* Large cuts, in slices, must be ordinary here. */
 static void draw_slices(uint64_t seed, struct cluster_options *o)
 {
@@ -221,6 +233,7 @@ void history_run(const struct history_options *options,
 	draw_cluster(&rng, &o);
 	draw_slices(options->seed, &o);
 	o.disks |= p->disks;
+	draw_purge(options->seed, &o);
 	truth_init(&h->truth, c);
 	if (cluster_open(c, &o)) {
 		c->on_change = look;

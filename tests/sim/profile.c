@@ -30,7 +30,7 @@ static const uint8_t usual_faults[FAULT_COUNT] = {
 	[FAULT_partition] = 2, [FAULT_stumble] = 2, [FAULT_one_way] = 1,
 	[FAULT_lose_rest] = 2, [FAULT_clock] = 1,   [FAULT_reshape] = 1,
 	[FAULT_join] = 2,      [FAULT_power] = 3,   [FAULT_kill_inside] = 4,
-	[FAULT_full] = 2,      [FAULT_broken] = 2,  [FAULT_room] = 4,
+	[FAULT_full] = 2,      [FAULT_broken] = 2,  [FAULT_room] = 4, [FAULT_away] = 2,
 };
 
 const struct profile profiles[] = {

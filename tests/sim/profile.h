@@ -47,6 +47,7 @@
 	X(lose_rest)                                                           \
 	X(clock)                                                               \
 	X(reshape)                                                             \
+	X(away)                                                                \
 	X(join)                                                                \
 	X(power)                                                               \
 	X(kill_inside)                                                         \

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * After a full stream: what an object that was not in it means. The sender
+ * has purged it, or never had it. Its knowledge K tells which: a version that
+ * K covers and that the sender does not have was removed there, knowingly;
+ * one that K does not cover is news from here. So, of objects that were not
+ * mentioned:
+ *
+ *  - one with a LINK unknown to the sender stays: somebody made, moved or
+ *    edited it here. Its other LINKs were removed; all else that the sender
+ *    knew of it and forgot is re-stamped, as others forgot it too.
+ *  - The directories that it is in stay for it, upwards: with weak LINKs,
+ *    re-stamped too, as there is no other trace of where they were. The
+ *    same for what an object that *was* mentioned was moved into here.
+ *  - Of the rest, what has only versions that the sender knew is purged; of
+ *    what has others too (attributes alone, a removal of our own) the LINKs
+ *    go and the rest is re-stamped: a dead row, which is purged later.
+ *
+ * In slices. *Keeping* goes along the change stream from the last point that
+ * K covers: only rows behind it have news. What is re-stamped moves to the
+ * end of the stream; local operations between the slices put what they do
+ * there too; so each slice first goes on to the end, and only then *drops*,
+ * in order of id. After keeping, a row has versions known to the sender or
+ * a LINK unknown to it, never both: nothing else needs to be remembered, and
+ * a crash may begin again from the start.
+ *
+ * What is open, or has unsent writes, is removed and not purged; so are the
+ * directories that it would be put back into, should it be written.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/tree/tree_internal.h"
+
+struct absent {
+	struct tree *t;
+	struct replica_absence *a;
+	struct idlist in_use;
+	size_t left;	/* rows that this slice may still look at */
+};
+
+static bool is_known(const struct absent *s, const struct version *v)
+{
+	return know_covers(s->a->theirs, v->dot);
+}
+
+/* Returns 1 if the object was in the stream, or is the root. */
+static int is_mentioned(const struct absent *s, struct objid id)
+{
+	if (objid_is_root(id))
+		return 1;
+	return s->a->mentioned(s->a->arg, id);
+}
+
+/* ---- one row */
+
+struct about {
+	bool news;	/* a LINK unknown to the sender */
+	bool known;	/* any version known to it */
+};
+
+static struct about about_row(const struct absent *s, const struct row *row)
+{
+	struct about x = { 0 };
+
+	for (size_t k = 0; k < row->o.count; k++) {
+		const struct version *v = &row->o.versions[k];
+
+		if (is_known(s, v))
+			x.known = true;
+		else if (v->reg == REG_LINK)
+			x.news = true;
+	}
+	return x;
+}
+
+enum links { LINKS_DROP, LINKS_WEAK };
+
+/* The versions known to the sender go on under new dots, or go. */
+static int renew(struct absent *s, struct row *row, enum links links)
+{
+	size_t count = row->o.count;
+
+	/* (what is re-stamped is put behind, and unknown then) */
+	for (size_t k = 0; k < count;) {
+		struct version v = row->o.versions[k];
+		int r = 0;
+
+		if (!is_known(s, &v)) {
+			k++;
+			continue;
+		}
+		object_remove(&row->o, k);
+		count--;
+		if (v.reg == REG_LINK && links == LINKS_DROP)
+			continue;
+		if (v.reg == REG_LINK)
+			v.flags |= VERSION_WEAK;
+		if (v.reg == REG_CONTENT)
+			r = restamp_trail(&row->o, &v);
+		op_tick_again(s->t);
+		v.dot = s->t->op_dot;
+		if (!r && !object_add(&row->o, &v))
+			r = -ENOMEM;
+		if (r)
+			return r;
+	}
+	return row_store(s->t, row, 0);
+}
+
+/* ---- keeping */
+
+static int add_parents(const struct row *row, struct idlist *todo)
+{
+	bool named = false;
+	int r = 0;
+
+	for (size_t k = 0; !r && k < row->o.count; k++)
+		if (row->o.versions[k].reg == REG_LINK) {
+			named = true;
+			r = idlist_add(todo,
+				       row->o.versions[k].link.at.parent);
+		}
+	/* A dead one will be revived where it was. */
+	for (size_t k = 0; !named && !r && k < row->o.count; k++)
+		if (row->o.versions[k].reg == REG_TOMB)
+			r = idlist_add(todo, row->o.versions[k].tomb.parent);
+	return r;
+}
+
+static int keep_parent(struct absent *s, struct objid id, struct idlist *todo)
+{
+	struct about x;
+	struct row row;
+	int r = is_mentioned(s, id);
+
+	if (r)
+		return MIN_OF(r, 0);
+	r = row_load(s->t, id, &row);
+	if (r)
+		return r;
+	x = about_row(s, &row);
+	if (row.exists && x.known) {
+		r = renew(s, &row, x.news ? LINKS_DROP : LINKS_WEAK);
+		s->a->kept += !r;
+		if (!r)
+			r = add_parents(&row, todo);
+	}
+	row_release(&row);
+	return r;
+}
+
+static int keep_row(struct absent *s, struct objid id)
+{
+	struct idlist todo = { 0 };
+	struct about x;
+	struct row row;
+	int mentioned, r = row_load(s->t, id, &row);
+
+	if (r)
+		return r;
+	x = about_row(s, &row);
+	mentioned = x.news ? is_mentioned(s, id) : 1;
+	if (mentioned < 0)
+		r = mentioned;
+	if (!mentioned && x.known) {
+		r = renew(s, &row, LINKS_DROP);
+		s->a->kept += !r;
+	}
+	if (!r && x.news)
+		r = add_parents(&row, &todo);
+	row_release(&row);
+	while (!r && todo.count) {
+		struct objid parent = todo.ids[--todo.count];
+
+		r = keep_parent(s, parent, &todo);
+	}
+	idlist_release(&todo);
+	return r;
+}
+
+/* Returns 1 when all of the change stream was looked at. */
+static int keep_some(struct absent *s)
+{
+	while (s->left) {
+		struct slice k, v;
+		struct objid id;
+		uint8_t key[8];
+		int r;
+
+		put_be64(key, s->a->lseq + 1);
+		r = store_seek(s->t->store, TABLE_SEQ, SLICE(key, 8), &k, &v);
+		if (r == -ENOENT)
+			return 1;
+		if (!r && (k.len != 8 || v.len != 16))
+			r = -EUCLEAN;
+		if (r)
+			return r;
+		s->a->lseq = get_be64(k.data);
+		memcpy(id.b, v.data, 16);
+		r = keep_row(s, id);
+		if (r)
+			return r;
+		s->left--;
+	}
+	return 0;
+}
+
+/* ---- dropping */
+
+/* Dead, where it cannot be purged. */
+static int kill_row(struct absent *s, struct row *row)
+{
+	struct info i;
+	int r = info_init(&i, &row->o);
+
+	if (r)
+		return r;
+	if (i.link_count)
+		r = row_unlink_slot(s->t, row, &i, i.links[0].slot);
+	info_release(&i);
+	for (size_t k = row->o.count; k-- > 0;)
+		if (row->o.versions[k].reg == REG_LINK)
+			object_remove(&row->o, k);
+	return r ? r : renew(s, row, LINKS_DROP);
+}
+
+static int drop_row(struct absent *s, struct objid id)
+{
+	bool live, only_known = true;
+	struct row row;
+	int r = row_load(s->t, id, &row);
+
+	if (r)
+		return r;
+	live = row.claim_count;
+	for (size_t k = 0; k < row.o.count; k++)
+		only_known &= is_known(s, &row.o.versions[k]);
+	if (about_row(s, &row).known) {
+		if (!only_known)
+			r = kill_row(s, &row);
+		else if (idlist_has(&s->in_use, id))
+			r = kill_row(s, &row);
+		else
+			r = row_purge(s->t, &row);
+		s->a->purged += !r && live;
+	}
+	row_release(&row);
+	return r;
+}
+
+/* Returns 1 when all rows were looked at. */
+static int drop_some(struct absent *s)
+{
+	while (s->left) {
+		uint8_t key[17];
+		struct slice k, v;
+		int r;
+
+		memcpy(key, s->a->id.b, 16);
+		key[16] = 0; /* just behind it */
+		r = store_seek(s->t->store, TABLE_OBJ, SLICE(key, 17), &k, &v);
+		if (r == -ENOENT)
+			return 1;
+		if (!r && k.len != 16)
+			r = -EUCLEAN;
+		if (r)
+			return r;
+		memcpy(s->a->id.b, k.data, 16);
+		r = is_mentioned(s, s->a->id);
+		if (!r)
+			r = drop_row(s, s->a->id);
+		if (r < 0)
+			return r;
+		s->left--;
+	}
+	return 0;
+}
+
+/* ---- slices */
+
+int replica_absence_begin(struct tree *t, struct replica_absence *a)
+{
+	a->id = ROOT_ID; /* the least, and always mentioned */
+	a->kept = a->purged = 0;
+	return replica_cut_start(t, a->theirs, &a->lseq);
+}
+
+int replica_absence(struct tree *t, struct replica_absence *a, size_t max,
+		    size_t *ret_looked)
+{
+	struct absent s = { .t = t, .a = a, .left = max };
+	int r = objects_in_use(t, &s.in_use);
+
+	if (!r)
+		r = keep_some(&s);
+	if (r == 1)
+		r = drop_some(&s);
+	idlist_release(&s.in_use);
+	*ret_looked = max - s.left;
+	return r;
+}
