@@ -201,7 +201,9 @@ static int keep_some(struct absent *s)
 		r = keep_row(s, id);
 		if (r)
 			return r;
-		s->left--;
+		/* (what came since the last slice is on top: else much local
+		 * work would keep this from ever ending) */
+		s->left -= s->a->lseq <= s->a->end;
 	}
 	return 0;
 }
@@ -283,6 +285,7 @@ int replica_absence_begin(struct tree *t, struct replica_absence *a)
 {
 	a->id = ROOT_ID; /* the least, and always mentioned */
 	a->kept = a->purged = 0;
+	a->end = t->lseq;
 	return replica_cut_start(t, a->theirs, &a->lseq);
 }
 
@@ -298,5 +301,6 @@ int replica_absence(struct tree *t, struct replica_absence *a, size_t max,
 		r = drop_some(&s);
 	idlist_release(&s.in_use);
 	*ret_looked = max - s.left;
+	a->end = t->lseq;
 	return r;
 }

@@ -204,7 +204,7 @@ struct replica_absence {
 	/* Was it in the stream? 0, 1, or an error. */
 	int (*mentioned)(void *arg, struct objid);
 	void *arg;
-	uint64_t lseq;
+	uint64_t lseq, end;
 	struct objid id;
 	uint64_t kept;		/* rows that stay by news from here */
 	uint64_t purged;	/* that were shown here */

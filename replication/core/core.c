@@ -106,6 +106,7 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 	int r = 0;
 
 	if (!know_leq(&s->k, &c->own.k)) {
+		heard_grows(c);
 		r = know_copy(&c->own.k, &s->k);
 		c->publish = true;
 		core_due(c, c->now_ms); /* peers may lack it */

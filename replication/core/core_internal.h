@@ -408,6 +408,8 @@ must_check int heard_load(struct core *);
 void heard_exchange(struct core *, const struct device *from);
 /* News of a member, by whatever way. */
 void heard_of(struct core *, const struct device *);
+/* Our K is about to grow: who has all of it was not silent so far. */
+void heard_grows(struct core *);
 /* Judges who lapsed. */
 void heard_tick(struct core *);
 bool member_is_active(struct core *, const struct member_entry *);

@@ -119,13 +119,36 @@ void heard_of(struct core *c, const struct device *device)
 		heard_entry(c, e);
 }
 
-void heard_exchange(struct core *c, const struct device *from)
+static void heard_pass(struct core *c)
 {
 	uint64_t passed = c->now_ms - MIN_OF(c->exchanged_ms, c->now_ms);
 
 	c->heard_ms += MIN_OF(passed, (uint64_t)HEARD_STEP_MS);
 	c->exchanged_ms = c->now_ms;
+}
+
+void heard_exchange(struct core *c, const struct device *from)
+{
+	heard_pass(c);
 	heard_of(c, from);
+}
+
+void heard_grows(struct core *c)
+{
+	/* (alone, time does not pass) */
+	for (size_t i = 0; i < c->peer_count; i++) {
+		if (c->peers[i]->dead || c->peers[i]->phase != PEER_READY)
+			continue;
+		heard_pass(c);
+		break;
+	}
+	for (size_t i = 0; i < c->members.count; i++) {
+		struct member_entry *e = c->members.list[i];
+		struct status *s = status_of(c, &e->member.device);
+
+		if (s && know_leq(&c->own.k, &s->k))
+			heard_entry(c, e);
+	}
 }
 
 bool member_is_active(struct core *c, const struct member_entry *e)

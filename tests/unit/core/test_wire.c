@@ -116,6 +116,35 @@ static void test_cut_bytes(void **state)
 	cut_release(&c);
 }
 
+/* With the horizon, and the number of objects. */
+static void test_full_cut(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
+	struct cut c = {.k = test_know(3, 5, 9, 300, 0),
+			.g = test_know(3, 4, 0),
+			.rows = 17,
+			.flags = CUT_FULL,
+			.objects = 15,
+			.hlc = 0x19a9f00000010002};
+	struct cut back;
+	struct reader r;
+
+	(void)state;
+	frame_begin(&b, FRAME_CUT);
+	cut_encode(&c, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-cut-full.hex", buf_slice(&b));
+	cut_encode(&c, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(cut_decode(&r, &back), 0);
+	assert_true(know_equal(&back.k, &c.k) && know_equal(&back.g, &c.g));
+	assert_int_equal(back.objects, 15);
+	assert_int_equal(back.flags, CUT_FULL);
+	cut_release(&back);
+	assert_no_prefix_decodes(body, cut_decode(&r, &back));
+	cut_release(&c);
+}
+
 static void test_streams(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
@@ -310,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_hello_bytes),
 		cmocka_unit_test(test_hello_refuse),
 		cmocka_unit_test(test_cut_bytes),
+		cmocka_unit_test(test_full_cut),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_hash_lists),
 		cmocka_unit_test(test_chunks),

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deletion to the end, on the simulator's cluster: members that lapse and
+ * return, full streams and what absence means in them, members that are
+ * removed. In one operation's slices of one row, and with kills between them.
+ */
+#include "tests/unit/core/core_support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "tests/sim/cluster.h"
+
+#define ROOT TREE_ROOT_INO
+/* Time heard until a member lapses; quiet times are longer. */
+#define LAPSE_MS 3000
+
+static char test_dir[64];
+
+/* All to all: 0 is the founder. */
+static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
+{
+	struct cluster_options o = {
+		.seed = 11,
+		.nodes = nodes,
+		.dir = test_dir,
+		.delay_max = 10,
+		.bandwidth = 10000,
+		.trace = getenv("KIN_TEST_TRACE"),
+		.small_rows = slice_rows,
+		.slice_rows = slice_rows,
+		.lapse_after_ms = LAPSE_MS,
+		.purge_settle_ms = 50,
+	};
+	static int count;
+
+	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-full-%d-%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid(), ++count);
+	if (!cluster_open(c, &o))
+		fail_msg("%s", c->failure);
+	for (int a = 0; a < nodes; a++)
+		for (int b = a + 1; b < nodes; b++)
+			cluster_connect(c, a, b);
+}
+
+static void close_nodes(struct cluster *c)
+{
+	char failure[sizeof(c->failure)];
+
+	snprintf(failure, sizeof(failure), "%s", c->failure);
+	cluster_close(c);
+	if (failure[0])
+		fail_msg("%s", failure);
+}
+
+static void quiet(struct cluster *c)
+{
+	assert_true(cluster_run_quiet(c, 4000, 300000));
+	cluster_check_nodes(c);
+	if (cluster_failed(c))
+		fail_msg("%s", c->failure);
+}
+
+static void assert_equal(struct cluster *c)
+{
+	quiet(c);
+	cluster_check_equal(c, true);
+	if (cluster_failed(c))
+		fail_msg("%s", c->failure);
+}
+
+/* ---- what programs do */
+
+static uint64_t at(struct cluster *c, int node, const char *path)
+{
+	uint64_t ino = 0;
+
+	assert_int_equal(tree_resolve_path(c->nodes[node].tree,
+					   SLICE_STR(path), &ino), 0);
+	return ino;
+}
+
+static bool is_there(struct cluster *c, int node, const char *path)
+{
+	uint64_t ino;
+
+	return !tree_resolve_path(c->nodes[node].tree, SLICE_STR(path), &ino);
+}
+
+static struct tree_new new_of(enum kind kind)
+{
+	return (struct tree_new){.kind = kind,
+				 .perm = 0755,
+				 .user = SLICE_STR("u"),
+				 .group = SLICE_STR("g")};
+}
+
+static void make_dir(struct cluster *c, int node, const char *dir,
+		     const char *name)
+{
+	struct tree_new new = new_of(KIND_DIR);
+	struct entry e;
+
+	assert_int_equal(tree_create(c->nodes[node].tree, at(c, node, dir),
+				     SLICE_STR(name), &new, false, &e), 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void make_file(struct cluster *c, int node, const char *dir,
+		      const char *name, const char *text)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct tree_new new = new_of(KIND_FILE);
+	struct entry e;
+
+	assert_int_equal(tree_create(t, at(c, node, dir), SLICE_STR(name),
+				     &new, true, &e), 0);
+	assert_int_equal(
+		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
+	tree_release_file(t, e.attr.ino, true);
+	node_poke(&c->nodes[node]);
+}
+
+static void edit(struct cluster *c, int node, const char *path,
+		 const char *text)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct tree_setattr cut = {.set = TREE_SET_SIZE};
+	uint64_t ino = at(c, node, path);
+	struct attr attr;
+
+	assert_int_equal(tree_open_file(t, ino, true), 0);
+	assert_int_equal(tree_setattr(t, ino, &cut, &attr), 0);
+	assert_int_equal(tree_write(t, ino, 0, SLICE_STR(text), false), 0);
+	tree_release_file(t, ino, true);
+	node_poke(&c->nodes[node]);
+}
+
+static void change_mode(struct cluster *c, int node, const char *path)
+{
+	struct tree_setattr s = {.set = TREE_SET_MODE, .perm = 0700};
+	struct attr attr;
+
+	assert_int_equal(tree_setattr(c->nodes[node].tree, at(c, node, path),
+				      &s, &attr), 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void remove_at(struct cluster *c, int node, const char *dir,
+		      const char *name)
+{
+	struct tree *t = c->nodes[node].tree;
+	int r = tree_unlink(t, at(c, node, dir), SLICE_STR(name));
+
+	if (r == -EISDIR)
+		r = tree_rmdir(t, at(c, node, dir), SLICE_STR(name));
+	assert_int_equal(r, 0);
+	node_poke(&c->nodes[node]);
+}
+
+static void move(struct cluster *c, int node, const char *dir,
+		 const char *name, const char *to, const char *new_name)
+{
+	assert_int_equal(tree_rename(c->nodes[node].tree, at(c, node, dir),
+				     SLICE_STR(name), at(c, node, to),
+				     SLICE_STR(new_name), 0), 0);
+	node_poke(&c->nodes[node]);
+}
+
+static bool shows(struct cluster *c, int node, const char *path,
+		  const char *text)
+{
+	char bytes[256];
+	int64_t n;
+
+	if (!is_there(c, node, path))
+		return false;
+	n = tree_read(c->nodes[node].tree, at(c, node, path), 0, bytes,
+		      sizeof(bytes));
+	return n >= 0 && slice_equal(SLICE(bytes, n), SLICE_STR(text));
+}
+
+/* ---- facts */
+
+static struct core_counters counters(struct cluster *c, int node)
+{
+	struct core_counters n;
+
+	core_counters(c->nodes[node].core, &n);
+	return n;
+}
+
+/* Of all rows, dead ones too. */
+static uint64_t rows(struct cluster *c, int node)
+{
+	struct tree_statfs s;
+
+	tree_statfs(c->nodes[node].tree, &s);
+	return s.objects;
+}
+
+static struct core_peer_status peer(struct cluster *c, int node, int of)
+{
+	struct core_peer_status all[CLUSTER_NODES_MAX];
+	size_t n = core_peers(c->nodes[node].core, all, CLUSTER_NODES_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (device_equal(&all[i].device, &c->nodes[of].device))
+			return all[i];
+	fail_msg("no such peer");
+	return all[0];
+}
+
+static void isolate(struct cluster *c, int node)
+{
+	for (int i = 0; i < c->node_count; i++)
+		if (i != node)
+			cluster_cut(c, i, node);
+}
+
+static void bring_home(struct cluster *c, int node)
+{
+	for (int i = 0; i < c->node_count; i++)
+		if (i != node)
+			cluster_mend(c, i, node);
+}
+
+/* The others hear each other until they no longer wait for it. */
+static void let_lapse(struct cluster *c, int node)
+{
+	int by = node ? 0 : 1;
+
+	for (int i = 0; i < 20 && !peer(c, by, node).lapsed; i++) {
+		make_file(c, by, "", "tick", "x");
+		cluster_run(c, c->now_ms + LAPSE_MS / 2);
+		remove_at(c, by, "", "tick");
+		cluster_run(c, c->now_ms + LAPSE_MS / 2);
+	}
+	assert_true(peer(c, by, node).lapsed);
+	quiet(c);
+}
+
+/* ---- who is waited for */
+
+static void test_absent_member_holds(void **state)
+{
+	struct cluster c;
+	uint64_t before;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	make_file(&c, 0, "", "doc", "text");
+	quiet(&c);
+	before = rows(&c, 0);
+	isolate(&c, 2);
+	remove_at(&c, 0, "", "doc");
+	cluster_run(&c, c.now_ms + LAPSE_MS / 3);
+	/* 1 has acknowledged it, 2 has not. */
+	assert_int_equal(rows(&c, 0), before);
+	assert_int_equal(rows(&c, 1), before);
+	assert_false(peer(&c, 0, 2).lapsed);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(rows(&c, i), before - 1);
+		assert_int_equal(counters(&c, i).rows_purged, 1);
+		assert_int_equal(counters(&c, i).fulls_received, 0);
+	}
+	close_nodes(&c);
+}
+
+/*
+ * All have acknowledged the removal, but not all that they knew then is
+ * here: 2 edited the file before it heard of it.
+ */
+static void test_two_phases(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	cluster_disconnect(&c, 0, 2);
+	make_file(&c, 0, "", "doc", "text");
+	quiet(&c);
+	/* What 2 writes reaches nobody; what it acknowledges does not either,
+	 * until both come at once. */
+	cluster_deafen(&c, 2, 1);
+	edit(&c, 2, "doc", "edited");
+	remove_at(&c, 0, "", "doc");
+	cluster_run(&c, c.now_ms + 1000);
+	cluster_mend(&c, 1, 2);
+	assert_equal(&c);
+	for (int i = 0; i < 3; i++)
+		assert_true(shows(&c, i, "doc", "edited"));
+	close_nodes(&c);
+}
+
+/* ---- lapse and return */
+
+static void fill(struct cluster *c)
+{
+	make_dir(c, 0, "", "keep");
+	make_file(c, 0, "keep", "same", "same");
+	make_dir(c, 0, "", "gone");
+	make_dir(c, 0, "gone", "sub");
+	make_file(c, 0, "gone", "dead", "dead");
+	make_file(c, 0, "gone/sub", "edited", "old");
+	make_file(c, 0, "gone", "touched", "old");
+	make_file(c, 0, "", "moved", "moved");
+	make_file(c, 0, "", "removed", "removed");
+	make_dir(c, 0, "", "other");
+	make_file(c, 0, "other", "inside", "inside");
+	quiet(c);
+}
+
+static void remove_elsewhere(struct cluster *c)
+{
+	remove_at(c, 0, "gone", "dead");
+	remove_at(c, 0, "gone", "touched");
+	remove_at(c, 0, "gone/sub", "edited");
+	remove_at(c, 0, "gone", "sub");
+	remove_at(c, 0, "", "gone");
+	remove_at(c, 0, "", "removed");
+	remove_at(c, 0, "other", "inside");
+	remove_at(c, 0, "", "other");
+}
+
+/* What it did while it was away. */
+static void work_alone(struct cluster *c, int node)
+{
+	edit(c, node, "gone/sub/edited", "new");
+	change_mode(c, node, "gone/touched");
+	make_file(c, node, "gone", "created", "created");
+	move(c, node, "", "moved", "other", "moved");
+}
+
+static void expect_home(struct cluster *c, int nodes)
+{
+	for (int i = 0; i < nodes; i++) {
+		assert_true(shows(c, i, "keep/same", "same"));
+		/* What was done to it stays, in its directories. */
+		assert_true(shows(c, i, "gone/sub/edited", "new"));
+		assert_true(shows(c, i, "gone/created", "created"));
+		assert_true(shows(c, i, "other/moved", "moved"));
+		/* What was removed does not come back: not by attributes. */
+		assert_false(is_there(c, i, "gone/dead"));
+		assert_false(is_there(c, i, "gone/touched"));
+		assert_false(is_there(c, i, "removed"));
+		assert_false(is_there(c, i, "other/inside"));
+		assert_false(is_there(c, i, "moved"));
+	}
+}
+
+static void lapse_and_return(size_t slice_rows, int kills)
+{
+	struct cluster c;
+
+	open_nodes(&c, 3, slice_rows);
+	fill(&c);
+	isolate(&c, 2);
+	work_alone(&c, 2);
+	remove_elsewhere(&c);
+	let_lapse(&c, 2);
+	assert_true(counters(&c, 0).rows_purged >= 8);
+	bring_home(&c, 2);
+	for (int k = 0; k < kills; k++) {
+		uint64_t limit = c.now_ms + 60000;
+
+		while (!core_is_applying(c.nodes[2].core) && c.now_ms < limit)
+			cluster_run(&c, c.now_ms + 1);
+		cluster_run(&c, c.now_ms + (uint64_t)k * 37);
+		node_kill(&c.nodes[2], 10);
+		cluster_run(&c, c.now_ms + 20);
+	}
+	assert_equal(&c);
+	expect_home(&c, 3);
+	if (!kills)
+		assert_int_equal(counters(&c, 2).fulls_received, 1);
+	assert_int_equal(counters(&c, 0).fulls_received, 0);
+	assert_false(peer(&c, 0, 2).lapsed);
+	/* Nobody is below anybody's horizon any more. */
+	edit(&c, 2, "keep/same", "after");
+	assert_equal(&c);
+	assert_true(shows(&c, 0, "keep/same", "after"));
+	assert_int_equal(counters(&c, 0).fulls_received, 0);
+	close_nodes(&c);
+}
+
+static void test_lapse_and_return(void **state)
+{
+	(void)state;
+	lapse_and_return(0, 0);
+	lapse_and_return(1, 0);
+	lapse_and_return(2, 0);
+}
+
+static void test_killed_while_applying(void **state)
+{
+	(void)state;
+	for (int kills = 1; kills <= 12; kills++)
+		lapse_and_return(1, kills);
+}
+
+/* One that did nothing: it only forgets. */
+static void test_return_with_nothing(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	fill(&c);
+	isolate(&c, 2);
+	remove_elsewhere(&c);
+	let_lapse(&c, 2);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	assert_false(is_there(&c, 2, "gone"));
+	assert_false(is_there(&c, 2, "other"));
+	assert_true(shows(&c, 2, "keep/same", "same"));
+	assert_int_equal(rows(&c, 2), rows(&c, 0));
+	close_nodes(&c);
+}
+
+/* It returns to one that has not purged: no full stream, and that one hands
+ * its work to those that have. */
+static void test_revived_row_meets_purged(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	fill(&c);
+	/* 1 hears of the removals, and then of nothing more. */
+	isolate(&c, 2);
+	work_alone(&c, 2);
+	remove_elsewhere(&c);
+	cluster_run(&c, c.now_ms + 500);
+	isolate(&c, 1);
+	assert_int_equal(counters(&c, 1).rows_purged, 0);
+	cluster_mend(&c, 1, 2);
+	quiet(&c);
+	expect_home(&c, 0);
+	assert_int_equal(counters(&c, 2).fulls_received, 0);
+	bring_home(&c, 1);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	expect_home(&c, 3);
+	close_nodes(&c);
+}
+
+/* Local work goes on while a full stream is applied, row by row. */
+static void test_work_between_slices(void **state)
+{
+	struct cluster c;
+	uint64_t limit;
+	int done = 0;
+
+	(void)state;
+	open_nodes(&c, 3, 1);
+	fill(&c);
+	isolate(&c, 2);
+	remove_elsewhere(&c);
+	let_lapse(&c, 2);
+	bring_home(&c, 2);
+	limit = c.now_ms + 60000;
+	while (!core_is_applying(c.nodes[2].core) && c.now_ms < limit)
+		cluster_run(&c, c.now_ms + 1);
+	assert_true(core_is_applying(c.nodes[2].core));
+	assert_true(is_there(&c, 2, "gone/sub/edited"));
+	while (core_is_applying(c.nodes[2].core) && c.now_ms < limit) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%d", done++);
+		if (is_there(&c, 2, "gone/sub") && done % 5 == 1)
+			make_file(&c, 2, "gone/sub", name, "between");
+		else
+			make_file(&c, 2, "keep", name, "between");
+		cluster_run(&c, c.now_ms + 20);
+	}
+	assert_true(done > 5);
+	assert_equal(&c);
+	/* All of it is somewhere, in directories that are. */
+	for (int k = 0; k < done; k++) {
+		char a[32], b[32];
+
+		snprintf(a, sizeof(a), "gone/sub/n%d", k);
+		snprintf(b, sizeof(b), "keep/n%d", k);
+		assert_true(shows(&c, 0, a, "between") ||
+			    shows(&c, 0, b, "between"));
+	}
+	assert_true(shows(&c, 0, "gone/sub/n0", "between"));
+	assert_false(is_there(&c, 0, "gone/sub/edited"));
+	assert_false(is_there(&c, 0, "gone/dead"));
+	close_nodes(&c);
+}
+
+/* Unsent writes of an open file survive, with the directories above it. */
+static void test_open_through_a_full_stream(void **state)
+{
+	struct cluster c;
+	uint64_t ino;
+	struct tree *t;
+
+	(void)state;
+	open_nodes(&c, 3, 2);
+	fill(&c);
+	isolate(&c, 2);
+	remove_elsewhere(&c);
+	let_lapse(&c, 2);
+	t = c.nodes[2].tree;
+	ino = at(&c, 2, "gone/sub/edited");
+	assert_int_equal(tree_open_file(t, ino, true), 0);
+	bring_home(&c, 2);
+	while (!core_is_applying(c.nodes[2].core))
+		cluster_run(&c, c.now_ms + 1);
+	assert_int_equal(tree_write(t, ino, 0, SLICE_STR("new"), false), 0);
+	while (core_is_applying(c.nodes[2].core))
+		cluster_run(&c, c.now_ms + 1);
+	assert_false(is_there(&c, 2, "gone"));
+	tree_release_file(t, ino, true);
+	node_poke(&c.nodes[2]);
+	assert_equal(&c);
+	for (int i = 0; i < 3; i++) {
+		assert_true(shows(&c, i, "gone/sub/edited", "new"));
+		assert_false(is_there(&c, i, "gone/dead"));
+	}
+	close_nodes(&c);
+}
+
+/* ---- members that are removed */
+
+static void remove_member(struct cluster *c, int by, int node)
+{
+	struct core_member m;
+
+	assert_int_equal(core_remove(c->nodes[by].core, c->now_ms,
+				     c->nodes[node].label, &m), 0);
+	assert_true(m.removed);
+	node_poke(&c->nodes[by]);
+}
+
+static void test_removed_member(void **state)
+{
+	struct cluster c;
+	struct core_member m;
+	uint64_t before;
+
+	(void)state;
+	open_nodes(&c, 4, 0);
+	/* 3 is linked to 2 only, and what it writes is passed on. */
+	cluster_disconnect(&c, 0, 3);
+	cluster_disconnect(&c, 1, 3);
+	make_file(&c, 3, "", "shared", "shared");
+	make_file(&c, 0, "", "doc", "text");
+	quiet(&c);
+	isolate(&c, 2);
+	cluster_mend(&c, 2, 3);
+	cluster_run(&c, c.now_ms + 2000);
+	make_file(&c, 3, "", "late", "late");
+	cluster_run(&c, c.now_ms + 1000);
+	assert_true(shows(&c, 2, "late", "late"));
+	/* 0 removes 3 without having its last work; 2 has it. */
+	remove_member(&c, 0, 3);
+	assert_int_equal(core_remove(c.nodes[0].core, c.now_ms, "node0", &m),
+			 -EINVAL);
+	assert_int_equal(core_remove(c.nodes[0].core, c.now_ms, "none", &m),
+			 -ENOENT);
+	assert_true(core_is_removed(c.nodes[0].core, &c.nodes[3].device));
+	bring_home(&c, 2);
+	cluster_run(&c, c.now_ms + 2000);
+	assert_true(core_is_removed(c.nodes[2].core, &c.nodes[3].device));
+	assert_true(shows(&c, 0, "late", "late"));
+	assert_true(shows(&c, 1, "late", "late"));
+	/* Its later work goes nowhere, and nobody waits for it. */
+	make_file(&c, 3, "", "lost", "lost");
+	before = rows(&c, 0);
+	remove_at(&c, 1, "", "doc");
+	quiet(&c);
+	assert_int_equal(rows(&c, 0), before - 1);
+	assert_false(is_there(&c, 2, "lost"));
+	assert_true(cluster_wait(&c, 0, 10000));
+	assert_true(peer(&c, 1, 3).removed);
+	assert_false(peer(&c, 1, 3).connected);
+	assert_int_equal(core_link_up(c.nodes[1].core, c.now_ms, 9999,
+				      &c.nodes[3].device), -EACCES);
+	/* It is remembered. */
+	node_kill(&c.nodes[2], 10);
+	cluster_run(&c, c.now_ms + 1000);
+	assert_true(core_is_removed(c.nodes[2].core, &c.nodes[3].device));
+	/* 3 heard of it itself, by 2. */
+	assert_true(core_is_removed(c.nodes[3].core, &c.nodes[3].device));
+	node_kill(&c.nodes[3], 1000000000);
+	assert_equal(&c);
+	close_nodes(&c);
+}
+
+/* A key that was removed is not let in again. */
+static void test_removed_key(void **state)
+{
+	cleanup(buf_release) struct buf records = BUF_INIT;
+	char label[LABEL_BYTES_MAX + 1];
+	struct cluster c;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	quiet(&c);
+	remove_member(&c, 0, 2);
+	assert_int_equal(core_admit(c.nodes[0].core, c.now_ms,
+				    &c.nodes[2].device, SLICE_STR("again"),
+				    label, &records), -EACCES);
+	/* Both remove each other, apart: both are out. */
+	cluster_cut(&c, 0, 1);
+	remove_member(&c, 0, 1);
+	remove_member(&c, 1, 0);
+	cluster_mend(&c, 0, 1);
+	cluster_run(&c, c.now_ms + 3000);
+	make_file(&c, 0, "", "x", "x");
+	cluster_run(&c, c.now_ms + 3000);
+	assert_false(is_there(&c, 1, "x"));
+	close_nodes(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_absent_member_holds),
+		cmocka_unit_test(test_two_phases),
+		cmocka_unit_test(test_lapse_and_return),
+		cmocka_unit_test(test_killed_while_applying),
+		cmocka_unit_test(test_return_with_nothing),
+		cmocka_unit_test(test_revived_row_meets_purged),
+		cmocka_unit_test(test_work_between_slices),
+		cmocka_unit_test(test_open_through_a_full_stream),
+		cmocka_unit_test(test_removed_member),
+		cmocka_unit_test(test_removed_key),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
