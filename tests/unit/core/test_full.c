@@ -186,6 +186,23 @@ static bool shows(struct cluster *c, int node, const char *path,
 
 /* ---- facts */
 
+struct find {
+	const char *path;
+	struct objid id;
+	bool found;
+};
+
+static int find_entry(void *arg, const struct replica_view_entry *e)
+{
+	struct find *f = arg;
+
+	if (slice_equal(e->path, SLICE_STR(f->path))) {
+		f->id = e->id;
+		f->found = true;
+	}
+	return 0;
+}
+
 static struct core_counters counters(struct cluster *c, int node)
 {
 	struct core_counters n;
@@ -299,6 +316,43 @@ static void test_two_phases(void **state)
 	close_nodes(&c);
 }
 
+/*
+ * The same at the very instant: 0 has heard that 2 acknowledged its removal,
+ * and that 2 has something more. It must not purge before it has that.
+ */
+static void test_waits_for_what_they_knew(void **state)
+{
+	struct cluster c;
+	uint64_t limit;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	cluster_disconnect(&c, 0, 2);
+	make_file(&c, 0, "", "doc", "text");
+	make_file(&c, 0, "", "other", "text");
+	quiet(&c);
+	cluster_cut(&c, 1, 2);
+	edit(&c, 2, "doc", "edited");
+	remove_at(&c, 0, "", "doc");
+	remove_at(&c, 0, "", "other");
+	cluster_run(&c, c.now_ms + 500);
+	cluster_mend(&c, 1, 2);
+	limit = c.now_ms + 5000;
+	while (peer(&c, 0, 2).behind.changes || !peer(&c, 0, 2).ahead.changes) {
+		assert_true(c.now_ms < limit);
+		cluster_run(&c, c.now_ms + 1);
+	}
+	cluster_cut(&c, 0, 1);
+	cluster_run(&c, c.now_ms + 1000);
+	assert_int_equal(counters(&c, 0).rows_purged, 0);
+	cluster_mend(&c, 0, 1);
+	assert_equal(&c);
+	assert_int_equal(counters(&c, 0).rows_purged, 1);
+	for (int i = 0; i < 3; i++)
+		assert_true(shows(&c, i, "doc", "edited"));
+	close_nodes(&c);
+}
+
 /* ---- lapse and return */
 
 static void fill(struct cluster *c)
@@ -355,6 +409,25 @@ static void expect_home(struct cluster *c, int nodes)
 	}
 }
 
+/* A name that was removed is not written again: what an edit keeps is weak,
+ * so that a removal that has seen it holds. */
+static bool only_weak(struct cluster *c, int node, const char *path)
+{
+	cleanup(object_release) struct object row;
+	struct find f = {.path = path};
+	bool weak = true;
+
+	assert_int_equal(replica_view(c->nodes[node].tree, find_entry, &f), 0);
+	assert_true(f.found);
+	store_lock(c->nodes[node].store);
+	assert_int_equal(replica_row_load(c->nodes[node].tree, f.id, &row), 0);
+	store_unlock(c->nodes[node].store);
+	for (size_t i = 0; i < row.count; i++)
+		weak &= row.versions[i].reg != REG_LINK ||
+			row.versions[i].flags & VERSION_WEAK;
+	return weak;
+}
+
 static void lapse_and_return(size_t slice_rows, int kills)
 {
 	struct cluster c;
@@ -378,6 +451,10 @@ static void lapse_and_return(size_t slice_rows, int kills)
 	}
 	assert_equal(&c);
 	expect_home(&c, 3);
+	assert_true(only_weak(&c, 0, "gone/sub/edited"));
+	assert_true(only_weak(&c, 0, "gone/sub"));
+	assert_true(only_weak(&c, 0, "gone"));
+	assert_true(only_weak(&c, 0, "other"));
 	if (!kills)
 		assert_int_equal(counters(&c, 2).fulls_received, 1);
 	assert_int_equal(counters(&c, 0).fulls_received, 0);
@@ -629,6 +706,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_absent_member_holds),
 		cmocka_unit_test(test_two_phases),
+		cmocka_unit_test(test_waits_for_what_they_knew),
 		cmocka_unit_test(test_lapse_and_return),
 		cmocka_unit_test(test_killed_while_applying),
 		cmocka_unit_test(test_return_with_nothing),
