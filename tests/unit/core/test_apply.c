@@ -514,7 +514,7 @@ static bool fake_row(struct fake *f, int i, uint64_t kind, uint64_t link)
 
 static void fake_begin(struct fake *f)
 {
-	struct stream stream = {.life = 1};
+	struct stream stream = {.life = 2};
 
 	frame_begin(&f->frame, FRAME_STREAM);
 	stream_encode(&stream, &f->frame);
