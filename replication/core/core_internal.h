@@ -81,6 +81,8 @@
 #define PURGE_SETTLE_MS 5000
 /* Between slices of it, and rows of one: a low duty, a short lock. */
 #define PURGE_PAUSE_MS 50
+/* After an error that may pass. */
+#define PURGE_RETRY_MS 5000
 #define PURGE_ROWS 64
 /* Rows looked at in one slice of bringing back what rm -r took. */
 #define BRING_BACK_ROWS 256
@@ -246,7 +248,7 @@ struct core {
 	bool wants_stale;  /* look for what is wanted again */
 	bool wants_filled; /* some came since the last sync */
 
-	uint64_t purge_settle_ms;
+	uint64_t purge_settle_ms, purge_retry_ms;
 	uint64_t purge_due_ms; /* NEVER: nothing new was acknowledged */
 	bool purged;	       /* some, in this pass: there may be more */
 	/* At the end of a full stream that is being applied. */

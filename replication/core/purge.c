@@ -74,6 +74,18 @@ static int purge_slice(struct core *c, struct replica_purged *ret)
 	return r;
 }
 
+/* A full disk passes: later, then. */
+static void purge_later(struct core *c, int r, const char *what)
+{
+	if (r == -ENOMEM || r == -EUCLEAN || store_failure(c->store) < 0) {
+		core_fail(c, r, what);
+		return;
+	}
+	log_errno(r, "%s, trying again", what);
+	c->purge_retry_ms = c->purge_due_ms = c->now_ms + PURGE_RETRY_MS;
+	core_due(c, c->purge_due_ms);
+}
+
 static void bring_back(struct core *c)
 {
 	size_t count;
@@ -83,7 +95,7 @@ static void bring_back(struct core *c)
 	r = replica_bring_back(c->tree, BRING_BACK_ROWS, &count);
 	store_unlock(c->store);
 	if (r < 0) {
-		core_fail(c, r, "cannot bring back what was removed");
+		purge_later(c, r, "cannot bring back what was removed");
 		return;
 	}
 	c->may_bring_back = r;
@@ -101,7 +113,7 @@ void purge_tick(struct core *c)
 
 	if (apply_is_busy(c))
 		return; /* its end wakes us */
-	if (c->may_bring_back)
+	if (c->may_bring_back && c->now_ms >= c->purge_retry_ms)
 		bring_back(c);
 	if (c->failure || c->now_ms < c->purge_due_ms) {
 		core_due(c, c->purge_due_ms);
@@ -109,7 +121,7 @@ void purge_tick(struct core *c)
 	}
 	r = purge_slice(c, &p);
 	if (r < 0) {
-		core_fail(c, r, "cannot purge what was removed");
+		purge_later(c, r, "cannot purge what was removed");
 		return;
 	}
 	c->counters.rows_purged += p.purged;
