@@ -729,6 +729,28 @@ static void test_exchange_pins(void)
 	assert_int_equal(entries(b), 3);
 }
 
+/* The same, where what is exchanged is another one of the cycle: without
+ * it the LINK that had lost would come to hold. */
+static void test_exchange_pins_others(void)
+{
+	make_dir(a, ROOT, "p");
+	make_dir(a, ROOT, "q");
+	make_dir(a, ROOT, "r");
+	sync_all();
+	mv(a, ROOT, "p", look(a, ROOT, "q"), "p");
+	later(b, a);
+	mv(b, ROOT, "q", look(b, ROOT, "p"), "q");
+	sync_all();
+	assert_int_equal(swap_error(c, look(c, ROOT, "q"), "p", ROOT, "r"),
+			 0);
+	assert_int_equal(look_error(c, look(c, ROOT, "q"), "p"), 0);
+	assert_int_equal(list(c, look(c, ROOT, "r"), NULL, 0), 0);
+	sync_all();
+	assert_int_equal(look_error(a, look(a, ROOT, "q"), "p"), 0);
+	assert_int_equal(list(a, look(a, ROOT, "r"), NULL, 0), 0);
+	assert_int_equal(entries(a), 2);
+}
+
 static const struct scenario scenarios[] = {
 	SCENARIO(test_two_names),
 	SCENARIO(test_link_of_symlink),
@@ -759,6 +781,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_exchange_of_twins),
 	SCENARIO(test_exchange_of_merged),
 	SCENARIO(test_exchange_pins),
+	SCENARIO(test_exchange_pins_others),
 };
 
 int main(void)

@@ -36,6 +36,10 @@ static void make_object(struct object *o)
 	v.link.prev[0] = (struct place){ { { 3 } }, SLICE_STR("old") };
 	v.link.prev_count = 1;
 	add(o, &v);
+	v.dot = d2;
+	v.hlc = 0x20000;
+	v.flags = VERSION_WEAK;
+	add(o, &v);
 	v = (struct version){ .dot = d1, .hlc = 0x10000, .reg = REG_MODE };
 	v.mode.perm = 0644;
 	add(o, &v);
