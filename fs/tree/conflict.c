@@ -289,8 +289,9 @@ static int collect_renames(struct tree *t, struct objid id,
 
 static int collect_all(struct tree *t, struct foundlist *l)
 {
-	uint8_t key[26] = { 0 };
-	size_t len = 0;
+	/* ('d', before these, are no conflicts: decided.c) */
+	uint8_t key[26] = { 'n' };
+	size_t len = 1;
 
 	for (;;) {
 		struct slice k, v;

@@ -433,6 +433,11 @@ int settle_cycles(struct tree *t)
 	return r;
 }
 
+int overrides_list(struct tree *t, struct idlist *ret)
+{
+	return group_list(t, 'o', ret);
+}
+
 int pin_overrides(struct tree *t)
 {
 	struct idlist over = { 0 };

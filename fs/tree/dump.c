@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/contest.h"
 #include "fs/tree/list.h"
 
 /* ---- the view */
@@ -230,7 +231,7 @@ int replica_rows(struct tree *t,
 struct check {
 	struct seen_list seen;
 	struct buf *why;
-	uint64_t rows, claims, remains;
+	uint64_t rows, claims, remains, marks;
 	struct sum *leaves;	/* LEAVES, counted again */
 };
 
@@ -397,6 +398,9 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 		return r;
 	if (info_is_live(&i))
 		r = check_add_sum(t, c, row);
+	if (!r && marks_check(t, row->o.id, &i, &c->marks))
+		r = complain(c, row->o.id, "something lost in it, and it is "
+					   "not marked");
 	/* Between slices of a cut a parent may be dead, or not here yet. */
 	if (r || objid_is_root(row->o.id) || t->is_applying)
 		;
@@ -422,7 +426,7 @@ static int check_unique(struct check *c)
 int replica_check(struct tree *t, struct buf *why)
 {
 	struct check c = { .why = why };
-	uint64_t rows, claims, seqs, remains;
+	uint64_t rows, claims, seqs, remains, marks = 0;
 	const char *what;
 	int r;
 
@@ -448,9 +452,11 @@ int replica_check(struct tree *t, struct buf *why)
 	remains = store_count(t->store, TABLE_DEAD);
 	if (!r)
 		r = returned_count(t, &c.remains);
+	if (!r)
+		r = marks_count(t, &marks);
 	store_unlock(t->store);
 	if (!r && (rows != c.rows || seqs != c.rows || claims != c.claims ||
-		   remains != c.remains)) {
+		   remains != c.remains || marks != c.marks)) {
 		r = -EUCLEAN;
 		if (why)
 			buf_printf(why, "the indexes have entries of no row");

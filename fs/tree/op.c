@@ -399,8 +399,8 @@ static int set_owner(struct tree *t, struct row *row, const struct info *i,
 	return row_add(row, &v);
 }
 
-static int setattr_row(struct tree *t, struct objid id,
-		       const struct tree_setattr *s)
+int object_setattr(struct tree *t, struct objid id,
+		   const struct tree_setattr *s)
 {
 	struct timespec btime = s->mtime;
 	struct row row;
@@ -489,7 +489,7 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 	if (!r && s->set & TREE_SET_MTIME)
 		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
 	if (!r && of_row.set)
-		r = setattr_row(t, ref.id, &of_row);
+		r = object_setattr(t, ref.id, &of_row);
 	inoref_release(&ref);
 	return r;
 }

@@ -20,6 +20,15 @@ must_check int begin_uncut(struct tree *, uint64_t ino);
 /* Moves a shown file or directory to a place where others may claim too. */
 must_check int entry_move(struct tree *, const struct shown *,
 			  struct place to);
+/* -EINVAL if a directory would come to lie in itself. */
+must_check int check_within(struct tree *, const struct shown *,
+			    struct objid to);
+/* Attributes of an object (of its group's canonical one), but no size. */
+must_check int object_setattr(struct tree *, struct objid,
+			      const struct tree_setattr *);
+/* An extended attribute of an object, as it was elsewhere; none: removed. */
+must_check int object_setxattr(struct tree *, struct objid, struct slice name,
+			       const struct slice *value);
 /* Any operation on an entry of twins acts on all: the other twins go. */
 must_check int remove_twins(struct tree *, const struct shown *);
 /* The same for an object that is written or gets other attributes. */

@@ -174,7 +174,7 @@ static int forget_siblings(struct tree *t, struct objid id)
 /* The row, and all that is kept for it beside what row_store() indexes. */
 int row_purge(struct tree *t, struct row *row)
 {
-	uint8_t pending[24], mark[17] = { 'p' }, back[17] = { 'q' };
+	uint8_t pending[24], back[17] = { 'q' };
 	int r = forget_siblings(t, row->o.id);
 
 	if (!r)
@@ -185,10 +185,7 @@ int row_purge(struct tree *t, struct row *row)
 		r = store_del(t->store, TABLE_PENDING,
 			      SLICE(pending, sizeof(pending)));
 	}
-	memcpy(mark + 1, row->o.id.b, 16);
 	memcpy(back + 1, row->o.id.b, 16);
-	if (!r)
-		r = store_del(t->store, TABLE_MARK, SLICE(mark, sizeof(mark)));
 	if (!r)
 		r = store_del(t->store, TABLE_DEAD, SLICE(back, sizeof(back)));
 	return r ? r : row_delete(t, row);

@@ -448,7 +448,7 @@ static int names_find(struct tree *t, uint64_t parent, struct slice name,
 }
 
 /* -EINVAL if a directory would come to lie in itself. */
-static int check_within(struct tree *t, const struct shown *s,
+int check_within(struct tree *t, const struct shown *s,
 			struct objid to)
 {
 	bool within;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/contest.h"
 #include "fs/tree/tree_internal.h"
 
 #define LOCAL_FORMAT 1
@@ -523,32 +524,6 @@ static int number_siblings(struct tree *t, const struct row *row,
 	return r;
 }
 
-/* One rename lost, and `kin conflicts` lists it. */
-static bool place_contested(const struct info *i)
-{
-	for (size_t k = 0; k < i->shown_count; k++)
-		if (info_link_contested(i, &i->links[k]))
-			return true;
-	return false;
-}
-
-static int mark_contested_place(struct tree *t, const struct row *row,
-				const struct info *i)
-{
-	uint8_t key[17] = { 'p' };
-	struct slice k = SLICE(key, sizeof(key)), v;
-	bool contested = (i->strong && i->link_count) && place_contested(i);
-	int r;
-
-	memcpy(key + 1, row->o.id.b, 16);
-	r = store_get(t->store, TABLE_MARK, k, &v);
-	if (contested && r == -ENOENT)
-		return store_put(t->store, TABLE_MARK, k, SLICE("", 0));
-	if (!contested && !r)
-		return store_del(t->store, TABLE_MARK, k);
-	return r == -ENOENT ? 0 : r;
-}
-
 static bool link_winner_same(const struct row *row, const struct claim *now,
 			     size_t n)
 {
@@ -617,6 +592,8 @@ int row_delete(struct tree *t, struct row *row)
 	if (!r)
 		r = remains_update(t, row, NULL);
 	if (!r)
+		r = marks_update(t, row->o.id, NULL);
+	if (!r)
 		r = store_del(t->store, TABLE_OBJ,
 			      SLICE(row->o.id.b, sizeof(row->o.id.b)));
 	return r;
@@ -662,8 +639,8 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	r = row_index(t, row, &info);
 	if (!r && info.branch_count > 1)
 		r = number_siblings(t, row, &info);
-	if (!r && info.kind)
-		r = mark_contested_place(t, row, &info);
+	if (!r)
+		r = marks_update(t, row->o.id, &info);
 	if (!r && info.kind == KIND_DIR)
 		r = acks_note(t, row);
 	live = info_is_live(&info);

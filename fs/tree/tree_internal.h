@@ -461,6 +461,8 @@ must_check int work_children(struct tree *, struct objid dir);
 void work_clear(struct tree *);
 /* Directories that are not where their LINK says are pinned there. */
 must_check int pin_overrides(struct tree *);
+/* Such directories. */
+must_check int overrides_list(struct tree *, struct idlist *ret);
 must_check int override_get(struct tree *, struct objid, struct spot *ret);
 /* Is its LINK an edge of a known cycle? Then its key matters, not only its
  * place: which edge is cut depends on it. */

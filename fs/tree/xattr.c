@@ -193,27 +193,12 @@ static int check_room(const struct object *o)
 	return n > XATTRS_MAX || bytes > XATTRS_BYTES_MAX ? -ENOSPC : 0;
 }
 
-/* value: NULL removes. */
-static int write_name(struct tree *t, struct row *row, const struct info *i,
-		      struct slice name, const struct slice *value,
-		      uint32_t flags)
+static int put_name(struct tree *t, struct row *row, struct slice name,
+		    const struct slice *value)
 {
-	bool exists = info_xattr(i, name);
 	struct version v;
-	int r = 0, trace;
+	int r, trace;
 
-	if (i->kind == KIND_SYMLINK)
-		return -EPERM;
-	if (value && i->kind != KIND_DIR && has_prefix(name, PREFIX_OWN))
-		return -EINVAL;
-	if (exists && flags & TREE_XATTR_CREATE)
-		return -EEXIST;
-	if (!exists && (!value || flags & TREE_XATTR_REPLACE))
-		return -ENODATA;
-	if (i->kind == KIND_FILE)
-		r = remove_twins_of(t, row);
-	if (r)
-		return r;
 	op_tick(t);
 	v = op_version(t, REG_XATTR);
 	v.xattr.name = name;
@@ -227,6 +212,42 @@ static int write_name(struct tree *t, struct row *row, const struct info *i,
 	if (!r && value)
 		r = check_room(&row->o);
 	return r ? r : row_store(t, row, 0);
+}
+
+/* value: NULL removes. */
+static int write_name(struct tree *t, struct row *row, const struct info *i,
+		      struct slice name, const struct slice *value,
+		      uint32_t flags)
+{
+	bool exists = info_xattr(i, name);
+	int r = 0;
+
+	if (i->kind == KIND_SYMLINK)
+		return -EPERM;
+	if (value && i->kind != KIND_DIR && has_prefix(name, PREFIX_OWN))
+		return -EINVAL;
+	if (exists && flags & TREE_XATTR_CREATE)
+		return -EEXIST;
+	if (!exists && (!value || flags & TREE_XATTR_REPLACE))
+		return -ENODATA;
+	if (i->kind == KIND_FILE)
+		r = remove_twins_of(t, row);
+	return r ? r : put_name(t, row, name, value);
+}
+
+int object_setxattr(struct tree *t, struct objid id, struct slice name,
+		    const struct slice *value)
+{
+	struct row row;
+	int r = row_load(t, group_canonical(t, id), &row);
+
+	if (r)
+		return r;
+	r = remove_twins_of(t, &row);
+	if (!r)
+		r = put_name(t, &row, name, value);
+	row_release(&row);
+	return r;
 }
 
 /* ---- handing over (adopt.c) */
