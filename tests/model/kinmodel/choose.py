@@ -24,7 +24,8 @@ MORE = {
 }
 PROFILES = {
     "plain": {},
-    "dirs": dict(create=5, mkdir=18, rename=28, rmdir=8, exchange=8, rm_tree=14),
+    "dirs": dict(create=5, mkdir=18, rename=28, rmdir=8, exchange=8,
+                 rm_tree=14),
     "conflicts": dict(create=5, mkdir=3, edit=30, edit_sibling=10),
     "purge": dict(unlink=22, rmdir=14, edit=30, rm_tree=8),
 }

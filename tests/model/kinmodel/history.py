@@ -96,7 +96,10 @@ class World:
 
     def returned(self, node, o, tomb, op):
         """The name that a removed file gets back: its last one."""
-        return tomb.value
+        return (tomb or node.info(o).tomb()).value
+
+    def written(self, o, version):
+        pass
 
     def same_rm(self, hlc, next_hlc):
         """Do two removals of a node belong to one rm -rf?"""

@@ -29,7 +29,7 @@ class Applying:
         self.cut, self.have = cut, {o for o, _ in cut.rows}
         self.todo, self.staged = list(cut.rows), 0
         self.restamp, self.moved = [], []
-        self.chain = cut.chain
+        self.chain, self.full = cut.chain, cut.full
 
 
 # ---- taking
@@ -135,13 +135,13 @@ def note_moved(dst, o, st):
 
 def finish(dst):
     st, dst.applying = dst.applying, None
-    if st.cut.full:
+    if st.full:
         absence(dst, st)
     join(dst.K, st.cut.K)
     for o, c in st.chain.items():
         if len(c) > len(dst.chain.get(o, ())):
             dst.chain[o] = list(c)
-    if st.cut.full and mutations.active != "g-not-inherited":
+    if st.full and mutations.active != "g-not-inherited":
         join(dst.G, st.cut.G)
     for o, v in st.restamp:             # what is still absent by now
         row = dst.rows.get(o)
@@ -161,9 +161,9 @@ def finish(dst):
 def absence(dst, st):
     """After a full stream: of what was not mentioned, what the sender knew
     is gone. What has a LINK that the sender did not see stays, and so do
-    the directories that anything live is in: what the sender saw of it gets new dots, but for
-    names, which were removed (of a directory that has no other and is kept
-    for its contents: a weak one)."""
+    the directories that anything live is in: what the sender saw of them
+    gets new dots, but for names, which were removed (of a directory that
+    has no other and is kept for its contents: a weak one)."""
     K = st.cut.K
     rest = [o for o in dst.rows if o not in st.have and o != ROOT]
     keep = {o for o in rest
@@ -253,6 +253,7 @@ def rename_branch(node, o, n0, x):
             u = Version((x, v.dot[1]), v.reg, v.hlc, v.value, v.weak, v.uid,
                         v.entry)
             row[u.id] = u
+            node.world.written(i, u)
             node.touch(i)
     node.K[x] = max(node.K[o], node.K.get(x, 0))
     node.K[o] = n0

@@ -127,6 +127,7 @@ class Node:
                 del row[i]
         v = Version(op[0], reg, op[1], value, weak, uid)
         row[v.id] = v
+        self.world.written(o, v)
         self.touch(o)
         return v
 
@@ -166,11 +167,12 @@ class Node:
         n = Version(dot, v.reg, v.hlc, value,
                     v.weak if weak is None else weak, v.uid)
         row[n.id] = n
+        self.world.written(o, n)
         self.touch(o)
 
     def return_name(self, o, op, tomb=None):
-        """What was removed has its last name again."""
-        tomb = tomb or self.info(o).tomb()
+        """What was removed has its last name again: by a write (no tomb
+        given), or by rule 17."""
         link = self.still_there(self.world.returned(self, o, tomb, op))
         return self.write(o, LINK(link.slot), link, op, weak=True)
 
@@ -218,13 +220,16 @@ class Node:
 
     def removed_below(self, d, tomb):
         """Rule 17: {object: TOMB} of what this node removed below d before
-        it removed d, in the same rm: dead rows whose TOMB it wrote itself
-        and whose last place is under d."""
+        it removed d, in the same rm, and nobody else did: dead rows whose
+        TOMB it wrote itself and whose last place is under d."""
         below = {}
         for o in sorted(self.rows):
             i = self.info(o)
             t = self.own_tomb(o)
             if o == ROOT or i.links or t is None or i.kind is None:
+                continue
+            if any(x.dot[0] not in self.origins for x in i.tombs) and \
+                    mutations.active != "undelete-by-all":
                 continue
             if tomb.value.run <= t.hlc <= tomb.hlc and \
                     (i.is_dir() or i.real):

@@ -13,8 +13,8 @@ LEVEL = 1 << 16         # a settled order: room for single steps between
 
 
 class Act:
-    """op: create, mkdir, symlink, write, chmod, remove, rmdir, link, move,
-    exchange, take, auto, touch. key, to: (directory, name); id, slot: of
+    """op: create, mkdir, symlink, write, chmod, touch, attr, remove, rmdir,
+    link, move, exchange, take, auto. key, to: (directory, name); id, slot: of
     what is made; hash: a content; base: the version that a handle's write
     was made from (object: of which file). how: see the operation."""
     __slots__ = ("op", "key", "to", "id", "slot", "hash", "mode", "base",
@@ -298,8 +298,14 @@ class Operations:
         self.fold_twins(n, e, op)
         n.write(e[1], MODE, act.mode, op, n.regs(e[1], MODE))
 
+    def _do_attr(self, n, act, op):
+        """Any other register: all that matters is that the row changes."""
+        e = self.entry(n, act.key) if act.key else ("d", ROOT)
+        self.fold_twins(n, e, op)
+        n.write(e[1], TIMES, op[1], op, n.regs(e[1], TIMES))
+
     def _do_touch(self, n, act, op):
-        """utimens: as chmod."""
+        """utimens: as chmod, but a sibling has a time of its own."""
         e = self.entry(n, act.key) if act.key else ("d", ROOT)
         if e[0] == "s":
             i = n.info(e[1])
