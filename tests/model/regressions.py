@@ -9,6 +9,7 @@ from kinmodel import mutations
 from kinmodel.checks import Violation, require
 from kinmodel.node import known
 from kinmodel.story import Story
+from kinmodel.versions import CONTENT, Content
 
 STORIES = []
 
@@ -333,6 +334,30 @@ def a_cut_directory_is_pinned():
     s.rename(1, "b/a", "x")
     expect(s.tree(1), {"b": "/", "x": "/"})
     expect(s.end(), {"b": "/", "x": "/"})
+
+
+@story("one-level-up")
+def level_between_main_and_the_tied():
+    """Two siblings have one rank, main is one level above: saving the
+    first of them must not make it main, nor change a name."""
+    s = Story(1)
+    f = s.create(1, "f", "x")
+    n = s.node(1)
+    old = n.regs(f, CONTENT)
+    stamp = old[0].value.rank[:3]
+    for hash, level, branch in (("low", 0, 5), ("first", 0, 5),
+                                ("main", 1, 6)):
+        op = n.tick()
+        value = Content(hash, stamp + (level,), (1, branch), 0, "n1", "n1")
+        n.write(f, CONTENT, value, op, old)
+        old = ()
+    before = s.tree(1)
+    expect(before["f"], "main")
+    path = next(p for p in before if before[p] == "first")
+    key = s.key(1, path)
+    s.edit(1, path, "saved")
+    expect(s.tree(1)["f"], "main")
+    expect(n.view().names[key][3], "saved")
 
 
 @story("dirty-base-is-newest")

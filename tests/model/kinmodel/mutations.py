@@ -22,6 +22,8 @@ ALL = {
     "rank-not-sticky": _m("every write takes a new rank", "void", "part"),
     "no-level": _m("a save over a sibling of main's rank keeps the rank",
                    "void", "part"),
+    "one-level-up": _m("a save over one of two tied siblings goes one level "
+                       "up, whatever is there", "void", "part"),
     "no-since": _m("names are ordered by the LINK's own key"),
     "no-seniority": _m("rename-over and exchange onto a contested name "
                        "take their own age", "over", "exchange"),
@@ -90,7 +92,7 @@ ALL = {
 # Not seen in as many random histories as a test can run: histories made by
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
-        "twin-no-keep"}
+        "twin-no-keep", "one-level-up"}
 
 active = None
 

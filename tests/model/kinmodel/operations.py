@@ -46,10 +46,18 @@ def _rank(i, b, over, op):
         return r, b
     if b is not main and not over and r == main.top.value.rank:
         return r[:3] + (r[3] - LEVEL,), b
-    if any(x.top.value.rank == r for x in i.groups
-           if x is not b and x not in over):
-        return r[:3] + (r[3] + (LEVEL if b is main else 1),), b
-    return r, b
+    stay = [x.top.value.rank for x in i.groups
+            if x is not b and x not in over]
+    if r not in stay:
+        return r, b
+    if b is main or main in over:
+        return r[:3] + (r[3] + LEVEL,), b
+    # Above those of its rank, and below what is above them: halfway.
+    above = min(x for x in stay if x > r)
+    room = above[3] - r[3] if above[:3] == r[:3] else LEVEL
+    if mutations.active == "one-level-up":
+        room = 2
+    return r[:3] + (r[3] + room // 2,), b
 
 
 def erasable(n, e):
