@@ -3,25 +3,31 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/control_client.h"
+#include "tools/decisions.h"
 #include "tools/output.h"
 
 static const char help[] =
-"usage: kin conflicts [--json] [PATH]\n"
+"usage: kin conflicts [--decided] [--json] [PATH]\n"
 "Lists what several nodes changed without knowing of each other, at or\n"
 "below PATH: the working directory, else the only mounted volume.\n"
 "\n"
 "  --json    [{path, kind: content|name|place, versions: [{path, label,\n"
 "            node, time, size, main}]}]; paths are relative to the volume's\n"
 "            root; a path that is not UTF-8 is given as path_hex\n"
+"  --decided lists instead what was decided without asking: which of two\n"
+"            names, modes, owners, times or attributes holds, removals that\n"
+"            lost against edits, moves that closed a circle; what lost, why,\n"
+"            and the id by which `kin undo` takes the other; as JSON:\n"
+DECISION_FIELDS "\n"
 "\n"
 "Versions stand beside each other as files. `kin resolve` settles a\n"
 "conflict; so does removing a version, or moving one over the main name.\n";
 
-enum { OPTION_JSON = OPTION_FIRST };
+enum { OPTION_JSON = OPTION_FIRST, OPTION_DECIDED };
 
 static const struct option options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "decided", no_argument, NULL, OPTION_DECIDED },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -97,11 +103,13 @@ int cmd_conflicts(int argc, char **argv)
 	struct subject subject;
 	const json_t *conflicts;
 	json_t *answer = NULL, *request;
-	bool as_json = false;
+	bool as_json = false, as_decided = false;
 	int c, r;
 
-	while ((c = cmdline_next(&line)) == OPTION_JSON)
-		as_json = true;
+	while ((c = cmdline_next(&line)) >= OPTION_FIRST) {
+		as_json = as_json || c == OPTION_JSON;
+		as_decided = as_decided || c == OPTION_DECIDED;
+	}
 	if (c != CMDLINE_END)
 		return cmdline_exit(c);
 	if (cmdline_operands(&line, 0, 1) != EXIT_OK)
@@ -109,6 +117,11 @@ int cmd_conflicts(int argc, char **argv)
 	r = subject_init(&subject, argv[0], argv[optind]);
 	if (r != EXIT_OK)
 		return r;
+	if (as_decided) {
+		r = decisions_list(&subject, as_json);
+		subject_release(&subject);
+		return r;
+	}
 	request = json_pack("{s:s}", "cmd", "conflicts");
 	subject_put_path(&subject, request);
 	r = control_call(&subject, request, &answer);

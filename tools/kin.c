@@ -22,6 +22,8 @@ static const struct command commands[] = {
 	{ "resume", cmd_resume, "start the exchange with peers again" },
 	{ "conflicts", cmd_conflicts, "list files with several versions" },
 	{ "resolve", cmd_resolve, "settle a conflict by taking a version" },
+	{ "swap", cmd_swap, "give a file renamed in two places the other name" },
+	{ "undo", cmd_undo, "take back what was decided without asking" },
 	{ "version", cmd_version, "print the version of kin" },
 };
 

@@ -215,8 +215,13 @@ static int settle_upward(struct tree *t, const struct idlist *members)
 		r = row_load(t, members->ids[k], &row);
 		if (r)
 			break;
-		if (row.claim_count && row.claims[0].flags & CLAIM_WEAK)
+		if (row.claim_count && row.claims[0].flags & CLAIM_WEAK) {
+			/* (with its last entry it goes itself, which nobody
+			 * asked the kernel for) */
+			event_entry(t, row.claims[0].at.parent,
+				    spot_name(&row.claims[0].at));
 			r = work_spot(t, &row.claims[0].at);
+		}
 		row_release(&row);
 	}
 	return r;

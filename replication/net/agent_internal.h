@@ -182,6 +182,20 @@ extern const struct control_ops agent_control_ops;
 void agent_put_text(json_t *, const char *key, const char *hex_key,
 		    struct slice);
 
+/* A path relative to the root, from `path` or `path_hex`. -EINVAL: none. */
+must_check int agent_get_path(const json_t *request, struct buf *ret);
+json_t *agent_path_error(int r, const struct buf *path);
+void agent_split_path(struct slice path, struct slice *ret_dir,
+		      struct slice *ret_name);
+
+/* ---- decided.c */
+json_t *agent_decided(struct agent *, struct control_client *,
+		      const json_t *request);
+json_t *agent_undo(struct agent *, struct control_client *,
+		   const json_t *request);
+json_t *agent_swap(struct agent *, struct control_client *,
+		   const json_t *request);
+
 /* ---- verify.c */
 /* The answer at once, or null: later. */
 json_t *agent_verify_start(struct agent *, struct control_client *,

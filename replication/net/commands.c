@@ -47,8 +47,7 @@ void agent_put_text(json_t *o, const char *key, const char *hex_key,
 	json_object_set_new(o, key, text);
 }
 
-/* A path relative to the root, from `path` or `path_hex`. */
-static int get_path(const json_t *request, struct buf *ret)
+int agent_get_path(const json_t *request, struct buf *ret)
 {
 	const json_t *text = json_object_get(request, "path");
 	const char *hex = json_string_value(json_object_get(request,
@@ -453,7 +452,7 @@ static int add_conflict(void *arg, const struct conflict *c)
 	return json_array_append_new(list->json, o) ? -ENOMEM : 0;
 }
 
-static json_t *path_error(int r, const struct buf *path)
+json_t *agent_path_error(int r, const struct buf *path)
 {
 	if (r == -EINVAL && !path->len)
 		return control_error(r, CONTROL_USAGE, "a path is missing");
@@ -468,7 +467,7 @@ static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
 	cleanup(buf_release) struct buf path = BUF_INIT;
 	struct conflict_list list = { a->core, json_array() };
 	uint64_t ino;
-	int r = get_path(request, &path);
+	int r = agent_get_path(request, &path);
 
 	(void)client;
 	if (!r)
@@ -477,7 +476,7 @@ static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
 		r = tree_conflicts(a->tree, ino, add_conflict, &list);
 	if (r) {
 		json_decref(list.json);
-		return path_error(r, &path);
+		return agent_path_error(r, &path);
 	}
 	return json_pack("{s:b, s:o}", "ok", 1, "conflicts",
 			 list.json);
@@ -501,7 +500,17 @@ static json_t *resolve_error(int r, const struct buf *path, const char *take)
 				     "or it has no version \"%s\"; `kin "
 				     "conflicts` lists them", len, p, take);
 	}
-	return path_error(r, path);
+	return agent_path_error(r, path);
+}
+
+void agent_split_path(struct slice path, struct slice *ret_dir,
+		      struct slice *ret_name)
+{
+	const uint8_t *slash = memrchr(path.data, '/', path.len);
+
+	*ret_dir = SLICE(path.data, slash ? (size_t)(slash - path.data) : 0);
+	*ret_name = slash ? SLICE(slash + 1, path.len - ret_dir->len - 1) :
+			    path;
 }
 
 static json_t *cmd_resolve(struct agent *a, struct control_client *client,
@@ -510,20 +519,16 @@ static json_t *cmd_resolve(struct agent *a, struct control_client *client,
 	const char *take = json_string_value(json_object_get(request, "take"));
 	cleanup(buf_release) struct buf path = BUF_INIT;
 	struct slice dir, name;
-	const uint8_t *slash;
 	uint64_t parent;
-	int r = take ? get_path(request, &path) : -EINVAL;
+	int r = take ? agent_get_path(request, &path) : -EINVAL;
 
 	(void)client;
 	if (!take)
 		return control_error(r, CONTROL_USAGE, "which version? give "
 				     "take");
 	if (r || !path.len)
-		return path_error(r ? r : -EINVAL, &path);
-	slash = memrchr(path.data, '/', path.len);
-	dir = SLICE(path.data, slash ? (size_t)(slash - path.data) : 0);
-	name = slash ? SLICE(slash + 1, path.len - dir.len - 1) :
-		       buf_slice(&path);
+		return agent_path_error(r ? r : -EINVAL, &path);
+	agent_split_path(buf_slice(&path), &dir, &name);
 	r = tree_resolve_path(a->tree, dir, &parent);
 	if (!r)
 		r = tree_resolve(a->tree, parent, name, SLICE_STR(take));
@@ -549,6 +554,9 @@ static const struct {
 	{ "remove", cmd_remove },
 	{ "conflicts", cmd_conflicts },
 	{ "resolve", cmd_resolve },
+	{ "decided", agent_decided },
+	{ "undo", agent_undo },
+	{ "swap", agent_swap },
 	{ "unmount", cmd_unmount },
 };
 

@@ -37,6 +37,12 @@
  *   conflicts path ("" is the root) -> conflicts[{path,kind,versions[{path,
  *             label,node,time,size,main}]}]
  *   resolve   path, take
+ *   decided   path -> decisions[{id,kind,path,directory,xattr,chosen,lost,
+ *             why,can_undo}]; kind: rename, mode, owner, times, xattr, cycle,
+ *             revived, reverted; xattr: of an xattr only; chosen, lost:
+ *             {value,label,node,time}, value null: removed
+ *   undo      id, or path; dry_run (bool) -> decision{as above}
+ *   swap      path -> path, where it is now
  *   unmount   -> ok, and then the daemon ends
  *
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
