@@ -14,12 +14,13 @@ static const char help[] =
 "\n"
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
 "             changes: {received, known, forwarded},\n"
+"             content: {objects, bytes, reads_failed}, applying,\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
 "             behind: {changes, bytes, seconds},\n"
 "             ahead: {changes, bytes}, stale_seconds, last_contact_seconds,\n"
 "             clock_skew_ms}]}; behind is what the peer lacks of ours, ahead\n"
 "             is what we lack of its; all that it had stale_seconds ago is\n"
-"             shown here; null is unknown\n";
+"             shown here; null is unknown; content is what is still to come\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 
@@ -129,6 +130,22 @@ static void print_divergences(const json_t *counters)
 				  text));
 }
 
+static void print_content(const json_t *content)
+{
+	uint64_t n = json_number(content, "objects");
+	uint64_t failed = json_number(content, "reads_failed");
+	char a[TEXT_BYTES], b[TEXT_BYTES];
+
+	if (n)
+		printf("%-10s of %s still to come, %s\n", "content",
+		       text_count(n, "file", a),
+		       text_bytes(json_number(content, "bytes"), b));
+	if (failed)
+		printf("%-10s %s since the start: the content is not here, "
+		       "and no peer brought it\n", "failed",
+		       text_count(failed, "read", a));
+}
+
 static void print_status(const json_t *status, const struct subject *subject)
 {
 	const json_t *node = json_object_get(status, "node");
@@ -145,6 +162,10 @@ static void print_status(const json_t *status, const struct subject *subject)
 	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,
 	       conflicts ? " (`kin conflicts` lists them)" : "");
 	print_divergences(json_object_get(status, "counters"));
+	print_content(json_object_get(status, "content"));
+	if (json_is_true(json_object_get(status, "applying")))
+		printf("%-10s a large number of changes is being taken in\n",
+		       "applying");
 	if (json_is_true(json_object_get(status, "paused")))
 		printf("%-10s no exchange with peers until `kin resume`\n",
 		       "paused");

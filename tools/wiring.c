@@ -102,6 +102,26 @@ struct front_acks wiring_acks(struct wiring *w)
 	return (struct front_acks){ w, wiring_acks_wait, wiring_acks_cancel };
 }
 
+static void wiring_wanted(void *arg)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->agent)
+		agent_wanted(w->agent);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void wiring_content(void *arg)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->front)
+		front_note_content(w->front);
+	pthread_mutex_unlock(&w->lock);
+}
+
 struct tree_observer wiring_observer(struct wiring *w)
 {
 	return (struct tree_observer){
@@ -110,6 +130,8 @@ struct tree_observer wiring_observer(struct wiring *w)
 		.inode = wiring_inode,
 		.entry = wiring_entry,
 		.applied = wiring_applied,
+		.wanted = wiring_wanted,
+		.content = wiring_content,
 	};
 }
 

@@ -72,7 +72,9 @@ void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		return;
 	}
 	r = tree_read(front_of(req)->tree, ino, (uint64_t)offset, data, size);
-	if (r < 0)
+	if (r == -EAGAIN)
+		waiting_add(front_of(req), req, ino, size, offset);
+	else if (r < 0)
 		fuse_reply_err(req, (int)-r);
 	else
 		fuse_reply_buf(req, data, (size_t)r);

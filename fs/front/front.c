@@ -256,6 +256,7 @@ static void front_free(struct front *front)
 	notes_release(&front->notes);
 	tainted_release(&front->tainted);
 	front_loop_release(&front->loop);
+	waiting_release(&front->waiting);
 	pthread_cond_destroy(&front->notify_wake);
 	pthread_mutex_destroy(&front->notify_mutex);
 	free(front->mountpoint);
@@ -277,6 +278,7 @@ static struct front *front_new(const struct front_options *options)
 	pthread_cond_init(&front->notify_wake, NULL);
 	tainted_init(&front->tainted);
 	front_loop_init(&front->loop);
+	waiting_init(&front->waiting);
 	front->mountpoint = strdup(options->mountpoint);
 	if (!front->mountpoint) {
 		front_free(front);
@@ -331,6 +333,8 @@ int front_run(struct front *front)
 	 * in the kernel now, the connection is gone (else it would have ended
 	 * the loop itself), so it comes back. */
 	notifier_ask_stop(front);
+	/* (the notifier may wait for pages that a read waits for) */
+	waiting_stop(front);
 	notifier_join(front);
 	acks_cancel(front);
 	fuse_session_unmount(front->session);
@@ -347,6 +351,7 @@ void front_close(struct front *front)
 	if (!front)
 		return;
 	notifier_ask_stop(front);
+	waiting_stop(front);
 	notifier_join(front);
 	acks_cancel(front);
 	fuse_session_unmount(front->session);

@@ -65,6 +65,8 @@ void front_close(struct front *);
 void front_note_inode(struct front *, uint64_t ino);
 void front_note_entry(struct front *, uint64_t parent, struct slice name);
 void front_note_applied(struct front *, uint64_t lseq);
+/* Content came, or cannot come: reads that wait for it look again. */
+void front_note_content(struct front *);
 
 /* Users and groups by name, for tree_env: cached, thread safe. */
 uint32_t idmap_uid(void *unused, struct slice user);

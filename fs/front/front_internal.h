@@ -52,6 +52,19 @@ struct loop {
 	int error;
 };
 
+/* See waiting.c. All under the mutex. */
+struct waiting_read;
+struct waiting {
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct waiting_read *first;
+	size_t count;		/* of all that wait, also while looked at */
+	bool looking;		/* some are not in the list now */
+	bool poked, arrived, stopping;
+	pthread_t thread;
+	bool started;
+};
+
 struct front {
 	struct tree *tree;
 	struct fuse_session *session;
@@ -76,6 +89,9 @@ struct front {
 
 	struct loop loop;
 	struct tainted tainted;
+	struct waiting waiting;
+	/* The inode whose pages the notifier is dropping, or 0. */
+	_Atomic uint64_t dropping;
 };
 
 static inline struct front *front_of(fuse_req_t req)
@@ -142,6 +158,17 @@ void front_write(fuse_req_t, fuse_ino_t, const char *, size_t, off_t,
 void front_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void front_fsync(fuse_req_t, fuse_ino_t, int datasync,
 		 struct fuse_file_info *);
+
+/* ---- waiting.c: reads of what is not here yet */
+void waiting_init(struct waiting *);
+void waiting_release(struct waiting *);
+/* Takes the request over, and answers it when the content came, or never
+ * will. */
+void waiting_add(struct front *, fuse_req_t, fuse_ino_t, size_t, off_t);
+/* Does any read wait for bytes of this inode? */
+bool waiting_has(struct front *, fuse_ino_t);
+/* Answers all that wait (EIO), and takes no more. */
+void waiting_stop(struct front *);
 
 /* ---- notify.c */
 /* Starts the thread. Errors: of pthread_create. */

@@ -75,17 +75,35 @@ void notify_name(struct front *front, uint64_t parent, struct slice name)
 		(void)drop(front, parent, text, name.len);
 }
 
+/*
+ * Attributes and pages. Pages that a read waits for are locked in the
+ * kernel, and dropping them would wait as well; but the content of an open
+ * inode never changes, so there it is enough to drop the attributes. (A read
+ * that begins to wait in between is given up: waiting.c.)
+ */
+static int drop_inode(struct front *front, uint64_t ino)
+{
+	int r;
+
+	if (waiting_has(front, ino))
+		return fuse_lowlevel_notify_inval_inode(front->session, ino,
+							-1, 0);
+	atomic_store(&front->dropping, ino);
+	r = fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0);
+	atomic_store(&front->dropping, 0);
+	return r;
+}
+
 void notify_inode(struct front *front, uint64_t ino)
 {
 	uint64_t parent;
 
-	if (fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0) !=
-	    -ENOENT)
+	if (drop_inode(front, ino) != -ENOENT)
 		return;
 	if (tree_parent(front->tree, ino, &parent) < 0)
 		return;
 	(void)expire(front, parent, barrier_name, strlen(barrier_name));
-	(void)fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0);
+	(void)drop_inode(front, ino);
 }
 
 static void show(struct front *front, const struct notes *notes)

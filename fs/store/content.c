@@ -95,12 +95,13 @@ int64_t content_read(struct store *s, const struct content *content,
 }
 
 /*
- * Calls fn for each entry that has a hash, level after level from the root,
- * so that blocks come first. What stands in blocks that are not here is
- * left out if `partial`, else -ENOENT. Stops at the first non-zero of fn.
+ * Calls fn for each entry that has a hash and bytes in from..to, level after
+ * level from the root, so that blocks come first. What stands in blocks that
+ * are not here is left out if `partial`, else -ENOENT. Stops at the first
+ * non-zero of fn.
  */
 static int each_entry(struct store *s, const struct content *content,
-		      bool partial,
+		      uint64_t from, uint64_t to, bool partial,
 		      int (*fn)(void *arg, const struct hash *), void *arg)
 {
 	struct content_cursor c;
@@ -109,8 +110,9 @@ static int each_entry(struct store *s, const struct content *content,
 	if (!content->depth)
 		return 0;
 	r = content_cursor_init(&c, s, content, CURSOR_VERIFY | CURSOR_LOCKED);
+	to = MIN_OF(to, content->size);
 	for (uint8_t level = c.depth + 1; !r && level >= 1; level--) {
-		for (uint64_t at = 0; !r && at < c.size;) {
+		for (uint64_t at = from; !r && at < to;) {
 			struct manifest_entry e;
 			uint64_t start;
 
@@ -149,18 +151,27 @@ static int missing_entry(void *arg, const struct hash *hash)
 	return ++m->count >= m->max ? 1 : 0;
 }
 
-int64_t content_missing(struct store *s, const struct content *content,
-			uint64_t max,
-			int (*fn)(void *arg, const struct hash *), void *arg)
+int64_t content_missing_in(struct store *s, const struct content *content,
+			   uint64_t offset, uint64_t len, uint64_t max,
+			   int (*fn)(void *arg, const struct hash *), void *arg)
 {
 	struct missing m = { s, max, 0, fn, arg };
 	int r;
 
 	store_assert_locked(s);
-	if (!max)
+	if (!max || offset >= content->size)
 		return 0;
-	r = each_entry(s, content, true, missing_entry, &m);
+	len = MIN_OF(len, content->size - offset);
+	r = each_entry(s, content, offset, offset + len, true, missing_entry,
+		       &m);
 	return r < 0 ? r : (int64_t)m.count;
+}
+
+int64_t content_missing(struct store *s, const struct content *content,
+			uint64_t max,
+			int (*fn)(void *arg, const struct hash *), void *arg)
+{
+	return content_missing_in(s, content, 0, content->size, max, fn, arg);
 }
 
 struct walk {
@@ -186,5 +197,6 @@ int content_walk(struct store *s, const struct content *content,
 	struct walk w = { s, fn, arg };
 
 	store_assert_locked(s);
-	return each_entry(s, content, false, walk_entry, &w);
+	return each_entry(s, content, 0, content->size, false, walk_entry,
+			  &w);
 }

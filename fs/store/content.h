@@ -86,6 +86,12 @@ must_check int64_t content_missing(struct store *, const struct content *,
 				   uint64_t max,
 				   int (*fn)(void *arg, const struct hash *),
 				   void *arg);
+/* The same for what len bytes at offset are made of. */
+must_check int64_t content_missing_in(struct store *, const struct content *,
+				      uint64_t offset, uint64_t len,
+				      uint64_t max,
+				      int (*fn)(void *arg, const struct hash *),
+				      void *arg);
 /*
  * Calls fn for each block and chunk of the content, blocks first, in order.
  * All must be here. Stops at and returns the first non-zero of fn. [locked]

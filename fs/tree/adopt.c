@@ -51,7 +51,7 @@ bool row_is_simple(const struct row *row, const struct info *i)
 	return row->exists && i->kind == KIND_FILE && i->link_count == 1 &&
 	       i->shown_count == 1 && i->branch_count == 1 &&
 	       i->real_count == 1 && !row->pending && !row->has_prior &&
-	       !row->hidden;
+	       !row->absent;
 }
 
 /* (ages are of clocks that may jump: it is a guess, made here only) */

@@ -238,6 +238,49 @@ static int read_extent(struct tree *t, const struct content_extent *e,
 	}
 }
 
+/* Something of it is not here; or came meanwhile, then once more. */
+static int64_t read_absent(struct tree *t, const struct content *base,
+			   uint64_t offset, uint8_t *ret, size_t len)
+{
+	int64_t n;
+
+	store_lock(t->store);
+	n = pending_wait(t, base, offset, len);
+	store_unlock(t->store);
+	if (n)
+		return n < 0 ? n : -EAGAIN;
+	n = content_read(t->store, base, offset, ret, len);
+	return n == -ENOENT ? -EIO : n;
+}
+
+/* Do the extents hide all of it? They are sorted. */
+static bool is_overwritten(const struct extents *x, uint64_t offset,
+			   uint64_t len)
+{
+	uint64_t end = offset + len;
+
+	for (size_t k = 0; k < x->count && offset < end; k++) {
+		const struct content_extent *e = &x->list[k];
+
+		if (e->offset > offset)
+			break;
+		offset = MAX_OF(offset, e->offset + e->len);
+	}
+	return offset >= end;
+}
+
+static int64_t read_base(struct tree *t, const struct snapshot *s,
+			 uint64_t offset, uint8_t *ret, size_t len)
+{
+	int64_t n = content_read(t->store, &s->base, offset, ret, len);
+
+	if (n != -ENOENT)
+		return n;
+	if (is_overwritten(&s->extents, offset, len))
+		return 0;
+	return read_absent(t, &s->base, offset, ret, len);
+}
+
 int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
 		  size_t len)
 {
@@ -261,9 +304,9 @@ int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
 	else
 		len = 0;
 	if (offset < s->kept && len)
-		n = content_read(t->store, &s->base, offset, out,
-				 (size_t)MIN_OF((uint64_t)len,
-						s->kept - offset));
+		n = read_base(t, s, offset, out,
+			      (size_t)MIN_OF((uint64_t)len,
+					     s->kept - offset));
 	if (n >= 0) {
 		memset(out + n, 0, len - (size_t)n);
 		for (size_t k = 0; !r && k < s->extents.count; k++)
@@ -273,7 +316,7 @@ int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
 	}
 	extents_release(&s->extents);
 	if (n < 0)
-		return n == -ENOENT ? -EIO : n;
+		return n;
 	return r ? r : (int64_t)len;
 }
 

@@ -69,7 +69,7 @@ static int give_contest(void *arg, const struct contest *c)
 static int row_shows(struct tree *t, const struct row *row,
 		     const struct info *i, bool *ret)
 {
-	*ret = row->claim_count && !row->hidden;
+	*ret = row->claim_count;
 	if (*ret && i->kind == KIND_DIR)
 		return dir_is_live(t, row->o.id, ret);
 	return 0;

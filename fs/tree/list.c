@@ -101,7 +101,7 @@ static bool lister_plain(const struct lister *l, struct shown *ret)
 
 	if (!l->single || l->members.count > 1 ||
 	    (dir && c->flags & CLAIM_WEAK) ||
-	    (!dir && (!(c->flags & CLAIM_HOLDS) || c->flags & CLAIM_HIDDEN)))
+	    (!dir && !(c->flags & CLAIM_HOLDS)))
 		return false;
 	*ret = (struct shown){ .type = dir ? SHOWN_DIR : SHOWN_FILE,
 			       .id = l->claim_id, .slot = c->slot,

@@ -3,8 +3,9 @@
  * Content that is not here yet. A row is merged whole when its cut comes;
  * the chunks of larger files follow. Until they are all here the object is
  * *pending*: PENDING holds (local sequence at which it became so, id) -> its
- * size; what it showed before stays shown (row->prior), and a new file is
- * hidden.
+ * size; what it showed before stays shown (row->prior). A new file is shown
+ * with its name and size, and who reads what is not here yet waits for it
+ * (tree_read says -EAGAIN): those hashes are *urgent*, and asked for first.
  *
  * The hashes to ask for are kept in memory, a batch at a time, so that each
  * chunk that comes is found at once, and a manifest is not walked again for
@@ -152,7 +153,7 @@ static int collect_row(struct tree *t, struct objid id, struct wants *w)
 /* Shows what is complete: main need not wait for a sibling. */
 static int recheck_row(struct tree *t, struct row *row)
 {
-	bool prior = row->has_prior, hidden = row->hidden;
+	bool prior = row->has_prior, absent = row->absent;
 	uint64_t ino = row->ino;
 	int r = pending_check(t, row);
 
@@ -163,7 +164,7 @@ static int recheck_row(struct tree *t, struct row *row)
 		r = data_detach(t, row, &row->prior.versions[0]);
 	if (!r && row->ino != ino)
 		r = row_store_local(t, row);
-	if (row->pending && row->has_prior == prior && row->hidden == hidden)
+	if (row->pending && row->has_prior == prior && row->absent == absent)
 		return r;
 	event_inode(t, row->ino);
 	for (size_t k = 0; !r && k < row->claim_count; k++)
@@ -262,7 +263,7 @@ int replica_debt(struct tree *t, struct replica_debt *ret)
 	uint8_t key[25] = { 0 };
 	size_t len = 8;
 
-	*ret = (struct replica_debt){ 0 };
+	*ret = (struct replica_debt){ .reads_failed = t->reads_failed };
 	for (;;) {
 		struct slice k, v;
 		int r = store_seek(t->store, TABLE_PENDING, SLICE(key, len),
@@ -280,6 +281,71 @@ int replica_debt(struct tree *t, struct replica_debt *ret)
 		key[24] = 0;
 		len = 25;
 	}
+}
+
+/* ---- somebody waits */
+
+static int urgent_add(void *arg, const struct hash *h)
+{
+	struct tree *t = arg;
+
+	for (size_t k = 0; k < t->urgent_count; k++)
+		if (hash_equal(&t->urgent[k], h))
+			return 0;
+	/* The oldest goes: who still waits for it asks again. */
+	if (t->urgent_count == URGENT_MAX)
+		memmove(t->urgent, t->urgent + 1,
+			--t->urgent_count * sizeof(*t->urgent));
+	t->urgent[t->urgent_count++] = *h;
+	return 0;
+}
+
+int64_t pending_wait(struct tree *t, const struct content *c, uint64_t offset,
+		     uint64_t len)
+{
+	int64_t n = content_missing_in(t->store, c, offset, len, URGENT_AT_ONCE,
+				       urgent_add, t);
+
+	if (n > 0 && t->observer.wanted)
+		t->observer.wanted(t->observer.arg);
+	return n;
+}
+
+size_t replica_urgent(struct tree *t, size_t max, struct hash *ret)
+{
+	size_t kept = 0;
+
+	for (size_t k = 0; k < t->urgent_count; k++)
+		if (!chunk_exists(t->store, &t->urgent[k]))
+			t->urgent[kept++] = t->urgent[k];
+	t->urgent_count = kept;
+	max = MIN_OF(max, kept);
+	memcpy(ret, t->urgent, max * sizeof(*ret));
+	return max;
+}
+
+void replica_set_reachable(struct tree *t, bool reachable)
+{
+	t->reachable = reachable;
+	if (!reachable && t->observer.content)
+		t->observer.content(t->observer.arg);
+}
+
+bool tree_is_reachable(struct tree *t)
+{
+	bool yes;
+
+	store_lock(t->store);
+	yes = t->reachable;
+	store_unlock(t->store);
+	return yes;
+}
+
+void tree_read_failed(struct tree *t)
+{
+	store_lock(t->store);
+	t->reads_failed++;
+	store_unlock(t->store);
 }
 
 /* ---- a chunk comes */
@@ -346,6 +412,8 @@ int replica_chunk_received(struct tree *t, const struct hash *h,
 	}
 	store_lock(t->store);
 	r = wants_arrived(t, h);
+	if (t->observer.content)
+		t->observer.content(t->observer.arg);
 	store_unlock(t->store);
 	return r;
 }

@@ -13,7 +13,7 @@
  *  - twins of it (same kind, content and mode, one content and one name
  *    each), and another slot of the same file, are the same entry; the
  *    others get a conflict suffix;
- *  - a file whose main is void or not here yet holds no name;
+ *  - a file whose main is void holds no name;
  *  - siblings stand beside the smallest shown slot of their file.
  */
 #include <errno.h>
@@ -152,7 +152,7 @@ static int claimant_read(struct tree *t, struct claimant *f)
 
 static bool claim_holds(const struct claimant *f)
 {
-	return f->claim.flags & CLAIM_HOLDS && !(f->claim.flags & CLAIM_HIDDEN);
+	return f->claim.flags & CLAIM_HOLDS;
 }
 
 static int claimant_order(const void *pa, const void *pb)
@@ -594,10 +594,7 @@ int view_find(struct tree *t, struct objid dir, struct slice name,
 	return r == -ENOENT ? view_find_virtual(t, dir, name, ret) : r;
 }
 
-/*
- * Anything with a claim counts, also what is hidden until its content is
- * here: a directory that holds something this node knows of is not empty.
- */
+/* Anything with a claim counts. */
 int view_is_empty(struct tree *t, struct objid dir, bool *ret)
 {
 	struct idlist members = { 0 };

@@ -134,7 +134,7 @@ static int keep_prior(struct tree *t, struct row *row,
 
 	if (!main || content_complete(t, &main->content.content)) {
 		row->has_prior = false;
-	} else if (!row->has_prior && shown && !row->hidden) {
+	} else if (!row->has_prior && shown && !row->absent) {
 		object_release(&row->prior);
 		object_init(&row->prior, row->o.id);
 		r = object_add_copy(&row->prior, shown);

@@ -221,8 +221,13 @@ must_check int replica_absence(struct tree *, struct replica_absence *,
 must_check int64_t replica_wants(struct tree *, uint64_t max,
 				 int (*fn)(void *arg, const struct hash *),
 				 void *arg);
+/* Hashes that somebody waits for, newest last; returns how many. [locked] */
+size_t replica_urgent(struct tree *, size_t max, struct hash *ret);
+/* Is there anybody to ask for content? [locked] */
+void replica_set_reachable(struct tree *, bool);
 /* Bytes and objects still to come, for status. */
 struct replica_debt {
+	uint64_t reads_failed;	/* since the start: tree_read_failed() */
 	uint64_t objects, bytes;
 };
 must_check int replica_debt(struct tree *, struct replica_debt *ret);

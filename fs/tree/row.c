@@ -20,7 +20,7 @@
 
 #define LOCAL_FORMAT 1
 #define LOCAL_HAS_PRIOR 1
-#define LOCAL_HIDDEN 2
+#define LOCAL_ABSENT 2
 #define LOCAL_COUNTS 4
 /* Cookies below this are for "." and "..", see tree_readdir(). */
 #define NAME_HASH_MIN 16
@@ -65,7 +65,7 @@ static int local_decode(struct row *row, struct slice value,
 	row->ctime_ns = (int64_t)reader_u64(&r);
 	row->pending = reader_varint(&r);
 	row->has_prior = flags & LOCAL_HAS_PRIOR;
-	row->hidden = flags & LOCAL_HIDDEN;
+	row->absent = flags & LOCAL_ABSENT;
 	if (row->has_prior) {
 		struct slice prior = reader_string(&r, ROW_BYTES_MAX);
 
@@ -85,7 +85,7 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 
 	buf_put_u8(b, LOCAL_FORMAT);
 	buf_put_u8(b, (row->has_prior ? LOCAL_HAS_PRIOR : 0) |
-			      (row->hidden ? LOCAL_HIDDEN : 0) |
+			      (row->absent ? LOCAL_ABSENT : 0) |
 			      (counts ? LOCAL_COUNTS : 0));
 	buf_put_u64(b, row->lseq);
 	buf_put_u64(b, row->ino);
@@ -193,8 +193,7 @@ const struct version *row_shown_content(const struct row *row,
 	return i->branches[0].top;
 }
 
-static uint8_t file_claim_flags(const struct row *row, const struct info *i,
-				size_t k)
+static uint8_t file_claim_flags(const struct info *i, size_t k)
 {
 	uint8_t flags = i->kind;
 	size_t siblings = i->real_count - (i->branches[0].is_void ? 0 : 1);
@@ -205,8 +204,6 @@ static uint8_t file_claim_flags(const struct row *row, const struct info *i,
 		flags |= CLAIM_HOLDS;
 	if (!k && siblings)
 		flags |= CLAIM_SIBLINGS;
-	if (row->hidden)
-		flags |= CLAIM_HIDDEN;
 	return flags;
 }
 
@@ -236,7 +233,7 @@ int claims_of(struct tree *t, const struct row *row, const struct info *i,
 			c[k].flags = KIND_DIR | (i->strong ? 0 : CLAIM_WEAK);
 			r = dir_place(t, i, row->o.id, &c[k].at);
 		} else {
-			c[k].flags = file_claim_flags(row, i, k);
+			c[k].flags = file_claim_flags(i, k);
 			c[k].at = spot_at(v->link.at.parent, v->link.at.name);
 		}
 	}
@@ -538,9 +535,9 @@ static bool main_is_here(struct tree *t, const struct info *i)
 	       content_complete(t, &i->branches[0].top->content.content);
 }
 
-/* Nothing of it can be shown yet. Stored, not read from the chunks again:
+/* Its bytes cannot all be read yet. Stored, not read from the chunks again:
  * one may come between two changes of the row. */
-static bool row_is_hidden(struct tree *t, const struct row *row,
+static bool row_is_absent(struct tree *t, const struct row *row,
 			  const struct info *i)
 {
 	return row->pending && !row->has_prior && !main_is_here(t, i);
@@ -555,7 +552,7 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 
 	if (row->has_prior && main_is_here(t, i))
 		row->has_prior = false;
-	row->hidden = row_is_hidden(t, row, i);
+	row->absent = row_is_absent(t, row, i);
 	r = claims_of(t, row, i, &now, &n);
 	if (r)
 		return r;

@@ -55,6 +55,10 @@ struct tree_observer {
 	void (*entry)(void *arg, uint64_t parent, struct slice name);
 	/* all such calls for one applied cut were made; its number. */
 	void (*applied)(void *arg, uint64_t lseq);
+	/* Somebody waits for content that is not here (tree_read); */
+	void (*wanted)(void *arg);
+	/* some came, or there is nobody left to ask: try again. */
+	void (*content)(void *arg);
 };
 
 struct tree_options {
@@ -224,9 +228,16 @@ bool tree_has_view_names(struct tree *, uint64_t dir);
 must_check int tree_open_file(struct tree *, uint64_t ino, bool write);
 /* Balances tree_open_file. The last writer's release makes the version. */
 void tree_release_file(struct tree *, uint64_t ino, bool write);
-/* Bytes read, fewer only at the end. Errors: -EIO damaged or not here. */
+/*
+ * Bytes read, fewer only at the end. Errors: -EIO damaged; -EAGAIN not here
+ * yet: it is asked for before all else now, see tree_observer.content.
+ */
 must_check int64_t tree_read(struct tree *, uint64_t ino, uint64_t offset,
 			     void *ret, size_t len);
+/* May content that is not here come at all? */
+bool tree_is_reachable(struct tree *);
+/* Somebody gave up waiting: for status. */
+void tree_read_failed(struct tree *);
 /* Writes all, at the end if append. Errors: -EFBIG, -ENOSPC. */
 must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
 			  struct slice bytes, bool append);

@@ -122,6 +122,11 @@ struct recount {
 	struct sum sum;
 };
 
+/* Hashes that readers wait for: of many at once the newest are asked for
+ * first; and of one read, 4 MiB of largest chunks. */
+#define URGENT_MAX 64
+#define URGENT_AT_ONCE 16
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -184,6 +189,10 @@ struct tree {
 	void *cut_wake_arg;
 	uint64_t cut_next_ns;	/* when tree_cut_due() was last told */
 	struct wants *wants;	/* pending.c */
+	struct hash urgent[URGENT_MAX];	/* readers wait for these */
+	size_t urgent_count;
+	bool reachable;		/* a peer that may have them is linked */
+	uint64_t reads_failed;
 	struct alias aliases[ALIASES_MAX];	/* a ring */
 	size_t alias_next;
 
@@ -223,7 +232,6 @@ enum claim_flags {
 	CLAIM_WEAK = 4,
 	CLAIM_HOLDS = 8,	/* a file whose main holds the name */
 	CLAIM_SIBLINGS = 16,	/* its siblings stand here */
-	CLAIM_HIDDEN = 32,	/* content not here yet, nothing to show */
 };
 
 struct claim {
@@ -254,7 +262,7 @@ struct row {
 	uint64_t ino_before;	/* the number when it was loaded */
 	int64_t ctime_ns;
 	uint64_t pending;	/* lseq under which it is in PENDING, or 0 */
-	bool hidden;		/* main is not complete, nor is a prior here */
+	bool absent;		/* main is not complete, nor is a prior here */
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
 	/* Its claims as stored. */
@@ -391,7 +399,7 @@ struct claimant {
 
 struct place_view {
 	struct idlist dirs;	/* live directories here */
-	struct claimant *files;	/* in order; hidden ones and voids last */
+	struct claimant *files;	/* in order; voids last */
 	size_t file_count;
 	size_t holder_count;	/* files[0..) that hold the name */
 };
@@ -415,7 +423,7 @@ must_check int view_virtuals(struct tree *, struct objid dir,
 must_check int view_virtuals_at(struct tree *, struct objid dir,
 				struct slice name, struct shownlist *ret);
 void shownlist_release(struct shownlist *);
-/* Is anything shown in the directory (or still hidden in it)? */
+/* Is anything shown in the directory? */
 must_check int view_is_empty(struct tree *, struct objid dir, bool *ret);
 struct slice shown_name(const struct shown *);
 /* Does the directory have names that are view? Cheap. */
@@ -613,6 +621,9 @@ must_check int applying_load(struct tree *);
 /* Notes in the row and in PENDING whether all its content is here. */
 must_check int pending_check(struct tree *, struct row *);
 bool content_complete(struct tree *, const struct content *);
+/* Somebody waits for these bytes. Returns how many hashes are missing. */
+must_check int64_t pending_wait(struct tree *, const struct content *,
+				uint64_t offset, uint64_t len);
 void pending_release(struct tree *);
 
 /* ---- revival (replica.c) */

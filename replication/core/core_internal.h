@@ -62,9 +62,11 @@
 #define QUEUE_CHUNK_BYTES_MAX (1024 * 1024)
 /* Hashes asked for and not answered, a link: 16 MiB of largest chunks. */
 #define WANTS_IN_FLIGHT_MAX 64
+/* ... and so many more that readers wait for. */
+#define WANT_URGENT_MAX 16
 /* Hashes looked after at once, found and unavailable ones together. */
 #define WANTS_MAX 1024
-/* A peer's unanswered wants: its 64, and those it gave up meanwhile. */
+/* A peer's unanswered wants: its 80, and those it gave up meanwhile. */
 #define ASKED_MAX 256
 /* `kin wait` at once. */
 #define WAITS_MAX 16
@@ -174,6 +176,7 @@ struct want {
 	struct peer *peer;		  /* asked, or NULL */
 	uint64_t tried[MEMBERS_MAX / 64]; /* by slot */
 	uint64_t retry_ms;		  /* NEVER: not backing off */
+	bool urgent;			  /* somebody waits for it */
 };
 
 struct wait_member {
@@ -246,6 +249,8 @@ struct core {
 	struct want *wants;
 	size_t want_count;
 	bool wants_stale;  /* look for what is wanted again */
+	bool wants_urgent; /* look for what readers wait for */
+	bool told_reachable;
 	bool wants_filled; /* some came since the last sync */
 
 	uint64_t purge_settle_ms, purge_retry_ms;

@@ -6,6 +6,10 @@
  * say they have all content that is known here; who answers NOHAVE is not
  * asked again before its C has grown, or WANT_RETRY_MS have passed.
  *
+ * What a reader waits for is *urgent*: it is asked for at once, beyond the
+ * usual number in flight, and with a flag that lets the peer send it before
+ * all else that it was asked for, also if it was asked for that before.
+ *
  * Serving: a peer's wants wait in a ring of its own and are answered while
  * little is queued on its link and no records are to be sent, so that
  * content never delays records for longer than QUEUE_CHUNK_BYTES_MAX.
@@ -77,6 +81,31 @@ void want_peer_gone(struct core *c, struct peer *p)
 
 /* ---- asking */
 
+/* Marks them, new or not. Those that nobody had lately back off as others. */
+static void want_add_urgent(struct core *c)
+{
+	struct hash list[WANT_URGENT_MAX];
+	size_t n;
+
+	c->wants_urgent = false;
+	store_lock(c->store);
+	n = replica_urgent(c->tree, WANT_URGENT_MAX, list);
+	store_unlock(c->store);
+	for (size_t i = 0; i < n; i++) {
+		struct want *w = want_find(c, &list[i]);
+
+		if (!w && c->want_count == WANTS_MAX)
+			want_remove(c, &c->wants[c->want_count - 1]);
+		if (!w) {
+			w = &c->wants[c->want_count++];
+			*w = (struct want){.hash = list[i], .retry_ms = NEVER};
+		}
+		if (!w->urgent && w->peer)
+			want_set_tried(w, w->peer, false); /* asked anew */
+		w->urgent = true;
+	}
+}
+
 static int want_add(void *arg, const struct hash *hash)
 {
 	struct core *c = arg;
@@ -103,7 +132,8 @@ static struct peer *want_choose(struct core *c, const struct want *w,
 		if (p->dead || p->phase != PEER_READY || want_tried(w, p))
 			continue;
 		*ret_tried_all = false;
-		if (p->wants_in_flight >= WANTS_IN_FLIGHT_MAX)
+		if (p->wants_in_flight >=
+		    WANTS_IN_FLIGHT_MAX + (w->urgent ? WANT_URGENT_MAX : 0))
 			continue;
 		complete = know_leq(&c->own.k, &peer_status(c, p)->c);
 		if (!best || complete > best_complete ||
@@ -134,15 +164,16 @@ static void want_assign(struct core *c)
 	}
 }
 
-/* Sends the wants assigned since `first`: those not yet asked for. */
-static void want_send(struct core *c, struct peer *p,
-		      const struct hash_list *list)
+static void want_send(struct core *c, struct peer *p, struct hash_list *list,
+		      bool urgent)
 {
 	if (!list->count)
 		return;
 	frame_begin(&c->frame, FRAME_WANT);
 	hash_list_encode(list, &c->frame);
+	buf_put_u8(&c->frame, urgent ? WANT_URGENT : 0);
 	peer_send(c, p);
+	list->count = 0;
 }
 
 static bool want_is_new(const struct want *w, const struct peer *p)
@@ -150,24 +181,23 @@ static bool want_is_new(const struct want *w, const struct peer *p)
 	return w->peer == p && !want_tried(w, p);
 }
 
-static void want_send_new(struct core *c, struct peer *p)
+/* Those assigned to it and not yet asked for. */
+static void want_send_new(struct core *c, struct peer *p, bool urgent)
 {
 	struct hash_list list = {.count = 0};
 
 	for (size_t i = 0; i < c->want_count; i++) {
 		struct want *w = &c->wants[i];
 
-		if (!want_is_new(w, p))
+		if (!want_is_new(w, p) || w->urgent != urgent)
 			continue;
 		/* Asked once; what it answers decides about a second time. */
 		want_set_tried(w, p, true);
 		list.hash[list.count++] = w->hash;
-		if (list.count == WANT_HASHES_MAX) {
-			want_send(c, p, &list);
-			list.count = 0;
-		}
+		if (list.count == WANT_HASHES_MAX)
+			want_send(c, p, &list, urgent);
 	}
-	want_send(c, p, &list);
+	want_send(c, p, &list, urgent);
 }
 
 /* Stalled peers lose what was asked of them; waiting ends by and by. */
@@ -212,9 +242,38 @@ static size_t want_room(const struct core *c)
 		if (p->dead || p->phase != PEER_READY)
 			continue;
 		links++;
-		room += WANTS_IN_FLIGHT_MAX - p->wants_in_flight;
+		room += WANTS_IN_FLIGHT_MAX -
+			MIN_OF(p->wants_in_flight, WANTS_IN_FLIGHT_MAX);
 	}
 	return room >= links * WANTS_IN_FLIGHT_MAX / 2 ? room : 0;
+}
+
+/* Gives each to a peer, and asks. */
+static void want_ask(struct core *c)
+{
+	want_assign(c);
+	for (size_t i = 0; i < c->peer_count; i++) {
+		if (c->peers[i]->dead)
+			continue;
+		want_send_new(c, c->peers[i], true);
+		want_send_new(c, c->peers[i], false);
+	}
+}
+
+/* Readers wait only while there is somebody to wait for. */
+static void want_tell_reachable(struct core *c)
+{
+	bool reachable = false;
+
+	for (size_t i = 0; !reachable && i < c->peer_count; i++)
+		reachable = !c->peers[i]->dead &&
+			    c->peers[i]->phase == PEER_READY;
+	if (reachable == c->told_reachable)
+		return;
+	c->told_reachable = reachable;
+	store_lock(c->store);
+	replica_set_reachable(c->tree, reachable);
+	store_unlock(c->store);
 }
 
 void want_tick(struct core *c)
@@ -222,7 +281,12 @@ void want_tick(struct core *c)
 	size_t room;
 	int64_t r;
 
+	want_tell_reachable(c);
 	want_expire(c);
+	if (c->wants_urgent) {
+		want_add_urgent(c);
+		want_ask(c);
+	}
 	room = want_room(c);
 	if (!c->wants_stale || !room)
 		return;
@@ -236,12 +300,15 @@ void want_tick(struct core *c)
 		core_fail(c, (int)r, "cannot tell what content is missing");
 		return;
 	}
-	want_assign(c);
-	for (size_t i = 0; i < c->peer_count; i++)
-		if (!c->peers[i]->dead)
-			want_send_new(c, c->peers[i]);
+	want_ask(c);
 	/* What was just put off is looked at in time. */
 	want_expire(c);
+}
+
+void core_wanted(struct core *c, uint64_t now_ms)
+{
+	c->now_ms = now_ms;
+	c->wants_urgent = true;
 }
 
 /* ---- answers */
@@ -303,17 +370,43 @@ int want_nohave(struct core *c, struct peer *p, struct reader *r)
 
 /* ---- serving */
 
+static struct hash *asked_at(struct peer *p, size_t i)
+{
+	return &p->asked[(p->asked_first + i) % ASKED_MAX];
+}
+
+/* Takes it out if it is there, and puts it before all others. */
+static void asked_first(struct peer *p, const struct hash *hash)
+{
+	size_t i = 0;
+
+	while (i < p->asked_count && !hash_equal(asked_at(p, i), hash))
+		i++;
+	if (i == p->asked_count) {
+		p->asked_first = (p->asked_first + ASKED_MAX - 1) % ASKED_MAX;
+		p->asked_count++;
+		i = 0;
+	}
+	for (; i > 0; i--)
+		*asked_at(p, i) = *asked_at(p, i - 1);
+	*asked_at(p, 0) = *hash;
+}
+
 int want_asked(struct core *c, struct peer *p, struct reader *r)
 {
 	struct hash_list list;
 	int e = hash_list_decode(r, &list);
+	uint8_t flags = e == 0 && reader_left(r) ? reader_u8(r) : 0;
 
 	(void)c;
 	if (e == 0 && p->asked_count + list.count > ASKED_MAX)
 		e = -EPROTO;
-	for (size_t i = 0; e == 0 && i < list.count; i++)
-		p->asked[(p->asked_first + p->asked_count++) % ASKED_MAX] =
-			list.hash[i];
+	if (e == 0 && flags & WANT_URGENT)
+		for (size_t i = list.count; i-- > 0;)
+			asked_first(p, &list.hash[i]);
+	else if (e == 0)
+		for (size_t i = 0; i < list.count; i++)
+			*asked_at(p, p->asked_count++) = list.hash[i];
 	return e;
 }
 

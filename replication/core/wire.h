@@ -120,6 +120,8 @@ void cut_release(struct cut *);
 void cut_encode(const struct cut *, struct buf *);
 must_check int cut_decode(struct reader *, struct cut *ret);
 
+/* Behind the hashes of WANT, if any. */
+enum want_flags { WANT_URGENT = 1 };
 /* WANT and NOHAVE. */
 struct hash_list {
 	struct hash hash[WANT_HASHES_MAX];

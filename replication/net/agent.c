@@ -112,6 +112,8 @@ static void tell_core(struct agent *a, uint64_t now_ms)
 
 	if (atomic_exchange(&a->changed, false))
 		core_local_change(a->core, now_ms);
+	if (atomic_exchange(&a->wanted, false))
+		core_wanted(a->core, now_ms);
 	if (shown > a->shown_told) {
 		a->shown_told = shown;
 		core_shown(a->core, now_ms, shown);
@@ -357,6 +359,12 @@ void agent_stop(struct agent *a)
 void agent_changed(struct agent *a)
 {
 	if (!atomic_exchange(&a->changed, true))
+		loop_wake(&a->loop);
+}
+
+void agent_wanted(struct agent *a)
+{
+	if (!atomic_exchange(&a->wanted, true))
 		loop_wake(&a->loop);
 }
 

@@ -48,6 +48,7 @@ void agent_stop(struct agent *);
  * locked or not; only notes it and wakes the thread. */
 void agent_changed(struct agent *);
 void agent_shown(struct agent *, uint64_t lseq);
+void agent_wanted(struct agent *);
 
 /* Who waits for acknowledgements. Called on any thread, with a lock of the
  * agent held: neither may call back into it. */

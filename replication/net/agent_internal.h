@@ -131,7 +131,7 @@ struct agent {
 
 	pthread_t thread;
 	/* Any thread. */
-	atomic_bool stopping, changed;
+	atomic_bool stopping, changed, wanted;
 	atomic_uint_fast64_t shown;
 	uint64_t shown_told;
 };

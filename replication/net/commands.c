@@ -160,6 +160,21 @@ static json_t *counters_json(struct agent *a)
 			 "repaired", number(c.repaired));
 }
 
+static json_t *content_json(struct agent *a)
+{
+	struct replica_debt debt;
+	int r;
+
+	store_lock(a->store);
+	r = replica_debt(a->tree, &debt);
+	store_unlock(a->store);
+	if (r)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o}", "objects", number(debt.objects),
+			 "bytes", number(debt.bytes), "reads_failed",
+			 number(debt.reads_failed));
+}
+
 static json_t *cmd_status(struct agent *a, struct control_client *client,
 			  const json_t *request)
 {
@@ -184,6 +199,9 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "conflicts",
 			    number(tree_conflict_count(a->tree)));
 	json_object_set_new(answer, "peers", peers_json(a));
+	json_object_set_new(answer, "content", content_json(a));
+	json_object_set_new(answer, "applying",
+			    json_boolean(core_is_applying(a->core)));
 	agent_put_text(answer, "store", "store_hex",
 		 SLICE_STR(store_path(a->store)));
 	json_object_set_new(answer, "listen", json_string(a->listener.text));

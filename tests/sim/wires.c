@@ -326,7 +326,9 @@ void wire_run(struct cluster *c, struct wire *w)
 
 		if (p->first && p->first->arrive_ms <= c->now_ms) {
 			pipe_deliver(c, w, i);
-			continue;
+			/* (its last event: the sender hears that, too) */
+			if (!w->up || p->first)
+				continue;
 		}
 		core_link_queued(from->core, w->link,
 				 pipe_queued(p, c->now_ms));

@@ -70,11 +70,12 @@ static void write_file(struct cluster *c, int node, const char *name,
 	struct tree_setattr cut = {.set = TREE_SET_SIZE};
 	struct entry e;
 	struct attr attr;
+	struct rng rng;
 	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
 
 	/* Neither to be compressed nor equal to another. */
-	for (size_t i = 0; i < size; i++)
-		bytes[i] = (uint8_t)(((i + fill) * 2654435761u) >> 13);
+	rng_init(&rng, fill);
+	rng_fill(&rng, bytes, size);
 	if (r == -ENOENT) {
 		r = tree_create(t, TREE_ROOT_INO, SLICE_STR(name), &new, true,
 				&e);
@@ -249,6 +250,68 @@ static void test_content_of_all_sizes(void **state)
 		assert_same_bytes(&c, 0, 1, name);
 		assert_same_bytes(&c, 0, 2, name);
 	}
+	close_cluster(&c);
+}
+
+static int count_hash(void *arg, const struct hash *h)
+{
+	(void)arg;
+	(void)h;
+	return 0;
+}
+
+/* Chunks that are known of and not here. */
+static int64_t count_missing(struct cluster *c, int node)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct replica_debt debt;
+	int64_t n;
+
+	store_lock(c->nodes[node].store);
+	n = replica_wants(t, 2000, count_hash, NULL);
+	assert_int_equal(replica_debt(t, &debt), 0);
+	assert_int_equal(debt.objects > 0, n > 0);
+	store_unlock(c->nodes[node].store);
+	return n;
+}
+
+/* A name appears with its size before its content, and what a reader waits
+ * for comes before what does not. */
+static void test_readers_come_first(void **state)
+{
+	struct cluster c;
+	struct entry e;
+	char got[100];
+	int64_t r, missing;
+
+	(void)state;
+	open_cluster(&c, 2, 3);
+	c.wires[0][1].bandwidth = 1000;
+	write_file(&c, 0, "large", 12000000, 1);
+	cluster_connect(&c, 0, 1);
+	while (tree_lookup(c.nodes[1].tree, TREE_ROOT_INO, SLICE_STR("large"),
+			   &e) == -ENOENT)
+		cluster_run(&c, c.now_ms + 1);
+	assert_int_equal(e.attr.size, 12000000);
+	/* The manifest, and then 64 chunks that are on their way. */
+	cluster_run(&c, c.now_ms + 1000);
+	assert_int_equal(tree_read(c.nodes[1].tree, e.attr.ino, 11999900, got,
+				   sizeof(got)),
+			 -EAGAIN);
+	core_wanted(c.nodes[1].core, c.now_ms);
+	c.nodes[1].tick_ms = c.now_ms;
+	missing = count_missing(&c, 1);
+	assert_true(missing > 80);
+	do {
+		cluster_run(&c, c.now_ms + 10);
+		r = tree_read(c.nodes[1].tree, e.attr.ino, 11999900, got,
+			      sizeof(got));
+	} while (r == -EAGAIN);
+	assert_int_equal(r, 100);
+	/* No more came first than what was queued on the link already. */
+	assert_true(missing - count_missing(&c, 1) < 30);
+	go_quiet(&c);
+	assert_same_bytes(&c, 0, 1, "large");
 	close_cluster(&c);
 }
 
@@ -902,6 +965,7 @@ int main(void)
 		cmocka_unit_test(test_star),
 		cmocka_unit_test(test_all_to_all),
 		cmocka_unit_test(test_content_of_all_sizes),
+		cmocka_unit_test(test_readers_come_first),
 		cmocka_unit_test(test_known_content_is_not_sent),
 		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_kill_and_restart),

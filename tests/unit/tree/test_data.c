@@ -552,10 +552,39 @@ static void fill(char *bytes, char c, size_t len)
 	bytes[len - 1] = '\0';
 }
 
+static void count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void expect_absent(struct fixture *f, uint64_t ino, uint64_t size)
+{
+	int calls = 0;
+	struct tree_observer o = { .arg = &calls, .wanted = count_call };
+	struct hash urgent[8];
+	struct attr attr;
+	char got[8];
+
+	assert_int_equal(tree_getattr(f->tree, ino, &attr), 0);
+	assert_int_equal(attr.size, size);
+	tree_observe(f->tree, &o);
+	assert_int_equal(tree_read(f->tree, ino, 0, got, 8), -EAGAIN);
+	assert_int_equal(calls, 1);
+	assert_int_equal(tree_read(f->tree, ino, 1, got, 1), -EAGAIN);
+	assert_int_equal(calls, 2);
+	tree_observe(f->tree, &(struct tree_observer){ .arg = NULL });
+	store_lock(f->store);
+	assert_int_equal(replica_urgent(f->tree, 8, urgent), 1);
+	store_unlock(f->store);
+	/* Behind the end there is nothing to wait for. */
+	assert_int_equal(tree_read(f->tree, ino, size, got, 8), 0);
+}
+
 static void test_pending(void **state)
 {
 	struct fixture a, b;
 	char one[20000], two[20000], name[256];
+	struct hash urgent[8];
 	uint64_t ino;
 
 	(void)state;
@@ -565,9 +594,11 @@ static void test_pending(void **state)
 	fixture_open(&b, "bob", false);
 	make_file(&a, ROOT, "f", one);
 	merge_from(&b, &a);
-	assert_int_equal(look_error(&b, ROOT, "f"), -ENOENT); /* hidden */
-	fetch(&b, &a);
+	/* Its name and size are here, its bytes are waited for. */
 	ino = look(&b, ROOT, "f");
+	expect_absent(&b, ino, sizeof(one) - 1);
+	fetch(&b, &a);
+	assert_int_equal(look(&b, ROOT, "f"), ino);
 	expect_bytes(&b, ino, one);
 	assert_int_equal(tree_open_file(b.tree, ino, false), 0);
 	write_file(&a, look(&a, ROOT, "f"), two);
@@ -595,6 +626,51 @@ static void test_pending(void **state)
 	expect_bytes(&b, look(&b, ROOT, "f"), two);
 	name_with(&b, ROOT, "conflict", name);
 	expect_bytes(&b, look(&b, ROOT, name), one + 1);
+	store_lock(b.store);
+	assert_int_equal(replica_urgent(b.tree, 8, urgent), 0);
+	store_unlock(b.store);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+/* What was written over what is not here is read back at once, and is a
+ * version when the rest came; a name that is taken away is gone. */
+static void test_write_over_absent(void **state)
+{
+	struct fixture a, b;
+	char big[20000], got[8];
+	uint64_t ino;
+
+	(void)state;
+	fill(big, '1', sizeof(big));
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", big);
+	make_file(&a, ROOT, "g", big + 1);
+	merge_from(&b, &a);
+	assert_int_equal(tree_unlink(b.tree, ROOT, SLICE_STR("g")), 0);
+	assert_int_equal(look_error(&b, ROOT, "g"), -ENOENT);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 5, SLICE_STR("bob's"),
+				    false), 0);
+	assert_int_equal(tree_read(b.tree, ino, 5, got, 5), 5);
+	assert_memory_equal(got, "bob's", 5);
+	assert_int_equal(tree_read(b.tree, ino, 4, got, 5), -EAGAIN);
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(tree_read(b.tree, ino, 5, got, 5), 5);
+	fetch(&b, &a);
+	b.now_ns += 6000000000; /* it was tried in vain, and is again */
+	assert_int_equal(tree_cut_settled(b.tree, 0), 0);
+	memcpy(big + 5, "bob's", 5);
+	expect_bytes(&b, look(&b, ROOT, "f"), big);
+	merge_from(&a, &b);
+	assert_int_equal(look_error(&a, ROOT, "g"), -ENOENT);
+	fetch(&a, &b);
+	expect_bytes(&a, look(&a, ROOT, "f"), big);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 1);
+	check_tree(&a);
 	check_tree(&b);
 	fixture_close(&a);
 	fixture_close(&b);
@@ -711,6 +787,7 @@ int main(void)
 		cmocka_unit_test(test_resolve_while_open),
 		cmocka_unit_test(test_sibling_mtime),
 		cmocka_unit_test(test_pending),
+		cmocka_unit_test(test_write_over_absent),
 		cmocka_unit_test(test_pending_sibling_then_main),
 		cmocka_unit_test(test_cut_while_writing),
 	};
