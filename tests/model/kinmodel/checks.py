@@ -137,7 +137,7 @@ def check_moved_trees(world, ref):
         if not ref.info(d).strong or (dot, TOMB) not in ref.rows[d]:
             continue
         for o in held:
-            once = len(truth.removals[o]) + len(truth.folds[o]) == 1
+            once = truth.unlinks_of[o] == 1
             require(o in view.alive or not once or o in truth.erased,
                     "moved without contents",
                     d, o)

@@ -6,7 +6,7 @@ is accounted for if it is live, or was replaced or removed by somebody who
 had it. gone() says when names that were removed one by one, at several
 nodes, amount to a removal: see README.md, "A silent loss that was none".
 """
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 
 class Truth:
@@ -16,6 +16,7 @@ class Truth:
         self.replaced, self.removed = set(), set()
         self.shown, self.soft = {}, {}
         self.unlinked = defaultdict(set)
+        self.unlinks_of = Counter()             # object: how many acts
         self.removals = defaultdict(list)       # object: [(dot, mark, K)]
         self.folds = defaultdict(list)          # object: the same, of twins
         self.touched = defaultdict(list)        # object: dots that revive
@@ -46,6 +47,7 @@ class Truth:
 
     def unlinks(self, node, o, slots, op, into=None):
         """Names that go; into: the content as which a twin goes on."""
+        self.unlinks_of[o] += 1
         i = node.info(o)
         last = set(slots) >= set(i.shown)
         act = (op[0], node.world.mark_of(node), dict(node.K))
