@@ -285,6 +285,8 @@ void node_cut_power(struct node *n, uint64_t away_ms)
 	cluster_say(n->cluster, "node %d loses power", n->index);
 	node_kill(n, away_ms);
 	disk_cut_power(&n->disk);
+	if (n->cluster->on_power_cut)
+		n->cluster->on_power_cut(n->cluster->on_change_arg, n);
 	snprintf(n->boot, sizeof(n->boot), "boot-%u", ++n->boots);
 }
 

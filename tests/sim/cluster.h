@@ -120,6 +120,7 @@ struct cluster {
 	void (*on_change)(void *arg, struct node *, bool local);
 	/* Called before a node is gone, and after it came back. */
 	void (*on_kill)(void *arg, struct node *);
+	void (*on_power_cut)(void *arg, struct node *);
 	void (*on_return)(void *arg, struct node *, uint64_t old_origin);
 	void *on_change_arg;
 };

@@ -263,6 +263,15 @@ static void make_whole(struct cluster *c)
 		;
 }
 
+/* (One may have been killed in something only now.) */
+static bool all_run(const struct cluster *c)
+{
+	for (int i = 0; i < c->node_count; i++)
+		if (c->nodes[i].joined && !c->nodes[i].running)
+			return false;
+	return true;
+}
+
 void faults_heal(struct faults *f)
 {
 	struct cluster *c = f->cluster;
@@ -280,7 +289,8 @@ void faults_heal(struct faults *f)
 		for (int b = a + 1; b < c->node_count; b++)
 			cluster_mend(c, a, b);
 	}
-	cluster_run(c, c->now_ms + 20);
+	while (!cluster_failed(c) && !all_run(c))
+		cluster_run(c, c->now_ms + 20);
 	for (int a = 0; a < c->node_count && !cluster_failed(c); a++)
 		if (!c->nodes[a].joined && !node_let_in(f, &c->nodes[a]))
 			cluster_fail(c, "nobody lets node %d in", a);

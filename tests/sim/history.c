@@ -19,6 +19,7 @@ struct history {
 	struct history_result *result;
 	struct cluster cluster;
 	struct truth truth;
+	struct oracle oracle;
 	struct ops ops;
 	struct faults faults;
 };
@@ -42,6 +43,11 @@ static void returned(void *arg, struct node *n, uint64_t old_origin)
 
 	truth_returned(&h->truth, n, old_origin);
 	n->interrupted = false;
+}
+
+static void lost_power(void *arg, struct node *n)
+{
+	oracle_lost_power(&((struct history *)arg)->oracle, n);
 }
 
 static void make_topology(struct cluster *c)
@@ -158,7 +164,7 @@ static void settle(struct history *h)
 		return;
 	cluster_check_equal(c, true);
 	cluster_check_nodes(c);
-	ops_check_bytes(&h->ops);
+	oracle_check(&h->oracle);
 	truth_check(&h->truth);
 	check_purged(c);
 	if (!cluster_wait(c, (int)rng_below(&c->rng, (uint64_t)c->node_count),
@@ -235,13 +241,15 @@ void history_run(const struct history_options *options,
 	o.disks |= p->disks;
 	draw_purge(options->seed, &o);
 	truth_init(&h->truth, c);
+	oracle_init(&h->oracle, c);
 	if (cluster_open(c, &o)) {
 		c->on_change = look;
 		c->on_kill = forget_handles;
 		c->on_return = returned;
+		c->on_power_cut = lost_power;
 		c->on_change_arg = h;
 		cluster_say(c, "profile %s", p->name);
-		ops_init(&h->ops, c, &h->truth, p);
+		ops_init(&h->ops, c, &h->truth, &h->oracle, p);
 		faults_init(&h->faults, c, &h->ops, p);
 		for (int i = 0; i < c->node_count; i++) {
 			c->nodes[i].skew_ms =
@@ -263,6 +271,7 @@ void history_run(const struct history_options *options,
 		ret->faults += h->faults.count[i];
 	memcpy(ret->failure, c->failure, sizeof(ret->failure));
 	truth_release(&h->truth);
+	oracle_release(&h->oracle);
 	cluster_close(c);
 	free(h);
 }

@@ -87,6 +87,8 @@ void op_subject(struct op *op, struct objid id)
 void op_say(struct op *op, const char *what, const char *path, const char *more)
 {
 	op->what = what;
+	snprintf(op->about[0], PATH_BYTES, "%s", path);
+	snprintf(op->about[1], PATH_BYTES, "%s", more);
 	cluster_say(op->ops->cluster, "node %d %s '%s'%s%s", op->node->index,
 		    what, path, more[0] ? " -> " : "", more);
 }
@@ -185,12 +187,35 @@ static void op_note_erased(struct op *op, const struct items *after)
 	}
 }
 
+static bool is_written(void *arg, uint64_t ino)
+{
+	const struct op *op = arg;
+	const struct handle *h = op->ops->handles[op->node->index];
+
+	for (int i = 0; i < HANDLES_MAX; i++)
+		if (h[i].open && h[i].ino == ino)
+			return true;
+	return false;
+}
+
 void op_done(struct op *op)
 {
 	struct ops *o = op->ops;
 	struct items after = {0};
+	struct oracle_op about = {
+		.node = op->node,
+		.path = op->about[0][0] ? op->about[0] : NULL,
+		.to = op->about[1][0] ? op->about[1] : NULL,
+		.ino = op->about_ino,
+		.saw = op->saw,
+		.takes = op->takes && op->r >= 0,
+		.is_open = is_written,
+		.arg = op,
+	};
 
 	/* Killed in the middle: it is done, or it is not. */
+	if (op->node->disk.frozen)
+		oracle_interrupted(o->oracle, &about);
 	if (node_reap(op->node)) {
 		op->node->interrupted = true;
 		items_release(&op->before);
@@ -204,6 +229,7 @@ void op_done(struct op *op)
 	} else {
 		o->done++;
 	}
+	oracle_after(o->oracle, &about);
 	if (items_take(op->node, &after)) {
 		op_note_erased(op, &after);
 		/* (A close cannot tell that its version has to wait.) */

@@ -22,6 +22,11 @@ struct op {
 	const struct item *gone;
 	const struct item *kept_main; /* main of an edited sibling */
 	const struct item *kept_all;  /* all but this of its object stay */
+	/* For the oracle: where it may take content away. */
+	char about[2][PATH_BYTES];
+	uint64_t about_ino;
+	bool takes;
+	uint64_t saw;
 	char shown_path[PATH_BYTES];
 	uint64_t shown_content;
 };

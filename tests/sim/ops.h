@@ -6,6 +6,7 @@
 #ifndef KINFS_SIM_OPS_H
 #define KINFS_SIM_OPS_H
 
+#include "tests/sim/oracle.h"
 #include "tests/sim/profile.h"
 #include "tests/sim/truth.h"
 
@@ -19,6 +20,7 @@ struct handle {
 struct ops {
 	struct cluster *cluster;
 	struct truth *truth;
+	struct oracle *oracle;
 	const struct profile *profile;
 	struct rng rng; /* of the operation in hand */
 	struct handle handles[CLUSTER_NODES_MAX][HANDLES_MAX];
@@ -26,7 +28,7 @@ struct ops {
 	uint64_t done, refused;
 };
 
-void ops_init(struct ops *, struct cluster *, struct truth *,
+void ops_init(struct ops *, struct cluster *, struct truth *, struct oracle *,
 	      const struct profile *);
 /* One operation on a random running node. */
 void ops_step(struct ops *);
@@ -34,7 +36,5 @@ void ops_step(struct ops *);
 void ops_forget(struct ops *, int node);
 /* All handles are closed. */
 void ops_close_all(struct ops *);
-/* Reads every file of the nodes and compares. All must be equal. */
-void ops_check_bytes(struct ops *);
 
 #endif

@@ -88,6 +88,7 @@ static bool op_open(struct op *op, const struct item *i, uint64_t *ret_ino)
 		tree_resolve_path(op->node->tree, SLICE_STR(i->path), ret_ino));
 	if (op->r >= 0)
 		op_must(op, tree_open_file(op->node->tree, *ret_ino, true));
+	op->takes = true;
 	return op->r >= 0;
 }
 
@@ -179,6 +180,7 @@ void op_truncate(struct op *op)
 	set.size = rng_below(&op->ops->rng,
 			     rng_one_in(&op->ops->rng, 5) ? 100000 : 200);
 	op_say(op, "truncates", i->path, "");
+	op->takes = true;
 	op_must(op,
 		tree_resolve_path(op->node->tree, SLICE_STR(i->path), &ino));
 	if (op->r >= 0)
@@ -193,6 +195,8 @@ void op_handle(struct op *op)
 
 	if (!h)
 		return;
+	op->about_ino = h->ino;
+	op->saw = oracle_read(op->ops->oracle, op->node, h->ino);
 	if (rng_one_in(&op->ops->rng, 2)) {
 		op_say(op, "closes", "a handle", "");
 		handle_close(op->node, h);
@@ -261,8 +265,10 @@ void op_sync(struct op *op)
 {
 	op_say(op, "syncs", "", "");
 	op_must(op, tree_sync(op->node->tree));
-	if (op->r >= 0 && !op->node->disk.frozen)
+	if (op->r >= 0 && !op->node->disk.frozen) {
 		node_note_durable(op->node);
+		oracle_synced(op->ops->oracle, op->node);
+	}
 }
 
 void op_settle(struct op *op)

@@ -16,6 +16,7 @@ static void unlink_one(struct op *op, int what)
 		return;
 	op_subject(op, i->id);
 	op_say(op, "removes", i->path, "");
+	op->takes = true;
 	if (!spot_find(op->node, i->path, &s)) {
 		op_must(op, -ENOENT);
 		return;

@@ -31,6 +31,7 @@ static void save_step(struct op *op, struct save *s)
 		return;
 	node_poke(op->node);
 	cluster_run(c, c->now_ms + rng_between(&op->ops->rng, 0, 300));
+	oracle_meanwhile(op->ops->oracle, op->node);
 }
 
 /* It has one name and one content, and all of it is here. */
@@ -73,6 +74,10 @@ static bool save_begin(struct op *op, struct save *s)
 		 (unsigned long long)++op->ops->token);
 	s->aside_name = s->aside + (s->at.name - s->at.path);
 	op_subject(op, i->id);
+	op->takes = true;
+	/* (its directory may be moved meanwhile) */
+	op_must(op, tree_resolve_path(op->node->tree, SLICE_STR(i->path),
+				      &op->about_ino));
 	return true;
 }
 
@@ -150,7 +155,8 @@ void op_save_by_rename(struct op *op)
 
 	if (!save_begin(op, &s))
 		return;
-	op_say(op, "saves by rename", s.at.path, s.slow ? "slowly" : "");
+	op_say(op, s.slow ? "saves slowly by rename" : "saves by rename",
+	       s.at.path, s.aside);
 	op_expect(op, save_write(op, &s, s.aside_name));
 	if (op->r >= 0 && !late)
 		save_close(op, &s);
@@ -170,8 +176,12 @@ void op_save_by_backup(struct op *op)
 
 	if (!save_begin(op, &s))
 		return;
-	op_say(op, kept ? "saves with a backup" : "saves by a backup",
-	       s.at.path, s.slow ? "slowly" : "");
+	op_say(op,
+	       s.slow ? kept ? "saves slowly with a backup"
+			     : "saves slowly by a backup"
+	       : kept ? "saves with a backup"
+		      : "saves by a backup",
+	       s.at.path, s.aside);
 	op_expect(op, save_rename(op, &s, s.at.name, s.aside_name));
 	/* (a directory that was merged, and lost its last entry so, is
 	 * another one now) */

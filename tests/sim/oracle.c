@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A content is known by a hash of its bytes; two equal ones are one. What an
+ * operation may take away is what was shown before it at the places that it
+ * is about: its paths, the siblings beside them (the same name but for what
+ * stands in "(conflict ...)"), or the inode of a handle. All that is missing
+ * at the end without such an excuse is lost.
+ */
+#include "tests/sim/oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/hash.h"
+
+/* A path longer than this is not looked at. */
+#define PATH_BYTES_MAX 2000
+#define DIRS_MAX 4096
+
+void oracle_init(struct oracle *o, struct cluster *c)
+{
+	*o = (struct oracle){.cluster = c};
+}
+
+static void sights_release(struct sights *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		free(s->list[i].path);
+	free(s->list);
+	*s = (struct sights){0};
+}
+
+void oracle_release(struct oracle *o)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		free(o->facts[i].path);
+		free(o->facts[i].last);
+	}
+	free(o->facts);
+	sights_release(&o->before);
+}
+
+/* ---- looking */
+
+struct walk {
+	struct sights *out;
+	char *dirs[DIRS_MAX]; /* to be listed; owned */
+	size_t dir_count;
+	const char *dir;
+};
+
+static void add_sight(struct sights *s, char *path, uint64_t ino)
+{
+	if (!(s->count & (s->count - 1))) {
+		s->list = realloc(s->list, (s->count ? 2 * s->count : 1) *
+						   sizeof(*s->list));
+		kin_assert(s->list);
+	}
+	s->list[s->count++] = (struct sight){.path = path, .ino = ino};
+}
+
+static int see_entry(void *arg, const struct tree_dirent *e)
+{
+	struct walk *w = arg;
+	char *path = malloc(PATH_BYTES_MAX);
+	int n;
+
+	kin_assert(path);
+	n = snprintf(path, PATH_BYTES_MAX, "%s%s%.*s", w->dir,
+		     w->dir[0] ? "/" : "", (int)e->name.len,
+		     (const char *)e->name.data);
+	if (n >= PATH_BYTES_MAX || w->dir_count == DIRS_MAX) {
+		free(path);
+		return 0;
+	}
+	if (S_ISDIR(e->type))
+		w->dirs[w->dir_count++] = path;
+	else if (S_ISREG(e->type))
+		add_sight(w->out, path, e->ino);
+	else
+		free(path);
+	return 0;
+}
+
+/* Bytes that are still on their way, or cannot be read, show nothing. */
+uint64_t oracle_read(struct oracle *o, struct node *n, uint64_t ino)
+{
+	struct attr a;
+	uint8_t *bytes;
+	uint64_t hash = 0;
+
+	if (tree_getattr(n->tree, ino, &a) < 0 || !a.size)
+		return 0;
+	bytes = malloc(a.size);
+	kin_assert(bytes);
+	o->reads++;
+	if (tree_read(n->tree, ino, 0, bytes, a.size) == (int64_t)a.size)
+		hash = checksum64(bytes, a.size, 77) | 1;
+	free(bytes);
+	return hash;
+}
+
+static void look_at(struct oracle *o, struct node *n, struct sights *ret)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	size_t first = ret->count;
+
+	kin_assert(w);
+	w->out = ret;
+	w->dirs[w->dir_count++] = strdup("");
+	while (w->dir_count) {
+		char *dir = w->dirs[--w->dir_count];
+		uint64_t ino;
+
+		kin_assert(dir);
+		w->dir = dir;
+		/* (A failing disk may hide it for now.) */
+		if (tree_resolve_path(n->tree, SLICE_STR(dir), &ino) == 0 &&
+		    tree_readdir(n->tree, ino, 0, see_entry, w) < 0 &&
+		    !node_is_sick(n))
+			cluster_fail(o->cluster, "node %d cannot list '%s'",
+				     n->index, dir);
+		free(dir);
+	}
+	for (size_t i = first; i < ret->count; i++)
+		ret->list[i].hash = oracle_read(o, n, ret->list[i].ino);
+	free(w);
+}
+
+/* ---- what is known */
+
+static struct content_fact *fact_of(struct oracle *o, uint64_t hash)
+{
+	for (size_t i = o->count; i-- > 0;)
+		if (o->facts[i].hash == hash)
+			return &o->facts[i];
+	return NULL;
+}
+
+static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
+{
+	struct content_fact *f = fact_of(o, s->hash);
+
+	if (f) {
+		f->elsewhere |= f->node != n->index;
+		if (strcmp(f->last, s->path)) {
+			free(f->last);
+			f->last = strdup(s->path);
+			kin_assert(f->last);
+		}
+		return;
+	}
+	if (!(o->count & (o->count - 1))) {
+		o->facts = realloc(o->facts, (o->count ? 2 * o->count : 1) *
+						     sizeof(*o->facts));
+		kin_assert(o->facts);
+	}
+	if (o->cluster->options.trace)
+		printf("  node %d: new %016llx at '%s'\n", n->index,
+		       (unsigned long long)s->hash, s->path);
+	o->facts[o->count++] = (struct content_fact){
+		.hash = s->hash,
+		.path = strdup(s->path),
+		.last = strdup(s->path),
+		.node = n->index,
+		.ms = o->cluster->now_ms,
+	};
+}
+
+static void note_all(struct oracle *o, const struct oracle_op *op,
+		     const struct sights *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->list[i].hash &&
+		    !(op->is_open && op->is_open(op->arg, s->list[i].ino)))
+			note_shown(o, op->node, &s->list[i]);
+}
+
+/* ---- what an operation is about */
+
+/* The name without all " (conflict ...)". */
+static void plain(const char *path, char *ret)
+{
+	static const char mark[] = " (conflict ";
+	size_t n = 0;
+
+	while (*path && n < PATH_BYTES_MAX - 1) {
+		const char *end = strncmp(path, mark, sizeof(mark) - 1)
+					  ? NULL
+					  : strchr(path, ')');
+
+		if (end)
+			path = end + 1;
+		else
+			ret[n++] = *path++;
+	}
+	ret[n] = '\0';
+}
+
+static bool is_beside(const char *path, const char *target)
+{
+	char a[PATH_BYTES_MAX], b[PATH_BYTES_MAX];
+
+	if (!target)
+		return false;
+	plain(path, a);
+	plain(target, b);
+	return !strcmp(a, b);
+}
+
+static bool is_about(const struct oracle_op *op, const struct sight *s)
+{
+	return (op->saw && s->hash == op->saw) ||
+	       is_beside(s->path, op->path) || is_beside(s->path, op->to) ||
+	       (op->ino && s->ino == op->ino);
+}
+
+static bool still_there(const struct oracle_op *op, const struct sights *after,
+			uint64_t hash)
+{
+	for (size_t i = 0; i < after->count; i++)
+		if (after->list[i].hash == hash &&
+		    is_about(op, &after->list[i]))
+			return true;
+	return false;
+}
+
+static bool is_taken(const struct oracle_op *op, const struct sight *s)
+{
+	return (op->takes && op->path && !strcmp(s->path, op->path)) ||
+	       (op->takes && op->ino && s->ino == op->ino) ||
+	       (op->to && !strcmp(s->path, op->to)) ||
+	       (op->saw && s->hash == op->saw);
+}
+
+/* (Also what was not finished: others may see a version of it later.) */
+static void excuse(struct oracle *o, struct node *n, const struct sight *s)
+{
+	if (!s->hash)
+		return;
+	note_shown(o, n, s);
+	fact_of(o, s->hash)->excused = true;
+}
+
+static bool is_waiting(struct node *n)
+{
+	struct replica_debt debt = {0};
+	int r;
+
+	store_lock(n->store);
+	r = replica_debt(n->tree, &debt);
+	store_unlock(n->store);
+	return n->writers || (r == 0 && debt.objects);
+}
+
+void oracle_before(struct oracle *o, struct node *n)
+{
+	sights_release(&o->before);
+	o->waiting = is_waiting(n);
+	look_at(o, n, &o->before);
+}
+
+void oracle_meanwhile(struct oracle *o, struct node *n)
+{
+	if (!n->running)
+		return;
+	o->waiting |= is_waiting(n);
+	look_at(o, n, &o->before);
+}
+
+/*
+ * Two known gaps, to be closed in the tree, and this with them. Who removes
+ * or renames over a file of which a newer content is still on its way takes
+ * that too, without having seen it. And while a handle has unsent writes,
+ * its path may show these although another branch became main by a cut of
+ * this node; who removes that path takes the branch unseen.
+ */
+static void excuse_coming(struct oracle *o, const struct oracle_op *op)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		struct content_fact *f = &o->facts[i];
+
+		if (is_beside(f->last, op->path) || is_beside(f->last, op->to))
+			f->excused = true;
+	}
+}
+
+void oracle_after(struct oracle *o, const struct oracle_op *op)
+{
+	struct sights after = {0};
+
+	if (o->waiting)
+		excuse_coming(o, op);
+
+	note_all(o, op, &o->before);
+	look_at(o, op->node, &after);
+	note_all(o, op, &after);
+	for (size_t i = 0; i < o->before.count; i++) {
+		const struct sight *s = &o->before.list[i];
+
+		if (s->hash && is_about(op, s) &&
+		    (is_taken(op, s) || !still_there(op, &after, s->hash)))
+			excuse(o, op->node, s);
+	}
+	sights_release(&after);
+}
+
+void oracle_interrupted(struct oracle *o, const struct oracle_op *op)
+{
+	note_all(o, op, &o->before);
+	for (size_t i = 0; i < o->before.count; i++)
+		if (is_about(op, &o->before.list[i]))
+			excuse(o, op->node, &o->before.list[i]);
+}
+
+void oracle_synced(struct oracle *o, struct node *n)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->facts[i].node == n->index)
+			o->facts[i].durable = true;
+}
+
+/* What was not synced, and seen nowhere else, may be gone. */
+void oracle_lost_power(struct oracle *o, struct node *n)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		struct content_fact *f = &o->facts[i];
+
+		if (f->node == n->index && !f->elsewhere && !f->durable)
+			f->excused = true;
+	}
+}
+
+/* ---- the end */
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct sight *)a)->path,
+		      ((const struct sight *)b)->path);
+}
+
+static void compare(struct oracle *o, int node, const struct sights *a,
+		    const struct sights *b)
+{
+	size_t i = 0;
+
+	while (i < a->count && i < b->count &&
+	       !strcmp(a->list[i].path, b->list[i].path) &&
+	       a->list[i].hash == b->list[i].hash)
+		i++;
+	if (i < a->count || i < b->count)
+		cluster_fail(o->cluster, "node %d shows another '%s'", node,
+			     i < b->count ? b->list[i].path : a->list[i].path);
+}
+
+void oracle_check(struct oracle *o)
+{
+	struct sights first = {0};
+
+	look_at(o, &o->cluster->nodes[0], &first);
+	if (first.count)
+		qsort(first.list, first.count, sizeof(*first.list), by_path);
+	for (int k = 1; k < o->cluster->node_count; k++) {
+		struct sights s = {0};
+
+		look_at(o, &o->cluster->nodes[k], &s);
+		if (s.count)
+			qsort(s.list, s.count, sizeof(*s.list), by_path);
+		compare(o, k, &first, &s);
+		sights_release(&s);
+	}
+	for (size_t i = 0; i < o->count; i++) {
+		const struct content_fact *f = &o->facts[i];
+		bool here = f->excused;
+
+		for (size_t k = 0; !here && k < first.count; k++)
+			here = first.list[k].hash == f->hash;
+		if (!here)
+			cluster_fail(o->cluster,
+				     "lost: the content %016llx that node %d "
+				     "showed as '%s' at %llu",
+				     (unsigned long long)f->hash, f->node,
+				     f->path, (unsigned long long)f->ms);
+	}
+	sights_release(&first);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The oracle that knows nothing of versions: it looks at a node as a program
+ * does, by paths and bytes (tree.h). Every content that was ever shown as a
+ * finished file must be shown at the end, unless an operation took it from a
+ * place where the node that did it was showing it. It shares no code with
+ * the core, and none with truth.c.
+ */
+#ifndef KINFS_SIM_ORACLE_H
+#define KINFS_SIM_ORACLE_H
+
+#include "tests/sim/cluster.h"
+
+/* One file as a node shows it. */
+struct sight {
+	char *path;
+	uint64_t ino;
+	uint64_t hash; /* of its bytes; 0: empty, or cannot be read now */
+};
+
+struct sights {
+	struct sight *list;
+	size_t count;
+};
+
+struct content_fact {
+	uint64_t hash;
+	char *path; /* where it was first shown */
+	char *last; /* ... and last */
+	int node;
+	uint64_t ms;
+	bool elsewhere; /* shown by another node too */
+	bool durable;	/* fsync returned after it */
+	bool excused;	/* somebody who saw it took it away */
+};
+
+struct oracle {
+	struct cluster *cluster;
+	struct content_fact *facts;
+	size_t count;
+	struct sights before; /* of the operation in hand */
+	bool waiting;	      /* content was on its way to its node */
+	uint64_t reads;
+};
+
+void oracle_init(struct oracle *, struct cluster *);
+void oracle_release(struct oracle *);
+/*
+ * Around an operation: what is shown before it, and after it. is_open says
+ * which inodes a program still writes to: what they show is not finished.
+ */
+struct oracle_op {
+	struct node *node;
+	/* What it is about: the files at these paths with their siblings,
+	 * and at this inode. NULL, 0: none. */
+	const char *path, *to;
+	uint64_t ino;
+	/* What `path` shows is replaced, or removed, whatever is shown there
+	 * afterwards (until a newer content is here, that may be the same);
+	 * what `to` shows always is. */
+	bool takes;
+	uint64_t saw; /* what a handle showed, which has no name; 0: none */
+	bool (*is_open)(void *arg, uint64_t ino);
+	void *arg;
+};
+/* A hash of what an inode shows; 0: nothing. */
+uint64_t oracle_read(struct oracle *, struct node *, uint64_t ino);
+void oracle_before(struct oracle *, struct node *);
+/* Time passed in the operation: more may be shown that it is about. */
+void oracle_meanwhile(struct oracle *, struct node *);
+void oracle_after(struct oracle *, const struct oracle_op *);
+/* The node was killed in the operation: it is done, or it is not. */
+void oracle_interrupted(struct oracle *, const struct oracle_op *);
+void oracle_synced(struct oracle *, struct node *);
+void oracle_lost_power(struct oracle *, struct node *);
+/* All nodes are equal and complete: the same bytes everywhere, and nothing
+ * is lost. */
+void oracle_check(struct oracle *);
+
+#endif
