@@ -134,15 +134,24 @@ static void op_check_shown(struct op *op, const struct items *after)
 			     x ? "shows another content" : "is not there");
 }
 
+/* Of the object that the operation was about, does it leave this alone? What
+ * is written is written under all its names. */
+static bool op_keeps(const struct op *op, const struct item *x)
+{
+	const struct item *k = op->kept_all;
+
+	if (!k || !objid_equal(x->id, k->id) || x == k)
+		return false;
+	return op->gone || x->sibling != k->sibling ||
+	       x->content != k->content;
+}
+
 static void op_check_others(struct op *op, const struct items *after)
 {
 	for (size_t i = 0; i < op->before.count; i++) {
 		const struct item *x = &op->before.list[i];
-		bool sibling_of = op->kept_all &&
-				  objid_equal(x->id, op->kept_all->id) &&
-				  x != op->kept_all;
 
-		if (op_is_subject(op, x->id) && !sibling_of)
+		if (op_is_subject(op, x->id) && !op_keeps(op, x))
 			continue;
 		/* A merged directory is shown by its members' smallest. */
 		if (x->kind == KIND_DIR && items_at(after, x->path))

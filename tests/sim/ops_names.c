@@ -90,6 +90,10 @@ static void rename_one(struct op *op, int what, enum onto over)
 				  b.parent, SLICE_STR(b.name), 0));
 	if (op->r < 0 || !strcmp(i->path, to))
 		return;
+	/* Two names of one file: nothing happens. */
+	if (onto && !i->sibling && !onto->sibling &&
+	    objid_equal(onto->id, i->id))
+		return;
 	op->gone = i;
 	snprintf(op->shown_path, sizeof(op->shown_path), "%s", to);
 	/* (unsent writes go along, and are content when they are cut) */

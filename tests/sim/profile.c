@@ -22,7 +22,8 @@ static const uint8_t usual_ops[OP_COUNT] = {
 	[OP_rename_over] = 4, [OP_rename_sibling] = 3, [OP_sibling_over] = 3,
 	[OP_resolve] = 3,     [OP_attributes] = 5,     [OP_handle] = 8,
 	[OP_settle] = 1,      [OP_save_by_rename] = 5, [OP_save_by_backup] = 5,
-	[OP_sync] = 2,
+	[OP_sync] = 2,	      [OP_link] = 4,	       [OP_exchange] = 3,
+	[OP_xattr] = 3,
 };
 
 static const uint8_t usual_faults[FAULT_COUNT] = {
@@ -109,6 +110,19 @@ const struct profile profiles[] = {
 			[OP_resolve] = 2,
 			[OP_attributes] = 3,
 			[OP_handle] = 4},
+	},
+	/* Files with several names, names that change places. */
+	{
+		.name = "links",
+		.share = 10,
+		.names = 4,
+		.ops = {[OP_mkdir] = 5,
+			[OP_symlink] = 2,
+			[OP_unlink] = 14,
+			[OP_rename] = 10,
+			[OP_rename_over] = 6,
+			[OP_link] = 24,
+			[OP_exchange] = 12},
 	},
 	/* Something breaks all the time. */
 	{.name = "faults", .share = 10, .calm = 3},

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Operations: ops_files.c, ops_names.c, ops_saves.c. A new one needs its
+/* Operations: ops_files.c, ops_names.c, ops_links.c, ops_saves.c. A new one needs its
  * name here, a weight in profile.c, and a function op_NAME(). */
 #define OPS(X)                                                                 \
 	X(create)                                                              \
@@ -34,6 +34,9 @@
 	X(settle)                                                              \
 	X(save_by_rename)                                                      \
 	X(save_by_backup)                                                      \
+	X(link)                                                                \
+	X(exchange)                                                            \
+	X(xattr)                                                               \
 	X(sync)
 
 /* Faults: faults.c, in the same way fault_NAME(). */

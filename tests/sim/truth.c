@@ -19,6 +19,7 @@ void truth_init(struct truth *t, struct cluster *c)
 
 static void thing_free(struct thing *o)
 {
+	names_free(o);
 	for (size_t i = 0; i < o->text_count; i++) {
 		free(o->texts[i].repeats);
 		free(o->texts[i].again);
@@ -44,7 +45,7 @@ void truth_release(struct truth *t)
 }
 
 /* Grows by one; the simulator may run out of memory and die. */
-static void *grow(void *array, size_t count, size_t size)
+void *truth_grow(void *array, size_t count, size_t size)
 {
 	/* Powers of two only. */
 	if (count & (count - 1))
@@ -64,7 +65,7 @@ static struct thing *thing_of(struct truth *t, struct objid id)
 	o = calloc(1, sizeof(*o));
 	kin_assert(o);
 	o->id = id;
-	t->things = grow(t->things, t->count, sizeof(*t->things));
+	t->things = truth_grow(t->things, t->count, sizeof(*t->things));
 	t->things[t->count++] = o;
 	return o;
 }
@@ -77,7 +78,7 @@ static bool text_is(const struct text *x, struct dot dot)
 	return dot_equal(x->dot, dot);
 }
 
-static struct text *text_of(struct thing *o, struct dot dot)
+struct text *truth_text(struct thing *o, struct dot dot)
 {
 	for (size_t i = 0; i < o->text_count; i++)
 		if (text_is(&o->texts[i], dot))
@@ -120,13 +121,13 @@ static void note_restamp(struct thing *o, const struct version *v,
 	const struct content_value *c = &v->content;
 	struct text *x;
 
-	if (v->dot.origin != self || !c->anc_count || text_of(o, v->dot))
+	if (v->dot.origin != self || !c->anc_count || truth_text(o, v->dot))
 		return;
-	x = text_of(o, c->anc[0].dot);
+	x = truth_text(o, c->anc[0].dot);
 	if (!x || c->anc[0].hash64 != version_entry_name(v).hash64 ||
 	    c->anc[0].hlc != v->hlc)
 		return;
-	x->again = grow(x->again, x->again_count, sizeof(*x->again));
+	x->again = truth_grow(x->again, x->again_count, sizeof(*x->again));
 	x->again[x->again_count++] = v->dot;
 }
 
@@ -142,22 +143,23 @@ static void text_add(struct thing *o, const struct object *row,
 	};
 
 	for (size_t i = 0; x.soft && i < had->count; i++) {
-		struct text *old = text_of(o, had->dots[i]);
+		struct text *old = truth_text(o, had->dots[i]);
 
 		if (!old || old->hash64 != x.hash64)
 			continue;
-		x.repeats = grow(x.repeats, x.repeat_count, sizeof(*x.repeats));
+		x.repeats = truth_grow(x.repeats, x.repeat_count, sizeof(*x.repeats));
 		x.repeats[x.repeat_count++] = (size_t)(old - o->texts);
 	}
 	/* Something new must never go without having been seen. */
 	x.soft = x.repeat_count > 0;
-	o->texts = grow(o->texts, o->text_count, sizeof(*o->texts));
+	names_of(row, &v->dot, &x.slots);
+	o->texts = truth_grow(o->texts, o->text_count, sizeof(*o->texts));
 	o->texts[o->text_count++] = x;
 }
 
 static void text_end(struct text *x, struct dot by, bool replaced)
 {
-	x->endings = grow(x->endings, x->ending_count, sizeof(*x->endings));
+	x->endings = truth_grow(x->endings, x->ending_count, sizeof(*x->endings));
 	x->endings[x->ending_count++] = (struct ending){by, replaced};
 }
 
@@ -175,13 +177,13 @@ static void note_removal(struct thing *o, struct node *n, struct dot by)
 	struct holding *had = &o->held[n->index];
 
 	for (size_t i = 0; i < had->count; i++) {
-		struct text *x = text_of(o, had->dots[i]);
+		struct text *x = truth_text(o, had->dots[i]);
 
 		if (x)
 			text_end(x, by, false);
 	}
 	kin_assert(!know_copy(&r.k, replica_know(n->tree)));
-	o->removals = grow(o->removals, o->removal_count, sizeof(*o->removals));
+	o->removals = truth_grow(o->removals, o->removal_count, sizeof(*o->removals));
 	o->removals[o->removal_count++] = r;
 }
 
@@ -209,16 +211,18 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 
 		if (v->dot.origin != self || v->dot.seq <= before)
 			continue;
-		if (v->reg == REG_CONTENT && !text_of(o, v->dot))
+		if (v->reg == REG_CONTENT && !truth_text(o, v->dot))
 			text_add(o, row, v, had);
 		if (v->reg == REG_LINK) {
-			o->touched = grow(o->touched, o->touched_count,
+			o->touched = truth_grow(o->touched, o->touched_count,
 					  sizeof(*o->touched));
 			o->touched[o->touched_count++] = v->dot;
+			names_touch(o, v);
 		}
 	}
+	names_local(o, n, row, by);
 	for (size_t i = 0; i < had->count; i++) {
-		struct text *x = text_of(o, had->dots[i]);
+		struct text *x = truth_text(o, had->dots[i]);
 
 		if (x && !object_has_text(row, x))
 			text_end(x, by, true);
@@ -229,7 +233,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 	/* What it wrote in the same breath goes too. */
 	for (size_t i = 0; i < row->count; i++) {
 		const struct version *v = &row->versions[i];
-		struct text *x = v->reg == REG_CONTENT ? text_of(o, v->dot)
+		struct text *x = v->reg == REG_CONTENT ? truth_text(o, v->dot)
 						       : NULL;
 
 		if (x && v->dot.origin == self && v->dot.seq > before)
@@ -243,18 +247,21 @@ static void hold(struct thing *o, struct node *n, const struct object *row)
 	struct holding *had = &o->held[n->index];
 
 	free(had->dots);
-	*had = (struct holding){.named = object_has_link(row, NULL)};
+	had->named = object_has_link(row, NULL);
+	had->dots = NULL;
+	had->count = 0;
+	names_of(row, NULL, &had->slots);
 	for (size_t i = 0; i < row->count; i++) {
 		const struct version *v = &row->versions[i];
 
 		if (v->reg != REG_CONTENT)
 			continue;
-		if (!text_of(o, v->dot))
+		if (!truth_text(o, v->dot))
 			cluster_fail(n->cluster,
 				     "node %d has a "
 				     "content that nobody wrote",
 				     n->index);
-		had->dots = grow(had->dots, had->count, sizeof(*had->dots));
+		had->dots = truth_grow(had->dots, had->count, sizeof(*had->dots));
 		had->dots[had->count++] = v->dot;
 	}
 }
@@ -329,6 +336,7 @@ static void thing_forget(struct thing *o, uint64_t origin, uint64_t kept)
 	for (size_t i = 0; i < o->touched_count; i++)
 		if (is_lost(o->touched[i], origin, kept))
 			o->touched[i] = (struct dot){0};
+	names_forget(o, origin, kept);
 }
 
 /* A peer is told of nothing that may be forgotten. */
@@ -387,6 +395,7 @@ static void look_from_start(struct truth *t, struct node *n,
 		thing_forget(t->things[i], old_origin, kept);
 		t->things[i]->held[at].named = false;
 		t->things[i]->held[at].count = 0;
+		t->things[i]->held[at].slots.count = 0;
 	}
 	truth_look(t, n, false);
 }
@@ -463,6 +472,7 @@ void truth_erased(struct truth *t, struct node *n, struct objid id)
 	o->removals[o->removal_count - 1].erased = n;
 	o->held[n->index].named = false;
 	o->held[n->index].count = 0;
+	o->held[n->index].slots.count = 0;
 }
 
 void truth_find_erased(struct truth *t, struct node *n)
@@ -537,7 +547,7 @@ void truth_print(struct node *n, struct objid id)
 
 static bool text_gone(const struct thing *o, const struct text *x)
 {
-	if (x->lost || x->ending_count)
+	if (x->lost || x->ending_count || names_gone(o, x))
 		return true;
 	if (!x->soft)
 		return false;
@@ -595,6 +605,8 @@ static void check_thing(struct truth *t, struct thing *o)
 				     "back: %s",
 				     id);
 	}
+	if (live && names_back(o, &info))
+		cluster_fail(t->cluster, "a removed name came back: %s", id);
 	live |= info.kind == KIND_DIR && info.strong;
 	for (size_t i = 0; live && i < o->removal_count; i++)
 		if (!o->removals[i].lost &&

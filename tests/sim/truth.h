@@ -16,6 +16,23 @@ struct ending {
 	bool replaced;
 };
 
+struct slots {
+	uint64_t *list;
+	size_t count;
+};
+
+/* A LINK that was written, or a removal of a name. */
+struct named {
+	struct dot dot; /* 0: lost with the power */
+	uint64_t slot;
+};
+
+struct name_removal {
+	struct dot by;
+	uint64_t slot;
+	struct know k; /* of who removed it */
+};
+
 /* One CONTENT version. */
 struct text {
 	struct dot dot;
@@ -28,6 +45,11 @@ struct text {
 	bool soft;
 	size_t *repeats; /* indexes of texts of the same object */
 	size_t repeat_count;
+	/* With several names: where it stands, and where that was removed by
+	 * somebody who had it. truth_names.c */
+	struct slots slots;
+	struct named *unnamed;
+	size_t unnamed_count;
 	/* Re-stamps of it: where its object was purged and came back. */
 	struct dot *again;
 	size_t again_count;
@@ -45,6 +67,7 @@ struct holding {
 	bool named;
 	struct dot *dots; /* CONTENT versions */
 	size_t count;
+	struct slots slots;
 };
 
 struct thing {
@@ -55,6 +78,10 @@ struct thing {
 	size_t removal_count;
 	struct dot *touched; /* LINKs written: somebody cared */
 	size_t touched_count;
+	struct named *named; /* the same, with their slots */
+	size_t named_count;
+	struct name_removal *unnamed;
+	size_t unnamed_count;
 	struct holding held[CLUSTER_NODES_MAX];
 };
 
@@ -81,5 +108,25 @@ void truth_find_erased(struct truth *, struct node *);
 void truth_print(struct node *, struct objid);
 /* When all nodes are equal: nothing lost, nothing back. */
 void truth_check(struct truth *);
+
+/* ---- for the files of truth */
+/* Grows an array by one. */
+void *truth_grow(void *array, size_t count, size_t size);
+struct text *truth_text(struct thing *, struct dot);
+
+/* ---- truth_names.c: files with several names */
+/* Slots with a LINK (of this dot). */
+void names_of(const struct object *row, const struct dot *by,
+	      struct slots *ret);
+void names_touch(struct thing *, const struct version *link);
+/* A local operation left this row: which names went? */
+void names_local(struct thing *, struct node *, const struct object *row,
+		 struct dot by);
+/* All names that it had were removed, by whom it concerns. */
+bool names_gone(const struct thing *, const struct text *);
+/* Is a name shown that was removed, and not written again? */
+bool names_back(const struct thing *, const struct info *);
+void names_forget(struct thing *, uint64_t origin, uint64_t kept);
+void names_free(struct thing *);
 
 #endif
