@@ -279,6 +279,69 @@ static int drop_some(struct absent *s)
 	return 0;
 }
 
+/* ---- what is gone here, and named again */
+
+/* A register that the row has not, or a LINK: under a new dot. */
+static int readopt_version(struct tree *t, struct row *row,
+			   const struct version *old)
+{
+	struct version v = *old;
+
+	for (size_t k = 0; v.reg != REG_LINK && k < row->o.count; k++)
+		if (version_same_register(&row->o.versions[k], &v))
+			return 0;
+	if (v.reg == REG_LINK)
+		v.flags |= VERSION_WEAK;
+	op_tick_again(t);
+	v.dot = t->op_dot;
+	return object_add(&row->o, &v) ? 0 : -ENOMEM;
+}
+
+static bool has_register(const struct object *o, uint8_t reg)
+{
+	for (size_t k = 0; k < o->count; k++)
+		if (o->versions[k].reg == reg)
+			return true;
+	return false;
+}
+
+static int readopt_row(struct tree *t, struct row *row,
+		       const struct object *theirs)
+{
+	int r = 0;
+
+	if (has_register(&row->o, REG_LINK) ||
+	    !has_register(theirs, REG_LINK))
+		return 0;
+	for (size_t k = 0; !r && k < theirs->count; k++)
+		if (theirs->versions[k].reg != REG_CONTENT)
+			r = readopt_version(t, row, &theirs->versions[k]);
+	if (!r)
+		r = row_store(t, row, 0);
+	return r ? r : 1;
+}
+
+int replica_readopt(struct tree *t, struct objid id, struct slice bytes)
+{
+	struct object theirs;
+	struct row row;
+	bool named;
+	int r = dir_is_named(t, id, &named);
+
+	if (r || !named)
+		return r;
+	object_init(&theirs, id);
+	r = object_decode(bytes, &theirs);
+	if (!r)
+		r = row_load(t, id, &row);
+	if (!r) {
+		r = readopt_row(t, &row, &theirs);
+		row_release(&row);
+	}
+	object_release(&theirs);
+	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
 /* ---- slices */
 
 int replica_absence_begin(struct tree *t, struct replica_absence *a)

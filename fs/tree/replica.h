@@ -212,6 +212,12 @@ struct replica_absence {
 must_check int replica_absence_begin(struct tree *, struct replica_absence *);
 must_check int replica_absence(struct tree *, struct replica_absence *,
 			       size_t max, size_t *ret_looked);
+/*
+ * A directory that was purged here, as another has it, comes back if a LINK
+ * of any row names it as parent: weak, all under new dots. Returns 1 if it
+ * did. In an operation.
+ */
+must_check int replica_readopt(struct tree *, struct objid, struct slice row);
 
 /* ---- content that is not here yet */
 /*

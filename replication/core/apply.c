@@ -185,6 +185,17 @@ static int slices_take(struct slices *s, enum stage_kind kind,
 	return r < 0 ? r : 1;
 }
 
+/*
+ * Each of the two has purged what the other does not know to be removed.
+ * Then something that the sender moved or made may stand in a directory that
+ * is gone here.
+ */
+static bool slices_are_behind(const struct slices *s)
+{
+	return s->cut.flags & CUT_FULL &&
+	       !know_leq(replica_horizon(s->core->tree), &s->cut.k);
+}
+
 static int slices_rows(struct slices *s)
 {
 	struct objid id;
@@ -198,6 +209,9 @@ static int slices_rows(struct slices *s)
 		if (r == 0 && s->cut.flags & CUT_FULL)
 			r = stage_entry_put(s->stage, STAGE_MENTIONED, id,
 					    SLICE(NULL, 0));
+		if (r == 0 && s->merge.gone && slices_are_behind(s))
+			r = stage_entry_put(s->stage, STAGE_GONE, id,
+					    buf_slice(&s->row));
 		if (r < 0)
 			break;
 	}
@@ -260,6 +274,55 @@ static int was_mentioned(void *arg, struct objid id)
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
+/* False: there is none behind it. */
+static bool objid_step(struct objid *id)
+{
+	for (size_t k = sizeof(id->b); k-- > 0;)
+		if (++id->b[k])
+			return true;
+	return false;
+}
+
+/*
+ * Directories that were purged here, and that something from the sender
+ * names as its parent: again and again, since each brings its own parent's
+ * name. Returns 1 at the end.
+ */
+static int slices_gone(struct slices *s)
+{
+	struct core *c = s->core;
+
+	while (s->left) {
+		struct slice value;
+		struct objid id;
+		int r = c->gone_last ? -ENOENT
+				     : stage_seek(s->stage, STAGE_GONE,
+						  &c->gone_from, &id, &value);
+
+		if (r == -ENOENT && !c->gone_found)
+			return 1;
+		if (r == -ENOENT) {
+			c->gone_from = ROOT_ID;
+			c->gone_found = c->gone_last = false;
+			continue;
+		}
+		if (r < 0)
+			return r;
+		buf_reset(&s->row);
+		buf_put_slice(&s->row, value);
+		r = buf_error(&s->row);
+		if (r == 0)
+			r = replica_readopt(c->tree, id, buf_slice(&s->row));
+		if (r < 0)
+			return r;
+		c->gone_found |= r;
+		c->gone_from = id;
+		c->gone_last = !objid_step(&c->gone_from);
+		s->left--;
+	}
+	return 0;
+}
+
 /* What was not in it. A restart begins again. */
 static int slices_absence(struct slices *s)
 {
@@ -274,9 +337,15 @@ static int slices_absence(struct slices *s)
 		r = replica_absence_begin(c->tree, &c->absence);
 	if (r < 0)
 		return r;
+	if (!c->absence_begun) {
+		c->gone_from = ROOT_ID;
+		c->gone_found = c->gone_last = false;
+	}
 	c->absence_begun = true;
 	r = replica_absence(c->tree, &c->absence, s->left, &looked);
 	s->left -= looked;
+	if (r == 1)
+		r = slices_gone(s);
 	if (r == 0)
 		s->left = 0; /* more the next time */
 	return MIN_OF(r, 0);

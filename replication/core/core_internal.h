@@ -258,7 +258,8 @@ struct core {
 	bool purged;	       /* some, in this pass: there may be more */
 	/* At the end of a full stream that is being applied. */
 	struct replica_absence absence;
-	bool absence_begun;
+	bool absence_begun, gone_found, gone_last;
+	struct objid gone_from;
 	bool may_bring_back;   /* a merge may have noted directories */
 	uint64_t lapse_after_ms;
 	uint64_t heard_ms;	   /* time heard, of this store's life */

@@ -26,10 +26,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool has_kind(const struct object *o)
+static bool has_register(const struct object *o, uint8_t reg)
 {
 	for (size_t i = 0; i < o->count; i++)
-		if (o->versions[i].reg == REG_KIND)
+		if (o->versions[i].reg == reg)
 			return true;
 	return false;
 }
@@ -124,12 +124,14 @@ int merge_row(struct merge *m, struct objid id, struct slice bytes)
 		r = replica_row_load(m->tree, id, &mine);
 	if (r < 0)
 		return r;
-	stub = !has_kind(&mine);
+	stub = !has_register(&mine, REG_KIND);
 	r = merge_object(&mine, &theirs, &m->mine, m->theirs, &merged,
 			 &same_as_theirs);
 	if (r < 0)
 		return r;
 	stub = stub && merged.count && !same_as_theirs;
+	m->gone = !mine.count && !has_register(&merged, REG_LINK) &&
+		  has_register(&theirs, REG_LINK);
 	if (r == 0)
 		m->rows_known++;
 	else

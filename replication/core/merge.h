@@ -31,6 +31,7 @@ struct merge {
 	uint64_t from;
 	struct know mine; /* K: none of the cut is joined before its end */
 	uint64_t rows_known;
+	bool gone; /* the last row is of what was purged here, and stays dead */
 };
 
 must_check int merge_init(struct merge *, struct tree *,

@@ -39,6 +39,7 @@ enum stage_state {
 enum stage_kind {
 	STAGE_MENTIONED = 'm', /* an object that was in the cut, merged */
 	STAGE_ROW = 'r',       /* to be merged */
+	STAGE_GONE = 'p',      /* a row of what was purged here */
 	STAGE_RESTAMP = 's',   /* a row: re-stamp of it what is needed */
 	STAGE_REVIVE = 'v',    /* a directory to be looked at, at the end */
 };

@@ -619,6 +619,77 @@ static void test_open_through_a_full_stream(void **state)
 	close_nodes(&c);
 }
 
+/*
+ * Two halves that have both given up the other: each has purged what the
+ * other does not know to be removed, in directories that it works in.
+ */
+static void two_halves(size_t slice_rows)
+{
+	static const char *const dirs[] = {"x", "y"};
+	struct cluster c;
+
+	open_nodes(&c, 4, slice_rows);
+	for (int k = 0; k < 2; k++) {
+		const char *other = dirs[!k];
+		char deep[8];
+
+		make_dir(&c, 0, "", dirs[k]);
+		make_dir(&c, 0, dirs[k], "deep");
+		snprintf(deep, sizeof(deep), "%s/deep", dirs[k]);
+		make_file(&c, 0, deep, "old", "old");
+		make_file(&c, 0, "", k ? "b" : "a", other);
+	}
+	quiet(&c);
+	for (int a = 0; a < 2; a++)
+		for (int b = 2; b < 4; b++)
+			cluster_cut(&c, a, b);
+	/* Half k removes directory k, and works in the other. */
+	for (int k = 0; k < 2; k++) {
+		int node = 2 * k;
+		char gone[8], into[8];
+
+		snprintf(gone, sizeof(gone), "%s/deep", dirs[k]);
+		snprintf(into, sizeof(into), "%s/deep", dirs[!k]);
+		remove_at(&c, node, gone, "old");
+		remove_at(&c, node, dirs[k], "deep");
+		remove_at(&c, node, "", dirs[k]);
+		move(&c, node, "", k ? "b" : "a", into, "moved");
+		make_file(&c, node, into, "made", "made");
+	}
+	for (int i = 0; i < 30 && !(peer(&c, 0, 2).lapsed &&
+				    peer(&c, 2, 0).lapsed); i++) {
+		make_file(&c, 1, "", "tick", "x");
+		make_file(&c, 3, "", "tack", "x");
+		cluster_run(&c, c.now_ms + LAPSE_MS / 2);
+		remove_at(&c, 1, "", "tick");
+		remove_at(&c, 3, "", "tack");
+		cluster_run(&c, c.now_ms + LAPSE_MS / 2);
+	}
+	quiet(&c);
+	assert_true(counters(&c, 0).rows_purged >= 3);
+	assert_true(counters(&c, 2).rows_purged >= 3);
+	for (int a = 0; a < 2; a++)
+		for (int b = 2; b < 4; b++)
+			cluster_mend(&c, a, b);
+	assert_equal(&c);
+	for (int i = 0; i < 4; i++) {
+		assert_true(shows(&c, i, "x/deep/moved", "x"));
+		assert_true(shows(&c, i, "y/deep/moved", "y"));
+		assert_true(shows(&c, i, "x/deep/made", "made"));
+		assert_true(shows(&c, i, "y/deep/made", "made"));
+		assert_false(is_there(&c, i, "x/deep/old"));
+		assert_false(is_there(&c, i, "y/deep/old"));
+	}
+	close_nodes(&c);
+}
+
+static void test_two_halves(void **state)
+{
+	(void)state;
+	two_halves(0);
+	two_halves(1);
+}
+
 /* ---- members that are removed */
 
 static void remove_member(struct cluster *c, int by, int node)
@@ -724,6 +795,7 @@ int main(void)
 		cmocka_unit_test(test_revived_row_meets_purged),
 		cmocka_unit_test(test_work_between_slices),
 		cmocka_unit_test(test_open_through_a_full_stream),
+		cmocka_unit_test(test_two_halves),
 		cmocka_unit_test(test_removed_member),
 		cmocka_unit_test(test_removed_key),
 	};
