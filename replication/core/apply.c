@@ -12,7 +12,7 @@
  *	1. each STAGE_ROW is merged and deleted. (A row that was merged twice
  *	   would bring back what was edited between.) What must be re-stamped
  *	   or revived at the end is noted in the table.
- *	2. end rules, re-stamps, revivals
+ *	2. of a full stream, what was not in it (full.c); re-stamps, revivals
  *	3. K is joined, and all is forgotten but what is to be swept.
  *
  * Each step is one operation of the store, so a crash loses none and repeats
@@ -35,10 +35,6 @@
 #define STAGED_BYTES_MAX (8ull << 30)
 /* ... and one part in so many of what is free on the disk. */
 #define STAGED_FREE_PART 4
-/* Removed by a full stream: worth a warning above so many objects, ... */
-#define ABSENCE_LOUD_OBJECTS 1000
-/* ... or above one in so many. */
-#define ABSENCE_LOUD_PART 20
 
 bool apply_is_busy(const struct core *c)
 {
@@ -185,17 +181,6 @@ static int slices_take(struct slices *s, enum stage_kind kind,
 	return r < 0 ? r : 1;
 }
 
-/*
- * Each of the two has purged what the other does not know to be removed.
- * Then something that the sender moved or made may stand in a directory that
- * is gone here.
- */
-static bool slices_are_behind(const struct slices *s)
-{
-	return s->cut.flags & CUT_FULL &&
-	       !know_leq(replica_horizon(s->core->tree), &s->cut.k);
-}
-
 static int slices_rows(struct slices *s)
 {
 	struct objid id;
@@ -207,11 +192,8 @@ static int slices_rows(struct slices *s)
 			r = stage_entry_put(s->stage, STAGE_RESTAMP, id,
 					    buf_slice(&s->row));
 		if (r == 0 && s->cut.flags & CUT_FULL)
-			r = stage_entry_put(s->stage, STAGE_MENTIONED, id,
-					    SLICE(NULL, 0));
-		if (r == 0 && s->merge.gone && slices_are_behind(s))
-			r = stage_entry_put(s->stage, STAGE_GONE, id,
-					    buf_slice(&s->row));
+			r = full_note(s->core, s->stage, &s->merge, id,
+				      buf_slice(&s->row));
 		if (r < 0)
 			break;
 	}
@@ -264,123 +246,13 @@ static int slices_finish(struct slices *s)
 	return r == 0 ? stage_put_header(s->stage, STAGE_DROPPED) : r;
 }
 
-/* ---- the end of a full stream */
-
-static int was_mentioned(void *arg, struct objid id)
-{
-	struct slice value;
-	int r = stage_get(arg, STAGE_MENTIONED, id, &value);
-
-	return r == -ENOENT ? 0 : r < 0 ? r : 1;
-}
-
-/* False: there is none behind it. */
-static bool objid_step(struct objid *id)
-{
-	for (size_t k = sizeof(id->b); k-- > 0;)
-		if (++id->b[k])
-			return true;
-	return false;
-}
-
-/*
- * Directories that were purged here, and that something from the sender
- * names as its parent: again and again, since each brings its own parent's
- * name. Returns 1 at the end.
- */
-static int slices_gone(struct slices *s)
-{
-	struct core *c = s->core;
-
-	while (s->left) {
-		struct slice value;
-		struct objid id;
-		int r = c->gone_last ? -ENOENT
-				     : stage_seek(s->stage, STAGE_GONE,
-						  &c->gone_from, &id, &value);
-
-		if (r == -ENOENT && !c->gone_found)
-			return 1;
-		if (r == -ENOENT) {
-			c->gone_from = ROOT_ID;
-			c->gone_found = c->gone_last = false;
-			continue;
-		}
-		if (r < 0)
-			return r;
-		buf_reset(&s->row);
-		buf_put_slice(&s->row, value);
-		r = buf_error(&s->row);
-		if (r == 0)
-			r = replica_readopt(c->tree, id, buf_slice(&s->row));
-		if (r < 0)
-			return r;
-		c->gone_found |= r;
-		c->gone_from = id;
-		c->gone_last = !objid_step(&c->gone_from);
-		s->left--;
-	}
-	return 0;
-}
-
-/* What was not in it. A restart begins again. */
-static int slices_absence(struct slices *s)
-{
-	struct core *c = s->core;
-	size_t looked;
-	int r = 0;
-
-	c->absence.theirs = &s->cut.k;
-	c->absence.mentioned = was_mentioned;
-	c->absence.arg = s->stage;
-	if (!c->absence_begun)
-		r = replica_absence_begin(c->tree, &c->absence);
-	if (r < 0)
-		return r;
-	if (!c->absence_begun) {
-		c->gone_from = ROOT_ID;
-		c->gone_found = c->gone_last = false;
-	}
-	c->absence_begun = true;
-	r = replica_absence(c->tree, &c->absence, s->left, &looked);
-	s->left -= looked;
-	if (r == 1)
-		r = slices_gone(s);
-	if (r == 0)
-		s->left = 0; /* more the next time */
-	return MIN_OF(r, 0);
-}
-
-/* Loudly, where it is much: it was shown here, and is gone. */
-static void absence_done(struct core *c)
-{
-	uint64_t objects, purged = c->absence.purged;
-
-	c->absence_begun = false;
-	c->counters.fulls_received++;
-	store_lock(c->store);
-	objects = store_count(c->store, TABLE_OBJ);
-	store_unlock(c->store);
-	log_info("caught up by a full stream: %llu objects were removed "
-		 "elsewhere meanwhile, %llu stay for what was done to them "
-		 "here", (unsigned long long)purged,
-		 (unsigned long long)c->absence.kept);
-	if (purged > ABSENCE_LOUD_OBJECTS ||
-	    purged > (objects + purged) / ABSENCE_LOUD_PART)
-		log_warn("%llu of %llu objects are gone, which others removed "
-			 "while this node was away", (unsigned long long)purged,
-			 (unsigned long long)(objects + purged));
-	c->absence = (struct replica_absence){.theirs = NULL};
-	purge_wake(c);
-}
-
 /* As much of the steps, in their order, as one operation may do. */
 static int slices_do(struct slices *s)
 {
 	int r = slices_rows(s);
 
 	if (r == 0 && s->left && s->cut.flags & CUT_FULL)
-		r = slices_absence(s);
+		r = full_end(s->core, s->stage, &s->cut.k, &s->left);
 	if (r == 0 && s->left)
 		r = slices_restamps(s);
 	/* Those of earlier operations: those of this one are noted below. */
@@ -430,7 +302,7 @@ static int apply_slice(struct core *c, struct stage *stage)
 		store_unlock(c->store);
 	}
 	if (r < 0)
-		c->absence_begun = false; /* what it did was undone */
+		full_undone(c);
 	if (r == 0) {
 		c->counters.changes_known += s.merge.rows_known;
 		c->wants_stale = true;
@@ -439,7 +311,7 @@ static int apply_slice(struct core *c, struct stage *stage)
 		c->counters.changes_received +=
 			know_lag(&s.cut.k, &s.merge.mine);
 		if (s.cut.flags & CUT_FULL)
-			absence_done(c);
+			full_done(c);
 		apply_done(c, stage);
 	}
 	cut_release(&s.cut);

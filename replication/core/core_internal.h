@@ -15,6 +15,7 @@
  *	wait.c    kin wait: asking and answering
  *	proof.c   do linked nodes of equal knowledge hold the same?
  *	locate.c  if not: where, and repair; serve.c: its answers
+ *	full.c    the end of a full stream
  *	heard.c   time heard: who lapsed
  *	purge.c   when what was removed may go for good
  *	acked.c   who has what this node did
@@ -257,9 +258,14 @@ struct core {
 	uint64_t purge_due_ms; /* NEVER: nothing new was acknowledged */
 	bool purged;	       /* some, in this pass: there may be more */
 	/* At the end of a full stream that is being applied. */
-	struct replica_absence absence;
-	bool absence_begun, gone_found, gone_last;
-	struct objid gone_from;
+	struct {
+		bool begun;
+		struct replica_absence absence;
+		/* Of the rows that may come back: the next one; whether
+		 * one did in this pass; whether the greatest id was seen. */
+		struct objid gone_from;
+		bool gone_found, gone_last;
+	} full;
 	bool may_bring_back;   /* a merge may have noted directories */
 	uint64_t lapse_after_ms;
 	uint64_t heard_ms;	   /* time heard, of this store's life */
@@ -379,6 +385,18 @@ void pull_release(struct peer *);
 bool cut_is_behind(struct core *, const struct cut *);
 /* Its cut is dropped for that: it must not wait for us to know it. */
 void pull_refuse(struct core *, uint64_t tag);
+
+/* ---- full.c: full streams that are applied [locked, in an operation] */
+/* A row of it was merged: it is remembered to have been there. */
+must_check int full_note(struct core *, struct stage *, const struct merge *,
+			 struct objid, struct slice row);
+/* After the last row: as much of what absence means as *left rows; *left is
+ * 0 on return if there is more. */
+must_check int full_end(struct core *, struct stage *, const struct know *k,
+			size_t *left);
+/* The operation was undone. [not locked, as the next] */
+void full_undone(struct core *);
+void full_done(struct core *);
 
 /* ---- apply.c */
 /* Finds what an earlier run staged. */
