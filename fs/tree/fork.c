@@ -260,7 +260,7 @@ int replica_reincarnate(struct tree *t)
 	return r ? r : demand_full(t);
 }
 
-int fork_reincarnate(struct tree *t)
+int copy_reincarnate(struct tree *t)
 {
 	int r = op_begin_locked(t);
 
@@ -293,7 +293,8 @@ static int fork_begin(struct tree *t, uint64_t origin, uint64_t n0,
 	return chain_birth_add(t, &b);
 }
 
-int replica_fork(struct tree *t, uint64_t origin, uint64_t n0)
+int replica_fork(struct tree *t, uint64_t origin, uint64_t n0,
+		 uint64_t *ret_alias)
 {
 	struct fork f;
 	int r = fork_begin(t, origin, n0, &f);
@@ -320,5 +321,7 @@ int replica_fork(struct tree *t, uint64_t origin, uint64_t n0)
 	r = know_rename(&t->horizon, &f);
 	if (r)
 		return r;
+	if (ret_alias)
+		*ret_alias = f.alias;
 	return origin == t->origin ? replica_reincarnate(t) : demand_full(t);
 }

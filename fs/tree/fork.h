@@ -31,9 +31,10 @@ bool fork_goes(const struct fork_branch *it, const struct fork_branch *other);
  * new incarnation first. The cut table is emptied, and the horizon says that
  * every peer wants a full stream. K of the origin falls to n0; nowhere else
  * does a K fall. Holds the lock for as long as all rows take.
- * Errors: -ENOENT no such branch here; of the store.
+ * ret_alias may be NULL. Errors: -ENOENT no such branch here; of the store.
  */
-must_check int replica_fork(struct tree *, uint64_t origin, uint64_t n0);
+must_check int replica_fork(struct tree *, uint64_t origin, uint64_t n0,
+			    uint64_t *ret_alias);
 
 /*
  * A new incarnation, in an operation of the caller: the next local dot has

@@ -439,7 +439,7 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 		if (!r)
 			r = dirty_load_all(t);
 		if (!r && o->is_copy)
-			r = fork_reincarnate(t);
+			r = copy_reincarnate(t);
 		store_unlock(t->store);
 	} else {
 		r = volume_create(t, o);

@@ -358,7 +358,7 @@ must_check int chain_move(struct tree *, uint64_t from, uint64_t above,
 
 /* ---- fork.c */
 /* A new incarnation, in an operation of its own, durable. [locked] */
-must_check int fork_reincarnate(struct tree *);
+must_check int copy_reincarnate(struct tree *);
 
 /* ---- acks.c */
 /* Notes whether the directory may have a policy of acknowledgements. */

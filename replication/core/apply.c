@@ -67,6 +67,19 @@ int stage_begin(struct core *c, uint64_t tag, struct stage **ret)
 	return 0;
 }
 
+void stages_drop(struct core *c)
+{
+	struct stage *s = c->stages;
+
+	while (s) {
+		struct stage *next = s->next;
+
+		if (s->state != STAGE_DROPPED)
+			stage_drop(c, s);
+		s = next;
+	}
+}
+
 static void stage_unlist(struct core *c, struct stage *s)
 {
 	struct stage **at = &c->stages;
@@ -181,6 +194,25 @@ static int slices_take(struct slices *s, enum stage_kind kind,
 	return r < 0 ? r : 1;
 }
 
+/* Above K nobody reads them yet. */
+static int slices_marks(struct slices *s)
+{
+	struct objid id;
+	int r;
+
+	while ((r = slices_take(s, STAGE_MARKS, &id)) > 0) {
+		struct reader in = READER(s->row.data, s->row.len);
+		struct mark_run run;
+
+		r = run_decode(&in, &run);
+		if (r == 0)
+			r = fork_write_run(s->core->tree, &run);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 static int slices_rows(struct slices *s)
 {
 	struct objid id;
@@ -238,6 +270,8 @@ static int slices_finish(struct slices *s)
 	int r = replica_finish(s->core->tree);
 
 	if (r == 0)
+		r = fork_write_births(s->core->tree, &s->cut.heads);
+	if (r == 0)
 		r = replica_applying_end(s->core->tree);
 	if (r == 0 && s->cut.flags & CUT_FULL)
 		r = replica_horizon_join(s->core->tree, &s->cut.g);
@@ -249,7 +283,10 @@ static int slices_finish(struct slices *s)
 /* As much of the steps, in their order, as one operation may do. */
 static int slices_do(struct slices *s)
 {
-	int r = slices_rows(s);
+	int r = slices_marks(s);
+
+	if (r == 0 && s->left)
+		r = slices_rows(s);
 
 	if (r == 0 && s->left && s->cut.flags & CUT_FULL)
 		r = full_end(s->core, s->stage, &s->cut.k, &s->left);
@@ -345,7 +382,7 @@ static int apply_large(struct core *c, struct stage *s, const struct cut *cut)
 static int apply_small(struct core *c, struct stage *s, const struct cut *cut)
 {
 	struct merge_result m;
-	int r = merge_cut(c->tree, s, &cut->k, cut->hlc, s->tag, &m);
+	int r = merge_cut(c->tree, s, cut, s->tag, &m);
 
 	if (r < 0)
 		return r;
@@ -372,6 +409,8 @@ int apply_next(struct core *c, struct stage *s)
 		stage_drop(c, s);
 		return 0;
 	}
+	if (r == 0)
+		r = fork_check_cut(c, s, &cut);
 	if (r == 0)
 		r = s->stored ? apply_large(c, s, &cut)
 			      : apply_small(c, s, &cut);
@@ -435,6 +474,14 @@ static int apply_step(struct core *c)
 	if (!s)
 		return apply_sweep(c);
 	r = apply_next(c, s);
+	if (r == -ENOTUNIQ || r == -EPROTO) {
+		struct peer *p = peer_by_tag(c, s->tag);
+
+		if (p)
+			peer_fail_errno(c, p, r, "CUT");
+		stage_drop(c, s);
+		return 1;
+	}
 	return r < 0 ? r : 1;
 }
 

@@ -76,6 +76,7 @@ void core_show(struct core *c)
 
 struct snapshot {
 	struct know k, c, g;
+	struct heads heads; /* at k, if k is news */
 	uint64_t lseq, applied, hlc;
 	struct replica_debt debt;
 };
@@ -88,6 +89,8 @@ static int snapshot_take(struct core *c, struct snapshot *ret)
 	r = core_note_cut(c);
 	if (r == 0)
 		r = know_copy(&ret->k, replica_know(c->tree));
+	if (r == 0 && !know_leq(&ret->k, &c->own.k))
+		r = heads_take(c->tree, &ret->k, &ret->heads);
 	if (r == 0)
 		r = replica_know_complete(c->tree, &ret->c);
 	if (r == 0)
@@ -108,6 +111,9 @@ static int snapshot_adopt(struct core *c, struct snapshot *s)
 	if (!know_leq(&s->k, &c->own.k)) {
 		heard_grows(c);
 		r = know_copy(&c->own.k, &s->k);
+		heads_release(&c->own.heads);
+		c->own.heads = s->heads;
+		s->heads = (struct heads){.marks = NULL};
 		c->publish = true;
 		core_due(c, c->now_ms); /* peers may lack it */
 		purge_wake(c);
@@ -151,6 +157,7 @@ void core_sync(struct core *c)
 	know_release(&s.k);
 	know_release(&s.c);
 	know_release(&s.g);
+	heads_release(&s.heads);
 	if (r < 0)
 		core_fail(c, r, "cannot make changes durable");
 	else
@@ -211,6 +218,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 	for (size_t i = 0; !c->failure && i < c->peer_count; i++) {
 		struct peer *p = c->peers[i];
 
+		if (!p->dead)
+			fork_tick(c, p);
 		if (p->dead || p->phase != PEER_READY)
 			continue;
 		push_tick(c, p);
@@ -218,8 +227,6 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		if (!p->dead)
 			proof_tick(c, p);
 	}
-	if (!c->failure)
-		pull_tick(c);
 	if (!c->failure)
 		want_tick(c);
 	/* All that was wanted is here: tell it now. */
@@ -231,6 +238,9 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		purge_tick(c);
 	if (!c->failure && c->publish)
 		gossip_publish(c);
+	/* A peer that is asked has heard what is known here. */
+	if (!c->failure)
+		pull_tick(c);
 	if (!c->failure)
 		heartbeat_tick(c);
 	peers_reap(c);

@@ -216,6 +216,7 @@ struct core_counters {
 	uint64_t repaired;	/* objects that hold now what either had */
 	uint64_t rows_purged;
 	uint64_t fulls_received; /* of the cuts, full streams */
+	uint64_t forks;		/* branches renamed, new incarnations */
 };
 
 /* Is a large cut half applied? Rows here say more than K then. */

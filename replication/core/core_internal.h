@@ -20,12 +20,14 @@
  *	purge.c   when what was removed may go for good
  *	acked.c   who has what this node did
  *	heartbeat.c  heads, and how stale this node is
+ *	fork.c    histories with two branches; marks.c: marks on the wire
  */
 #ifndef KINFS_CORE_INTERNAL_H
 #define KINFS_CORE_INTERNAL_H
 
 #include "replication/core/core.h"
 #include "replication/core/head.h"
+#include "replication/core/history.h"
 #include "replication/core/members.h"
 #include "replication/core/merge.h"
 #include "replication/core/pack.h"
@@ -77,6 +79,8 @@
 #define BEAT_BLOCK 65536
 /* Clocks further apart are worth a line in the log. */
 #define SKEW_WARN_MS (10 * 60 * 1000)
+/* Between outbidding another node that uses our key. */
+#define TWIN_PAUSE_MS 10000
 
 /* Ids gone through in one hold of the lock: about a millisecond. */
 #define PROOF_SLICE_OBJECTS 2048
@@ -100,12 +104,24 @@ enum peer_phase {
 	PEER_HELLO,  /* up; its HELLO is awaited */
 	PEER_STATUS, /* said hello; its own STATUS row is awaited */
 	PEER_READY,
+	PEER_FORKED, /* histories differ: nothing but the search for where */
 };
 
 enum push_state {
 	PUSH_IDLE,
 	PUSH_ROWS, /* streaming rows */
 	PUSH_ACK,  /* CUT sent; K in its STATUS awaited */
+};
+
+/* Where do two histories of an origin part? See fork.c. */
+struct search {
+	uint64_t origin;
+	bool bounded;	   /* the two below are known */
+	uint64_t same;	   /* up to here they agree */
+	uint64_t other;	   /* from here on they do not, or one ends */
+	struct ask asked;  /* last */
+	bool waits;	   /* the peer is to rename its branch */
+	uint64_t until_ms; /* then the link is given up */
 };
 
 /* What is known of a peer's sums. */
@@ -166,6 +182,8 @@ struct peer {
 	size_t wants_in_flight; /* what we want of it */
 	uint64_t wants_progress_ms;
 
+	bool check_due; /* its row is to be compared with our history */
+	struct search search;
 	struct proof proof;
 	struct locate *locate; /* a search in hand, or NULL */
 	struct serve *serve;   /* a list that it asked for, or NULL */
@@ -244,6 +262,8 @@ struct core {
 	uint64_t next_stage;
 	uint64_t apply_retry_ms; /* 0: no error lately */
 	uint64_t life; /* names the streams of this run */
+	uint64_t twin_ms; /* when another node of our key was outbid, or 0 */
+	bool twin_said;
 	size_t small_rows, slice_rows;
 	uint64_t staged_bytes_max;
 
@@ -321,6 +341,7 @@ void instant_now(struct core *);
 struct peer *peer_find(struct core *, link_id);
 /* The live link to this device, or NULL. */
 struct peer *peer_of(struct core *, const struct device *);
+struct peer *peer_by_tag(struct core *, uint64_t tag);
 /* As people know it, or "?". */
 const char *peer_label(struct core *, const struct peer *);
 /* The row of the peer; NULL before the first. */
@@ -352,6 +373,8 @@ must_check int gossip_adopt_status(struct core *, struct status *s);
 /* ---- remember.c */
 must_check int remember_save(struct core *);
 must_check int remember_load(struct core *);
+/* In an operation. [locked] */
+must_check int remember_forget(struct core *, const struct device *);
 
 /* ---- purge.c */
 /*
@@ -374,6 +397,7 @@ must_check int push_chunk(struct core *, struct peer *, const struct hash *);
 /* ---- pull.c */
 void pull_tick(struct core *);
 must_check int pull_rec(struct core *, struct peer *, struct reader *);
+must_check int pull_marks(struct core *, struct peer *, struct reader *);
 must_check int pull_cut(struct core *, struct peer *, struct reader *);
 must_check int pull_stream(struct core *, struct peer *, struct reader *);
 /* Tells the peer what is staged here of its stream, if anything is. */
@@ -398,7 +422,23 @@ must_check int full_end(struct core *, struct stage *, const struct know *k,
 void full_undone(struct core *);
 void full_done(struct core *);
 
+/* ---- fork.c (and history.h) */
+/* Compares the histories that the peer's row tells of with ours. It may
+ * rename a branch, and end all links. */
+must_check int fork_check(struct core *, struct peer *);
+/* Does a complete cut go on from what is known here? Errors: -ENOTUNIQ it
+ * has another history, -EPROTO its marks are no good. [not locked] */
+must_check int fork_check_cut(struct core *, struct stage *,
+			      const struct cut *);
+must_check int fork_asked(struct core *, struct peer *, struct reader *);
+must_check int fork_told(struct core *, struct peer *, struct reader *);
+void fork_tick(struct core *, struct peer *);
+/* A new incarnation of this node; ends all links. */
+must_check int fork_reincarnate(struct core *, const char *why);
+
 /* ---- apply.c */
+/* All of it but one that is being applied. */
+void stages_drop(struct core *);
 /* Finds what an earlier run staged. */
 must_check int apply_load(struct core *);
 void apply_release(struct core *);

@@ -265,6 +265,20 @@ static void own_row_heard(struct core *c, const struct status *s)
 	if (s->beat < c->own.beat ||
 	    (s->beat == c->own.beat && s->origin == c->origin))
 		return;
+	/* An old one of ours is outbid once. One that comes back is of
+	 * somebody who lives: two that outbid each other would never end. */
+	if (s->origin != c->origin && c->twin_ms &&
+	    c->now_ms < c->twin_ms + TWIN_PAUSE_MS) {
+		if (!c->twin_said)
+			log_warn("another node uses this node's key: is a "
+				 "copy of this machine, or of its store, in "
+				 "use? Nothing is lost by it; make a node of "
+				 "its own of one of them");
+		c->twin_said = true;
+		return;
+	}
+	if (s->origin != c->origin)
+		c->twin_ms = c->now_ms;
 	c->own.beat = s->beat;
 	c->publish = true;
 }
@@ -274,6 +288,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 {
 	struct status *old = status_of(c, &s->device);
 	bool is_peer = device_equal(&s->device, &p->device);
+	struct peer *linked = peer_of(c, &s->device);
 	bool more_content = true;
 	int r;
 
@@ -288,14 +303,13 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 		c->wants_stale = true;
 		heartbeat_greet(c, p);
 	}
-	if (is_peer &&
-	    know_get(&s->k, c->origin) > know_get(&c->own.k, c->origin)) {
-		peer_fail(c, p, BYE_FORK,
-			  "it knows more of this node than "
-			  "this node itself: is the store an old copy?");
+	/* Of two that have one key the one that is linked counts. */
+	if (!is_peer && linked && linked->phase >= PEER_READY &&
+	    linked->origin != s->origin)
 		return 0;
-	}
-	if (old && old->beat >= s->beat)
+	p->check_due |= is_peer;
+	if (old && old->beat >= s->beat &&
+	    !(is_peer && old->origin != s->origin))
 		return 0;
 	if (old)
 		more_content = !know_leq(&s->c, &old->c);
@@ -327,6 +341,14 @@ int gossip_status(struct core *c, struct peer *p, struct reader *r)
 		if (e == 0)
 			e = row_heard(c, p, &s);
 		status_release(&s);
+		/* (this may be the end of all links) */
+		if (e >= 0 && p->check_due && p->phase == PEER_READY &&
+		    peer_status(c, p)) {
+			int k = fork_check(c, p);
+
+			if (k < 0 || p->dead)
+				e = k;
+		}
 		if (e <= 0)
 			continue;
 		row = status_of(c, &device);

@@ -26,6 +26,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "replication/core/history.h"
+
 static bool has_register(const struct object *o, uint8_t reg)
 {
 	for (size_t i = 0; i < o->count; i++)
@@ -160,7 +162,12 @@ static int restamps_add(struct restamps *l, size_t row)
 	return 0;
 }
 
-static int merge_apply(struct merge *m, const struct stage *s, uint64_t hlc,
+static int merge_write_run(void *arg, const struct mark_run *run)
+{
+	return fork_write_run(arg, run);
+}
+
+static int merge_apply(struct merge *m, struct stage *s, const struct cut *cut,
 		       struct restamps *restamps)
 {
 	int r = 0;
@@ -172,10 +179,14 @@ static int merge_apply(struct merge *m, const struct stage *s, uint64_t hlc,
 			r = restamps_add(restamps, i);
 	}
 	if (r == 0)
+		r = stage_runs(s, merge_write_run, m->tree);
+	if (r == 0)
+		r = fork_write_births(m->tree, &cut->heads);
+	if (r == 0)
 		r = replica_know_join(m->tree, m->theirs);
 	if (r < 0)
 		return r;
-	replica_hlc_heard(m->tree, hlc);
+	replica_hlc_heard(m->tree, cut->hlc);
 	for (size_t i = 0; r == 0 && i < restamps->count; i++) {
 		const struct stage_row *row = &s->rows[restamps->rows[i]];
 
@@ -184,9 +195,8 @@ static int merge_apply(struct merge *m, const struct stage *s, uint64_t hlc,
 	return r < 0 ? r : replica_finish(m->tree);
 }
 
-int merge_cut(struct tree *tree, const struct stage *stage,
-	      const struct know *theirs, uint64_t hlc, uint64_t from,
-	      struct merge_result *ret)
+int merge_cut(struct tree *tree, struct stage *stage, const struct cut *cut,
+	      uint64_t from, struct merge_result *ret)
 {
 	struct restamps restamps = {NULL, 0};
 	struct merge m = {.mine = KNOW_INIT};
@@ -194,14 +204,14 @@ int merge_cut(struct tree *tree, const struct stage *stage,
 
 	kin_assert(!stage->stored);
 	store_lock(tree_store(tree));
-	r = merge_init(&m, tree, theirs, from);
+	r = merge_init(&m, tree, &cut->k, from);
 	if (r == 0)
 		r = replica_begin(tree);
 	if (r == 0)
-		r = replica_end(tree, merge_apply(&m, stage, hlc, &restamps));
+		r = replica_end(tree, merge_apply(&m, stage, cut, &restamps));
 	store_unlock(tree_store(tree));
 	if (r == 0)
-		*ret = (struct merge_result){know_lag(theirs, &m.mine),
+		*ret = (struct merge_result){know_lag(&cut->k, &m.mine),
 					     m.rows_known};
 	merge_release(&m);
 	free(restamps.rows);

@@ -8,6 +8,7 @@
 
 #include "fs/tree/replica.h"
 #include "replication/core/stage.h"
+#include "replication/core/wire.h"
 
 /* ---- a cut that is in memory, in one operation */
 struct merge_result {
@@ -16,13 +17,12 @@ struct merge_result {
 };
 
 /*
- * Merges all staged rows or none. The caller has checked them against the
- * sender's knowledge. from: the sender's tag. hlc: the sender's clock. Takes
- * the store's lock. Errors: of the store and the tree.
+ * Merges all staged rows or none. The caller has checked them, and the
+ * marks, against the sender's knowledge. from: the sender's tag. Takes the
+ * store's lock. Errors: of the store and the tree.
  */
-must_check int merge_cut(struct tree *, const struct stage *,
-			 const struct know *theirs, uint64_t hlc, uint64_t from,
-			 struct merge_result *ret);
+must_check int merge_cut(struct tree *, struct stage *, const struct cut *,
+			 uint64_t from, struct merge_result *ret);
 
 /* ---- its steps, for a cut that is merged in slices [locked] */
 struct merge {

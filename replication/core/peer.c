@@ -24,6 +24,14 @@ struct peer *peer_find(struct core *c, link_id link)
 	return NULL;
 }
 
+struct peer *peer_by_tag(struct core *c, uint64_t tag)
+{
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (!c->peers[i]->dead && c->peers[i]->tag == tag)
+			return c->peers[i];
+	return NULL;
+}
+
 struct peer *peer_of(struct core *c, const struct device *device)
 {
 	for (size_t i = 0; i < c->peer_count; i++)
@@ -116,6 +124,10 @@ void peer_fail_errno(struct core *c, struct peer *p, int r, const char *what)
 	if (r == -EBADMSG || r == -EPROTO) {
 		snprintf(text, sizeof(text), "bad %s", what);
 		peer_fail(c, p, BYE_PROTOCOL, text);
+		return;
+	}
+	if (r == -ENOTUNIQ) {
+		peer_fail(c, p, BYE_FORK, "a history with two branches");
 		return;
 	}
 	if (r == -E2BIG) {
@@ -254,6 +266,11 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 	e = hello_refuse(&mine, &theirs);
 	if (!e && !device_equal(&theirs.device, &p->device))
 		e = BYE_DEVICE;
+	/* One of the two must give way; both would, if one had no link. */
+	if (e == BYE_FORK && !apply_is_busy(c) &&
+	    device_compare(&c->self, &p->device) < 0)
+		return fork_reincarnate(
+			c, "another node was made from a copy of its store");
 	if (e) {
 		static const char *const why[] = {
 			[BYE_VERSION] = "no common protocol version: "
@@ -336,8 +353,19 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return push_resume(c, p, r);
 	}
 	/* What follows needs the peer's row. */
-	if (p->phase != PEER_READY)
+	if (p->phase == PEER_STATUS)
 		return -EPROTO;
+	switch (type) {
+	case FRAME_ASK:
+		return fork_asked(c, p, r);
+	case FRAME_TELL:
+		return fork_told(c, p, r);
+	case FRAME_HEAD:
+		return heartbeat_frame(c, p, r);
+	}
+	/* It may not have seen the difference, and go on for a while. */
+	if (p->phase == PEER_FORKED)
+		return 0;
 	switch (type) {
 	case FRAME_PULL:
 		return push_asked(c, p, r);
@@ -345,6 +373,8 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return pull_stream(c, p, r);
 	case FRAME_REC:
 		return pull_rec(c, p, r);
+	case FRAME_MARKS:
+		return pull_marks(c, p, r);
 	case FRAME_CUT:
 		return pull_cut(c, p, r);
 	case FRAME_WANT:
@@ -357,8 +387,6 @@ static int peer_dispatch(struct core *c, struct peer *p, uint8_t type,
 		return proof_verify(c, p, r);
 	case FRAME_SUMS:
 		return locate_answer(c, p, r);
-	case FRAME_HEAD:
-		return heartbeat_frame(c, p, r);
 	}
 	return -EPROTO;
 }

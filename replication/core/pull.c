@@ -115,6 +115,8 @@ int pull_stream(struct core *c, struct peer *p, struct reader *r)
 	if (stage_room(c) < 0)
 		return pull_no_room(c, p);
 	p->pull.records = 0;
+	if (old)
+		buf_reset(&old->runs);
 	if (old && old->life == t.life && old->position == t.after) {
 		old->idle_ms = 0;
 		p->pull.stage = old;
@@ -197,10 +199,30 @@ int pull_rec(struct core *c, struct peer *p, struct reader *r)
 	return stage_flush(p->pull.stage, c->slice_rows);
 }
 
+/* ---- MARKS */
+
+int pull_marks(struct core *c, struct peer *p, struct reader *r)
+{
+	struct stage *s = p->pull.stage;
+	const uint8_t *start = r->at;
+	size_t len = reader_left(r);
+	struct mark_run run;
+	int e = s ? pull_progress(c, p) : -EPROTO;
+
+	while (e == 0 && reader_left(r))
+		e = run_decode(r, &run);
+	if (e == 0 && s->runs.len + len > MARKS_BYTES_MAX)
+		e = -E2BIG;
+	if (e < 0)
+		return pull_reject(c, p, e);
+	buf_put(&s->runs, start, len);
+	return buf_error(&s->runs);
+}
+
 /* ---- CUT */
 
-/* Errors: -EPROTO a version that the sender cannot know, or knowledge of
- * this node's own future, or a horizon beyond what it knows. */
+/* Errors: -EPROTO a version that the sender cannot know, or a horizon beyond
+ * what it knows; -ENOTUNIQ knowledge of this node's own future. */
 static int pull_check(struct core *c, struct peer *p, const struct cut *cut)
 {
 	bool full = cut->flags & CUT_FULL;
@@ -212,8 +234,9 @@ static int pull_check(struct core *c, struct peer *p, const struct cut *cut)
 	store_lock(c->store);
 	own = know_get(replica_know(c->tree), c->origin);
 	store_unlock(c->store);
-	if (know_get(&cut->k, c->origin) > own ||
-	    !know_leq(&p->pull.stage->dots, &cut->k) ||
+	if (know_get(&cut->k, c->origin) > own)
+		return -ENOTUNIQ;
+	if (!know_leq(&p->pull.stage->dots, &cut->k) ||
 	    !know_leq(&cut->g, &cut->k))
 		return -EPROTO;
 	return 0;
@@ -248,13 +271,17 @@ static int pull_complete(struct core *c, struct peer *p, const struct cut *cut,
 
 	buf_put_slice(&s->cut, body);
 	r = buf_error(&s->cut);
-	/* What a full one mentions must be found again at its end. */
-	if (r == 0 && (s->stored || cut->flags & CUT_FULL)) {
+	/* What a full one mentions must be found again at its end; marks of
+	 * very many operations are not for one transaction. */
+	if (r == 0 && (s->stored || cut->flags & CUT_FULL ||
+		       s->runs.len > STAGE_SMALL_BYTES)) {
 		r = stage_flush(s, c->slice_rows);
 		/* The absence of what was left out would remove it here. */
 		if (r == 0 && cut->flags & CUT_FULL &&
 		    s->objects < cut->objects)
 			r = -EPROTO;
+		if (r == 0)
+			r = stage_flush_runs(s);
 		if (r == 0)
 			r = stage_set_state(s, STAGE_COMPLETE);
 	}

@@ -215,6 +215,69 @@ static int push_send_records(struct core *c, struct peer *p,
 	return push_send_rec(c, p, SLICE(start, end - start), position);
 }
 
+/* Marks of the operations that the peer lacks. [takes the lock] */
+static int push_take_runs(struct core *c, struct peer *p, const struct know *k,
+			  size_t *at, struct mark_run *run)
+{
+	int r = 0;
+
+	store_lock(c->store);
+	for (; *at < k->count; ++*at) {
+		struct dot d = k->entries[*at];
+		uint64_t after = know_get(&p->push.base, d.origin);
+
+		if (run->origin == d.origin)
+			after = run_end(run);
+		else if (after < d.seq)
+			/* (one that is not here: it will see that) */
+			r = chain_last(c->tree, (struct dot){d.origin, after},
+				       &after);
+		if (r == 0 && after < d.seq)
+			r = run_take(c->tree, d.origin, after, d.seq, run);
+		if (r < 0 || (after < d.seq && run->count))
+			break;
+	}
+	store_unlock(c->store);
+	return r;
+}
+
+static int push_send_marks(struct core *c, struct peer *p,
+			   const struct know *k)
+{
+	cleanup(buf_release) struct buf runs = BUF_INIT;
+	struct mark_run run = {.origin = 0};
+	size_t at = 0;
+	int r = 0;
+
+	while (r == 0 && !p->dead) {
+		r = push_take_runs(c, p, k, &at, &run);
+		if (r == 0 && at < k->count)
+			run_encode(&run, &runs);
+		if (r == 0)
+			r = buf_error(&runs);
+		if (r == 0 && runs.len &&
+		    (at == k->count || runs.len > REC_GATHER_BYTES)) {
+			frame_begin(&c->frame, FRAME_MARKS);
+			buf_put_slice(&c->frame, buf_slice(&runs));
+			peer_send(c, p);
+			buf_reset(&runs);
+		}
+		if (at == k->count)
+			break;
+	}
+	return r;
+}
+
+static int push_cut_heads(struct core *c, struct cut *cut)
+{
+	int r;
+
+	store_lock(c->store);
+	r = heads_take(c->tree, &cut->k, &cut->heads);
+	store_unlock(c->store);
+	return r;
+}
+
 static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
 {
 	uint64_t own = know_get(&cut->k, c->origin);
@@ -261,10 +324,14 @@ static int push_slice(struct core *c, struct peer *p)
 		p->push.after = t.last;
 		p->push.rows += t.rows;
 		c->counters.rows_sent += t.rows;
-		if (ended && push_is_void(c, p, &cut))
+		if (ended)
+			r = push_cut_heads(c, &cut);
+		if (ended && r == 0 && push_is_void(c, p, &cut))
 			peer_fail(c, p, BYE_BEHIND, "what was purged here "
 						    "calls for a full stream");
-		else if (ended)
+		if (ended && r == 0 && !p->dead)
+			r = push_send_marks(c, p, &cut.k);
+		if (ended && r == 0 && !p->dead)
 			push_send_cut(c, p, &cut);
 	}
 	cut_release(&cut);
@@ -280,10 +347,12 @@ int push_asked(struct core *c, struct peer *p, struct reader *r)
 	cleanup(know_release) struct know k = KNOW_INIT;
 	int e = know_decode(r, &k);
 
+	(void)c;
 	if (e < 0)
 		return e;
+	/* (what it knows it has said before, in its row) */
 	p->push.pulled = true;
-	return know_join(&peer_status(c, p)->k, &k);
+	return 0;
 }
 
 static int push_begin(struct core *c, struct peer *p)

@@ -42,6 +42,13 @@ static int remember_put(struct core *c)
 	return r;
 }
 
+int remember_forget(struct core *c, const struct device *device)
+{
+	uint8_t key[sizeof(prefix) + 32];
+
+	return store_del(c->store, TABLE_META, remember_key(device, key));
+}
+
 int remember_save(struct core *c)
 {
 	int r;

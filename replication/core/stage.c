@@ -59,6 +59,7 @@ void stage_free(struct stage *s)
 	stage_clear(s);
 	know_release(&s->dots);
 	buf_release(&s->cut);
+	buf_release(&s->runs);
 	free(s);
 }
 
@@ -289,6 +290,103 @@ int stage_flush(struct stage *s, size_t slice_rows)
 	}
 	if (r == 0)
 		stage_clear(s);
+	return r;
+}
+
+/* ---- marks */
+
+static int put_run(struct stage *s, const struct mark_run *m,
+		   struct slice bytes)
+{
+	struct objid id;
+
+	put_be64(id.b, m->origin);
+	put_be64(id.b + 8, m->after);
+	s->bytes += bytes.len;
+	return stage_entry_put(s, STAGE_MARKS, id, bytes);
+}
+
+/* As many as one operation takes. [in an operation] */
+static int flush_runs(struct stage *s, struct reader *in)
+{
+	const uint8_t *start = in->at;
+	struct mark_run m;
+	int r = 0;
+
+	while (r == 0 && reader_left(in) &&
+	       (uint64_t)(in->at - start) < STAGE_SLICE_BYTES) {
+		const uint8_t *at = in->at;
+
+		r = run_decode(in, &m);
+		if (r == 0)
+			r = put_run(s, &m, SLICE(at, in->at - at));
+	}
+	return r == 0 ? stage_put_header(s, s->state) : r;
+}
+
+int stage_flush_runs(struct stage *s)
+{
+	struct reader in = READER(s->runs.data, s->runs.len);
+	int r = 0;
+
+	while (r == 0 && reader_left(&in)) {
+		store_lock(s->store);
+		r = store_op_begin(s->store);
+		if (r == 0)
+			r = op_end(s->store, flush_runs(s, &in));
+		store_unlock(s->store);
+		s->stored |= r == 0;
+	}
+	if (r == 0)
+		buf_reset(&s->runs);
+	return r;
+}
+
+/* In the table. [locked] */
+static int stored_runs(struct stage *s,
+		       int (*fn)(void *arg, const struct mark_run *),
+		       void *arg)
+{
+	struct objid at = {{0}};
+	struct mark_run m;
+	struct slice v;
+	int r;
+
+	for (;;) {
+		struct reader in;
+		struct objid id;
+
+		r = stage_seek(s, STAGE_MARKS, &at, &id, &v);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		in = READER(v.data, v.len);
+		r = run_decode(&in, &m);
+		if (r == -EBADMSG)
+			r = -EUCLEAN;
+		if (r == 0)
+			r = fn(arg, &m);
+		if (r < 0)
+			return r;
+		/* (an origin has no number 2^64 - 1) */
+		put_be64(at.b, m.origin);
+		put_be64(at.b + 8, m.after + 1);
+	}
+}
+
+int stage_runs(struct stage *s,
+	       int (*fn)(void *arg, const struct mark_run *), void *arg)
+{
+	struct reader in = READER(s->runs.data, s->runs.len);
+	struct mark_run m;
+	int r = 0;
+
+	if (s->stored && !s->runs.len)
+		return stored_runs(s, fn, arg);
+	while (r == 0 && reader_left(&in)) {
+		r = run_decode(&in, &m);
+		if (r == 0)
+			r = fn(arg, &m);
+	}
 	return r;
 }
 

@@ -14,6 +14,7 @@
 
 #include "fs/tree/know.h"
 #include "fs/tree/object.h"
+#include "replication/core/marks.h"
 
 struct store;
 
@@ -21,6 +22,8 @@ struct store;
 #define STAGE_SMALL_ROWS 2048
 /* ... and bytes: what a peer can make this node keep in memory, a link. */
 #define STAGE_SMALL_BYTES (4u * 1024 * 1024)
+/* Bytes of marks of one cut: of sixteen million operations. */
+#define MARKS_BYTES_MAX (64u * 1024 * 1024)
 /* Rows taken at once to be sent; of an operation that stages, merges or
  * sweeps: about 5 ms. */
 #define STAGE_SLICE_ROWS 256
@@ -37,6 +40,7 @@ enum stage_state {
 
 /* What the table holds of a staged cut, besides its header. */
 enum stage_kind {
+	STAGE_MARKS = 'k',     /* a run of marks; by origin and number */
 	STAGE_MENTIONED = 'm', /* an object that was in the cut, merged */
 	STAGE_ROW = 'r',       /* to be merged */
 	STAGE_GONE = 'p',      /* a row of what was purged here */
@@ -63,6 +67,8 @@ struct stage {
 	uint64_t objects;  /* in the table */
 	struct know dots;  /* the greatest of each origin, of all rows */
 	struct buf cut;	   /* once it came: the body of CUT */
+	/* Runs of marks, one behind the other, until they are in the table. */
+	struct buf runs;
 	uint64_t idle_ms;  /* since when nobody sends it */
 
 	/* In memory. */
@@ -85,6 +91,12 @@ void stage_free(struct stage *);
 must_check int stage_put(struct stage *, struct objid, struct slice row);
 /* Moves the rows in memory to the table, at most so many an operation. */
 must_check int stage_flush(struct stage *, size_t slice_rows);
+/* The same for the marks; all rows are in the table. */
+must_check int stage_flush_runs(struct stage *);
+/* Calls for each run, in order of origin and number. [locked] */
+must_check int stage_runs(struct stage *,
+			  int (*fn)(void *arg, const struct mark_run *),
+			  void *arg);
 /* Changes the state of one that is stored. Errors: of the store. */
 must_check int stage_set_state(struct stage *, enum stage_state);
 /* The same. [locked, in an operation] */

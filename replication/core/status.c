@@ -32,6 +32,7 @@ void status_release(struct status *s)
 	know_release(&s->c);
 	know_release(&s->v);
 	know_release(&s->g);
+	heads_release(&s->heads);
 	buf_release(&s->raw);
 	status_init(s, &s->device);
 }
@@ -95,6 +96,7 @@ static void status_encode_head(const struct status *s, struct buf *b)
 	buf_put_varint(b, (same_c ? STATUS_C_IS_K : 0) |
 				  (same_v ? STATUS_V_IS_K : 0));
 	know_encode(&s->k, b);
+	heads_encode(&s->heads, s->k.count, b);
 	if (!same_c)
 		know_encode(&s->c, b);
 	if (!same_v)
@@ -113,7 +115,7 @@ int status_encode(struct status *s)
 
 	buf_reset(&s->raw);
 	status_encode_head(s, &s->raw);
-	/* A head of four full vectors takes 300 KiB at most. */
+	/* A head of four full vectors with marks takes 430 KiB at most. */
 	room = STATUS_ROW_BYTES_MAX - s->raw.len - 2;
 	for (size_t i = 0; i < s->answer_count; i++) {
 		size_t before = answers.len;
@@ -168,6 +170,8 @@ static int status_decode_fields(struct reader *r, struct status *s)
 	s->beat = reader_u64(r);
 	flags = reader_varint(r);
 	e = know_decode(r, &s->k);
+	if (e == 0)
+		e = heads_decode(r, &s->k, &s->heads);
 	if (e == 0)
 		e = flags & STATUS_C_IS_K ? know_copy(&s->c, &s->k)
 					  : know_decode(r, &s->c);

@@ -9,6 +9,7 @@
 #define KINFS_CORE_STATUS_H
 
 #include "fs/tree/know.h"
+#include "replication/core/marks.h"
 #include "replication/core/members.h"
 
 /* Bytes of one encoded row: four full vectors fit, with some answers. */
@@ -26,6 +27,7 @@ struct status {
 	uint64_t origin; /* incarnation: the origin of its dots */
 	uint64_t beat;	 /* grows with each change of the row */
 	struct know k;	 /* merged, and durable */
+	struct heads heads; /* at k */
 	struct know c;	 /* ... with all content */
 	struct know v;	 /* ... and shown through its mount */
 	struct know g;	 /* its horizon: purged up to there */

@@ -165,6 +165,7 @@ void cut_release(struct cut *c)
 {
 	know_release(&c->k);
 	know_release(&c->g);
+	heads_release(&c->heads);
 }
 
 void cut_encode(const struct cut *c, struct buf *b)
@@ -177,6 +178,7 @@ void cut_encode(const struct cut *c, struct buf *b)
 		know_encode(&c->g, b);
 		buf_put_varint(b, c->objects);
 	}
+	heads_encode(&c->heads, c->k.count, b);
 }
 
 int cut_decode(struct reader *r, struct cut *ret)
@@ -184,25 +186,78 @@ int cut_decode(struct reader *r, struct cut *ret)
 	struct cut c = {.k = KNOW_INIT, .g = KNOW_INIT};
 	int e = know_decode(r, &c.k);
 
-	if (e < 0)
-		goto fail;
-	c.rows = reader_varint(r);
-	c.hlc = reader_u64(r);
-	c.flags = reader_u8(r);
-	e = reader_ok(r);
+	if (e == 0) {
+		c.rows = reader_varint(r);
+		c.hlc = reader_u64(r);
+		c.flags = reader_u8(r);
+		e = reader_ok(r);
+	}
 	if (e == 0 && c.flags & CUT_FULL) {
 		e = know_decode(r, &c.g);
 		c.objects = reader_varint(r);
 	}
 	if (e == 0)
-		e = reader_ok(r);
-	if (e < 0)
-		goto fail;
+		e = heads_decode(r, &c.k, &c.heads);
+	if (e < 0) {
+		cut_release(&c);
+		return e;
+	}
 	*ret = c;
 	return 0;
-fail:
-	cut_release(&c);
-	return e;
+}
+
+/* ---- ASK, TELL */
+
+void ask_encode(const struct ask *a, struct buf *b)
+{
+	buf_put_u64(b, a->origin);
+	buf_put_varint(b, a->after);
+	buf_put_varint(b, a->count);
+	for (size_t i = 0; i < a->count; i++)
+		buf_put_varint(b, a->numbers[i]);
+}
+
+int ask_decode(struct reader *r, struct ask *ret)
+{
+	uint64_t count;
+
+	ret->origin = reader_u64(r);
+	ret->after = reader_varint(r);
+	count = reader_varint(r);
+	if (count > ASK_NUMBERS_MAX || !ret->origin)
+		return -EBADMSG;
+	ret->count = (size_t)count;
+	for (size_t i = 0; i < ret->count; i++)
+		ret->numbers[i] = reader_varint(r);
+	return reader_ok(r);
+}
+
+void tell_encode(const struct tell *t, struct buf *b)
+{
+	buf_put_u64(b, t->origin);
+	buf_put_varint(b, t->after);
+	buf_put_varint(b, t->next);
+	buf_put_u32(b, t->next_mark);
+	buf_put_varint(b, t->count);
+	for (size_t i = 0; i < t->count; i++)
+		buf_put_u32(b, t->marks[i]);
+}
+
+int tell_decode(struct reader *r, struct tell *ret)
+{
+	uint64_t count;
+
+	ret->origin = reader_u64(r);
+	ret->after = reader_varint(r);
+	ret->next = reader_varint(r);
+	ret->next_mark = reader_u32(r);
+	count = reader_varint(r);
+	if (count > ASK_NUMBERS_MAX || !ret->next != !ret->next_mark)
+		return -EBADMSG;
+	ret->count = (size_t)count;
+	for (size_t i = 0; i < ret->count; i++)
+		ret->marks[i] = reader_u32(r);
+	return reader_ok(r);
 }
 
 /* ---- WANT, NOHAVE */

@@ -13,6 +13,7 @@
 #include "fs/base/id.h"
 #include "fs/base/limits.h"
 #include "fs/tree/know.h"
+#include "replication/core/marks.h"
 
 /* Versions of the protocol that this program speaks. */
 #define PROTO_MIN 2
@@ -35,6 +36,9 @@ enum frame_type {
 	FRAME_SUMS = 14,
 	FRAME_STREAM = 15,
 	FRAME_RESUME = 16,
+	FRAME_MARKS = 17, /* marks.h */
+	FRAME_ASK = 18,
+	FRAME_TELL = 19,
 	FRAME_HEAD = 20,
 };
 
@@ -115,10 +119,32 @@ struct cut {
 	/* Of a full one. */
 	struct know g;	  /* the sender's horizon */
 	uint64_t objects; /* that it has */
+	struct heads heads; /* at k */
 };
 void cut_release(struct cut *);
 void cut_encode(const struct cut *, struct buf *);
 must_check int cut_decode(struct reader *, struct cut *ret);
+
+/* Which marks has the other side at these numbers, ascending? And which is
+ * its next operation behind `after`? */
+#define ASK_NUMBERS_MAX 64
+struct ask {
+	uint64_t origin, after;
+	size_t count;
+	uint64_t numbers[ASK_NUMBERS_MAX];
+};
+void ask_encode(const struct ask *, struct buf *);
+must_check int ask_decode(struct reader *, struct ask *ret);
+
+/* The answer; 0: there is none. */
+struct tell {
+	uint64_t origin, after, next;
+	mark_t next_mark;
+	size_t count;
+	mark_t marks[ASK_NUMBERS_MAX];
+};
+void tell_encode(const struct tell *, struct buf *);
+must_check int tell_decode(struct reader *, struct tell *ret);
 
 /* Behind the hashes of WANT, if any. */
 enum want_flags { WANT_URGENT = 1 };

@@ -96,6 +96,19 @@ struct know test_know(uint64_t origin, ...)
 	return k;
 }
 
+struct heads test_heads(struct know *k, uint64_t first)
+{
+	struct heads h = {.births = calloc(1, sizeof(*h.births)),
+			  .birth_count = 1};
+
+	h.births[0] = (struct birth){birth_alias(3, first, 77), 3, first, 77};
+	assert_int_equal(know_set(k, h.births[0].alias, first + 10), 0);
+	h.marks = calloc(k->count, sizeof(*h.marks));
+	for (size_t i = 0; i < k->count; i++)
+		h.marks[i] = (mark_t)(0x01010101 * (i + 1));
+	return h;
+}
+
 void assert_golden(const char *name, struct slice bytes)
 {
 	cleanup(buf_release) struct buf text = BUF_INIT;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fs/tree/know.h"
+#include "replication/core/marks.h"
 #include "replication/core/member.h"
 
 /* A device made of one byte; its key signs for it. */
@@ -22,6 +23,9 @@ struct volid test_volume(void);
 
 /* Origins and numbers in pairs, ended by 0. */
 struct know test_know(uint64_t origin, ...);
+
+/* Marks at K, and the birth of one alias, which is put into K. */
+struct heads test_heads(struct know *, uint64_t first);
 
 /*
  * Compares with tests/golden/NAME, which is hex in lines. With

@@ -3,6 +3,7 @@
 #include "tests/unit/core/core_support.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "replication/core/status.h"
@@ -16,6 +17,7 @@ static void test_fill(struct status *s)
 	s->origin = 0x1122334455667788;
 	s->beat = 1763700000001;
 	s->k = test_know(3, 9, 4, 1, 0);
+	s->heads = test_heads(&s->k, 5);
 	s->c = test_know(3, 8, 4, 1, 0);
 	s->v = test_know(3, 9, 4, 1, 0);
 	s->g = test_know(4, 1, 0);
@@ -44,6 +46,11 @@ static void test_round_trip(void **state)
 	assert_true(know_equal(&back.k, &s.k) && know_equal(&back.c, &s.c) &&
 		    know_equal(&back.v, &s.v));
 	assert_true(know_equal(&back.g, &s.g));
+	assert_memory_equal(back.heads.marks, s.heads.marks,
+			    s.k.count * sizeof(mark_t));
+	assert_int_equal(back.heads.birth_count, 1);
+	assert_int_equal(back.heads.births[0].alias,
+			 s.heads.births[0].alias);
 	assert_string_equal(back.addresses, s.addresses);
 	assert_true(back.ask == s.ask && back.debt_bytes == 70000);
 	a = status_answer_to(&back, &asker);
@@ -101,6 +108,18 @@ static void test_refused(void **state)
 	status_release(&s);
 }
 
+/* Every origin is an alias. */
+static struct heads largest_heads(const struct know *k)
+{
+	struct heads h = {.marks = calloc(k->count, sizeof(*h.marks)),
+			  .births = calloc(k->count, sizeof(*h.births)),
+			  .birth_count = k->count};
+
+	for (uint64_t i = 1; i <= k->count; i++)
+		h.births[i - 1] = (struct birth){birth_alias(1, i, 1), 1, i, 1};
+	return h;
+}
+
 /* Full vectors everywhere still make a row that is accepted. */
 static void test_largest(void **state)
 {
@@ -110,9 +129,12 @@ static void test_largest(void **state)
 
 	(void)state;
 	for (uint64_t i = 1; i <= ORIGINS_MAX; i++)
-		assert_int_equal(know_set(&full, i << 48, UINT64_MAX), 0);
+		assert_int_equal(know_set(&full, birth_alias(1, i, 1),
+					  UINT64_MAX), 0);
 	test_fill(&s);
 	assert_int_equal(know_copy(&s.k, &full), 0);
+	heads_release(&s.heads);
+	s.heads = largest_heads(&full);
 	assert_int_equal(know_copy(&s.c, &full), 0);
 	assert_int_equal(know_copy(&s.v, &full), 0);
 	assert_int_equal(know_copy(&s.g, &full), 0);

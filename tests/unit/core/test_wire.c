@@ -101,6 +101,7 @@ static void test_cut_bytes(void **state)
 	struct reader r;
 
 	(void)state;
+	c.heads = test_heads(&c.k, 5);
 	frame_begin(&b, FRAME_CUT);
 	cut_encode(&c, &b);
 	assert_int_equal(frame_end(&b), 0);
@@ -111,6 +112,10 @@ static void test_cut_bytes(void **state)
 	assert_true(know_equal(&back.k, &c.k));
 	assert_int_equal(back.rows, 17);
 	assert_true(back.hlc == c.hlc);
+	assert_int_equal(back.heads.marks[1], c.heads.marks[1]);
+	assert_int_equal(back.heads.birth_count, 1);
+	assert_int_equal(back.heads.births[0].alias, c.heads.births[0].alias);
+	assert_int_equal(back.heads.births[0].first, 5);
 	cut_release(&back);
 	assert_no_prefix_decodes(body, cut_decode(&r, &back));
 	cut_release(&c);
@@ -143,6 +148,109 @@ static void test_full_cut(void **state)
 	cut_release(&back);
 	assert_no_prefix_decodes(body, cut_decode(&r, &back));
 	cut_release(&c);
+}
+
+/* Alias without a name of its own, or that K does not reach. */
+static void test_heads_refused(void **state)
+{
+	cleanup(know_release) struct know k = test_know(3, 5, 9, 300, 0);
+	struct heads h = test_heads(&k, 5), back = {.marks = NULL};
+	struct buf b = BUF_INIT;
+	struct reader r;
+
+	(void)state;
+	heads_encode(&h, k.count, &b);
+	r = READER(b.data, b.len);
+	assert_int_equal(heads_decode(&r, &k, &back), 0);
+	heads_release(&back);
+	b.data[b.len - 1] ^= 1; /* its mark */
+	r = READER(b.data, b.len);
+	assert_int_equal(heads_decode(&r, &k, &back), -EBADMSG);
+	buf_reset(&b);
+	heads_encode(&h, k.count, &b);
+	assert_int_equal(know_set(&k, h.births[0].alias, 4), 0);
+	r = READER(b.data, b.len);
+	assert_int_equal(heads_decode(&r, &k, &back), -EBADMSG);
+	heads_release(&h);
+	buf_release(&b);
+}
+
+static void test_mark_runs(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
+	static struct mark_run m = {.origin = 0x1122334455667788,
+				    .after = 300,
+				    .before = 0xa1b2c3d4,
+				    .skip = 700,
+				    .count = 2,
+				    .marks = {1, 0xffffffff}};
+	static struct mark_run back;
+	struct reader r;
+
+	(void)state;
+	frame_begin(&b, FRAME_MARKS);
+	run_encode(&m, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-marks.hex", buf_slice(&b));
+	run_encode(&m, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), 0);
+	assert_int_equal(run_end(&back), 1002);
+	assert_int_equal(back.before, m.before);
+	assert_int_equal(back.marks[1], 0xffffffff);
+	assert_no_prefix_decodes(body, run_decode(&r, &back));
+	/* No mark at all, or of no operation; too many. */
+	m.marks[0] = 0;
+	buf_reset(&body);
+	run_encode(&m, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), -EBADMSG);
+	m.marks[0] = 1;
+	m.before = 0;
+	buf_reset(&body);
+	run_encode(&m, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), -EBADMSG);
+	buf_reset(&body);
+	buf_put_u64(&body, 1);
+	buf_put_varint(&body, 0);
+	buf_put_u32(&body, 0);
+	buf_put_varint(&body, 0);
+	buf_put_varint(&body, RUN_MARKS_MAX + 1);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), -EBADMSG);
+}
+
+static void test_ask_tell(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT, body = BUF_INIT;
+	struct ask a = {.origin = 7, .after = 3, .count = 2,
+			.numbers = {5, 70000}}, a_back;
+	struct tell t = {.origin = 7, .after = 3, .next = 4,
+			 .next_mark = 0x01020304, .count = 2,
+			 .marks = {0xa1b2c3d4, 0}}, t_back;
+	struct reader r;
+
+	(void)state;
+	frame_begin(&b, FRAME_ASK);
+	ask_encode(&a, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-ask.hex", buf_slice(&b));
+	ask_encode(&a, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(ask_decode(&r, &a_back), 0);
+	assert_true(a_back.count == 2 && a_back.numbers[1] == 70000);
+	assert_no_prefix_decodes(body, ask_decode(&r, &a_back));
+	frame_begin(&b, FRAME_TELL);
+	tell_encode(&t, &b);
+	assert_int_equal(frame_end(&b), 0);
+	assert_golden("wire-tell.hex", buf_slice(&b));
+	buf_reset(&body);
+	tell_encode(&t, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(tell_decode(&r, &t_back), 0);
+	assert_true(t_back.next == 4 && t_back.marks[0] == 0xa1b2c3d4);
+	assert_no_prefix_decodes(body, tell_decode(&r, &t_back));
 }
 
 static void test_streams(void **state)
@@ -340,6 +448,9 @@ int main(void)
 		cmocka_unit_test(test_hello_refuse),
 		cmocka_unit_test(test_cut_bytes),
 		cmocka_unit_test(test_full_cut),
+		cmocka_unit_test(test_heads_refused),
+		cmocka_unit_test(test_mark_runs),
+		cmocka_unit_test(test_ask_tell),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_hash_lists),
 		cmocka_unit_test(test_chunks),

@@ -96,7 +96,7 @@ static void rename_branch(struct fixture *f, uint64_t origin, uint64_t n0)
 	store_lock(f->store);
 	assert_int_equal(replica_begin(f->tree), 0);
 	assert_int_equal(replica_end(f->tree,
-				     replica_fork(f->tree, origin, n0)), 0);
+				     replica_fork(f->tree, origin, n0, NULL)), 0);
 	store_unlock(f->store);
 	check_tree(f);
 }
@@ -792,7 +792,7 @@ static void test_rename_undone(void **state)
 	assert_int_equal(replica_rows(a.tree, add_row, &before), 0);
 	store_lock(a.store);
 	assert_int_equal(replica_begin(a.tree), 0);
-	assert_int_equal(replica_fork(a.tree, o, n), 0);
+	assert_int_equal(replica_fork(a.tree, o, n, NULL), 0);
 	assert_int_not_equal(replica_origin(a.tree), o);
 	assert_int_equal(replica_end(a.tree, -EIO), -EIO);
 	(void)chain_births(a.tree, &births);

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One origin, two histories: found by marks, undone by renaming.
+ *
+ * Where it shows. A peer's STATUS row has the mark at each entry of its K;
+ * who knows as much of an origin or more compares it with its own. And each
+ * cut is checked before anything of it is applied, against all that this
+ * node knows by then: marks at its K, and those between what this node knows
+ * and that. So a cut of another history is never merged, however it came
+ * about; rows of relayed STATUS are only hints.
+ *
+ * What then happens. The link goes on for nothing but the search: each side
+ * by itself asks for the other's marks at a handful of numbers of its own,
+ * again and again, until it has the last number in which both agree, and the
+ * other's first one above it. Both then say the same of which branch goes.
+ * Who is on that renames it, in one operation, and drops all links; the
+ * other waits for that. New links begin from what each side knows then.
+ *
+ * A node that meets an alias whose first number it holds under the name of
+ * before does the same at once. A node whose peers know more of it than it
+ * does itself, or one that meets itself, takes a new incarnation.
+ */
+#include "fs/tree/fork.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "replication/core/core_internal.h"
+
+/* The search, or the peer's renaming, takes so long at most. */
+#define FORK_PATIENCE_MS 60000
+
+/* ---- by the marks of a STATUS row */
+
+/* Is this node on the branch that became the alias, under an older name? */
+static int holds_branch(struct tree *t, const struct birth *b,
+			uint64_t *ret_origin)
+{
+	const struct know *k = replica_know(t);
+	int r = 0;
+
+	*ret_origin = 0;
+	for (size_t i = 0; r == 0 && !*ret_origin && i < k->count; i++) {
+		uint64_t origin = k->entries[i].origin;
+		const struct birth *own = chain_birth(t, origin);
+		mark_t mark;
+
+		if (chain_root(t, origin) != b->root || origin == b->alias ||
+		    (own && own->first >= b->first))
+			continue;
+		r = chain_get(t, (struct dot){origin, b->first}, &mark);
+		if (r == 0 && mark == b->mark)
+			*ret_origin = origin;
+	}
+	return r;
+}
+
+/* The first origin in which the two histories differ, as far as this node
+ * can tell; 0: none. [locked] */
+static int find_difference(struct tree *t, const struct know *theirs,
+			   const struct heads *heads, uint64_t *ret)
+{
+	const struct know *k = replica_know(t);
+	int r = 0;
+
+	*ret = 0;
+	for (size_t i = 0; r == 0 && !*ret && i < theirs->count; i++) {
+		struct dot d = theirs->entries[i];
+		mark_t mark;
+
+		if (!know_covers(k, d) || !heads->marks || !heads->marks[i])
+			continue;
+		r = chain_get(t, d, &mark);
+		if (r == 0 && mark != heads->marks[i])
+			*ret = d.origin;
+	}
+	return r;
+}
+
+static int find_alias(struct tree *t, const struct heads *heads,
+		      const struct birth **ret, uint64_t *ret_origin)
+{
+	int r = 0;
+
+	*ret = NULL;
+	for (size_t i = 0; r == 0 && !*ret && i < heads->birth_count; i++) {
+		r = holds_branch(t, &heads->births[i], ret_origin);
+		if (r == 0 && *ret_origin)
+			*ret = &heads->births[i];
+	}
+	return r;
+}
+
+/* ---- what this node does about it */
+
+static void rename_entry(struct know *k, uint64_t origin, uint64_t above,
+			 uint64_t alias)
+{
+	uint64_t seq = know_get(k, origin);
+
+	if (seq <= above)
+		return;
+	/* (one that does not fit is a wait that times out) */
+	if (know_get(k, alias) < seq && know_set(k, alias, seq) < 0)
+		return;
+	(void)!know_set(k, origin, above);
+}
+
+/* What was said and heard is of another frame of names: all begins anew. */
+static void reframe(struct core *c, const char *why)
+{
+	/* (before the links, which remember rows as they fall) */
+	while (c->other_count) {
+		struct status *s = c->others[--c->other_count];
+
+		status_release(s);
+		free(s);
+	}
+	for (size_t i = 0; i < c->peer_count; i++)
+		peer_fail(c, c->peers[i], BYE_FORK, why);
+	stages_drop(c);
+	c->origin = c->own.origin = replica_origin(c->tree);
+	know_clear(&c->own.k);
+	know_clear(&c->own.c);
+	know_clear(&c->own.v);
+	know_clear(&c->own.g);
+	know_clear(&c->noted_k);
+	c->noted_lseq = 0;
+	c->showing = false;
+	c->urgent_seq = 0;
+	c->wants_stale = true;
+	while (c->own.answer_count)
+		status_drop_answer(&c->own, &c->own.answers[0].asker);
+	c->env.random(c->env.arg, &c->life, sizeof(c->life));
+	c->counters.forks++;
+	core_sync(c);
+}
+
+/* In one operation: the branch, or (origin 0) a new incarnation. */
+static int fork_do(struct core *c, uint64_t origin, uint64_t above,
+		   uint64_t *ret_alias)
+{
+	int r;
+
+	store_lock(c->store);
+	r = replica_begin(c->tree);
+	if (r == 0) {
+		r = origin ? replica_fork(c->tree, origin, above, ret_alias)
+			   : replica_reincarnate(c->tree);
+		for (size_t i = 0; r == 0 && i < c->members.count; i++)
+			r = remember_forget(c,
+					    &c->members.list[i]->member.device);
+		r = replica_end(c->tree, r);
+	}
+	store_unlock(c->store);
+	return r;
+}
+
+static int fork_rename(struct core *c, uint64_t origin, uint64_t above)
+{
+	uint64_t alias = 0;
+	int r = fork_do(c, origin, above, &alias);
+
+	if (r < 0)
+		return r;
+	log_warn("a node has two histories (a backup that was brought back, "
+		 "or a copied store): what it wrote on one of them, after its "
+		 "change %llu, is another node's from now on",
+		 (unsigned long long)above);
+	for (size_t i = 0; i < WAITS_MAX; i++)
+		if (c->waits[i].id)
+			rename_entry(&c->waits[i].target, origin, above,
+				     alias);
+	reframe(c, "a history with two branches was put in order");
+	return 0;
+}
+
+int fork_reincarnate(struct core *c, const char *why)
+{
+	int r = fork_do(c, 0, 0, NULL);
+
+	if (r < 0)
+		return r;
+	log_warn("this node goes on as a new incarnation: %s", why);
+	reframe(c, "this node goes on as a new incarnation");
+	return 0;
+}
+
+/* ---- the search */
+
+static void search_begin(struct core *c, struct peer *p, uint64_t origin)
+{
+	p->phase = PEER_FORKED;
+	p->search = (struct search){.origin = origin,
+				    .until_ms = c->now_ms + FORK_PATIENCE_MS};
+	core_due(c, p->search.until_ms);
+}
+
+static int search_bounds(struct core *c, struct peer *p)
+{
+	const struct birth *own = chain_birth(c->tree, p->search.origin);
+	uint64_t theirs = know_get(&peer_status(c, p)->k, p->search.origin);
+
+	p->search.same = own ? own->first - 1 : 0;
+	p->search.other = know_get(replica_know(c->tree), p->search.origin);
+	p->search.other = MIN_OF(p->search.other, theirs) + 1;
+	p->search.bounded = true;
+	return 0;
+}
+
+/* Numbers of our own between those that are the same and those that are not,
+ * spread over them. [locked] */
+static int search_probe(struct core *c, struct search *s, struct ask *ret)
+{
+	uint64_t span = s->other - s->same;
+	int r = 0;
+
+	ret->origin = s->origin;
+	ret->after = s->same;
+	ret->count = 0;
+	for (uint64_t i = 1; r == 0 && i <= ASK_NUMBERS_MAX; i++) {
+		/* (no product that overflows: numbers have 63 bits) */
+		uint64_t n = s->same + span / (ASK_NUMBERS_MAX + 1) * i +
+			     span % (ASK_NUMBERS_MAX + 1) * i /
+				     (ASK_NUMBERS_MAX + 1);
+
+		/* The last probe finds the last number there is. */
+		if (i == ASK_NUMBERS_MAX)
+			n = s->other - 1;
+		r = chain_last(c->tree, (struct dot){s->origin, n}, &n);
+		if (r == 0 && n > s->same &&
+		    (!ret->count || ret->numbers[ret->count - 1] < n))
+			ret->numbers[ret->count++] = n;
+	}
+	return r;
+}
+
+static int search_ask(struct core *c, struct peer *p)
+{
+	struct ask ask;
+	int r = 0;
+
+	store_lock(c->store);
+	if (!p->search.bounded)
+		r = search_bounds(c, p);
+	if (r == 0)
+		r = search_probe(c, &p->search, &ask);
+	store_unlock(c->store);
+	if (r < 0)
+		return r;
+	p->search.asked = ask;
+	frame_begin(&c->frame, FRAME_ASK);
+	ask_encode(&ask, &c->frame);
+	peer_send(c, p);
+	return 0;
+}
+
+/* Where they part is known. */
+static int search_decide(struct core *c, struct peer *p, const struct tell *t)
+{
+	struct fork_branch mine, theirs = {t->next, t->next_mark};
+	uint64_t origin = p->search.origin, above = p->search.same;
+	int r;
+
+	store_lock(c->store);
+	r = chain_next(c->tree, (struct dot){origin, above}, &mine.first);
+	if (r == 0)
+		r = chain_get(c->tree, (struct dot){origin, mine.first},
+			      &mine.mark);
+	store_unlock(c->store);
+	if (r < 0)
+		return r;
+	/* Something changed since: look again from the start. */
+	if (!mine.first || !theirs.first ||
+	    (mine.first == theirs.first && mine.mark == theirs.mark)) {
+		peer_fail(c, p, BYE_FORK, "histories are compared again");
+		return 0;
+	}
+	if (fork_goes(&mine, &theirs))
+		return fork_rename(c, origin, above);
+	/* The peer renames, and drops the link. */
+	p->search.waits = true;
+	return 0;
+}
+
+int fork_told(struct core *c, struct peer *p, struct reader *r)
+{
+	struct search *s = &p->search;
+	struct tell tell;
+	mark_t mark;
+	int e = tell_decode(r, &tell);
+
+	if (e == 0 && (p->phase != PEER_FORKED || s->waits ||
+		       tell.origin != s->origin ||
+		       tell.after != s->asked.after ||
+		       tell.count != s->asked.count))
+		e = -EPROTO;
+	if (e < 0)
+		return e;
+	if (!tell.count)
+		return search_decide(c, p, &tell);
+	store_lock(c->store);
+	for (size_t i = 0; e == 0 && i < tell.count; i++) {
+		uint64_t n = s->asked.numbers[i];
+
+		e = chain_get(c->tree, (struct dot){s->origin, n}, &mark);
+		if (e < 0)
+			break;
+		if (mark && mark == tell.marks[i])
+			s->same = MAX_OF(s->same, n);
+		else
+			s->other = MIN_OF(s->other, n);
+	}
+	store_unlock(c->store);
+	/* (marks that are equal above a different one: damaged, or a lie) */
+	if (e == 0 && s->same >= s->other)
+		e = -EPROTO;
+	return e < 0 ? e : search_ask(c, p);
+}
+
+int fork_asked(struct core *c, struct peer *p, struct reader *r)
+{
+	struct tell tell;
+	struct ask ask;
+	int e = ask_decode(r, &ask);
+
+	if (e < 0)
+		return e;
+	tell = (struct tell){.origin = ask.origin,
+			     .after = ask.after,
+			     .count = ask.count};
+	store_lock(c->store);
+	e = chain_next(c->tree, (struct dot){ask.origin, ask.after},
+		       &tell.next);
+	if (e == 0)
+		e = chain_get(c->tree, (struct dot){ask.origin, tell.next},
+			      &tell.next_mark);
+	for (size_t i = 0; e == 0 && i < ask.count; i++)
+		e = chain_get(c->tree,
+			      (struct dot){ask.origin, ask.numbers[i]},
+			      &tell.marks[i]);
+	store_unlock(c->store);
+	if (e < 0)
+		return e;
+	frame_begin(&c->frame, FRAME_TELL);
+	tell_encode(&tell, &c->frame);
+	peer_send(c, p);
+	/* It has found a difference that does not show from here. */
+	if (p->phase == PEER_FORKED || apply_is_busy(c))
+		return 0;
+	search_begin(c, p, ask.origin);
+	return search_ask(c, p);
+}
+
+/* ---- a peer's row */
+
+/* Rows half way to another K cannot be renamed: later. */
+int fork_check(struct core *c, struct peer *p)
+{
+	const struct status *s = peer_status(c, p);
+	const struct birth *alias;
+	uint64_t origin = 0, own;
+	int r;
+
+	p->check_due = false;
+	if (apply_is_busy(c)) {
+		p->check_due = true;
+		return 0;
+	}
+	store_lock(c->store);
+	own = know_get(replica_know(c->tree), c->origin);
+	r = find_alias(c->tree, &s->heads, &alias, &origin);
+	if (r == 0 && !alias)
+		r = find_difference(c->tree, &s->k, &s->heads, &origin);
+	store_unlock(c->store);
+	if (r < 0)
+		return r;
+	if (alias)
+		return fork_rename(c, origin, alias->first - 1);
+	if (origin) {
+		search_begin(c, p, origin);
+		return search_ask(c, p);
+	}
+	if (know_get(&s->k, c->origin) > own)
+		return fork_reincarnate(
+			c, "peers know changes of it that it has lost");
+	return 0;
+}
+
+void fork_tick(struct core *c, struct peer *p)
+{
+	int r = 0;
+
+	if (p->phase == PEER_FORKED) {
+		if (c->now_ms >= p->search.until_ms)
+			peer_fail(c, p, BYE_FORK,
+				  "two histories, and no agreement");
+		else
+			core_due(c, p->search.until_ms);
+	} else if (p->phase == PEER_READY && p->check_due &&
+		   !apply_is_busy(c)) {
+		r = fork_check(c, p);
+	}
+	if (r < 0 && !p->dead)
+		core_fail(c, r, "cannot compare histories");
+}
+
+/* ---- a cut */
+
+struct cut_check {
+	struct tree *tree;
+	const struct cut *cut;
+	size_t at;	 /* entry of K whose runs come */
+	uint64_t end;	 /* ... up to here did; 0: none yet */
+	mark_t end_mark;
+};
+
+/* Marks at K, where this node knows as much. */
+static int check_heads(struct cut_check *k)
+{
+	const struct know *mine = replica_know(k->tree), *theirs = &k->cut->k;
+	uint64_t origin;
+	int r;
+
+	for (size_t i = 0; i < theirs->count; i++) {
+		mark_t mark = 0;
+
+		if (!k->cut->heads.marks[i])
+			return -EPROTO;
+		if (!know_covers(mine, theirs->entries[i]))
+			continue;
+		r = chain_get(k->tree, theirs->entries[i], &mark);
+		if (r < 0)
+			return r;
+		if (mark != k->cut->heads.marks[i])
+			return -ENOTUNIQ;
+	}
+	for (size_t i = 0; i < k->cut->heads.birth_count; i++) {
+		r = holds_branch(k->tree, &k->cut->heads.births[i], &origin);
+		if (r < 0)
+			return r;
+		if (origin)
+			return -ENOTUNIQ;
+	}
+	return 0;
+}
+
+/* The entry that is next to be brought by runs; the count at the end. */
+static void check_seek(struct cut_check *k)
+{
+	const struct know *theirs = &k->cut->k;
+
+	while (k->at < theirs->count &&
+	       know_covers(replica_know(k->tree), theirs->entries[k->at]))
+		k->at++;
+	k->end = 0;
+}
+
+/* A run that begins where this node knows, and says the same as it. */
+static int check_join(struct cut_check *k, const struct mark_run *m)
+{
+	uint64_t mine = know_get(replica_know(k->tree), m->origin);
+	struct dot after = {m->origin, m->after}, last = {m->origin, mine};
+	mark_t mark;
+	int r;
+
+	if (!k->end) {
+		if (m->after > mine)
+			return -EPROTO; /* it has left something out */
+		r = chain_get(k->tree, after, &mark);
+		if (r < 0)
+			return r;
+		if (mark != m->before)
+			return -ENOTUNIQ;
+	} else if (m->after != k->end || m->before != k->end_mark) {
+		return -EPROTO;
+	}
+	if (mine <= m->after || mine > run_end(m))
+		return 0;
+	if (mine <= m->after + m->skip)
+		return -ENOTUNIQ; /* it says there is none */
+	r = chain_get(k->tree, last, &mark);
+	if (r < 0)
+		return r;
+	return mark == m->marks[mine - m->after - m->skip - 1] ? 0 : -ENOTUNIQ;
+}
+
+static int check_run(void *arg, const struct mark_run *m)
+{
+	struct cut_check *k = arg;
+	const struct know *theirs = &k->cut->k;
+	int r;
+
+	/* (of what came by another way meanwhile) */
+	if (know_covers(replica_know(k->tree),
+			(struct dot){m->origin,
+				     know_get(theirs, m->origin)}))
+		return 0;
+	if (k->at == theirs->count ||
+	    m->origin != theirs->entries[k->at].origin ||
+	    run_end(m) > theirs->entries[k->at].seq)
+		return -EPROTO;
+	r = check_join(k, m);
+	if (r < 0)
+		return r;
+	k->end = run_end(m);
+	k->end_mark = m->marks[m->count - 1];
+	if (k->end < theirs->entries[k->at].seq)
+		return 0;
+	if (k->end_mark != k->cut->heads.marks[k->at])
+		return -EPROTO;
+	k->at++;
+	check_seek(k);
+	return 0;
+}
+
+int fork_check_cut(struct core *c, struct stage *s, const struct cut *cut)
+{
+	struct cut_check k = {.tree = c->tree, .cut = cut};
+	int r;
+
+	store_lock(c->store);
+	r = check_heads(&k);
+	if (r == 0) {
+		check_seek(&k);
+		r = stage_runs(s, check_run, &k);
+	}
+	if (r == 0 && k.at < cut->k.count)
+		r = -EPROTO;
+	store_unlock(c->store);
+	return r;
+}
+
+/* ---- what a cut brings, in its operation */
+
+int fork_write_run(struct tree *t, const struct mark_run *m)
+{
+	uint64_t mine = know_get(replica_know(t), m->origin);
+	uint64_t from = m->after + m->skip;
+	size_t skip = mine > from ? (size_t)MIN_OF(mine - from,
+						   (uint64_t)m->count)
+				  : 0;
+
+	return chain_write(t, m->origin, from + skip, m->marks + skip,
+			   m->count - skip);
+}
+
+int fork_write_births(struct tree *t, const struct heads *h)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < h->birth_count; i++)
+		r = chain_birth_add(t, &h->births[i]);
+	return r;
+}
