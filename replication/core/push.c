@@ -76,17 +76,38 @@ static int take_content(struct take *t, const struct replica_row *row)
 	return r == -EBADMSG ? -EUCLEAN : r;
 }
 
+/* 1: the vector covers all of the row, and so all that led to it. */
+static int row_is_known(const struct replica_row *row, const struct know *k)
+{
+	cleanup(object_release) struct object o;
+	int r;
+
+	object_init(&o, row->id);
+	r = object_decode(row->row, &o);
+	if (r < 0)
+		return r == -EBADMSG ? -EUCLEAN : r;
+	for (size_t i = 0; i < o.count; i++)
+		if (!know_covers(k, o.versions[i].dot))
+			return 0;
+	return 1;
+}
+
 static int take_row(void *arg, const struct replica_row *row)
 {
 	struct take *t = arg;
 	struct rec rec = {row->id, row->row};
+	int r;
 
 	if (t->records.len + t->content_bytes >= SLICE_BYTES)
 		return -ECANCELED;
 	t->last = row->lseq;
-	/* The peer has it: it is as it sent it. */
-	if (row->from == t->p->tag && !t->p->push.full)
-		return 0;
+	/* The peer has it: it is as it sent it. (Unless a backup was brought
+	 * back there since: then it does not know what it once sent.) */
+	if (row->from == t->p->tag && !t->p->push.full) {
+		r = row_is_known(row, &t->p->push.base);
+		if (r)
+			return MIN_OF(r, 0);
+	}
 	rec_encode(&rec, &t->records);
 	t->rows++;
 	return take_content(t, row);

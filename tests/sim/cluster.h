@@ -97,6 +97,7 @@ struct node {
 	uint64_t show_lseq, show_ms;
 	uint64_t start_ms; /* when to start after a kill */
 	uint32_t lives;
+	bool restored; /* from a backup, and not looked at since: truth.c */
 	/* Handles kept open by somebody outside: what they wrote is shown
 	 * here only. */
 	uint32_t writers;
@@ -114,6 +115,7 @@ struct cluster {
 	uint64_t trace_hash;
 	uint64_t last_busy_ms; /* a frame other than PING, PONG was sent */
 	uint64_t frames;
+	uint32_t restores; /* stores that came back from a backup */
 	char failure[512];
 	bool damaged; /* on purpose: plant.h */
 	/* Called after each applied cut, and each local cut by time. */

@@ -6,3 +6,4 @@
 #include "tests/sim/plant.c"
 #include "tests/sim/disk.c"
 #include "tests/sim/disk_calls.c"
+#include "tests/sim/backup.c"

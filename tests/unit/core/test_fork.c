@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Restored backups, on the simulator's cluster: what two nodes tell each
+ * other when one origin has two histories. The trees alone are tested in
+ * tests/unit/tree/test_fork.c, random histories by kin-sim.
+ */
+#include "tests/unit/core/core_support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "tests/sim/backup.h"
+
+static char test_dir[64];
+
+static void open_cluster(struct cluster *c, int nodes, uint64_t seed,
+			 size_t small_rows)
+{
+	struct cluster_options o = {
+		.seed = seed,
+		.nodes = nodes,
+		.dir = test_dir,
+		.delay_max = 10,
+		.bandwidth = 10000,
+		.trace = getenv("KIN_TEST_TRACE"),
+		.small_rows = small_rows,
+		.slice_rows = small_rows,
+	};
+	static int count;
+
+	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-fork-%d-%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid(), ++count);
+	if (!cluster_open(c, &o))
+		fail_msg("%s", c->failure);
+}
+
+static void close_cluster(struct cluster *c)
+{
+	char failure[sizeof(c->failure)];
+
+	snprintf(failure, sizeof(failure), "%s", c->failure);
+	cluster_close(c);
+	if (failure[0])
+		fail_msg("%s", failure);
+}
+
+static void go_quiet(struct cluster *c)
+{
+	assert_true(cluster_run_quiet(c, 5000, 240000));
+	cluster_check_equal(c, true);
+	cluster_check_nodes(c);
+	if (cluster_failed(c))
+		fail_msg("%s", c->failure);
+}
+
+static void write_file(struct cluster *c, int node, const char *name,
+		       const char *text)
+{
+	struct tree *t = c->nodes[node].tree;
+	struct tree_new new = {.kind = KIND_FILE,
+			       .perm = 0644,
+			       .user = SLICE_STR("u"),
+			       .group = SLICE_STR("g")};
+	struct tree_setattr cut = {.set = TREE_SET_SIZE};
+	struct entry e;
+	struct attr attr;
+	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
+
+	if (r == -ENOENT) {
+		r = tree_create(t, TREE_ROOT_INO, SLICE_STR(name), &new, true,
+				&e);
+	} else if (r == 0) {
+		r = tree_open_file(t, e.attr.ino, true);
+		if (r == 0)
+			r = tree_setattr(t, e.attr.ino, &cut, &attr);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(
+		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
+	tree_release_file(t, e.attr.ino, true);
+	node_poke(&c->nodes[node]);
+}
+
+struct search_text {
+	const char *text;
+	bool found;
+};
+
+static int find_text(void *arg, const struct replica_view_entry *e)
+{
+	struct search_text *s = arg;
+
+	if (e->kind == KIND_FILE &&
+	    slice_equal(e->content.inline_bytes, SLICE_STR(s->text)))
+		s->found = true;
+	return 0;
+}
+
+static bool shows(struct cluster *c, int node, const char *text)
+{
+	struct search_text s = {text, false};
+
+	assert_int_equal(replica_view(c->nodes[node].tree, find_text, &s), 0);
+	return s.found;
+}
+
+static void assert_all_show(struct cluster *c, const char *text)
+{
+	for (int i = 0; i < c->node_count; i++)
+		if (!shows(c, i, text))
+			fail_msg("node %d does not show '%s'", i, text);
+}
+
+static uint64_t forks(struct cluster *c)
+{
+	struct core_counters n;
+	uint64_t sum = 0;
+
+	for (int i = 0; i < c->node_count; i++) {
+		if (!c->nodes[i].running)
+			continue;
+		core_counters(c->nodes[i].core, &n);
+		sum += n.forks;
+	}
+	return sum;
+}
+
+static uint64_t origin(struct cluster *c, int node)
+{
+	return replica_origin(c->nodes[node].tree);
+}
+
+/* Down, copied, and up again. */
+static void back_up(struct cluster *c, int node)
+{
+	node_stop(&c->nodes[node], 1);
+	node_back_up(&c->nodes[node]);
+	cluster_run(c, c->now_ms + 10);
+	assert_true(c->nodes[node].running);
+}
+
+static void bring_back(struct cluster *c, int node)
+{
+	node_kill(&c->nodes[node], 1);
+	node_bring_back(&c->nodes[node]);
+	cluster_run(c, c->now_ms + 2);
+	assert_true(c->nodes[node].running);
+}
+
+/* ---- histories */
+
+/* It wrote since the backup, and writes after it, before anybody can say
+ * that this was known already. */
+static void restored_backup(size_t small_rows, int rows)
+{
+	struct cluster c;
+	char name[20];
+
+	open_cluster(&c, 3, 1, small_rows);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	back_up(&c, 0);
+	write_file(&c, 0, "doc", "before");
+	for (int i = 0; i < rows; i++) {
+		snprintf(name, sizeof(name), "before %d", i);
+		write_file(&c, 0, name, name);
+	}
+	go_quiet(&c);
+	assert_int_equal(forks(&c), 0);
+	cluster_cut(&c, 0, 1);
+	bring_back(&c, 0);
+	write_file(&c, 0, "doc", "after");
+	for (int i = 0; i < rows + 2; i++) {
+		snprintf(name, sizeof(name), "after %d", i);
+		write_file(&c, 0, name, name);
+	}
+	cluster_run(&c, c.now_ms + 1000);
+	cluster_mend(&c, 0, 1);
+	go_quiet(&c);
+	assert_all_show(&c, "before");
+	assert_all_show(&c, "after");
+	for (int i = 0; i < rows; i++) {
+		snprintf(name, sizeof(name), "before %d", i);
+		assert_all_show(&c, name);
+		snprintf(name, sizeof(name), "after %d", i);
+		assert_all_show(&c, name);
+	}
+	assert_true(forks(&c) > 0);
+	/* And it goes on. */
+	write_file(&c, 0, "later", "of the restored");
+	write_file(&c, 2, "later too", "of another");
+	go_quiet(&c);
+	assert_all_show(&c, "of the restored");
+	assert_all_show(&c, "of another");
+	close_cluster(&c);
+}
+
+static void test_restored_backup(void **state)
+{
+	(void)state;
+	restored_backup(0, 0);
+	restored_backup(0, 3);
+	restored_backup(0, 300);
+}
+
+static void test_restored_in_slices(void **state)
+{
+	(void)state;
+	restored_backup(2, 10);
+}
+
+/* It wrote nothing since: it goes on as somebody new, and has all of it. */
+static void test_lost_numbers(void **state)
+{
+	struct cluster c;
+	uint64_t old;
+
+	(void)state;
+	open_cluster(&c, 2, 2, 0);
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	back_up(&c, 0);
+	old = origin(&c, 0);
+	write_file(&c, 0, "doc", "told");
+	go_quiet(&c);
+	bring_back(&c, 0);
+	assert_true(origin(&c, 0) == old);
+	go_quiet(&c);
+	assert_true(origin(&c, 0) != old);
+	assert_all_show(&c, "told");
+	write_file(&c, 0, "doc", "again");
+	go_quiet(&c);
+	assert_all_show(&c, "again");
+	assert_false(shows(&c, 1, "told"));
+	close_cluster(&c);
+}
+
+/* Found by nodes that are not the restored one: each is on a branch. */
+static void test_found_by_others(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 3, 3, 0);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 0, 2);
+	cluster_connect(&c, 1, 2);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	back_up(&c, 0);
+	cluster_cut(&c, 0, 2);
+	cluster_cut(&c, 1, 2);
+	write_file(&c, 0, "doc", "first");
+	cluster_run(&c, c.now_ms + 5000);
+	cluster_cut(&c, 0, 1);
+	bring_back(&c, 0);
+	write_file(&c, 0, "doc", "second");
+	cluster_mend(&c, 0, 2);
+	cluster_run(&c, c.now_ms + 5000);
+	assert_true(shows(&c, 1, "first") && shows(&c, 2, "second"));
+	/* Now the one who caused it is away. */
+	node_kill(&c.nodes[0], 60000);
+	cluster_mend(&c, 1, 2);
+	cluster_run(&c, c.now_ms + 20000);
+	assert_true(shows(&c, 1, "second") && shows(&c, 2, "first"));
+	cluster_mend(&c, 0, 1);
+	cluster_run(&c, c.now_ms + 60000);
+	go_quiet(&c);
+	assert_all_show(&c, "first");
+	assert_all_show(&c, "second");
+	close_cluster(&c);
+}
+
+/* The same backup comes back again and again. */
+static void test_again_and_again(void **state)
+{
+	struct cluster c;
+	char text[20];
+
+	(void)state;
+	open_cluster(&c, 3, 4, 0);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 1, 2);
+	cluster_connect(&c, 0, 2);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	back_up(&c, 0);
+	for (int i = 0; i < 5; i++) {
+		/* each time it meets another one first */
+		cluster_cut(&c, 0, 1 + i % 2);
+		snprintf(text, sizeof(text), "time %d", i);
+		write_file(&c, 0, text, text);
+		if (i % 2)
+			go_quiet(&c);
+		cluster_run(&c, c.now_ms + 3000);
+		bring_back(&c, 0);
+		cluster_mend(&c, 0, 1 + i % 2);
+	}
+	write_file(&c, 0, "doc", "the end");
+	go_quiet(&c);
+	for (int i = 0; i < 5; i++) {
+		snprintf(text, sizeof(text), "time %d", i);
+		assert_all_show(&c, text);
+	}
+	assert_all_show(&c, "the end");
+	close_cluster(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_restored_backup),
+		cmocka_unit_test(test_restored_in_slices),
+		cmocka_unit_test(test_lost_numbers),
+		cmocka_unit_test(test_found_by_others),
+		cmocka_unit_test(test_again_and_again),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
