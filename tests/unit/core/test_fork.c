@@ -314,6 +314,38 @@ static void test_again_and_again(void **state)
 	close_cluster(&c);
 }
 
+/* What was removed and purged since the backup stays away. */
+static void test_removed_stays_removed(void **state)
+{
+	struct cluster c;
+
+	(void)state;
+	open_cluster(&c, 2, 5, 0);
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "old", "to be removed");
+	write_file(&c, 0, "kept", "kept");
+	go_quiet(&c);
+	back_up(&c, 0);
+	go_quiet(&c);
+	assert_int_equal(tree_unlink(c.nodes[1].tree, TREE_ROOT_INO,
+				     SLICE_STR("old")),
+			 0);
+	node_poke(&c.nodes[1]);
+	go_quiet(&c);
+	cluster_run(&c, c.now_ms + 60000); /* purged */
+	cluster_cut(&c, 0, 1);
+	bring_back(&c, 0);
+	assert_true(shows(&c, 0, "to be removed"));
+	write_file(&c, 0, "new", "after");
+	cluster_mend(&c, 0, 1);
+	go_quiet(&c);
+	assert_false(shows(&c, 0, "to be removed"));
+	assert_false(shows(&c, 1, "to be removed"));
+	assert_all_show(&c, "kept");
+	assert_all_show(&c, "after");
+	close_cluster(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_lost_numbers),
 		cmocka_unit_test(test_found_by_others),
 		cmocka_unit_test(test_again_and_again),
+		cmocka_unit_test(test_removed_stays_removed),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
