@@ -115,12 +115,11 @@ int pull_stream(struct core *c, struct peer *p, struct reader *r)
 	if (stage_room(c) < 0)
 		return pull_no_room(c, p);
 	p->pull.records = 0;
-	if (old)
-		buf_reset(&old->runs);
 	if (old && old->life == t.life && old->position == t.after) {
 		old->idle_ms = 0;
 		p->pull.stage = old;
-		return 0;
+		/* (the link, or this node, may have ended in its end) */
+		return stage_reopen(old);
 	}
 	if (old)
 		stage_drop(c, old);

@@ -342,6 +342,41 @@ int stage_flush_runs(struct stage *s)
 	return r;
 }
 
+/* [in an operation] */
+static int forget_runs(struct stage *s)
+{
+	struct slice v;
+	struct objid id;
+	int r;
+
+	while ((r = stage_seek(s, STAGE_MARKS, NULL, &id, &v)) == 0) {
+		r = stage_entry_del(s, STAGE_MARKS, id);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+int stage_reopen(struct stage *s)
+{
+	int r;
+
+	buf_reset(&s->runs);
+	buf_reset(&s->cut);
+	if (!s->stored)
+		return 0;
+	store_lock(s->store);
+	r = store_op_begin(s->store);
+	if (r == 0) {
+		r = forget_runs(s);
+		if (r == 0)
+			r = stage_put_header(s, s->state);
+		r = op_end(s->store, r);
+	}
+	store_unlock(s->store);
+	return r;
+}
+
 /* In the table. [locked] */
 static int stored_runs(struct stage *s,
 		       int (*fn)(void *arg, const struct mark_run *),

@@ -93,6 +93,8 @@ must_check int stage_put(struct stage *, struct objid, struct slice row);
 must_check int stage_flush(struct stage *, size_t slice_rows);
 /* The same for the marks; all rows are in the table. */
 must_check int stage_flush_runs(struct stage *);
+/* Forgets the end of a cut that was cut off: marks, CUT. */
+must_check int stage_reopen(struct stage *);
 /* Calls for each run, in order of origin and number. [locked] */
 must_check int stage_runs(struct stage *,
 			  int (*fn)(void *arg, const struct mark_run *),
