@@ -251,7 +251,7 @@ static void test_crash_while_staging(void **state)
 	write_many(&c, 0, "f", "text");
 	cluster_connect(&c, 0, 1);
 	for (;;) {
-		cluster_run(&c, c.now_ms + 500);
+		cluster_run(&c, c.now_ms + 700);
 		if (applying(&c, 1))
 			break;
 		most = MAX_OF(most, staged(&c, 1));
@@ -537,19 +537,50 @@ static void fake_stream(struct fake *f, uint64_t odd_seq)
 	assert_true(staged(&f->c, 1) > 20);
 }
 
+/* Any mark will do, as long as it is always the same. */
+static mark_t fake_mark(uint64_t seq)
+{
+	return (mark_t)(seq ? 100 + seq : 0);
+}
+
+static void fake_marks(struct fake *f, struct cut *cut, uint64_t after)
+{
+	uint64_t k = know_get(&cut->k, f->origin);
+	struct mark_run run = {.origin = f->origin,
+			       .after = after,
+			       .before = fake_mark(after),
+			       .count = k - after};
+	struct tree *t = f->c.nodes[1].tree;
+
+	for (size_t i = 0; i < run.count; i++)
+		run.marks[i] = fake_mark(after + 1 + i);
+	frame_begin(&f->frame, FRAME_MARKS);
+	run_encode(&run, &f->frame);
+	assert_false(fake_send(f));
+	store_lock(f->c.nodes[1].store);
+	assert_int_equal(heads_take(t, &cut->k, &cut->heads), 0);
+	store_unlock(f->c.nodes[1].store);
+	for (size_t i = 0; i < cut->k.count; i++)
+		if (cut->k.entries[i].origin == f->origin)
+			cut->heads.marks[i] = fake_mark(k);
+}
+
 static bool fake_cut(struct fake *f, uint64_t k, uint64_t own, uint64_t rows)
 {
 	struct node *n = &f->c.nodes[1];
 	struct cut cut = {.k = KNOW_INIT, .rows = rows};
+	uint64_t after;
 
 	store_lock(n->store);
 	assert_int_equal(know_copy(&cut.k, replica_know(n->tree)), 0);
+	after = know_get(&cut.k, f->origin);
 	assert_int_equal(know_set(&cut.k, f->origin, k), 0);
 	assert_int_equal(know_set(&cut.k, replica_origin(n->tree),
 				  know_get(&cut.k, replica_origin(n->tree)) +
 					  own),
 			 0);
 	store_unlock(n->store);
+	fake_marks(f, &cut, after);
 	frame_begin(&f->frame, FRAME_CUT);
 	cut_encode(&cut, &f->frame);
 	cut_release(&cut);
