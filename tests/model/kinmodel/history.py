@@ -242,12 +242,9 @@ class World:
     def lost(self):
         """Writes that no node has any more went with the store that held
         them."""
-        chains = [c for n in self.nodes for c in
-                  ([n.chain, n.applying.chain] if n.applying else [n.chain])]
-        for k, (o, q, m) in self.truth.author.items():
-            if not any(len(l) >= q and l[q - 1] == m
-                       for c in chains for l in c.values()):
-                self.truth.written.pop(k, None)
+        self.truth.forget([c for n in self.nodes for c in (
+            list(n.chain.values()) +
+            (list(n.applying.chain.values()) if n.applying else []))])
 
     # ---- the end
     def finish_cuts(self, nodes):

@@ -111,8 +111,7 @@ class Operations:
             branch.label if branch else n.label, n.label, anc,
             frozenset(v.entry for v in rest), auto,
             frozenset([uid]) if leaves is None else leaves)
-        for v in gone:
-            self.truth.replaced.add((o, v.uid))
+        self.truth.replaces(n, o, gone, op)
         main = not i.groups or b is i.groups[0]
         n.write(o, CONTENT, value, op, gone, uid=uid)
         if not auto and hash != VOID:
@@ -192,8 +191,7 @@ class Operations:
             if i.real == [b]:
                 self.unlink(n, o, list(i.shown), op)
             elif mutations.active == "pure-discard":
-                for v in b.all():
-                    self.truth.replaced.add((o, v.uid))
+                self.truth.replaces(n, o, b.all(), op)
                 n.drop(o, b.all())
             else:
                 # Main once more: never a pure discard.
@@ -327,10 +325,7 @@ class Operations:
         """how "erase": no peer, stream or backup can have it: no trace."""
         e = self.entry(n, act.key)
         if act.how == "erase":
-            i = n.info(e[1])
-            for v in i.contents:
-                self.truth.removed.add((e[1], v.uid))
-            self.truth.erased.add(e[1])
+            self.truth.erases(n, e[1], op)
             n.forget(e[1])
         else:
             self.remove(n, e, op)
@@ -387,7 +382,7 @@ class Operations:
         if mine.mode != old.mode:
             n.write(d, MODE, mine.mode, op, n.regs(d, MODE))
         for v in mine.contents:
-            self.truth.folded[o, v.uid] = d, uid
+            self.truth.folds_into(n, o, v, (d, uid), op)
         if how == "erase" or mutations.active == "adopt-sent-erases":
             self.truth.erased.add(o)
             n.forget(o)

@@ -161,6 +161,11 @@ class Story(World):
     def back_up(self, k):
         self.take_backup(self.node(k))
 
+    def lose(self, k):
+        """It is gone for good, with what nobody else has."""
+        self.nodes.remove(self.node(k))
+        self.lost()
+
     def end(self, calm=True):
         self.sync_all()
         check(self, calm)
