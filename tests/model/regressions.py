@@ -212,6 +212,31 @@ def mentioned_file_lives_on_elsewhere():
     expect(s.end(calm=False), {"d": "/", "d/f": "x"})
 
 
+@story("absence-winners-only")
+def directory_of_a_link_that_loses():
+    """Seed 16713. 2 moved f into d, which the others have purged, and 3
+    moved it to g, later. d is kept for the LINK that loses, too: when g is
+    removed by who has not seen it, f is in d."""
+    s = Story(4)
+    s.mkdir(1, "d")
+    s.create(1, "f", "x")
+    s.sync_all()
+    s.rmdir(1, "d")
+    s.sync_all(1, 3, 4)
+    s.purge_at(1, 2)
+    s.purge_at(3, 2)
+    s.rename(2, "f", "d/f")
+    s.node(3).hlc += 1000
+    s.rename(3, "f", "g")
+    s.sync(3, 1)
+    s.sync(3, 2)                        # a full stream
+    expect(s.tree(2), {"g": "x"})
+    s.rm(1, "g")
+    s.sync(2, 1)
+    expect(s.tree(1), {"d": "/", "d/f": "x"})
+    expect(s.end(calm=False), {"d": "/", "d/f": "x"})
+
+
 @story()
 def two_assert_the_same_again():
     """Who has a re-assertion has what it repeats."""

@@ -177,8 +177,13 @@ def absence(dst, st):
     elif mutations.active == "absence-only-unmentioned":
         todo = list(keep)
     while todo:
-        for w in dst.info(todo.pop()).links.values():
-            p = w.value.parent
+        # (of every LINK: one that loses now wins when the other goes)
+        o = todo.pop()
+        links = [v for v in dst.rows[o].values() if v.reg[0] == "LINK"]
+        if mutations.active == "absence-winners-only":
+            links = dst.info(o).links.values()
+        for v in links:
+            p = v.value.parent
             if p in dst.rows and p not in st.have and p not in keep and \
                     p != ROOT:
                 keep.add(p)

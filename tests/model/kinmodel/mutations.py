@@ -59,6 +59,9 @@ ALL = {
     "absence-only-unmentioned": _m(
         "the absence rule keeps the directories of what was not mentioned "
         "only", "gc", "lapse", "links"),
+    "absence-winners-only": _m(
+        "the absence rule keeps the directories of LINKs that win only",
+        "gc", "lapse", "links"),
     "kept-if-whole": _m("the absence rule drops the names of directories "
                         "that have new attributes", "gc", "lapse"),
     "erase-committed": _m("a row that a backup may hold is erased without "
@@ -92,7 +95,7 @@ ALL = {
 # Not seen in as many random histories as a test can run: histories made by
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
-        "twin-no-keep", "one-level-up"}
+        "twin-no-keep", "one-level-up", "absence-winners-only"}
 
 active = None
 
