@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three rules, each from what was seen:
+ *
+ *  - Nothing is lost: what is shown to all after what each of them did, and
+ *    what any of them made, is shown at the end, under whatever name.
+ *  - Nothing comes back: what somebody removed or replaced, and nobody else
+ *    cared for at the same time, is not shown. Attributes are no care.
+ *  - Where the two can be done one after the other, the result is that of
+ *    an order: of both if they give the same; of the one that can be done;
+ *    and of either, if they differ, but for what conflicts: then what both
+ *    made is shown, and only names differ.
+ */
+#include "tests/pairs/look.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char why[900];
+
+static const char *wrong(const char *what, const struct shown *s)
+{
+	snprintf(why, sizeof(why), "%s: '%s' \"%s\"", what, s->path, s->text);
+	return why;
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && path[n] == '/';
+}
+
+static bool is_about(const char *path, const char *at)
+{
+	return !strcmp(path, at) ||
+	       (!strcmp(path, "d/f") && !strcmp(at, "e/l")) ||
+	       (!strcmp(path, "e/l") && !strcmp(at, "d/f"));
+}
+
+static const struct shown *find_text(const struct look *l, const char *text)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->list[i].is_dir && !strcmp(l->list[i].text, text))
+			return &l->list[i];
+	return NULL;
+}
+
+static const struct shown *find_path(const struct look *l, const char *path)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!strcmp(l->list[i].path, path))
+			return &l->list[i];
+	return NULL;
+}
+
+static const struct shown *find_dir(const struct look *l, struct objid id)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->list[i].is_dir && objid_equal(l->list[i].id, id))
+			return &l->list[i];
+	return NULL;
+}
+
+static const struct shown *find_same(const struct look *l,
+				     const struct shown *s)
+{
+	return s->is_dir ? find_dir(l, s->id) : find_text(l, s->text);
+}
+
+/* Merged with another: a name that somebody saw it under is a directory. */
+static bool is_merged(const struct look after[], int actors,
+		      const struct look *final, const struct shown *s)
+{
+	for (int a = 0; s->is_dir && a < actors; a++) {
+		const struct shown *x = find_dir(&after[a], s->id);
+
+		x = x ? find_path(final, x->path) : NULL;
+		if (x && x->is_dir)
+			return true;
+	}
+	return false;
+}
+
+static size_t name_count(const struct look *l, const char *text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		n += !l->list[i].is_dir && !strcmp(l->list[i].text, text);
+	return n;
+}
+
+/* Of a file of several names each was taken away by somebody. */
+static bool is_unnamed(const struct look *before, const struct look after[],
+		       int actors, const char *text)
+{
+	size_t names = name_count(before, text);
+
+	for (size_t i = 0; i < before->count; i++) {
+		const struct shown *s = &before->list[i];
+		bool taken = false;
+
+		if (s->is_dir || strcmp(s->text, text))
+			continue;
+		for (int a = 0; a < actors; a++) {
+			const struct shown *x = find_path(&after[a], s->path);
+
+			taken |= name_count(&after[a], text) < names &&
+				 (!x || strcmp(x->text, text));
+		}
+		if (!taken)
+			return false;
+	}
+	return names > 1;
+}
+
+/* ---- lost */
+
+static const char *judge_lost(const struct look *before,
+			      const struct look after[], int actors,
+			      const struct look *final)
+{
+	for (int a = 0; a < actors; a++) {
+		for (size_t i = 0; i < after[a].count; i++) {
+			const struct shown *s = &after[a].list[i];
+			bool all = true;
+
+			for (int b = 0; b < actors; b++)
+				all = all && find_same(&after[b], s);
+			if (!all && find_same(before, s))
+				continue; /* somebody did away with it */
+			if (find_same(final, s) ||
+			    is_merged(after, actors, final, s) ||
+			    (!s->is_dir &&
+			     is_unnamed(before, after, actors, s->text)))
+				continue;
+			return wrong("lost", s);
+		}
+	}
+	return NULL;
+}
+
+/* ---- back */
+
+/* A file that is written, or anything that is placed, is to be there; so is
+ * where it is placed. */
+static bool cares_at(const char *path, bool is_dir, const char *at)
+{
+	return is_about(path, at) || is_below(path, at) ||
+	       (is_dir && is_below(at, path));
+}
+
+static bool cares(const struct action *a, const struct shown *s)
+{
+	switch (a->kind) {
+	case ACT_CHMOD:
+	case ACT_CHOWN:
+	case ACT_UTIMENS:
+	case ACT_XATTR_SET:
+	case ACT_XATTR_REMOVE:
+	case ACT_UNLINK:
+	case ACT_RMDIR:
+	case ACT_REMOVE_ALL:
+		return false;
+	default:
+		return cares_at(s->path, s->is_dir, a->at) ||
+		       (a->to && cares_at(s->path, s->is_dir, a->to));
+	}
+}
+
+/* The bytes that a write replaced: whoever cares has the new ones. */
+static bool is_replaced(const struct action *a, const struct shown *s)
+{
+	return (a->kind == ACT_WRITE || a->kind == ACT_TRUNCATE) &&
+	       !s->is_dir && is_about(s->path, a->at);
+}
+
+static const char *judge_back(const struct story *st,
+			      const struct look *before,
+			      const struct look after[], int actors,
+			      const struct look *final)
+{
+	for (size_t i = 0; i < before->count; i++) {
+		const struct shown *s = &before->list[i];
+		bool gone = false, cared = false, replaced = false;
+
+		for (int a = 0; a < actors; a++)
+			gone = gone || !find_same(&after[a], s);
+		for (int k = 0; k < st->count; k++) {
+			bool did = !find_same(&after[st->actor[k]], s);
+
+			replaced |= did && is_replaced(st->action[k], s);
+			cared |= !did && cares(st->action[k], s);
+		}
+		if (gone && (replaced || !cared) && find_same(final, s))
+			return wrong("back", s);
+	}
+	return NULL;
+}
+
+/* ---- one after the other */
+
+/* Did the second of them do away with what the first made or cared for? */
+static bool removes_unseen(const struct story *st, int first)
+{
+	const struct action *a = st->action[first];
+	const char *gone = action_removes(st->action[!first]);
+
+	return gone && (is_about(a->at, gone) || is_below(a->at, gone) ||
+			(a->to && (is_about(a->to, gone) ||
+				   is_below(a->to, gone))));
+}
+
+/* Done twice it is as done once. */
+static bool is_one(const struct story *st)
+{
+	switch (st->action[0]->kind) {
+	case ACT_RENAME:
+	case ACT_MOVE:
+	case ACT_OVER:
+	case ACT_EXCHANGE:
+	case ACT_UNLINK:
+	case ACT_RMDIR:
+	case ACT_REMOVE_ALL:
+	case ACT_XATTR_REMOVE:
+		return st->action[0] == st->action[1];
+	default:
+		return false;
+	}
+}
+
+/* The second save of a file of two names finds one name, and is another kind
+ * of save. */
+static bool is_unlike(const struct story *st)
+{
+	return st->action[0]->kind == ACT_SAVE &&
+	       st->action[1]->kind == ACT_SAVE &&
+	       st->action[0] != st->action[1] &&
+	       is_about(st->action[0]->at, st->action[1]->at);
+}
+
+static const char *judge_exact(const struct look *want,
+			       const struct look *final)
+{
+	if (look_equal(want, final))
+		return NULL;
+	for (size_t i = 0; i < want->count || i < final->count; i++) {
+		const struct shown *x = i < want->count ? &want->list[i] : NULL;
+		const struct shown *y =
+			i < final->count ? &final->list[i] : NULL;
+
+		if (x && y && !strcmp(x->path, y->path) &&
+		    !strcmp(x->text, y->text) && !strcmp(x->meta, y->meta))
+			continue;
+		snprintf(why, sizeof(why),
+			 "not as one after the other: '%s' \"%s\" %s, not "
+			 "'%s' \"%s\" %s",
+			 y ? y->path : "", y ? y->text : "", y ? y->meta : "",
+			 x ? x->path : "", x ? x->text : "", x ? x->meta : "");
+		break;
+	}
+	return why;
+}
+
+/* Beside what one order gives there are only conflicts: other names of what
+ * somebody made (nothing is lost, it was found). */
+static bool is_with_siblings(const struct look *before,
+			     const struct look *want, const struct look *final)
+{
+	struct look plain = {.list = calloc(final->count + 1,
+					    sizeof(*final->list))};
+	bool made = true, same;
+
+	kin_assert(plain.list);
+	for (size_t i = 0; i < final->count; i++) {
+		const struct shown *s = &final->list[i];
+
+		if (!strstr(s->path, CONFLICT_MARK))
+			plain.list[plain.count++] = *s;
+		else if (find_same(before, s))
+			made = false;
+	}
+	same = made && plain.count < final->count && look_equal(want, &plain);
+	free(plain.list);
+	return same;
+}
+
+static const char *judge_order(struct story *st, const struct look *before,
+			       const struct look after[],
+			       const struct look *final)
+{
+	const struct look *v = st->in_order;
+	int first = st->possible[0] ? 0 : 1;
+
+	if (st->count != 2)
+		return NULL;
+	if (is_one(st)) {
+		st->verdict = VERDICT_EXACT;
+		return judge_exact(&after[0], final);
+	}
+	if ((!st->possible[0] && !st->possible[1]) || is_unlike(st))
+		return NULL;
+	if (st->possible[0] && st->possible[1] && !look_equal(&v[0], &v[1])) {
+		st->verdict = VERDICT_ORDER;
+		for (int k = 0; k < 2; k++)
+			if (look_equal(&v[k], final) ||
+			    is_with_siblings(before, &v[k], final) ||
+			    is_with_siblings(before, &after[k], final))
+				return NULL;
+		return judge_exact(&v[1], final);
+	}
+	if ((!st->possible[0] || !st->possible[1]) && removes_unseen(st, first))
+		return NULL;
+	st->verdict = VERDICT_EXACT;
+	return judge_exact(&v[first], final);
+}
+
+const char *story_judge(struct story *st, const struct look *before,
+			const struct look after[], int actors,
+			const struct look *final)
+{
+	const char *r;
+
+	st->verdict = VERDICT_NONE;
+	r = judge_lost(before, after, actors, final);
+	if (!r)
+		r = judge_back(st, before, after, actors, final);
+	return r ? r : judge_order(st, before, after, final);
+}
