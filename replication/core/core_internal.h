@@ -158,6 +158,7 @@ struct peer {
 		struct know base; /* what it knew at the start */
 		struct know k;	  /* of the CUT sent, or staged there */
 		uint64_t after;	  /* rows up to this were sent */
+		uint64_t echoes;  /* ... but those it gave, up to this */
 		uint64_t rows;
 		/* From its RESUME: it has staged rows up to here. */
 		uint64_t resume_life, resume_position;

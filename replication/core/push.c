@@ -101,9 +101,11 @@ static int take_row(void *arg, const struct replica_row *row)
 	if (t->records.len + t->content_bytes >= SLICE_BYTES)
 		return -ECANCELED;
 	t->last = row->lseq;
-	/* The peer has it: it is as it sent it. (Unless a backup was brought
-	 * back there since: then it does not know what it once sent.) */
-	if (row->from == t->p->tag && !t->p->push.full) {
+	/* The peer has it: it is as it sent it. Unless a backup was brought
+	 * back there since: then it does not know what it once sent. And what
+	 * came from it since this stream began may be in it already, as it
+	 * was before. */
+	if (row->from == t->p->tag && row->lseq <= t->p->push.echoes) {
 		r = row_is_known(row, &t->p->push.base);
 		if (r)
 			return MIN_OF(r, 0);
@@ -388,6 +390,7 @@ static int push_begin(struct core *c, struct peer *p)
 	p->push.full = !know_leq(replica_horizon(c->tree), &p->push.base);
 	if (!p->push.full)
 		r = replica_cut_start(c->tree, &p->push.base, &p->push.after);
+	p->push.echoes = p->push.full ? 0 : replica_lseq(c->tree);
 	store_unlock(c->store);
 	if (r < 0)
 		return r;
@@ -396,8 +399,10 @@ static int push_begin(struct core *c, struct peer *p)
 	/* What it staged then was all that changed since something that it
 	 * knew, and it knows no less now. */
 	stream.after = p->push.after;
-	if (p->push.resume_life == stream.life)
+	if (p->push.resume_life == stream.life) {
 		stream.after = MAX_OF(stream.after, p->push.resume_position);
+		p->push.echoes = 0;
+	}
 	p->push.after = stream.after;
 	p->push.resume_position = 0;
 	p->push.rows = 0;

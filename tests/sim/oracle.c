@@ -270,6 +270,23 @@ void oracle_meanwhile(struct oracle *o, struct node *n)
 	look_at(o, n, &o->before);
 }
 
+/* Another name of a file that the operation is about. */
+static bool is_alias(const struct oracle *o, const struct oracle_op *op,
+		     const char *path)
+{
+	for (size_t i = 0; i < o->before.count; i++) {
+		const struct sight *s = &o->before.list[i];
+
+		if (!is_beside(s->path, path))
+			continue;
+		for (size_t k = 0; k < o->before.count; k++)
+			if (o->before.list[k].ino == s->ino &&
+			    is_about(op, &o->before.list[k]))
+				return true;
+	}
+	return false;
+}
+
 /*
  * Two known gaps, to be closed in the tree, and this with them. Who removes
  * or renames over a file of which a newer content is still on its way takes
@@ -282,7 +299,8 @@ static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 	for (size_t i = 0; i < o->count; i++) {
 		struct content_fact *f = &o->facts[i];
 
-		if (is_beside(f->last, op->path) || is_beside(f->last, op->to))
+		if (is_beside(f->last, op->path) ||
+		    is_beside(f->last, op->to) || is_alias(o, op, f->last))
 			f->excused = true;
 	}
 }

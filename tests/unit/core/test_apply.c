@@ -369,6 +369,106 @@ static void test_two_peers_at_once(void **state)
 	close_cluster(&c);
 }
 
+/* ---- what arrives while a stream goes out */
+
+/* More than a peer's queue takes: the stream has to wait for the link. */
+static void write_bulk(struct cluster *c, int node)
+{
+	enum { BULK_FILES = 120, BULK_BYTES = 60000 };
+	static char text[BULK_BYTES + 1];
+	uint32_t x = 1;
+
+	for (int i = 0; i < BULK_FILES; i++) {
+		for (int k = 0; k < BULK_BYTES; k++) {
+			x = x * 1664525 + 1013904223;
+			text[k] = (char)('!' + (x >> 24) % 90);
+		}
+		write_file(c, node, file_name("bulk", i), text);
+	}
+}
+
+static uint32_t perm_of(struct cluster *c, int node, const char *path)
+{
+	const char *name;
+	struct entry e;
+	uint64_t dir = parent_of(c, node, path, &name);
+
+	assert_int_equal(tree_lookup(c->nodes[node].tree, dir, SLICE_STR(name),
+				     &e), 0);
+	return e.attr.mode & 07777;
+}
+
+/*
+ * A row goes out, and then what the peer did to it meanwhile arrives here.
+ * K at the end of the stream covers that; so it has to go out once more,
+ * although the peer gave it: the peer staged the one from before.
+ */
+static void change_while_it_streams(bool break_link)
+{
+	struct tree_setattr chmod = {.set = TREE_SET_MODE, .perm = 0600};
+	struct cluster c;
+	struct attr attr;
+	struct entry e;
+	uint64_t sent;
+
+	open_cluster(&c, 3, 1000);
+	cluster_connect(&c, 0, 1);
+	cluster_connect(&c, 0, 2);
+	cluster_connect(&c, 1, 2);
+	go_quiet(&c);
+	cluster_cut(&c, 0, 1);
+	cluster_cut(&c, 1, 2);
+	write_file(&c, 2, "x", "text");
+	assert_true(cluster_run_quiet(&c, 7000, 300000));
+	cluster_cut(&c, 0, 2);
+	/* One cut to node 1: so x is in its stream to node 0, too. */
+	write_bulk(&c, 2);
+	cluster_mend(&c, 1, 2);
+	assert_true(cluster_run_quiet(&c, 7000, 300000));
+	cluster_cut(&c, 1, 2);
+
+	sent = rows_sent(&c, 1);
+	cluster_mend(&c, 0, 1);
+	while (rows_sent(&c, 1) == sent)
+		cluster_run(&c, c.now_ms + 1);
+	assert_int_equal(tree_lookup(c.nodes[0].tree, TREE_ROOT_INO,
+				     SLICE_STR("x"), &e), 0);
+	assert_int_equal(tree_setattr(c.nodes[0].tree, e.attr.ino, &chmod,
+				      &attr), 0);
+	node_poke(&c.nodes[0]);
+	while (perm_of(&c, 1, "x") != 0600)
+		cluster_run(&c, c.now_ms + 1);
+	/* It is still on its way. */
+	assert_false(shows(&c, 0, "bulk0"));
+	if (break_link) {
+		while (!staged(&c, 0))
+			cluster_run(&c, c.now_ms + 1);
+		cluster_cut(&c, 0, 1);
+		cluster_run(&c, c.now_ms + 100);
+		cluster_mend(&c, 0, 1);
+	}
+	assert_true(cluster_run_quiet(&c, 7000, 300000));
+	assert_true(shows(&c, 0, "bulk0"));
+	assert_int_equal(perm_of(&c, 0, "x"), 0600);
+	cluster_mend(&c, 0, 2);
+	cluster_mend(&c, 1, 2);
+	go_quiet(&c);
+	assert_int_equal(perm_of(&c, 2, "x"), 0600);
+	close_cluster(&c);
+}
+
+static void test_changed_while_it_streams(void **state)
+{
+	(void)state;
+	change_while_it_streams(false);
+}
+
+static void test_changed_while_it_resumes(void **state)
+{
+	(void)state;
+	change_while_it_streams(true);
+}
+
 /* ---- local operations between slices */
 
 /* Files that both have, and both edit: nothing is lost, and an edit of a
@@ -758,6 +858,8 @@ int main(void)
 		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_sender_restarts),
 		cmocka_unit_test(test_two_peers_at_once),
+		cmocka_unit_test(test_changed_while_it_streams),
+		cmocka_unit_test(test_changed_while_it_resumes),
 		cmocka_unit_test(test_edits_between_slices),
 		cmocka_unit_test(test_removed_between_slices),
 		cmocka_unit_test(test_revival_after_slices),
