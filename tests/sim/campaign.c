@@ -2,18 +2,20 @@
 /*
  * Seeds are given to child processes in *batches*, in order. A child writes
  * the seed it is at into memory that it shares with its parent; if it dies
- * (an assertion, a sanitizer), that seed has failed, and another child goes
- * on with the rest of the batch. The state file holds the first seed of
- * which nothing is known, and the failures below it: what was interrupted
- * runs again.
+ * (an assertion, a sanitizer, an alarm because it hangs), that seed has
+ * failed, and another child goes on with the rest of the batch. The state
+ * file holds the first seed of which nothing is known, and the failures below
+ * it: what was interrupted runs again.
  */
 #include "tests/sim/campaign.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,13 +83,22 @@ bool campaign_seed(const struct history_options *o)
 
 /* ---- children */
 
+/* Nobody asks for more: c has those of other batches. */
+static bool has_enough(const struct campaign *c, const struct batch *b)
+{
+	uint64_t max = c->options->failures_max;
+
+	return max && c->failed_count + b->failed_count >= max;
+}
+
 static void child_run(const struct campaign *c, struct batch *b)
 {
 	char dir[400];
 	struct history_options o = {.profile = c->options->profile, .dir = dir};
 
 	snprintf(dir, sizeof(dir), "%s-%d", c->options->dir, (int)getpid());
-	while (b->next <= b->to) {
+	while (b->next <= b->to && !has_enough(c, b)) {
+		alarm((unsigned)c->options->patience_s);
 		o.seed = b->next;
 		if (!campaign_seed(&o))
 			b->failed[b->failed_count++] = o.seed;
@@ -105,6 +116,8 @@ static int job_start(struct campaign *c, struct job *j)
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	if (pid == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		_exit(1);
 	if (pid == 0)
 		child_run(c, j->batch);
 	j->pid = pid;
@@ -149,14 +162,18 @@ static int job_end(struct campaign *c, struct job *j, int status)
 	char what[64];
 
 	if (status != 0) {
-		snprintf(what, sizeof(what), "the process died, status %x",
-			 (unsigned)status);
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+			snprintf(what, sizeof(what), "it hangs");
+		else
+			snprintf(what, sizeof(what),
+				 "the process died, status %x",
+				 (unsigned)status);
 		say_failure(&o, what);
 		b->failed[b->failed_count++] = b->next++;
 		dir_remove(c, j->pid);
 	}
 	j->pid = 0;
-	if (b->next <= b->to)
+	if (b->next <= b->to && !has_enough(c, b))
 		return job_start(c, j);
 	for (uint64_t i = 0; i < b->failed_count; i++) {
 		c->failed = realloc(c->failed,
@@ -164,8 +181,26 @@ static int job_end(struct campaign *c, struct job *j, int status)
 		kin_assert(c->failed);
 		c->failed[c->failed_count++] = b->failed[i];
 	}
-	c->done += b->to - j->first + 1;
+	c->done += b->next - j->first;
+	if (b->next <= b->to)
+		c->next = MIN_OF(c->next, b->next);
 	return 0;
+}
+
+/* The first failures are all that was wanted: what still runs is of no use. */
+static void jobs_stop(struct campaign *c)
+{
+	for (int i = 0; i < c->options->jobs; i++) {
+		struct job *j = &c->jobs[i];
+
+		if (!j->pid)
+			continue;
+		kill(j->pid, SIGKILL);
+		waitpid(j->pid, NULL, 0);
+		dir_remove(c, j->pid);
+		c->next = MIN_OF(c->next, j->first);
+		j->pid = 0;
+	}
 }
 
 /* ---- the state file: "next N", then a line "failed N" for each */
@@ -229,10 +264,11 @@ static bool goes_on(const struct campaign *c)
 
 static int campaign_step(struct campaign *c)
 {
+	const struct campaign_options *o = c->options;
 	int status, r = 0;
 	pid_t pid;
 
-	for (int i = 0; r == 0 && i < c->options->jobs && goes_on(c); i++)
+	for (int i = 0; r == 0 && i < o->jobs && goes_on(c); i++)
 		if (!c->jobs[i].pid)
 			r = job_begin(c, &c->jobs[i]);
 	if (r < 0)
@@ -240,9 +276,11 @@ static int campaign_step(struct campaign *c)
 	pid = waitpid(-1, &status, 0);
 	if (pid < 0)
 		return errno == ECHILD ? 1 : -errno;
-	for (int i = 0; i < c->options->jobs; i++)
+	for (int i = 0; i < o->jobs; i++)
 		if (c->jobs[i].pid == pid)
 			r = job_end(c, &c->jobs[i], status);
+	if (o->failures_max && c->failed_count >= o->failures_max)
+		jobs_stop(c);
 	return r < 0 ? r : state_save(c);
 }
 

@@ -9,6 +9,10 @@
 
 #include "tests/sim/history.h"
 
+/* Seconds, for one seed: a hundred times what the longest takes with
+ * sanitizers on a busy machine. It hangs, then. */
+#define PATIENCE_S 300
+
 struct campaign_options {
 	uint64_t from, to;	       /* seeds, both included */
 	const struct profile *profile; /* NULL: by seed */
@@ -16,6 +20,7 @@ struct campaign_options {
 	uint64_t seconds;	       /* then no more seeds; 0: no limit */
 	const char *state;	       /* file, or NULL */
 	uint64_t failures_max;	       /* then no more seeds; 0: no limit */
+	uint64_t patience_s;	       /* a seed that takes longer has failed */
 	const char *dir;	       /* for stores; each process adds to it */
 };
 

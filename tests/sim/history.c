@@ -195,24 +195,26 @@ static void draw_cluster(struct rng *rng, struct cluster_options *o)
 }
 
 /* Purge at once, and members that lapse within the history. */
-static void draw_purge(uint64_t seed, struct cluster_options *o)
+static void draw_purge(uint64_t seed, const struct profile *p,
+		       struct cluster_options *o)
 {
 	struct rng rng;
 
 	rng_init(&rng, seed * 16 + 12);
-	if (rng_one_in(&rng, 2))
+	if (rng_one_in(&rng, 2) || p->lapse)
 		o->purge_settle_ms = rng_between(&rng, 1, 500);
-	if (rng_one_in(&rng, 2))
+	if (rng_one_in(&rng, 2) || p->lapse)
 		o->lapse_after_ms = rng_between(&rng, 200, 5000);
 }
 
 /* Large cuts, in slices, must be ordinary here. */
-static void draw_slices(uint64_t seed, struct cluster_options *o)
+static void draw_slices(uint64_t seed, const struct profile *p,
+			struct cluster_options *o)
 {
 	struct rng rng;
 
 	rng_init(&rng, seed * 16 + 13);
-	if (!rng_one_in(&rng, 2))
+	if (!rng_one_in(&rng, 2) && !p->slices)
 		return;
 	o->small_rows = (size_t)rng_between(&rng, 1, 6);
 	o->slice_rows = (size_t)rng_between(&rng, 1, 3);
@@ -237,9 +239,9 @@ void history_run(const struct history_options *options,
 		p = profile_draw(options->seed);
 	rng_init(&rng, options->seed);
 	draw_cluster(&rng, &o);
-	draw_slices(options->seed, &o);
+	draw_slices(options->seed, p, &o);
 	o.disks |= p->disks;
-	draw_purge(options->seed, &o);
+	draw_purge(options->seed, p, &o);
 	truth_init(&h->truth, c);
 	oracle_init(&h->oracle, c);
 	if (cluster_open(c, &o)) {

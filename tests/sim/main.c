@@ -17,7 +17,8 @@
 static void usage(void)
 {
 	fputs("usage: kin-sim [--seeds FROM..TO] [--jobs N] [--seconds S]\n"
-	      "               [--state FILE] [--failures N] [--profile NAME]\n"
+	      "               [--state FILE] [--failures N] [--patience S]\n"
+	      "               [--profile NAME]\n"
 	      "       kin-sim --seed N [--profile NAME] [--skip ACTIONS]\n"
 	      "               [--trace] [--shrink]\n"
 	      "profiles:",
@@ -78,6 +79,7 @@ static void parse(int argc, char **argv, struct command *c)
 		{"seconds", required_argument, NULL, 'S'},
 		{"state", required_argument, NULL, 'f'},
 		{"failures", required_argument, NULL, 'm'},
+		{"patience", required_argument, NULL, 'w'},
 		{"skip", required_argument, NULL, 'k'},
 		{"shrink", no_argument, NULL, 'r'},
 		{NULL, 0, NULL, 0},
@@ -113,6 +115,9 @@ static void parse(int argc, char **argv, struct command *c)
 			break;
 		case 'm':
 			c->many.failures_max = whole_number(optarg);
+			break;
+		case 'w':
+			c->many.patience_s = whole_number(optarg);
 			break;
 		case 'k':
 			if (!skip_parse(optarg, c->one.skip))
@@ -155,7 +160,10 @@ static int run_shrunk(struct history_options *o)
 
 int main(int argc, char **argv)
 {
-	struct command c = {.many = {.from = 1, .to = 100, .jobs = 1}};
+	struct command c = {.many = {.from = 1,
+				     .to = 100,
+				     .jobs = 1,
+				     .patience_s = PATIENCE_S}};
 	const char *base = getenv("TMPDIR");
 	char dir[300];
 	int64_t failed;

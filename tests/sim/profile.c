@@ -138,6 +138,32 @@ const struct profile profiles[] = {
 			   [FAULT_power] = 6,
 			   [FAULT_kill_inside] = 12},
 	},
+	/* Large cuts, and nodes and links that fall in the middle of them. */
+	{
+		.name = "slices",
+		.share = 0,
+		.calm = 4,
+		.slices = true,
+		.faults = {[FAULT_kill] = 12,
+			   [FAULT_stumble] = 8,
+			   [FAULT_lose_rest] = 6,
+			   [FAULT_away] = 6,
+			   [FAULT_kill_inside] = 12},
+	},
+	/* Removed, purged, and then somebody comes back. */
+	{
+		.name = "lapse",
+		.share = 0,
+		.calm = 8,
+		.lapse = true,
+		.ops = {[OP_mkdir] = 12,
+			[OP_unlink] = 22,
+			[OP_rmdir] = 14},
+		.faults = {[FAULT_cut] = 8,
+			   [FAULT_mend] = 10,
+			   [FAULT_partition] = 6,
+			   [FAULT_away] = 16},
+	},
 };
 
 const size_t profile_count = ARRAY_SIZE(profiles);

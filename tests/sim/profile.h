@@ -65,7 +65,8 @@ enum fault_kind { FAULTS(FAULT_ENUM) FAULT_COUNT };
 
 struct profile {
 	const char *name;
-	/* Of 100 seeds that draw their profile, so many draw this. */
+	/* Of 100 seeds that draw their profile, so many draw this. 0: it is
+	 * for what all of them do now and then, and has to be named. */
 	uint8_t share;
 	/* Weights where they are not the usual ones. NONE: never. */
 	uint8_t ops[OP_COUNT];
@@ -74,6 +75,8 @@ struct profile {
 	 * usual number. */
 	uint16_t calm;
 	bool disks; /* always with disks that fail */
+	bool slices; /* always with large cuts, in slices */
+	bool lapse; /* always with members that lapse, and a quick purge */
 	/* Names to choose from. 0: all. */
 	uint8_t names;
 };
