@@ -287,20 +287,31 @@ static bool is_alias(const struct oracle *o, const struct oracle_op *op,
 	return false;
 }
 
+/* The last part of a path, its conflict marks left out. */
+static bool is_named_as(const char *path, const char *target)
+{
+	const char *a = strrchr(path, '/');
+	const char *b = target ? strrchr(target, '/') : NULL;
+
+	return target && is_beside(a ? a + 1 : path, b ? b + 1 : target);
+}
+
 /*
- * Two known gaps, to be closed in the tree, and this with them. Who removes
- * or renames over a file of which a newer content is still on its way takes
- * that too, without having seen it. And while a handle has unsent writes,
- * its path may show these although another branch became main by a cut of
- * this node; who removes that path takes the branch unseen.
+ * Who removes or renames over a file of which the content is still on its
+ * way takes that too: it saw the name. By the name alone it is found here,
+ * for its directory may have been moved meanwhile.
+ *
+ * A known gap, to be closed in the tree, and this with it: while a handle has
+ * unsent writes, its path may show these although another branch became main
+ * by a cut of this node; who removes that path takes the branch unseen.
  */
 static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 {
 	for (size_t i = 0; i < o->count; i++) {
 		struct content_fact *f = &o->facts[i];
 
-		if (is_beside(f->last, op->path) ||
-		    is_beside(f->last, op->to) || is_alias(o, op, f->last))
+		if (is_named_as(f->last, op->path) ||
+		    is_named_as(f->last, op->to) || is_alias(o, op, f->last))
 			f->excused = true;
 	}
 }

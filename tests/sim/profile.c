@@ -150,6 +150,20 @@ const struct profile profiles[] = {
 			   [FAULT_away] = 6,
 			   [FAULT_kill_inside] = 12},
 	},
+	/* Few names, renamed everywhere; and what came of it is taken back. */
+	{
+		.name = "decided",
+		.share = 0,
+		.names = 4,
+		.ops = {[OP_mkdir] = 12,
+			[OP_rename] = 16,
+			[OP_rename_dir] = 16,
+			[OP_attributes] = 12,
+			[OP_xattr] = 10,
+			[OP_undo] = 25,
+			[OP_swap] = 10},
+		.faults = {[FAULT_cut] = 10, [FAULT_mend] = 14},
+	},
 	/* Removed, purged, and then somebody comes back. */
 	{
 		.name = "lapse",

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Operations: ops_files.c, ops_names.c, ops_links.c, ops_saves.c. A new one needs its
- * name here, a weight in profile.c, and a function op_NAME(). */
+/* Operations: ops_files.c, ops_names.c, ops_links.c, ops_saves.c,
+ * ops_decided.c. A new one needs its name here, a weight in
+ * profile.c, and a function op_NAME(). */
 #define OPS(X)                                                                 \
 	X(create)                                                              \
 	X(mkdir)                                                               \
@@ -37,7 +38,9 @@
 	X(link)                                                                \
 	X(exchange)                                                            \
 	X(xattr)                                                               \
-	X(sync)
+	X(sync)                                                                \
+	X(undo)                                                                \
+	X(swap)
 
 /* Faults: faults.c, in the same way fault_NAME(). */
 #define FAULTS(X)                                                              \
