@@ -156,6 +156,7 @@ struct peer {
 		bool pulled;	  /* asked for what we only pass on */
 		bool full;	  /* all rows: it is below our horizon */
 		struct know base; /* what it knew at the start */
+		struct know told; /* full: and our horizon then */
 		struct know k;	  /* of the CUT sent, or staged there */
 		uint64_t after;	  /* rows up to this were sent */
 		uint64_t echoes;  /* ... but those it gave, up to this */

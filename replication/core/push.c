@@ -19,11 +19,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/base/hash.h"
 #include "replication/core/core_internal.h"
 
 void push_release(struct peer *p)
 {
 	know_release(&p->push.base);
+	know_release(&p->push.told);
 	know_release(&p->push.k);
 	packer_release(&p->push.packer);
 }
@@ -320,13 +322,15 @@ static void push_send_cut(struct core *c, struct peer *p, struct cut *cut)
 }
 
 /*
- * A full stream that was applied here meanwhile took rows away that this
- * stream should have told of. What is purged in the usual way is not meant:
- * the peer has acknowledged it.
+ * Rows went meanwhile that this stream should have told of: by a full stream
+ * that was applied here, or, where the peer lapsed in the middle of its own
+ * full stream, by a purge. It may have been sent them while they lived. What
+ * the peer knew to be dead is not meant.
  */
 static bool push_is_void(struct core *c, struct peer *p, const struct cut *cut)
 {
-	return !p->push.full && !know_leq(&cut->g, &peer_status(c, p)->k);
+	return !know_leq(&cut->g, p->push.full ? &p->push.told
+					       : &peer_status(c, p)->k);
 }
 
 /* Takes a slice, makes it durable, sends it. */
@@ -378,6 +382,24 @@ int push_asked(struct core *c, struct peer *p, struct reader *r)
 	return 0;
 }
 
+/* A full stream has a life of its own for each horizon: what was staged of
+ * one must not be gone on with when rows of it have been purged since.
+ * [locked] */
+static int push_begin_full(struct core *c, struct peer *p, uint64_t *ret_life)
+{
+	const struct know *g = replica_horizon(c->tree);
+	cleanup(buf_release) struct buf bytes = BUF_INIT;
+	int r = know_copy(&p->push.told, &p->push.base);
+
+	if (r == 0)
+		r = know_join(&p->push.told, g);
+	know_encode(g, &bytes);
+	if (r == 0)
+		r = buf_error(&bytes);
+	*ret_life = checksum64(bytes.data, bytes.len, c->life) | STREAM_FULL;
+	return r;
+}
+
 static int push_begin(struct core *c, struct peer *p)
 {
 	struct stream stream = {.life = c->life};
@@ -388,14 +410,14 @@ static int push_begin(struct core *c, struct peer *p)
 	p->push.after = 0;
 	store_lock(c->store);
 	p->push.full = !know_leq(replica_horizon(c->tree), &p->push.base);
-	if (!p->push.full)
+	if (p->push.full)
+		r = push_begin_full(c, p, &stream.life);
+	else
 		r = replica_cut_start(c->tree, &p->push.base, &p->push.after);
 	p->push.echoes = p->push.full ? 0 : replica_lseq(c->tree);
 	store_unlock(c->store);
 	if (r < 0)
 		return r;
-	if (p->push.full)
-		stream.life |= STREAM_FULL;
 	/* What it staged then was all that changed since something that it
 	 * knew, and it knows no less now. */
 	stream.after = p->push.after;
@@ -419,6 +441,7 @@ int push_resume(struct core *c, struct peer *p, struct reader *r)
 	cleanup(resume_release) struct resume s = {.k = KNOW_INIT};
 	int e = resume_decode(r, &s);
 
+	(void)c;
 	/* Once, and before the first stream. */
 	if (e == 0 && p->phase != PEER_STATUS)
 		e = -EPROTO;
@@ -430,7 +453,8 @@ int push_resume(struct core *c, struct peer *p, struct reader *r)
 		p->push.k = s.k;
 		s.k = KNOW_INIT;
 		p->push.state = PUSH_ACK;
-	} else if ((s.life & ~(uint64_t)STREAM_FULL) == c->life) {
+	} else {
+		/* (whether it is still ours, push_begin() sees) */
 		p->push.resume_life = s.life;
 		p->push.resume_position = s.position;
 	}

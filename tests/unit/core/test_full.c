@@ -493,6 +493,59 @@ static void test_killed_while_applying(void **state)
 		lapse_and_return(1, kills);
 }
 
+/* Half of a full stream is staged when the link falls; then something of that
+ * half is removed, and purged, as nobody waits for who is away so long. */
+static void test_purged_since_it_was_staged(void **state)
+{
+	char text[3000];
+	uint64_t limit, had;
+	struct cluster c;
+	struct rng rng;
+
+	(void)state;
+	rng_init(&rng, 1);
+	open_nodes(&c, 3, 1);
+	make_file(&c, 0, "", "victim", "alive");
+	for (int i = 0; i < 30; i++) {
+		char name[16];
+
+		for (size_t k = 0; k < sizeof(text) - 1; k++)
+			text[k] = (char)('!' + rng_below(&rng, 90));
+		text[sizeof(text) - 1] = '\0';
+		snprintf(name, sizeof(name), "file%d", i);
+		make_file(&c, 0, "", name, text);
+	}
+	quiet(&c);
+	isolate(&c, 2);
+	remove_at(&c, 0, "", "file0");
+	let_lapse(&c, 2);
+	cluster_mend(&c, 0, 2);
+	limit = c.now_ms + 20000;
+	while (!cluster_wire(&c, 0, 2)->up) {
+		assert_true(c.now_ms < limit);
+		cluster_run(&c, c.now_ms + 1);
+	}
+	cluster_lose_after(&c, 0, 2, 40000);
+	had = counters(&c, 2).rows_received;
+	while (counters(&c, 2).rows_received < had + 10) {
+		assert_true(c.now_ms < limit);
+		cluster_run(&c, c.now_ms + 1);
+	}
+	cluster_cut(&c, 0, 2);
+	cluster_run(&c, c.now_ms + 100);
+	assert_int_equal(counters(&c, 2).fulls_received, 0);
+	remove_at(&c, 0, "", "victim");
+	let_lapse(&c, 2);
+	assert_true(counters(&c, 0).rows_purged >= 2);
+	cluster_mend(&c, 0, 2);
+	assert_equal(&c);
+	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	for (int i = 0; i < 3; i++)
+		assert_false(is_there(&c, i, "victim"));
+	assert_int_equal(counters(&c, 0).divergences, 0);
+	close_nodes(&c);
+}
+
 /* One that did nothing: it only forgets. */
 static void test_return_with_nothing(void **state)
 {
@@ -791,6 +844,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_what_they_knew),
 		cmocka_unit_test(test_lapse_and_return),
 		cmocka_unit_test(test_killed_while_applying),
+		cmocka_unit_test(test_purged_since_it_was_staged),
 		cmocka_unit_test(test_return_with_nothing),
 		cmocka_unit_test(test_revived_row_meets_purged),
 		cmocka_unit_test(test_work_between_slices),
