@@ -101,6 +101,13 @@ must_check int content_walk(struct store *, const struct content *,
 				      uint32_t len),
 			    void *arg);
 /*
+ * 1: `new` begins with all bytes of `old`. Reads blocks as far as they
+ * differ, and at most one chunk of each. [locked]
+ * Errors: -ENOENT something that it needs is not here, -EIO, -ENOMEM.
+ */
+must_check int content_grows(struct store *, const struct content *old,
+			     const struct content *new);
+/*
  * Reads all of a content that lies in the max_bytes from *at on, and checks
  * the hash of every block and chunk; *at becomes where to go on, the size at
  * the end. Counts what is not here, and what is not what its hash says.

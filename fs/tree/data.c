@@ -9,7 +9,9 @@
  *
  * A file that gets another content from elsewhere while it is open is
  * detached: the name gets a new inode number, the open handles keep the old
- * one, with what they saw and with their branch.
+ * one, with what they saw and with their branch. But where the new content
+ * is the old one and something behind it, and nothing is unsent, they see it
+ * grow: `tail -f` of a log that is written on another node.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -156,6 +158,28 @@ int data_detach(struct tree *t, struct row *row, const struct version *shown)
 		return r;
 	row->ino = ino_new(t);
 	return ino_put(t, row->ino, &ref);
+}
+
+/*
+ * Whoever has it open without unsent writes may go on with the new content
+ * as with a local file that somebody appends to: nothing that was read is
+ * another now.
+ */
+static bool goes_on(struct tree *t, const struct row *row,
+		    const struct version *shown, const struct version *new)
+{
+	const struct inode *i = inode_find(t, row->ino);
+
+	return i && !i->dirty && shown && new && !(shown->flags & VERSION_VOID) &&
+	       !(new->flags & VERSION_VOID) &&
+	       content_grows(t->store, &shown->content.content,
+			     &new->content.content) == 1;
+}
+
+int data_changed(struct tree *t, struct row *row, const struct version *shown,
+		 const struct version *new)
+{
+	return goes_on(t, row, shown, new) ? 0 : data_detach(t, row, shown);
 }
 
 /* ---- reading */

@@ -150,6 +150,20 @@ static int collect_row(struct tree *t, struct objid id, struct wants *w)
 	return r;
 }
 
+/* Who has it open goes on with what it shows. */
+static int prior_ends(struct tree *t, struct row *row)
+{
+	struct info i;
+	int r = info_init(&i, &row->o);
+
+	if (r)
+		return r;
+	r = data_changed(t, row, &row->prior.versions[0],
+			 row_shown_content(row, &i));
+	info_release(&i);
+	return r;
+}
+
 /* Shows what is complete: main need not wait for a sibling. */
 static int recheck_row(struct tree *t, struct row *row)
 {
@@ -159,9 +173,8 @@ static int recheck_row(struct tree *t, struct row *row)
 
 	if (!r)
 		r = row_store_local(t, row);
-	/* Who has it open goes on with what it shows. */
 	if (!r && prior && !row->has_prior)
-		r = data_detach(t, row, &row->prior.versions[0]);
+		r = prior_ends(t, row);
 	if (!r && row->ino != ino)
 		r = row_store_local(t, row);
 	if (row->pending && row->has_prior == prior && row->absent == absent)

@@ -161,7 +161,7 @@ static int row_merged(struct tree *t, struct row *row, struct object *o)
 	if (!r && row->exists && old.kind == KIND_FILE && !row->has_prior &&
 	    !same_shown(shown, row_shown_content(row, &new)) &&
 	    new.shown_count)
-		r = data_detach(t, row, shown);
+		r = data_changed(t, row, shown, row_shown_content(row, &new));
 	if (!r && old.branch_count > 1)
 		r = detach_siblings(t, row, &old, &new);
 	if (!r)

@@ -562,6 +562,11 @@ must_check int dirty_load_all(struct tree *);
  * what they show under a number of their own. */
 must_check int data_detach(struct tree *, struct row *,
 			   const struct version *shown);
+/* The same, unless the new content only adds to what is shown, and nothing
+ * is unsent: then the handles go on with the file. */
+must_check int data_changed(struct tree *, struct row *,
+			    const struct version *shown,
+			    const struct version *new);
 /* If the number is open or dirty, it goes on as this content. */
 must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
 			  const struct version *shown);

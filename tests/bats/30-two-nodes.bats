@@ -204,6 +204,22 @@ make_tree() {
 	[ ! -e b/file ]
 }
 
+@test "a reader follows a log that is written on the other node" {
+	two_nodes
+	seq 100000 >a/log
+	kin_wait a
+	tail -n 1 -f b/log >seen &
+	reader=$!
+	for n in 100001 100002 100003; do
+		echo "$n" >>a/log
+		kin_wait a
+		wait_until grep -qx "$n" seen
+	done
+	kill "$reader"
+	assert_equal "$(cat seen)" $'100000\n100001\n100002\n100003'
+	assert_equal "$(ls b)" log
+}
+
 @test "the second of one name gets a label of its own" {
 	kin_mount a
 	mkdir b

@@ -484,6 +484,85 @@ static void test_damage(void **state)
 	free(all);
 }
 
+/* ---- growth */
+
+static int grows(struct fixture *f, const struct content *old,
+		 const struct content *new)
+{
+	int r;
+
+	store_lock(f->store);
+	r = content_grows(f->store, old, new);
+	store_unlock(f->store);
+	return r;
+}
+
+/* The first len bytes, built by themselves. Inline bytes are copied. */
+static struct content part(struct fixture *f, const uint8_t *data, size_t len,
+			   uint8_t inline_bytes[INLINE_BYTES_MAX])
+{
+	struct content_extent x = { .len = len, .kind = EXTENT_BYTES,
+				    .bytes = data };
+	struct content c;
+
+	build_and_commit(f->store, &f->empty, 0, len, &x, len > 0, &f->bytes,
+			 &c);
+	if (!c.depth && c.size) {
+		memcpy(inline_bytes, c.inline_bytes.data, c.size);
+		c.inline_bytes = SLICE(inline_bytes, c.size);
+	}
+	return c;
+}
+
+/* Lengths about every line: inline, one chunk, many, blocks of blocks. And
+ * one byte of the old one that is another is no growth. */
+static void test_growth(void **state)
+{
+	static const size_t sizes[] = {
+		0, 1, 4095, 4096, 4097, 16384, 20000, 262144, 700001,
+		3 << 20, 9000001, 24 << 20,
+	};
+	static uint8_t inlines[2][INLINE_BYTES_MAX];
+	struct fixture *f = *state;
+	size_t all = 24 << 20;
+	uint8_t *data = malloc(all), *zeros = calloc(1, all);
+
+	random_fill(&f->seed, data, all);
+	/* Holes that begin and end within chunks. */
+	memset(data + 400000, 0, 1000000);
+	memset(data + (8 << 20), 0, 2 << 20);
+	for (size_t a = 0; a < ARRAY_SIZE(sizes); a++) {
+		struct content old = part(f, data, sizes[a], inlines[0]), new;
+
+		for (size_t b = 0; b < ARRAY_SIZE(sizes); b++) {
+			new = part(f, data, sizes[b], inlines[1]);
+			assert_int_equal(grows(f, &old, &new), a <= b);
+		}
+		for (int k = 0; k < 8 && sizes[a]; k++) {
+			size_t at = k ? random_below(&f->seed, sizes[a]) :
+					sizes[a] - 1;
+			size_t len = MIN_OF(sizes[a] + 100000, all);
+
+			data[at] ^= 1;
+			new = part(f, data, len, inlines[1]);
+			data[at] ^= 1;
+			assert_int_equal(grows(f, &old, &new), 0);
+		}
+		/* Nothing but zeros, and then something. */
+		old = part(f, zeros, sizes[a], inlines[0]);
+		new = part(f, zeros, all, inlines[1]);
+		assert_int_equal(grows(f, &old, &new), 1);
+		if (sizes[a] < all) {
+			zeros[sizes[a]] = 1;
+			new = part(f, zeros, all, inlines[1]);
+			assert_int_equal(grows(f, &old, &new), 1);
+			zeros[sizes[a]] = 0;
+		}
+	}
+	free(data);
+	free(zeros);
+}
+
 static void test_bad_arguments(void **state)
 {
 	struct fixture *f = *state;
@@ -586,6 +665,7 @@ int main(void)
 		TEST(test_walk_and_missing),
 		TEST(test_chunk_table),
 		TEST(test_damage),
+		TEST(test_growth),
 		TEST(test_bad_arguments),
 		TEST(test_golden_root),
 		TEST(test_speed),

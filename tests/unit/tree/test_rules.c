@@ -606,7 +606,53 @@ static void test_detach_again_and_again(void)
 	assert_int_equal(entries(c), 1);
 }
 
+/* tail -f of a log that is written elsewhere: growth is no other file. */
+static void test_growth_is_followed(void)
+{
+	uint64_t ino, other;
+	struct attr attr;
+
+	make_file(a, ROOT, "log", "one\n");
+	sync_all();
+	ino = look(b, ROOT, "log");
+	assert_int_equal(tree_open_file(b->tree, ino, false), 0);
+	write_name(a, "log", "one\ntwo\n");
+	pass(b, a);
+	assert_int_equal(look(b, ROOT, "log"), ino);
+	expect_bytes(b, ino, "one\ntwo\n");
+	assert_int_equal(tree_getattr(b->tree, ino, &attr), 0);
+	assert_int_equal(attr.size, 8);
+	/* A writer with nothing unsent: what it appends is based on that. */
+	assert_int_equal(tree_open_file(b->tree, ino, true), 0);
+	write_name(a, "log", "one\ntwo\nthree\n");
+	pass(b, a);
+	assert_int_equal(tree_write(b->tree, ino, 14, SLICE_STR("four\n"),
+				    false), 0);
+	tree_release_file(b->tree, ino, true);
+	sync_all();
+	assert_int_equal(entries(c), 1);
+	expect_file(c, "log", "one\ntwo\nthree\nfour\n");
+	/* Anything else is, and so is growth under unsent writes. */
+	write_name(a, "log", "ONE\ntwo\nthree\nfour\n");
+	pass(b, a);
+	other = look(b, ROOT, "log");
+	assert_int_not_equal(other, ino);
+	expect_bytes(b, ino, "one\ntwo\nthree\nfour\n");
+	tree_release_file(b->tree, ino, false);
+	assert_int_equal(tree_open_file(b->tree, other, true), 0);
+	assert_int_equal(tree_write(b->tree, other, 19, SLICE_STR("five\n"),
+				    false), 0);
+	write_name(a, "log", "ONE\ntwo\nthree\nfour\nsix\n");
+	pass(b, a);
+	assert_int_not_equal(look(b, ROOT, "log"), other);
+	tree_release_file(b->tree, other, true);
+	sync_all();
+	assert_int_equal(entries(c), 2);
+	check_tree(b);
+}
+
 static const struct scenario scenarios[] = {
+	SCENARIO(test_growth_is_followed),
 	SCENARIO(test_three_edits_partly_settled),
 	SCENARIO(test_siblings_edited_apart),
 	SCENARIO(test_mtime_of_what_is_taken),
