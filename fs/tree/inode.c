@@ -302,13 +302,46 @@ int target_load(struct tree *t, uint64_t ino, struct target *ret)
 	return r;
 }
 
-static void attr_of_file(const struct target *f,
-			 struct attr *a)
+static int place_order(const void *pa, const void *pb)
+{
+	const struct place *a = pa, *b = pb;
+	int r = objid_compare(a->parent, b->parent);
+
+	return r ? r : slice_compare(a->name, b->name);
+}
+
+/* Two slots at one place, as when two nodes make the same link, are one
+ * name: removing that removes both. */
+static int names_count(struct tree *t, const struct info *i, uint32_t *ret)
+{
+	autofree struct place *places = NULL;
+	uint32_t n = 1;
+
+	if (i->shown_count < 2) {
+		*ret = (uint32_t)i->shown_count;
+		return 0;
+	}
+	places = calloc(i->shown_count, sizeof(*places));
+	if (!places)
+		return -ENOMEM;
+	for (size_t k = 0; k < i->shown_count; k++) {
+		places[k] = i->links[k].link->link.at;
+		places[k].parent = group_canonical(t, places[k].parent);
+	}
+	qsort(places, i->shown_count, sizeof(*places), place_order);
+	for (size_t k = 1; k < i->shown_count; k++)
+		n += place_order(&places[k - 1], &places[k]) != 0;
+	*ret = n;
+	return 0;
+}
+
+static int attr_of_file(struct tree *t, const struct target *f,
+			struct attr *a)
 {
 	const struct info *i = &f->info;
+	int r = names_count(t, i, &a->nlink);
 
 	a->mode = i->kind == KIND_SYMLINK ? S_IFLNK : S_IFREG;
-	a->nlink = (uint32_t)i->shown_count;
 	if (f->ref.type == INO_DETACHED || !i->real_count)
 		a->nlink = 0;
 	if (i->kind == KIND_SYMLINK)
@@ -322,7 +355,7 @@ static void attr_of_file(const struct target *f,
 		else
 			a->mtime = f->content->content.mtime;
 	}
-
+	return r;
 }
 
 static void attr_of_dir(const struct target *d, struct attr *a)
@@ -367,7 +400,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
 		attr_of_dir(&f, ret);
 	else
-		attr_of_file(&f, ret);
+		r = attr_of_file(t, &f, ret);
 	if (f.info.times)
 		ret->btime = f.info.times->times.btime;
 	ctime_ns = f.row.ctime_ns;
@@ -378,6 +411,8 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		ret->gid = t->env->gid_of(t->env->arg,
 					  f.info.owner->owner.group);
 	target_release(&f);
+	if (r)
+		return r;
 	open = inode_find(t, ino);
 	if (open && open->dirty) {
 		struct dirty d;

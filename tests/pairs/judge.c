@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Three rules, each from what was seen:
+ * Four rules, each from what was seen:
  *
  *  - Nothing is lost: what is shown to all after what each of them did, and
  *    what any of them made, is shown at the end, under whatever name.
+ *  - Care counts for more than removal: what one removed and another moved,
+ *    linked or put something into, not knowing that, is shown at the end.
  *  - Nothing comes back: what somebody removed or replaced, and nobody else
  *    cared for at the same time, is not shown. Attributes are no care.
  *  - Where the two can be done one after the other, the result is that of
  *    an order: of both if they give the same; of the one that can be done;
  *    and of either, if they differ, but for what conflicts: then what both
  *    made is shown, and only names differ.
+ *
+ * Where they are at odds, judge_form.c looks at names and attributes.
  */
 #include "tests/pairs/look.h"
 
@@ -19,13 +23,13 @@
 
 static char why[900];
 
-static const char *wrong(const char *what, const struct shown *s)
+const char *judge_wrong(const char *what, const struct shown *s)
 {
 	snprintf(why, sizeof(why), "%s: '%s' \"%s\"", what, s->path, s->text);
 	return why;
 }
 
-static bool is_below(const char *path, const char *dir)
+bool path_is_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -39,34 +43,10 @@ static bool is_about(const char *path, const char *at)
 	       (!strcmp(path, "e/l") && !strcmp(at, "d/f"));
 }
 
-static const struct shown *find_text(const struct look *l, const char *text)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (!l->list[i].is_dir && !strcmp(l->list[i].text, text))
-			return &l->list[i];
-	return NULL;
-}
-
-static const struct shown *find_path(const struct look *l, const char *path)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (!strcmp(l->list[i].path, path))
-			return &l->list[i];
-	return NULL;
-}
-
-static const struct shown *find_dir(const struct look *l, struct objid id)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (l->list[i].is_dir && objid_equal(l->list[i].id, id))
-			return &l->list[i];
-	return NULL;
-}
-
 static const struct shown *find_same(const struct look *l,
 				     const struct shown *s)
 {
-	return s->is_dir ? find_dir(l, s->id) : find_text(l, s->text);
+	return s->is_dir ? look_id(l, s->id) : look_text(l, s->text);
 }
 
 /* Merged with another: a name that somebody saw it under is a directory. */
@@ -74,9 +54,9 @@ static bool is_merged(const struct look after[], int actors,
 		      const struct look *final, const struct shown *s)
 {
 	for (int a = 0; s->is_dir && a < actors; a++) {
-		const struct shown *x = find_dir(&after[a], s->id);
+		const struct shown *x = look_id(&after[a], s->id);
 
-		x = x ? find_path(final, x->path) : NULL;
+		x = x ? look_path(final, x->path) : NULL;
 		if (x && x->is_dir)
 			return true;
 	}
@@ -105,7 +85,7 @@ static bool is_unnamed(const struct look *before, const struct look after[],
 		if (s->is_dir || strcmp(s->text, text))
 			continue;
 		for (int a = 0; a < actors; a++) {
-			const struct shown *x = find_path(&after[a], s->path);
+			const struct shown *x = look_path(&after[a], s->path);
 
 			taken |= name_count(&after[a], text) < names &&
 				 (!x || strcmp(x->text, text));
@@ -136,7 +116,7 @@ static const char *judge_lost(const struct look *before,
 			    (!s->is_dir &&
 			     is_unnamed(before, after, actors, s->text)))
 				continue;
-			return wrong("lost", s);
+			return judge_wrong("lost", s);
 		}
 	}
 	return NULL;
@@ -148,8 +128,8 @@ static const char *judge_lost(const struct look *before,
  * where it is placed. */
 static bool cares_at(const char *path, bool is_dir, const char *at)
 {
-	return is_about(path, at) || is_below(path, at) ||
-	       (is_dir && is_below(at, path));
+	return is_about(path, at) || path_is_below(path, at) ||
+	       (is_dir && path_is_below(at, path));
 }
 
 static bool cares(const struct action *a, const struct shown *s)
@@ -195,7 +175,86 @@ static const char *judge_back(const struct story *st,
 			cared |= !did && cares(st->action[k], s);
 		}
 		if (gone && (replaced || !cared) && find_same(final, s))
-			return wrong("back", s);
+			return judge_wrong("back", s);
+	}
+	return NULL;
+}
+
+/* ---- cared for, and removed by somebody who did not know */
+
+/* Is something put into it? (An edit of a file that has other names brings
+ * none of them back.) */
+static bool fills(const struct action *a, const char *dir)
+{
+	switch (a->kind) {
+	case ACT_WRITE:
+	case ACT_TRUNCATE:
+		return path_is_below(a->at, dir) && !is_about(a->at, "d/f");
+	case ACT_RENAME:
+	case ACT_MOVE:
+	case ACT_OVER:
+	case ACT_LINK:
+		return path_is_below(a->to, dir);
+	case ACT_EXCHANGE:
+		return path_is_below(a->at, dir) || path_is_below(a->to, dir);
+	default:
+		return path_is_below(a->at, dir);
+	}
+}
+
+/* Moved with the directory, and removed with all of it. (That brings a
+ * directory back weakly: it is shown if there is something in it.) */
+static bool goes_along(const struct look *before, const struct look *after,
+		       const struct shown *s, const char *dir)
+{
+	const struct shown *d = path_is_below(s->path, dir)
+					? look_path(before, dir)
+					: NULL;
+	bool holds = !s->is_dir;
+
+	for (size_t i = 0; i < before->count; i++)
+		holds |= !before->list[i].is_dir &&
+			 path_is_below(before->list[i].path, s->path);
+	return holds && d && d->is_dir && !look_id(after, d->id);
+}
+
+static bool is_wanted(const struct look *before, const struct look *after,
+		      const struct action *a, const struct shown *s)
+{
+	const struct shown *is = look_id(after, s->id);
+
+	if (find_same(after, s) || !cares(a, s))
+		return false;
+	if (is && strcmp(is->text, s->text))
+		return false; /* it has other bytes now */
+	return is_about(s->path, a->at) ||
+	       (a->to && a->kind == ACT_EXCHANGE && is_about(s->path, a->to)) ||
+	       goes_along(before, after, s, a->at) ||
+	       (a->to && a->kind == ACT_EXCHANGE &&
+		goes_along(before, after, s, a->to)) ||
+	       (s->is_dir && fills(a, s->path));
+}
+
+static const char *judge_wanted(const struct story *st,
+				const struct look *before,
+				const struct look after[], int actors,
+				const struct look *final)
+{
+	for (size_t i = 0; i < before->count; i++) {
+		const struct shown *s = &before->list[i];
+		bool replaced = false, wanted = false;
+
+		for (int k = 0; k < st->count; k++) {
+			bool did = !find_same(&after[st->actor[k]], s);
+
+			replaced |= did && is_replaced(st->action[k], s);
+			for (int a = 0; !did && a < actors; a++)
+				wanted |= is_wanted(before, &after[a],
+						    st->action[k], s);
+		}
+		if (wanted && !replaced && !find_same(final, s) &&
+		    !is_merged(after, actors, final, s))
+			return judge_wrong("wanted, and lost", s);
 	}
 	return NULL;
 }
@@ -208,9 +267,9 @@ static bool removes_unseen(const struct story *st, int first)
 	const struct action *a = st->action[first];
 	const char *gone = action_removes(st->action[!first]);
 
-	return gone && (is_about(a->at, gone) || is_below(a->at, gone) ||
+	return gone && (is_about(a->at, gone) || path_is_below(a->at, gone) ||
 			(a->to && (is_about(a->to, gone) ||
-				   is_below(a->to, gone))));
+				   path_is_below(a->to, gone))));
 }
 
 /* Done twice it is as done once. */
@@ -327,5 +386,9 @@ const char *story_judge(struct story *st, const struct look *before,
 	r = judge_lost(before, after, actors, final);
 	if (!r)
 		r = judge_back(st, before, after, actors, final);
+	if (!r && st->count == actors)
+		r = judge_wanted(st, before, after, actors, final);
+	if (!r)
+		r = story_judge_form(st, before, after, actors, final);
 	return r ? r : judge_order(st, before, after, final);
 }

@@ -23,6 +23,16 @@ struct taking {
 	size_t cases;
 };
 
+/* FNV-1a */
+static uint64_t number_of(struct slice bytes)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < bytes.len; i++)
+		h = (h ^ bytes.data[i]) * 0x100000001b3;
+	return h;
+}
+
 /* "doc (conflict node1 2025-11-21 k3fq)": the tag is chance. */
 static void copy_path(struct slice path, char *ret, size_t max)
 {
@@ -63,12 +73,20 @@ static void add_meta(struct bare *n, struct slice path, struct shown *s)
 		r = tree_getattr(n->tree, ino, &attr);
 	if (r == 0)
 		r = tree_getxattr(n->tree, ino, SLICE_STR("user.x"), &x);
+	if (r < 0)
+		r = x.len = 0;
+	s->links = attr.nlink;
+	s->fields[FIELD_MODE] = attr.mode;
+	s->fields[FIELD_OWNER] = attr.uid;
+	s->fields[FIELD_TIMES] = (uint64_t)attr.mtime.tv_sec * 1000000000 +
+				 (uint64_t)attr.mtime.tv_nsec;
+	s->fields[FIELD_XATTR] = number_of(buf_slice(&x));
 	snprintf(s->meta, sizeof(s->meta), "%o %u %lld '%.*s'", attr.mode,
 		 attr.uid,
 		 attr.mtime.tv_sec < SET_BEFORE_S
 			 ? (long long)attr.mtime.tv_sec
 			 : 0ll,
-		 (int)MIN_OF(x.len, (size_t)40), r < 0 ? "" : (char *)x.data);
+		 (int)MIN_OF(x.len, (size_t)40), x.len ? (char *)x.data : "");
 }
 
 static int add_entry(void *arg, const struct replica_view_entry *e)
@@ -92,7 +110,9 @@ static int add_entry(void *arg, const struct replica_view_entry *e)
 	l->list = realloc(l->list, (l->count + 1) * sizeof(*l->list));
 	kin_assert(l->list);
 	s = &l->list[l->count++];
-	*s = (struct shown){.id = e->id, .is_dir = e->kind == KIND_DIR};
+	*s = (struct shown){.id = e->id, .is_dir = e->kind == KIND_DIR,
+			    .is_sibling = e->is_sibling,
+			    .whole = number_of(in)};
 	copy_path(in, s->path, sizeof(s->path));
 	if (!s->is_dir)
 		copy_text(e->content.inline_bytes, s->text);
@@ -104,7 +124,9 @@ static int by_path(const void *a, const void *b)
 	const struct shown *x = a, *y = b;
 	int r = strcmp(x->path, y->path);
 
-	return r ? r : strcmp(x->text, y->text);
+	if (!r)
+		r = strcmp(x->text, y->text);
+	return r ? r : (x->whole > y->whole) - (x->whole < y->whole);
 }
 
 /* Attributes are asked for by the path as it is shown. */
@@ -156,7 +178,7 @@ void looks_release(struct look *l, size_t cases)
 	}
 }
 
-bool look_similar(const struct look *a, const struct look *b)
+static bool look_similar(const struct look *a, const struct look *b)
 {
 	if (a->count != b->count)
 		return false;
@@ -170,14 +192,51 @@ bool look_similar(const struct look *a, const struct look *b)
 	return true;
 }
 
+bool look_same_names(const struct look *a, const struct look *b)
+{
+	if (!look_similar(a, b))
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (a->list[i].whole != b->list[i].whole ||
+		    !objid_equal(a->list[i].id, b->list[i].id))
+			return false;
+	return true;
+}
+
 bool look_equal(const struct look *a, const struct look *b)
 {
 	if (!look_similar(a, b))
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->list[i].meta, b->list[i].meta))
+		if (strcmp(a->list[i].meta, b->list[i].meta) ||
+		    a->list[i].links != b->list[i].links)
 			return false;
 	return true;
+}
+
+const struct shown *look_text(const struct look *l, const char *text)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->list[i].is_dir && !strcmp(l->list[i].text, text))
+			return &l->list[i];
+	return NULL;
+}
+
+const struct shown *look_path(const struct look *l, const char *path)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!strcmp(l->list[i].path, path))
+			return &l->list[i];
+	return NULL;
+}
+
+const struct shown *look_id(const struct look *l, struct objid id)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->list[i].is_sibling &&
+		    objid_equal(l->list[i].id, id))
+			return &l->list[i];
+	return NULL;
 }
 
 void look_print(const struct look *l)

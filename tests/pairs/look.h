@@ -19,12 +19,18 @@
 /* In the names of what lost a contest. */
 #define CONFLICT_MARK " (conflict "
 
+enum field { FIELD_MODE, FIELD_OWNER, FIELD_TIMES, FIELD_XATTR, FIELDS };
+
 struct shown {
 	char path[160]; /* in the case; what a suffix says is left out */
+	uint64_t whole; /* of the path with all that a suffix says */
 	struct objid id;
-	bool is_dir;
+	bool is_dir, is_sibling;
 	char text[TEXT_BYTES_MAX];
 	char meta[96]; /* mode, owner, attributes; times that were set */
+	uint32_t links;
+	/* Each of them as a number, which is the same if the value is. */
+	uint64_t fields[FIELDS];
 };
 
 struct look {
@@ -32,13 +38,14 @@ struct look {
 	size_t count;
 };
 
-/* One of them for each case of the batch; quick: without meta. */
+/* One of them for each case of the batch; quick: without meta, links and
+ * fields. */
 enum look_depth { LOOK_QUICK, LOOK_ALL };
 void looks_take(struct bare *, enum look_depth, struct look *ret, size_t cases);
 void looks_release(struct look *, size_t cases);
 bool look_equal(const struct look *, const struct look *);
-/* Leaving meta out. */
-bool look_similar(const struct look *, const struct look *);
+/* At two nodes: each name to the letter, but no meta. */
+bool look_same_names(const struct look *, const struct look *);
 void look_print(const struct look *);
 
 /* Who does what, not knowing of the others. */
@@ -67,5 +74,20 @@ void case_name(size_t number, char ret[CASE_NAME_BYTES]);
 const char *story_judge(struct story *, const struct look *before,
 			const struct look after[], int actors,
 			const struct look *final);
+
+/*
+ * What holds whoever did what: names stand where somebody put them, once;
+ * what conflicts is named so, and nothing else; attributes are somebody's.
+ */
+const char *story_judge_form(const struct story *, const struct look *before,
+			     const struct look after[], int actors,
+			     const struct look *final);
+
+/* ---- for judges */
+const char *judge_wrong(const char *what, const struct shown *);
+bool path_is_below(const char *path, const char *dir);
+const struct shown *look_text(const struct look *, const char *text);
+const struct shown *look_path(const struct look *, const char *path);
+const struct shown *look_id(const struct look *, struct objid);
 
 #endif

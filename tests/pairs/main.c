@@ -180,8 +180,8 @@ static void deliver(struct batch *b, struct bare *n, int nodes)
 static void act(struct batch *b, struct bare *n)
 {
 	char dir[CASE_NAME_BYTES];
+	int64_t now_ns = 0;
 
-	/* Whoever comes later is later. */
 	for (int k = 0; k < ACTIONS_MAX; k++) {
 		for (size_t i = 0; i < b->count; i++) {
 			struct story *s = &b->stories[i];
@@ -196,8 +196,11 @@ static void act(struct batch *b, struct bare *n)
 			if (r < 0 && !(k && s->actor[k] == s->actor[k - 1]))
 				say(b, i, strerrorname_np(-r));
 		}
+		/* Whoever comes later is later. */
 		for (int i = 0; i < b->actors; i++)
-			n[i].now_ns += 1000000000;
+			now_ns = MAX_OF(now_ns, n[i].now_ns);
+		for (int i = 0; i < b->actors; i++)
+			n[i].now_ns = now_ns + 1000000000;
 	}
 }
 
@@ -218,7 +221,7 @@ static void check_equal(struct batch *b, struct bare *n, int nodes,
 			continue;
 		looks_take(&n[i], LOOK_QUICK, other, b->count);
 		for (size_t k = 0; k < b->count; k++)
-			if (!look_similar(&final[k], &other[k]))
+			if (!look_same_names(&final[k], &other[k]))
 				say(b, k, "nodes show different things");
 		looks_release(other, b->count);
 	}
@@ -268,7 +271,7 @@ static void run_variant(struct batch *b)
 		bare_open(&n[i], i, b->dir, 1, i == 0);
 	prepare(b, &n[0]);
 	deliver(b, n, nodes);
-	looks_take(&n[0], LOOK_QUICK, before, b->count);
+	looks_take(&n[0], LOOK_ALL, before, b->count);
 	for (int i = nodes - 1; i >= 0; i--)
 		n[i].now_ns = n[0].now_ns + AGE_NS;
 	act(b, n);
@@ -339,8 +342,13 @@ static void run_apart(struct campaign *c, const struct batch *together)
 		if (c->failed >= c->failures_max)
 			break;
 	}
-	if (c->failed == failed)
-		say_failure(c, together, &together->stories[0]);
+	if (c->failed > failed)
+		return;
+	printf("(only beside the others of its batch)\n");
+	say_failure(c, together,
+		    &together->stories[together->failed < together->count
+					       ? together->failed
+					       : 0]);
 }
 
 static void run_batch(struct campaign *c, struct story *stories, size_t count,

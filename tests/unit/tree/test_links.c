@@ -20,6 +20,15 @@ static int ln_error(struct fixture *f, const char *name, const char *new)
 	return r;
 }
 
+static void ln_into(struct fixture *f, const char *name, uint64_t dir,
+		    const char *new)
+{
+	struct entry e;
+
+	assert_int_equal(tree_link(f->tree, look(f, ROOT, name), dir,
+				   SLICE_STR(new), &e), 0);
+}
+
 static void ln(struct fixture *f, const char *name, const char *new)
 {
 	assert_int_equal(ln_error(f, name, new), 0);
@@ -393,11 +402,27 @@ static void test_same_link_twice(void)
 	sync_all();
 	assert_int_equal(entries(c), 2);
 	assert_int_equal(tree_conflict_count(c->tree), 0);
+	expect_links(c, "x", 2);
 	mv(c, ROOT, "y", ROOT, "z");
 	assert_int_equal(entries(c), 2);
 	sync_all();
 	expect_links(a, "z", 2);
 	assert_int_equal(entries(a), 2);
+}
+
+/* The same in directories that are one. */
+static void test_same_link_in_merged(void)
+{
+	make_file(a, ROOT, "x", "x");
+	sync_all();
+	ln_into(a, "x", make_dir(a, ROOT, "d"), "y");
+	ln_into(b, "x", make_dir(b, ROOT, "d"), "y");
+	sync_all();
+	assert_int_equal(entries(c), 2);
+	expect_links(c, "x", 2);
+	ln_into(c, "x", look(c, ROOT, "d"), "z");
+	sync_all();
+	expect_links(a, "x", 3);
 }
 
 static void test_same_link_twice_removed(void)
@@ -765,6 +790,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_open_while_one_goes_in_conflict),
 	SCENARIO(test_names_are_told),
 	SCENARIO(test_same_link_twice),
+	SCENARIO(test_same_link_in_merged),
 	SCENARIO(test_same_link_twice_removed),
 	SCENARIO(test_links_to_one_name),
 	SCENARIO(test_link_of_twin),
