@@ -216,9 +216,9 @@ static const struct cell cells[] = {
 	  "f#3=base g#3=base h#3=base", NULL },
 	{ "LN-LN", "1", "c f F; c e E", "ln f x", "ln e x",
 	  "e#2=E f#2=F x#2=F x(1)#2=E", "e#2=E f#2=F x#2=E x(0)#2=F" },
-	/* (both slots count, the name is there once) */
+	/* (two slots, but one name, and names are what counts) */
 	{ "LN-LN", "1, alike", "c f base", "ln f g", "ln f g",
-	  "f#3=base g#3=base", NULL },
+	  "f#2=base g#2=base", NULL },
 
 	/* Rule 17, when who removes revives what he removed: the row
 	 * { "RD-MV", "17", "mkdir d; c d/f F", "rm d/f; rmdir d", "mv d e",
