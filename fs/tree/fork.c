@@ -288,9 +288,11 @@ static int fork_begin(struct tree *t, uint64_t origin, uint64_t n0,
 	/* Its own first number: it has that name already. */
 	if (b.alias == origin)
 		return -ENOENT;
-	*f = (struct fork){ .origin = origin, .above = n0, .root = b.root,
+	*f = (struct fork){ .origin = origin, .root = b.root,
 			    .alias = b.alias };
-	return chain_birth_add(t, &b);
+	/* Numbers that were skipped here may be used on the other branch. */
+	r = chain_last(t, (struct dot){ origin, n0 }, &f->above);
+	return r ? r : chain_birth_add(t, &b);
 }
 
 int replica_fork(struct tree *t, uint64_t origin, uint64_t n0,
@@ -309,7 +311,7 @@ int replica_fork(struct tree *t, uint64_t origin, uint64_t n0,
 	if (!r)
 		r = walk_table(t, &f, TABLE_INO, walk_ino);
 	if (!r)
-		r = chain_move(t, origin, n0, f.alias);
+		r = chain_move(t, origin, f.above, f.alias);
 	if (r)
 		return r;
 	t->know_changed = true;

@@ -37,6 +37,14 @@ must_check int replica_fork(struct tree *, uint64_t origin, uint64_t n0,
 			    uint64_t *ret_alias);
 
 /*
+ * Copies of stores. What was removed without ever having been sent goes
+ * without a trace, if no commit of the store had it (adopt.c): a copy of a
+ * store that is in use must be of a moment right after a commit, or be made
+ * after a clean end or a crash. Else a file that came and went within the
+ * open group may be in the copy, and come back with it, at that node alone,
+ * until the proof of equality finds and spreads it. Nothing is ever lost.
+ */
+/*
  * A new incarnation, in an operation of the caller: the next local dot has
  * a new origin; what was written is from now on another's. For a store that
  * was copied, or that peers know more of than it does itself.

@@ -127,7 +127,8 @@ void fixture_backup(struct fixture *f, char ret[64])
 {
 	static int count;
 
-	assert_null(f->store);
+	if (f->store)
+		assert_int_equal(store_commit(f->store), 0);
 	snprintf(ret, 64, "%.48s-b%d", f->path, ++count);
 	copy_dir(f->path, ret);
 }

@@ -30,7 +30,7 @@ void fixture_crash(struct fixture *);
 /* Ends it cleanly, without removing anything; and opens it again. */
 void fixture_stop(struct fixture *);
 void fixture_resume(struct fixture *);
-/* Of one that is stopped: a copy of its directory, to be removed. */
+/* A copy of its directory, to be removed. It may run. */
 void fixture_backup(struct fixture *, char ret[64]);
 /* Puts the copy in the place of the store, which is stopped. */
 void fixture_restore(struct fixture *, const char *backup);
