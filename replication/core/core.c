@@ -215,6 +215,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		instant_tick(c);
 	if (!c->failure && now_ms >= c->sync_due_ms)
 		core_sync(c);
+	if (!c->failure)
+		fork_tick_own(c);
 	for (size_t i = 0; !c->failure && i < c->peer_count; i++) {
 		struct peer *p = c->peers[i];
 
@@ -251,6 +253,13 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 }
 
 /* ---- life */
+
+void core_new_life(struct core *c)
+{
+	c->env.random(c->env.arg, &c->life, sizeof(c->life));
+	c->life &= ~(uint64_t)STREAM_FULL;
+}
+
 
 /* A volume without members was just created: this device is the first. */
 static int core_found(struct core *c)
@@ -338,8 +347,7 @@ int core_new(const struct core_options *o, uint64_t now_ms, struct core **ret)
 	c->small_rows = o->small_rows ? o->small_rows : STAGE_SMALL_ROWS;
 	c->slice_rows = o->slice_rows ? o->slice_rows : STAGE_SLICE_ROWS;
 	c->staged_bytes_max = o->staged_bytes_max;
-	c->env.random(c->env.arg, &c->life, sizeof(c->life));
-	c->life &= ~(uint64_t)STREAM_FULL;
+	core_new_life(c);
 	status_init(&c->own, &o->device);
 	c->own.origin = c->origin;
 	core_set_addresses(c, now_ms, o->addresses);

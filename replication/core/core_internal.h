@@ -266,6 +266,7 @@ struct core {
 	uint64_t life; /* names the streams of this run */
 	uint64_t twin_ms; /* when another node of our key was outbid, or 0 */
 	bool twin_said;
+	bool copied; /* a new incarnation is due */
 	size_t small_rows, slice_rows;
 	uint64_t staged_bytes_max;
 
@@ -327,6 +328,8 @@ void core_sync_in(struct core *, uint64_t delay_ms);
 must_check int core_note_cut(struct core *);
 /* The store failed, or memory ran out: closes all links, for good. */
 void core_fail(struct core *, int r, const char *what);
+/* Streams from now on go on from none of those before. */
+void core_new_life(struct core *);
 /* V := C, if all of it is shown. */
 void core_show(struct core *);
 
@@ -437,6 +440,8 @@ must_check int fork_told(struct core *, struct peer *, struct reader *);
 void fork_tick(struct core *, struct peer *);
 /* A new incarnation of this node; ends all links. */
 must_check int fork_reincarnate(struct core *, const char *why);
+/* Takes one if it is due. */
+void fork_tick_own(struct core *);
 
 /* ---- apply.c */
 /* All of it but one that is being applied. */

@@ -133,7 +133,7 @@ static void reframe(struct core *c, const char *why)
 	c->wants_stale = true;
 	while (c->own.answer_count)
 		status_drop_answer(&c->own, &c->own.answers[0].asker);
-	c->env.random(c->env.arg, &c->life, sizeof(c->life));
+	core_new_life(c);
 	c->counters.forks++;
 	core_sync(c);
 }
@@ -183,6 +183,7 @@ int fork_reincarnate(struct core *c, const char *why)
 
 	if (r < 0)
 		return r;
+	c->copied = false;
 	log_warn("this node goes on as a new incarnation: %s", why);
 	reframe(c, "this node goes on as a new incarnation");
 	return 0;
@@ -389,6 +390,18 @@ int fork_check(struct core *c, struct peer *p)
 	return 0;
 }
 
+void fork_tick_own(struct core *c)
+{
+	int r;
+
+	if (!c->copied || apply_is_busy(c))
+		return;
+	r = fork_reincarnate(c, "another copy of its store was in use since "
+				"it was made, or is");
+	if (r < 0)
+		core_fail(c, r, "cannot begin a new incarnation");
+}
+
 void fork_tick(struct core *c, struct peer *p)
 {
 	int r = 0;
@@ -467,8 +480,9 @@ static int check_join(struct cut_check *k, const struct mark_run *m)
 	int r;
 
 	if (!k->end) {
+		/* It believes that this node knows more than it does. */
 		if (m->after > mine)
-			return -EPROTO; /* it has left something out */
+			return -ENOTUNIQ;
 		r = chain_get(k->tree, after, &mark);
 		if (r < 0)
 			return r;

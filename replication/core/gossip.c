@@ -263,12 +263,20 @@ int gossip_adopt_status(struct core *c, struct status *s)
 static void own_row_heard(struct core *c, const struct status *s)
 {
 	if (s->beat < c->own.beat ||
-	    (s->beat == c->own.beat && s->origin == c->origin))
+	    (s->beat == c->own.beat && s->origin == c->origin &&
+	     slice_equal(buf_slice(&s->raw), buf_slice(&c->own.raw))))
 		return;
+	/* What this incarnation never said, another copy of it did: of a
+	 * store from before a backup came back, or of one that runs now. */
+	if (s->origin == c->origin) {
+		c->own.beat = s->beat;
+		c->copied = true;
+		core_due(c, c->now_ms);
+		return;
+	}
 	/* An old one of ours is outbid once. One that comes back is of
 	 * somebody who lives: two that outbid each other would never end. */
-	if (s->origin != c->origin && c->twin_ms &&
-	    c->now_ms < c->twin_ms + TWIN_PAUSE_MS) {
+	if (c->twin_ms && c->now_ms < c->twin_ms + TWIN_PAUSE_MS) {
 		if (!c->twin_said)
 			log_warn("another node uses this node's key: is a "
 				 "copy of this machine, or of its store, in "
@@ -277,10 +285,28 @@ static void own_row_heard(struct core *c, const struct status *s)
 		c->twin_said = true;
 		return;
 	}
-	if (s->origin != c->origin)
-		c->twin_ms = c->now_ms;
+	c->twin_ms = c->now_ms;
 	c->own.beat = s->beat;
 	c->publish = true;
+}
+
+/* Or as old. Of two incarnations with one beat everybody takes one. */
+static bool row_is_older(const struct status *s, const struct status *than)
+{
+	return s->beat < than->beat ||
+	       (s->beat == than->beat && s->origin <= than->origin);
+}
+
+static void row_send_back(struct core *c, struct peer *p,
+			  const struct status *s)
+{
+	struct rows_frame f = {.rows = BUF_INIT};
+
+	if (!s->raw.len)
+		return;
+	rows_add(&f, s);
+	rows_send(c, &f, p);
+	buf_release(&f.rows);
 }
 
 /* Returns 1 for news. */
@@ -289,6 +315,8 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	struct status *old = status_of(c, &s->device);
 	bool is_peer = device_equal(&s->device, &p->device);
 	struct peer *linked = peer_of(c, &s->device);
+	/* (Rows of an older beat come of a store that is older.) */
+	bool first = is_peer && p->phase == PEER_STATUS;
 	bool more_content = true;
 	int r;
 
@@ -298,19 +326,27 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	}
 	if (!members_has(&c->members, &s->device))
 		return 0;
-	if (is_peer && p->phase == PEER_STATUS) {
+	if (first) {
 		p->phase = PEER_READY;
 		c->wants_stale = true;
 		heartbeat_greet(c, p);
 	}
-	/* Of two that have one key the one that is linked counts. */
+	/* Of two that have one key the one that is linked counts. If others
+	 * believe an older one, it must outbid that. */
 	if (!is_peer && linked && linked->phase >= PEER_READY &&
-	    linked->origin != s->origin)
+	    linked->origin != s->origin) {
+		if (!old || row_is_older(old, s))
+			row_send_back(c, linked, s);
 		return 0;
+	}
 	p->check_due |= is_peer;
-	if (old && old->beat >= s->beat &&
-	    !(is_peer && old->origin != s->origin))
+	if (old && row_is_older(s, old) && !first &&
+	    !(is_peer && old->origin != s->origin)) {
+		/* (In the end that gets where it is outbid.) */
+		if (old->origin != s->origin)
+			row_send_back(c, p, old);
 		return 0;
+	}
 	if (old)
 		more_content = !know_leq(&s->c, &old->c);
 	if (!old || !know_leq(&s->k, &old->k))

@@ -101,6 +101,8 @@ void node_stop(struct node *n, uint64_t away_ms)
 
 	cluster_say(c, "node %d stops", n->index);
 	n->running = false;
+	if (c->on_kill)
+		c->on_kill(c->on_change_arg, n);
 	core_free(n->core);
 	if (tree_stop(n->tree) < 0)
 		cluster_fail(c, "node %d does not stop", n->index);
@@ -121,19 +123,26 @@ void node_back_up(struct node *n)
 {
 	char to[PATH_BYTES];
 
+	/* (Of a store in use, a copy is good of what is committed; see
+	 * fs/tree/fork.h.) */
+	if (n->running && store_commit(n->store) < 0)
+		cluster_fail(n->cluster, "node %d cannot commit", n->index);
 	backup_dir(n, to);
 	if (!copy_store(n->dir, to))
 		cluster_fail(n->cluster, "cannot copy the store of node %d",
 			     n->index);
+	n->backup_ms = n->cluster->now_ms;
 	cluster_say(n->cluster, "node %d is backed up", n->index);
 }
 
 bool node_has_backup(const struct node *n)
 {
-	char path[PATH_BYTES];
+	return n->backup_ms;
+}
 
-	backup_dir(n, path);
-	return access(path, F_OK) == 0;
+bool node_copy_store(const struct node *from, const struct node *to)
+{
+	return copy_store(from->dir, to->dir);
 }
 
 void node_bring_back(struct node *n)
@@ -144,6 +153,7 @@ void node_bring_back(struct node *n)
 	if (!copy_store(from, n->dir))
 		cluster_fail(n->cluster, "cannot restore node %d", n->index);
 	cluster_say(n->cluster, "node %d is restored", n->index);
+	disk_replaced(&n->disk);
 	n->restored = true;
 	n->cluster->restores++;
 }

@@ -5,6 +5,7 @@
  * worth. At one time nodes come before wires, in order of number, so a seed
  * gives one history.
  */
+#include "tests/sim/backup.h"
 #include "tests/sim/wires.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/tree/bucket.h"
+#include "fs/tree/chain.h"
 
 /* 2025-11-21, in ms: any time will do, but not the machine's. */
 #define EPOCH_MS 1763683200000ll
@@ -148,6 +150,7 @@ static int node_open_tree(struct node *n, struct node *by)
 		.group = first ? SLICE_STR("user") : SLICE(NULL, 0),
 		.root_perm = 0755,
 		.label = SLICE_STR(n->label),
+		.is_copy = n->is_copy,
 	};
 	struct tree_observer observer = {
 		.arg = n,
@@ -196,10 +199,33 @@ static int node_open_core(struct node *n)
 	return core_new(&o, n->cluster->now_ms, &n->core);
 }
 
+/* What it knew, though a branch may have another name now. */
+static bool knows_still(struct node *n)
+{
+	const struct know *k = replica_know(n->tree);
+	bool all = true;
+
+	for (size_t i = 0; i < n->durable.count; i++) {
+		struct dot d = n->durable.entries[i];
+		bool found = know_covers(k, d);
+		const struct birth *b;
+		size_t births;
+
+		b = chain_births(n->tree, &births);
+		for (size_t j = 0; !found && j < births; j++)
+			found = b[j].root == chain_root(n->tree, d.origin) &&
+				know_get(k, b[j].alias) >= d.seq;
+		all &= found;
+	}
+	return all;
+}
+
 static void node_check_durable(struct node *n)
 {
 	store_lock(n->store);
-	if (!know_leq(&n->durable, replica_know(n->tree)))
+	if (n->restored)
+		kin_assert(!know_copy(&n->durable, replica_know(n->tree)));
+	if (!knows_still(n))
 		cluster_fail(n->cluster, "node %d forgot what was durable",
 			     n->index);
 	store_unlock(n->store);
@@ -253,6 +279,7 @@ static void node_start(struct node *n)
 	cluster_say(n->cluster, "node %d starts", n->index);
 	n->changed = false;
 	node_check_durable(n);
+	n->restored = n->is_copy = false;
 	if (n->cluster->on_return)
 		n->cluster->on_return(n->cluster->on_change_arg, n, old_origin);
 	if (n->cluster->on_change)
@@ -339,6 +366,21 @@ static void node_init(struct cluster *c, int index)
 	node_keys(n);
 }
 
+static void node_joined(struct node *n, struct node *by)
+{
+	struct cluster *c = n->cluster;
+
+	n->joined = true;
+	n->join_ms = c->now_ms;
+	node_started(n);
+	if (n == by)
+		return;
+	cluster_say(c, "node %d joins by node %d", n->index, by->index);
+	by->tick_ms = c->now_ms;
+	if (c->on_change)
+		c->on_change(c->on_change_arg, n, true);
+}
+
 /* Who is let in by himself makes the volume. */
 void node_join(struct node *n, struct node *by)
 {
@@ -361,14 +403,35 @@ void node_join(struct node *n, struct node *by)
 		cluster_fail(c, "node %d cannot join: %d", n->index, r);
 		return;
 	}
-	n->joined = true;
-	node_started(n);
-	if (n == by)
+	node_joined(n, by);
+}
+
+void node_join_by_copy(struct node *n, struct node *by)
+{
+	cleanup(buf_release) struct buf records = BUF_INIT;
+	struct cluster *c = n->cluster;
+	char label[LABEL_BYTES_MAX + 1];
+	int r = core_admit(by->core, c->now_ms, &n->device, SLICE_STR(n->label),
+			   label, &records);
+
+	if (r == 0)
+		r = store_commit(by->store);
+	if (r == 0 && !node_copy_store(by, n))
+		r = -EIO;
+	if (r == 0)
+		r = node_open_store(n);
+	if (r == 0)
+		r = node_open_tree(n, NULL);
+	if (r == 0)
+		r = node_open_core(n);
+	if (r < 0) {
+		cluster_fail(c, "node %d cannot join by a copy: %d", n->index,
+			     r);
 		return;
-	cluster_say(c, "node %d joins by node %d", n->index, by->index);
-	by->tick_ms = c->now_ms;
-	if (c->on_change)
-		c->on_change(c->on_change_arg, n, true);
+	}
+	n->is_copy = false;
+	c->restores++;
+	node_joined(n, by);
 }
 
 /* ---- life */

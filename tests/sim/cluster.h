@@ -97,7 +97,11 @@ struct node {
 	uint64_t show_lseq, show_ms;
 	uint64_t start_ms; /* when to start after a kill */
 	uint32_t lives;
-	bool restored; /* from a backup, and not looked at since: truth.c */
+	/* Its store was put there by somebody else, since it ran last; and
+	 * whether that shows, by its cookie (fs/store/cookie.h). */
+	bool restored, is_copy;
+	uint64_t join_ms;
+	uint64_t backup_ms; /* when its backup was made; 0: there is none */
 	/* Handles kept open by somebody outside: what they wrote is shown
 	 * here only. */
 	uint32_t writers;
@@ -115,7 +119,7 @@ struct cluster {
 	uint64_t trace_hash;
 	uint64_t last_busy_ms; /* a frame other than PING, PONG was sent */
 	uint64_t frames;
-	uint32_t restores; /* stores that came back from a backup */
+	uint32_t restores; /* stores that came from a backup or a copy */
 	char failure[512];
 	bool damaged; /* on purpose: plant.h */
 	/* Called after each applied cut, and each local cut by time. */
@@ -147,6 +151,8 @@ void cluster_deafen(struct cluster *, int from, int to);
 void cluster_lose_after(struct cluster *, int from, int to, uint64_t bytes);
 /* A new node joins; `by` is a member, and runs. */
 void node_join(struct node *, struct node *by);
+/* The same, with a copy of its store. */
+void node_join_by_copy(struct node *, struct node *by);
 /* kill -9; comes back after so many ms. */
 void node_kill(struct node *, uint64_t away_ms);
 /* Its machine loses power. */

@@ -362,6 +362,14 @@ void disk_thaw(struct disk *d)
 	d->used = used.used;
 }
 
+void disk_replaced(struct disk *d)
+{
+	if (!d->used)
+		return;
+	forget_writes(d);
+	forget_files(d);
+}
+
 void disk_cut_power(struct disk *d)
 {
 	/* The whole of it, nothing, or pieces. */

@@ -51,6 +51,8 @@ void disk_freeze_in(struct disk *, uint64_t writes);
 void disk_thaw(struct disk *);
 /* Nobody has the files open. */
 void disk_cut_power(struct disk *);
+/* Other files stand there now, and are on the disk. */
+void disk_replaced(struct disk *);
 /* What CLOCK_MONOTONIC shows to everybody. */
 void disk_clock(uint64_t ms);
 

@@ -2,6 +2,8 @@
 /* One function for each kind of fault; all is drawn from faults.rng. */
 #include "tests/sim/faults.h"
 
+#include "tests/sim/backup.h"
+
 /* A wall clock jumps this far at most, both ways. */
 #define YEAR_MS (365ll * 24 * 3600 * 1000)
 #define JUMP_YEARS_MAX 10
@@ -126,6 +128,82 @@ static void fault_join(struct faults *f)
 			return;
 		}
 	}
+}
+
+/* ---- copies of stores */
+
+/* While it runs, as a snapshot does, or after a clean end. */
+static void fault_backup(struct faults *f)
+{
+	struct node *n = random_node(f);
+	bool stop = rng_one_in(&f->rng, 2);
+	uint64_t away_ms = rng_below(&f->rng, 2000);
+
+	if (!n->running || node_is_sick(n) || n->disk.freeze_in)
+		return;
+	if (stop)
+		node_stop(n, away_ms);
+	node_back_up(n);
+}
+
+/*
+ * Not everything is a fault of ours: content that others only know of is lost
+ * with the disk, and who was let in since the backup was made is a stranger
+ * to the restored store, until a third one tells it of him.
+ */
+static bool may_lose_disk(struct cluster *c, const struct node *n)
+{
+	for (int i = 0; i < c->node_count; i++) {
+		const struct node *m = &c->nodes[i];
+		struct replica_debt debt;
+		int r;
+
+		if (!m->joined || m == n)
+			continue;
+		if (!m->running || m->join_ms >= n->backup_ms ||
+		    core_is_applying(m->core))
+			return false;
+		store_lock(m->store);
+		r = replica_debt(m->tree, &debt);
+		store_unlock(m->store);
+		if (r < 0 || debt.objects)
+			return false;
+	}
+	return true;
+}
+
+static void fault_restore(struct faults *f)
+{
+	struct node *n = random_node(f);
+	uint64_t away_ms = rng_below(&f->rng, 3000);
+	bool shows = rng_one_in(&f->rng, 3);
+
+	if (!n->running || !node_has_backup(n) ||
+	    !may_lose_disk(f->cluster, n))
+		return;
+	node_kill(n, away_ms);
+	node_bring_back(n);
+	n->is_copy = shows;
+	oracle_restored(f->ops->oracle, n, n->backup_ms);
+}
+
+/* A machine is set up with a copy of another one's store. */
+static void fault_clone(struct faults *f)
+{
+	struct node *by = random_node(f), *n = NULL;
+	int to = random_node(f)->index;
+	bool shows = rng_one_in(&f->rng, 3);
+
+	for (int i = 0; i < f->cluster->node_count; i++)
+		if (!f->cluster->nodes[i].joined)
+			n = &f->cluster->nodes[i];
+	if (!n || !by->running || node_is_sick(by) || by->disk.freeze_in)
+		return;
+	n->is_copy = shows;
+	cluster_connect(f->cluster, by->index, n->index);
+	if (to != n->index)
+		cluster_connect(f->cluster, to, n->index);
+	node_join_by_copy(n, by);
 }
 
 /* ---- the network */

@@ -241,8 +241,12 @@ void history_run(const struct history_options *options,
 	draw_cluster(&rng, &o);
 	draw_slices(options->seed, p, &o);
 	o.disks |= p->disks;
+	/* (Only who is not there yet can come with a copy.) */
+	if (p->forks && !o.late && o.nodes > 2)
+		o.late = (int)(options->seed % 2);
 	draw_purge(options->seed, p, &o);
 	truth_init(&h->truth, c);
+	h->truth.blind = p->forks;
 	oracle_init(&h->oracle, c);
 	if (cluster_open(c, &o)) {
 		c->on_change = look;

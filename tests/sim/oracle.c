@@ -145,6 +145,8 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 
 	if (f) {
 		f->elsewhere |= f->node != n->index;
+		if (!f->since_ms[n->index])
+			f->since_ms[n->index] = o->cluster->now_ms;
 		if (strcmp(f->last, s->path)) {
 			free(f->last);
 			f->last = strdup(s->path);
@@ -167,6 +169,7 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 		.node = n->index,
 		.ms = o->cluster->now_ms,
 	};
+	o->facts[o->count - 1].since_ms[n->index] = o->cluster->now_ms;
 }
 
 static void note_all(struct oracle *o, const struct oracle_op *op,
@@ -359,6 +362,23 @@ void oracle_lost_power(struct oracle *o, struct node *n)
 
 		if (f->node == n->index && !f->elsewhere && !f->durable)
 			f->excused = true;
+		/* (A peer was told of it if it was durable here.) */
+		if (f->node != n->index || !f->durable)
+			f->since_ms[n->index] = 0;
+	}
+}
+
+void oracle_restored(struct oracle *o, struct node *n, uint64_t backup_ms)
+{
+	for (size_t i = 0; i < o->count; i++) {
+		struct content_fact *f = &o->facts[i];
+		bool somewhere = false;
+
+		if (f->since_ms[n->index] > backup_ms)
+			f->since_ms[n->index] = 0;
+		for (int k = 0; k < CLUSTER_NODES_MAX; k++)
+			somewhere |= f->since_ms[k] > 0;
+		f->excused |= !somewhere;
 	}
 }
 

@@ -30,6 +30,8 @@ struct content_fact {
 	int node;
 	uint64_t ms;
 	bool elsewhere; /* shown by another node too */
+	/* Since when a node shows it, and did not lose it with its disk. */
+	uint64_t since_ms[CLUSTER_NODES_MAX];
 	bool durable;	/* fsync returned after it */
 	bool excused;	/* somebody who saw it took it away */
 };
@@ -73,6 +75,8 @@ void oracle_after(struct oracle *, const struct oracle_op *);
 void oracle_interrupted(struct oracle *, const struct oracle_op *);
 void oracle_synced(struct oracle *, struct node *);
 void oracle_lost_power(struct oracle *, struct node *);
+/* It has a store of that time again: who else has what came since? */
+void oracle_restored(struct oracle *, struct node *, uint64_t backup_ms);
 /* All nodes are equal and complete: the same bytes everywhere, and nothing
  * is lost. */
 void oracle_check(struct oracle *);

@@ -178,6 +178,19 @@ const struct profile profiles[] = {
 			   [FAULT_partition] = 6,
 			   [FAULT_away] = 16},
 	},
+	/* Backups that are brought back, stores that are copied. */
+	{
+		.name = "forks",
+		.share = 5,
+		.calm = 8,
+		.forks = true,
+		.faults = {[FAULT_backup] = 12,
+			   [FAULT_restore] = 10,
+			   [FAULT_clone] = 4,
+			   [FAULT_away] = 5,
+			   [FAULT_partition] = 4,
+			   [FAULT_mend] = 10},
+	},
 };
 
 const size_t profile_count = ARRAY_SIZE(profiles);

@@ -59,7 +59,10 @@
 	X(kill_inside)                                                         \
 	X(full)                                                                \
 	X(broken)                                                              \
-	X(room)
+	X(room)                                                                \
+	X(backup)                                                              \
+	X(restore)                                                             \
+	X(clone)
 
 #define OP_ENUM(name) OP_##name,
 enum op_kind { OPS(OP_ENUM) OP_COUNT };
@@ -80,6 +83,9 @@ struct profile {
 	bool disks; /* always with disks that fail */
 	bool slices; /* always with large cuts, in slices */
 	bool lapse; /* always with members that lapse, and a quick purge */
+	/* Stores are copied: one number of an origin may have two histories,
+	 * which truth.h cannot tell apart. It looks away then. */
+	bool forks;
 	/* Names to choose from. 0: all. */
 	uint8_t names;
 };

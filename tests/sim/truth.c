@@ -406,6 +406,8 @@ void truth_returned(struct truth *t, struct node *n, uint64_t old_origin)
 	uint64_t kept;
 	bool lost;
 
+	if (t->blind)
+		return;
 	store_lock(n->store);
 	kept = know_get(replica_know(n->tree), old_origin);
 	lost = replica_lseq(n->tree) < t->lseq[at] ||
@@ -436,6 +438,8 @@ void truth_look(struct truth *t, struct node *n, bool local)
 	struct look l = {t, n, local};
 	int r;
 
+	if (t->blind)
+		return;
 	store_lock(n->store);
 	check_grows(t, n);
 	if (replica_lseq(n->tree) == t->lseq[n->index]) {
@@ -456,10 +460,14 @@ void truth_look(struct truth *t, struct node *n, bool local)
 
 void truth_erased(struct truth *t, struct node *n, struct objid id)
 {
-	struct thing *o = thing_of(t, id);
 	cleanup(object_release) struct object row;
+	struct thing *o;
 	int r;
 
+	object_init(&row, id);
+	if (t->blind)
+		return;
+	o = thing_of(t, id);
 	store_lock(n->store);
 	r = replica_row_load(n->tree, o->id, &row);
 	store_unlock(n->store);

@@ -87,6 +87,7 @@ struct thing {
 
 struct truth {
 	struct cluster *cluster;
+	bool blind; /* stores are copied: nothing is looked at */
 	struct thing **things;
 	size_t count;
 	uint64_t lseq[CLUSTER_NODES_MAX];
