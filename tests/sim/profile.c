@@ -181,7 +181,7 @@ const struct profile profiles[] = {
 	/* Backups that are brought back, stores that are copied. */
 	{
 		.name = "forks",
-		.share = 5,
+		.share = 0,
 		.calm = 8,
 		.forks = true,
 		.faults = {[FAULT_backup] = 12,
