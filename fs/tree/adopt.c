@@ -46,12 +46,25 @@ bool row_is_here_only(const struct tree *t, const struct row *row)
 	return row->o.count;
 }
 
-bool row_is_simple(const struct row *row, const struct info *i)
+/* One file, one name, one content. */
+static bool row_is_single(const struct row *row, const struct info *i)
 {
 	return row->exists && i->kind == KIND_FILE && i->link_count == 1 &&
 	       i->shown_count == 1 && i->branch_count == 1 &&
-	       i->real_count == 1 && !row->pending && !row->has_prior &&
+	       i->real_count == 1;
+}
+
+bool row_is_simple(const struct row *row, const struct info *i)
+{
+	return row_is_single(row, i) && !row->pending && !row->has_prior &&
 	       !row->absent;
+}
+
+/* ... and its next content may be on its way. */
+static bool row_may_adopt(const struct row *row, const struct info *i)
+{
+	return row_is_simple(row, i) ||
+	       (row_is_single(row, i) && row->has_prior);
 }
 
 /* (ages are of clocks that may jump: it is a guess, made here only) */
@@ -136,17 +149,19 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	struct content_write w = { .keep = true };
 	struct timespec btime = ti->times ? ti->times->times.btime
 					  : tree_now(t);
+	const struct version *base = row_shown_content(to, ti);
 	int r = start_empty(t, from, fi);
 
 	if (r < 0)
 		return r;
 	if (r || (i && i->dirty))
-		return dirty_rebase(t, from->ino, to->o.id,
-				    ti->branches[0].top);
+		return dirty_rebase(t, from->ino, to->o.id, base);
 	w.content = &fi->branches[0].top->content.content;
 	w.mtime = fi->times ? fi->times->times.mtime
 			    : fi->branches[0].top->content.mtime;
-	if (!branch_has_content(&ti->branches[0], w.content))
+	if (to->has_prior)
+		r = branch_write(t, to, ti, NULL, base, &w);
+	else if (!branch_has_content(&ti->branches[0], w.content))
 		r = branch_write(t, to, ti, &ti->branches[0], NULL, &w);
 	return r ? r : row_set_times(t, to, w.mtime, btime);
 }
@@ -291,7 +306,7 @@ int adopt(struct tree *t, const struct shown *temp,
 		ti = (struct info){ 0 };
 	if (!r)
 		r = dirty_is_whole(t, from.ino, &whole);
-	if (!r && whole && row_is_simple(&to, &ti) &&
+	if (!r && whole && row_may_adopt(&to, &ti) &&
 	    (row_is_here_only(t, &from) ||
 	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&
 	    row_is_simple(&from, &fi) && xattrs_fit(&from.o, &to.o)) {

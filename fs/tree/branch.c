@@ -159,7 +159,7 @@ static void make_rank(struct tree *t, const struct info *i,
 		/* Made from what others replaced, beside an open conflict:
 		 * one more sibling, whatever the clock says. */
 		c->rank = i->branches[0].top->content.rank;
-		c->rank.level -= LEVEL_STEP;
+		c->rank.level += w->leads ? LEVEL_STEP : -LEVEL_STEP;
 		return;
 	}
 	rank = b->top->content.rank;
@@ -222,16 +222,20 @@ static int keep_links(struct tree *t, struct row *row, const struct info *i)
 	return r;
 }
 
-/* The base itself, if it is still there, hidden under another content. */
+/* Adds the base itself to the n versions that go, if it is still there,
+ * hidden under another content. */
 static size_t live_base(const struct info *i, const struct version *base,
-			const struct version **ret)
+			const struct version **gone, size_t n)
 {
 	for (size_t g = 0; g < i->branch_count; g++)
-		for (size_t k = 0; k < i->branches[g].count; k++)
-			if (version_same(i->branches[g].versions[k], base)) {
-				*ret = i->branches[g].versions[k];
+		for (size_t k = 0; k < i->branches[g].count; k++) {
+			const struct version *v = i->branches[g].versions[k];
+
+			if (version_same(v, base) && !among(gone, n, v)) {
+				gone[n] = v;
 				return 1;
 			}
+		}
 	return 0;
 }
 
@@ -260,7 +264,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	int r;
 
 	op_tick(t);
-	gone = object_alloc(&row->o, (row->o.count + 1) * sizeof(*gone));
+	gone = object_alloc(&row->o, (row->o.count + 2) * sizeof(*gone));
 	copies = calloc(row->o.count + 1, sizeof(*copies));
 	if (!gone || !copies)
 		return -ENOMEM;
@@ -273,7 +277,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 			gone[n++] = i->branches[g].versions[k];
 	}
 	if (!b && base)
-		n = live_base(i, base, gone);
+		n += live_base(i, base, gone, n);
 	v = op_version(t, REG_CONTENT);
 	if (w->content)
 		v.content.content = *w->content;
@@ -284,9 +288,8 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	/* Made from a version that others replaced meanwhile: its line goes
 	 * on, and what is here now was not seen by the writer. */
 	if (!b && base)
-		r = make_trail(row, &base, 1, alone, &v.content);
-	else
-		r = make_trail(row, gone, n, alone, &v.content);
+		gone[n] = base;
+	r = make_trail(row, gone, n + (!b && base), alone, &v.content);
 	/* (of what the writer may not have seen this only says: it is no
 	 * mere undoing, show both) */
 	if (!r)
@@ -443,6 +446,21 @@ int sibling_detach(struct tree *t, struct objid id, const struct branch *b)
 	return r;
 }
 
+/*
+ * Another content is on its way, and this is what is shown until then: that
+ * goes, and nothing else; who removes it has not seen the other.
+ */
+static int remove_prior(struct tree *t, struct row *row)
+{
+	uint64_t ino = row->ino;
+	int r = data_detach(t, row, row_shown_content(row, NULL));
+
+	row->has_prior = false;
+	if (!r)
+		r = row_store(t, row, 0);
+	return r ? r : dirty_unlink(t, ino);
+}
+
 /* A file that only this store's open group holds, and nobody has open,
  * leaves no trace: an editor's probe or lock. */
 static int remove_traceless(struct tree *t, const struct shown *s,
@@ -485,6 +503,12 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	ino = row.ino;
 	/* With other names left nothing goes but the name. */
 	last = s->type == SHOWN_SIBLING || i.shown_count == 1;
+	if (row.has_prior && last && s->type != SHOWN_SIBLING) {
+		info_release(&i);
+		r = remove_prior(t, &row);
+		row_release(&row);
+		return r;
+	}
 	if (s->type == SHOWN_SIBLING)
 		r = ino_of_sibling(t, id, s->tag, &ino);
 	/* Handles go on with what they have, whatever main is from now on. */

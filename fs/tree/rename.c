@@ -214,6 +214,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 	struct timespec mtime = tree_now(t), btime = mtime;
 	struct row row;
 	struct info i;
+	bool coming;
 	int r = row_load(t, file, &row);
 
 	if (r)
@@ -245,10 +246,17 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		for (size_t k = 1; !r && over_all && k < i.branch_count; k++)
 			if (!i.branches[k].is_void)
 				r = sibling_detach(t, file, &i.branches[k]);
+		/* Over what is shown: main's next content, on its way, was
+		 * not seen. */
+		w.leads = coming = row.has_prior && b != main;
 		if (!r)
-			r = branch_write(t, &row, &i, main, NULL, &w);
+			r = branch_write(t, &row, &i, coming ? NULL : main,
+					 coming ? &row.prior.versions[0] :
+						  NULL, &w);
 		if (!r)
 			r = row_set_times(t, &row, mtime, btime);
+		if (coming)
+			row.has_prior = false;
 	}
 	free(over);
 	info_release(&i);

@@ -576,6 +576,7 @@ struct content_write {
 	const struct content *content;	/* NULL: void */
 	struct timespec mtime;
 	bool keep;		/* KEEP: the edit survives a removal */
+	bool leads;		/* a new branch that is main at once */
 	/* Branches replaced besides the one written. */
 	const struct branch **over;
 	size_t over_count;

@@ -328,6 +328,9 @@ static int take_hidden(struct tree *t, struct row *row, const struct info *i,
 
 	if (!b)
 		return -ENOENT;
+	/* (not seen: not to be replaced) */
+	if (main && row->has_prior)
+		return -EAGAIN;
 	if (!content_complete(t, &hidden->content.content))
 		return -ENODATA;
 	w.content = &hidden->content.content;

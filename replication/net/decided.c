@@ -246,6 +246,10 @@ static json_t *undo_error(int r, const char *id)
 	case -ENODATA:
 		what = "the other content is not here";
 		break;
+	case -EAGAIN:
+		what = "a newer content of the file is on its way; look at "
+		       "that first";
+		break;
 	default:
 		what = strerror(-r);
 	}

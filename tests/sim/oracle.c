@@ -124,8 +124,14 @@ static void look_at(struct oracle *o, struct node *n, struct sights *ret)
 				     n->index, dir);
 		free(dir);
 	}
-	for (size_t i = first; i < ret->count; i++)
-		ret->list[i].hash = oracle_read(o, n, ret->list[i].ino);
+	for (size_t i = first; i < ret->count; i++) {
+		struct sight *s = &ret->list[i];
+		struct attr a;
+
+		s->hash = oracle_read(o, n, s->ino);
+		s->blind = !s->hash && !tree_getattr(n->tree, s->ino, &a) &&
+			   a.size;
+	}
 	free(w);
 }
 
@@ -247,21 +253,10 @@ static void excuse(struct oracle *o, struct node *n, const struct sight *s)
 	fact_of(o, s->hash)->excused = true;
 }
 
-static bool is_waiting(struct node *n)
-{
-	struct replica_debt debt = {0};
-	int r;
-
-	store_lock(n->store);
-	r = replica_debt(n->tree, &debt);
-	store_unlock(n->store);
-	return n->writers || (r == 0 && debt.objects);
-}
-
 void oracle_before(struct oracle *o, struct node *n)
 {
 	sights_release(&o->before);
-	o->waiting = is_waiting(n);
+	o->writing = n->writers;
 	look_at(o, n, &o->before);
 }
 
@@ -269,7 +264,7 @@ void oracle_meanwhile(struct oracle *o, struct node *n)
 {
 	if (!n->running)
 		return;
-	o->waiting |= is_waiting(n);
+	o->writing |= n->writers > 0;
 	look_at(o, n, &o->before);
 }
 
@@ -299,9 +294,18 @@ static bool is_named_as(const char *path, const char *target)
 	return target && is_beside(a ? a + 1 : path, b ? b + 1 : target);
 }
 
+/* Does the operation take something of which it saw the name only? */
+static bool is_blind(const struct oracle *o, const struct oracle_op *op)
+{
+	for (size_t i = 0; i < o->before.count; i++)
+		if (o->before.list[i].blind && is_about(op, &o->before.list[i]))
+			return true;
+	return false;
+}
+
 /*
- * Who removes or renames over a file of which the content is still on its
- * way takes that too: it saw the name. By the name alone it is found here,
+ * Who removes or replaces a file that is shown without its bytes takes those,
+ * too: it saw the name. By the name alone it is found here,
  * for its directory may have been moved meanwhile.
  *
  * A known gap, to be closed in the tree, and this with it: while a handle has
@@ -323,7 +327,7 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 {
 	struct sights after = {0};
 
-	if (o->waiting)
+	if (o->writing || is_blind(o, op))
 		excuse_coming(o, op);
 
 	note_all(o, op, &o->before);

@@ -16,6 +16,7 @@ struct sight {
 	char *path;
 	uint64_t ino;
 	uint64_t hash; /* of its bytes; 0: empty, or cannot be read now */
+	bool blind;    /* its name and size are here, its bytes are not */
 };
 
 struct sights {
@@ -41,7 +42,7 @@ struct oracle {
 	struct content_fact *facts;
 	size_t count;
 	struct sights before; /* of the operation in hand */
-	bool waiting;	      /* content was on its way to its node */
+	bool writing;	      /* a handle had unsent writes */
 	uint64_t reads;
 };
 

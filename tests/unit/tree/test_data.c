@@ -676,6 +676,182 @@ static void test_write_over_absent(void **state)
 	fixture_close(&b);
 }
 
+/* What somebody does to a file, he does to what it shows. A newer content
+ * that is on its way was not seen, and stays: as if it had come later. */
+struct coming {
+	struct fixture a, b;
+	char one[20000], two[20000];
+};
+
+static void coming_open(struct coming *c)
+{
+	fill(c->one, '1', sizeof(c->one));
+	fill(c->two, '2', sizeof(c->two));
+	fixture_open(&c->a, "alice", true);
+	fixture_open(&c->b, "bob", false);
+	make_file(&c->a, ROOT, "f", c->one);
+	merge_from(&c->b, &c->a);
+	fetch(&c->b, &c->a);
+}
+
+static void coming_edit(struct coming *c)
+{
+	write_file(&c->a, look(&c->a, ROOT, "f"), c->two);
+	merge_from(&c->b, &c->a);
+	expect_bytes(&c->b, look(&c->b, ROOT, "f"), c->one);
+}
+
+static void coming_end(struct coming *c)
+{
+	fetch(&c->b, &c->a);
+	merge_from(&c->a, &c->b);
+	fetch(&c->a, &c->b);
+	check_tree(&c->a);
+	check_tree(&c->b);
+}
+
+static void coming_close(struct coming *c)
+{
+	fixture_close(&c->a);
+	fixture_close(&c->b);
+}
+
+static void test_remove_while_coming(void **state)
+{
+	struct coming c;
+	uint64_t ino;
+
+	(void)state;
+	coming_open(&c);
+	coming_edit(&c);
+	ino = look(&c.b, ROOT, "f");
+	assert_int_equal(tree_open_file(c.b.tree, ino, false), 0);
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	expect_bytes(&c.b, ino, c.one);
+	tree_release_file(c.b.tree, ino, false);
+	/* alice's, which was not meant: with its size, and waited for */
+	expect_absent(&c.b, look(&c.b, ROOT, "f"), sizeof(c.two) - 1);
+	coming_end(&c);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), c.two);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), c.two);
+	/* Now it was seen. */
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 0);
+	coming_close(&c);
+}
+
+/* Seen by its name and size, and removed. */
+static void test_remove_twice_while_coming(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	coming_edit(&c);
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	assert_int_equal(look_error(&c.b, ROOT, "f"), -ENOENT);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 0);
+	coming_close(&c);
+}
+
+static void test_unsent_and_removed_while_coming(void **state)
+{
+	struct coming c;
+	uint64_t ino;
+
+	(void)state;
+	coming_open(&c);
+	coming_edit(&c);
+	ino = look(&c.b, ROOT, "f");
+	assert_int_equal(tree_open_file(c.b.tree, ino, true), 0);
+	assert_int_equal(tree_write(c.b.tree, ino, 0, SLICE_STR("bob's"),
+				    false), 0);
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	tree_release_file(c.b.tree, ino, true);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 1);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), c.two);
+	coming_close(&c);
+}
+
+/* An editor's save: a version of the same file, beside the other. */
+static void test_save_over_while_coming(void **state)
+{
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_open(&c);
+	coming_edit(&c);
+	make_file(&c.b, ROOT, "f.tmp", "bob's");
+	assert_int_equal(tree_rename(c.b.tree, ROOT, SLICE_STR("f.tmp"), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	name_with(&c.a, ROOT, "conflict", name);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's");
+	expect_bytes(&c.a, look(&c.a, ROOT, name), c.two);
+	assert_int_equal(tree_unlink(c.a.tree, ROOT, SLICE_STR(name)), 0);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 1);
+	coming_close(&c);
+}
+
+/* An old file of another name, for good: two files want the name. */
+static void test_move_over_while_coming(void **state)
+{
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_open(&c);
+	make_file(&c.a, ROOT, "g", "old");
+	merge_from(&c.b, &c.a);
+	coming_edit(&c);
+	assert_int_equal(tree_rename(c.b.tree, ROOT, SLICE_STR("g"), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "old");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	name_with(&c.a, ROOT, "conflict", name);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "old");
+	expect_bytes(&c.a, look(&c.a, ROOT, name), c.two);
+	coming_close(&c);
+}
+
+/* A sibling moved over main while main's next content is on its way. */
+static void test_settle_while_coming(void **state)
+{
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_open(&c);
+	c.b.now_ns = c.a.now_ns;
+	write_file(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	c.a.now_ns += 1000000000;
+	write_file(&c.a, look(&c.a, ROOT, "f"), c.one + 1);
+	merge_from(&c.b, &c.a);
+	fetch(&c.b, &c.a);
+	name_with(&c.b, ROOT, "conflict", name);
+	expect_bytes(&c.b, look(&c.b, ROOT, name), "bob's");
+	write_file(&c.a, look(&c.a, ROOT, "f"), c.two);
+	merge_from(&c.b, &c.a);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), c.one + 1);
+	assert_int_equal(tree_rename(c.b.tree, ROOT, SLICE_STR(name), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	name_with(&c.a, ROOT, "conflict", name);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's");
+	expect_bytes(&c.a, look(&c.a, ROOT, name), c.two);
+	coming_close(&c);
+}
+
 /* A file whose sibling is on its way is not hidden by the next main. */
 static void test_pending_sibling_then_main(void **state)
 {
@@ -788,6 +964,12 @@ int main(void)
 		cmocka_unit_test(test_sibling_mtime),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_write_over_absent),
+		cmocka_unit_test(test_remove_while_coming),
+		cmocka_unit_test(test_remove_twice_while_coming),
+		cmocka_unit_test(test_unsent_and_removed_while_coming),
+		cmocka_unit_test(test_save_over_while_coming),
+		cmocka_unit_test(test_move_over_while_coming),
+		cmocka_unit_test(test_settle_while_coming),
 		cmocka_unit_test(test_pending_sibling_then_main),
 		cmocka_unit_test(test_cut_while_writing),
 	};
