@@ -49,15 +49,34 @@ static const struct shown *find_same(const struct look *l,
 	return s->is_dir ? look_id(l, s->id) : look_text(l, s->text);
 }
 
+/* Is there a directory of that name, in what the other stood in? */
+static bool is_in_place(const struct look *in, const struct shown *was,
+			const struct look *final)
+{
+	const struct shown *dir = look_parent(in, was), *x, *d;
+
+	for (size_t i = 0; i < final->count; i++) {
+		x = &final->list[i];
+		d = look_parent(final, x);
+		if (x->is_dir &&
+		    !strcmp(path_base(x->path), path_base(was->path)) &&
+		    (!dir || !d ? dir == d : objid_equal(dir->id, d->id)))
+			return true;
+	}
+	return false;
+}
+
 /* Merged with another: a name that somebody saw it under is a directory. */
 static bool is_merged(const struct look after[], int actors,
 		      const struct look *final, const struct shown *s)
 {
 	for (int a = 0; s->is_dir && a < actors; a++) {
 		const struct shown *x = look_id(&after[a], s->id);
+		const struct shown *there = x ? look_path(final, x->path)
+					      : NULL;
 
-		x = x ? look_path(final, x->path) : NULL;
-		if (x && x->is_dir)
+		if ((there && there->is_dir) ||
+		    (x && is_in_place(&after[a], x, final)))
 			return true;
 	}
 	return false;
@@ -150,10 +169,20 @@ static bool cares(const struct action *a, const struct shown *s)
 	}
 }
 
-/* The bytes that a write replaced: whoever cares has the new ones. */
-static bool is_replaced(const struct action *a, const struct shown *s)
+/* Has the file other bytes where somebody wrote it? Whoever cares for it
+ * has these. */
+static bool is_replaced(const struct look *after, const struct shown *s)
 {
-	return (a->kind == ACT_WRITE || a->kind == ACT_TRUNCATE) &&
+	const struct shown *is = look_id(after, s->id);
+
+	return is && strcmp(is->text, s->text);
+}
+
+/* (and if it was removed then: was it, by its path?) */
+static bool may_be_replaced(const struct action *a, const struct shown *s)
+{
+	return (a->kind == ACT_WRITE || a->kind == ACT_TRUNCATE ||
+		a->kind == ACT_SAVE) &&
 	       !s->is_dir && is_about(s->path, a->at);
 }
 
@@ -171,7 +200,7 @@ static const char *judge_back(const struct story *st,
 		for (int k = 0; k < st->count; k++) {
 			bool did = !find_same(&after[st->actor[k]], s);
 
-			replaced |= did && is_replaced(st->action[k], s);
+			replaced |= is_replaced(&after[st->actor[k]], s);
 			cared |= !did && cares(st->action[k], s);
 		}
 		if (gone && (replaced || !cared) && find_same(final, s))
@@ -182,59 +211,78 @@ static const char *judge_back(const struct story *st,
 
 /* ---- cared for, and removed by somebody who did not know */
 
-/* Is something put into it? (An edit of a file that has other names brings
- * none of them back.) */
-static bool fills(const struct action *a, const char *dir)
+/*
+ * Is something put into it? An edit of a file that has other names brings
+ * none of them back; and what is moved into it somebody else, a third, may
+ * have moved away.
+ */
+static bool fills(const struct action *a, const char *dir, int actors)
 {
 	switch (a->kind) {
+	case ACT_CREATE:
+	case ACT_SYMLINK:
+	case ACT_MKDIR:
+		return path_is_below(a->at, dir);
 	case ACT_WRITE:
 	case ACT_TRUNCATE:
-		return path_is_below(a->at, dir) && !is_about(a->at, "d/f");
+		return actors == 2 && path_is_below(a->at, dir) &&
+		       !is_about(a->at, "d/f");
+	case ACT_SAVE:
+		return actors == 2 && path_is_below(a->at, dir);
 	case ACT_RENAME:
 	case ACT_MOVE:
 	case ACT_OVER:
 	case ACT_LINK:
-		return path_is_below(a->to, dir);
+		return actors == 2 && path_is_below(a->to, dir);
 	case ACT_EXCHANGE:
-		return path_is_below(a->at, dir) || path_is_below(a->to, dir);
+		return actors == 2 && (path_is_below(a->at, dir) ||
+				       path_is_below(a->to, dir));
 	default:
-		return path_is_below(a->at, dir);
+		return false;
 	}
 }
 
-/* Moved with the directory, and removed with all of it. (That brings a
- * directory back weakly: it is shown if there is something in it.) */
-static bool goes_along(const struct look *before, const struct look *after,
-		       const struct shown *s, const char *dir)
+/*
+ * Moved with the directory, and removed with all of it, by nobody else.
+ * (That brings a directory back weakly: it is shown if there is something in
+ * it.)
+ */
+static bool goes_along(const struct look *before, const struct look after[],
+		       int actors, const struct shown *s, const char *dir)
 {
 	const struct shown *d = path_is_below(s->path, dir)
 					? look_path(before, dir)
 					: NULL;
 	bool holds = !s->is_dir;
+	int removers = 0;
 
-	for (size_t i = 0; i < before->count; i++)
+	for (size_t i = 0; actors == 2 && i < before->count; i++)
 		holds |= !before->list[i].is_dir &&
 			 path_is_below(before->list[i].path, s->path);
-	return holds && d && d->is_dir && !look_id(after, d->id);
+	for (int a = 0; holds && d && d->is_dir && a < actors; a++) {
+		if (find_same(&after[a], s))
+			continue;
+		if (look_id(&after[a], d->id))
+			return false;
+		removers++;
+	}
+	return removers == 1;
 }
 
-static bool is_wanted(const struct look *before, const struct look *after,
-		      const struct action *a, const struct shown *s)
+static bool is_wanted(const struct look *before, const struct look after[],
+		      int actors, const struct action *a,
+		      const struct shown *s)
 {
-	const struct shown *is = look_id(after, s->id);
+	bool two = a->kind == ACT_EXCHANGE;
 
-	if (find_same(after, s) || !cares(a, s))
-		return false;
-	if (is && strcmp(is->text, s->text))
-		return false; /* it has other bytes now */
-	return is_about(s->path, a->at) ||
-	       (a->to && a->kind == ACT_EXCHANGE && is_about(s->path, a->to)) ||
-	       goes_along(before, after, s, a->at) ||
-	       (a->to && a->kind == ACT_EXCHANGE &&
-		goes_along(before, after, s, a->to)) ||
-	       (s->is_dir && fills(a, s->path));
+	return cares(a, s) &&
+	       (is_about(s->path, a->at) || (two && is_about(s->path, a->to)) ||
+		goes_along(before, after, actors, s, a->at) ||
+		(two && goes_along(before, after, actors, s, a->to)) ||
+		(s->is_dir && fills(a, s->path, actors)));
 }
 
+/* Of those who did one thing each. */
 static const char *judge_wanted(const struct story *st,
 				const struct look *before,
 				const struct look after[], int actors,
@@ -242,17 +290,19 @@ static const char *judge_wanted(const struct story *st,
 {
 	for (size_t i = 0; i < before->count; i++) {
 		const struct shown *s = &before->list[i];
-		bool replaced = false, wanted = false;
+		bool replaced = false, wanted = false, gone = false;
 
 		for (int k = 0; k < st->count; k++) {
-			bool did = !find_same(&after[st->actor[k]], s);
+			const struct look *l = &after[st->actor[k]];
+			bool did = !find_same(l, s);
 
-			replaced |= did && is_replaced(st->action[k], s);
-			for (int a = 0; !did && a < actors; a++)
-				wanted |= is_wanted(before, &after[a],
+			gone |= did;
+			replaced |= is_replaced(l, s) ||
+				    (did && may_be_replaced(st->action[k], s));
+			wanted |= !did && is_wanted(before, after, actors,
 						    st->action[k], s);
 		}
-		if (wanted && !replaced && !find_same(final, s) &&
+		if (gone && wanted && !replaced && !find_same(final, s) &&
 		    !is_merged(after, actors, final, s))
 			return judge_wrong("wanted, and lost", s);
 	}

@@ -27,7 +27,15 @@ struct views {
 	const struct look *before, *after, *final;
 	int actors;
 	bool once; /* actor k did action k and nothing else */
+	int most;  /* who did several, or -1 */
 };
+
+/* He may have written it before he removed it: if that comes back, for what
+ * somebody else did, then with all that it had. */
+static bool was_touched(const struct views *v, int actor, struct objid id)
+{
+	return actor == v->most && !look_id(&v->after[actor], id);
+}
 
 static const struct look *view_at(const struct views *v, int k)
 {
@@ -41,13 +49,6 @@ static bool has_mark(const struct shown *s)
 	return strstr(s->path, CONFLICT_MARK);
 }
 
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool same_name(const char *a, const char *b)
 {
 	const char *end_a = strstr(a, CONFLICT_MARK);
@@ -56,19 +57,6 @@ static bool same_name(const char *a, const char *b)
 	size_t m = end_b ? (size_t)(end_b - b) : strlen(b);
 
 	return n == m && !memcmp(a, b, n);
-}
-
-/* The directory that it stands in; NULL: that of the case. */
-static const struct shown *parent_of(const struct look *l,
-				     const struct shown *s)
-{
-	size_t n = (size_t)(base_of(s->path) - s->path);
-
-	for (size_t i = 0; n && i < l->count; i++)
-		if (l->list[i].is_dir && strlen(l->list[i].path) == n - 1 &&
-		    !memcmp(l->list[i].path, s->path, n - 1))
-			return &l->list[i];
-	return NULL;
 }
 
 /* (a directory that was merged into another has that one's id) */
@@ -80,14 +68,14 @@ static bool same_parent(const struct shown *was, const struct shown *is,
 	if (objid_equal(was->id, is->id))
 		return true;
 	return !look_id(final, was->id) &&
-	       same_name(base_of(was->path), base_of(is->path));
+	       same_name(path_base(was->path), path_base(is->path));
 }
 
 static bool same_place(const struct look *in, const struct shown *was,
 		       const struct look *final, const struct shown *is)
 {
-	return same_name(base_of(was->path), base_of(is->path)) &&
-	       same_parent(parent_of(in, was), parent_of(final, is), final);
+	return same_name(path_base(was->path), path_base(is->path)) &&
+	       same_parent(look_parent(in, was), look_parent(final, is), final);
 }
 
 static bool stands_in(const struct look *in, const struct look *final,
@@ -194,22 +182,25 @@ static const char *judge_field(const struct views *v, const struct shown *s,
 {
 	static char what[80];
 	const struct shown *was = look_id(v->before, s->id), *x, *last = NULL;
-	bool somebodys = was && was->fields[f] == s->fields[f];
-	bool changed = false;
+	bool somebodys = false, changed = false;
 
 	for (int a = 0; a < v->actors; a++) {
 		x = look_id(&v->after[a], s->id);
 		/* (emptying a directory sets its times, and it may return) */
-		if (!x && s->is_dir && f == FIELD_TIMES)
+		if ((!x && s->is_dir && f == FIELD_TIMES) ||
+		    was_touched(v, a, s->id))
 			return NULL;
+		/* (there and back) */
+		if (x && a == v->most)
+			somebodys |= x->fields[f] == s->fields[f];
 		if (!x || (was && was->fields[f] == x->fields[f]))
 			continue;
 		last = x;
-		if (!changed)
-			somebodys = false;
 		changed = true;
 		somebodys |= x->fields[f] == s->fields[f];
 	}
+	if (!changed && !somebodys)
+		somebodys = was && was->fields[f] == s->fields[f];
 	if (somebodys && (!v->once || !last ||
 			  last->fields[f] == s->fields[f]))
 		return NULL;
@@ -247,7 +238,8 @@ static const char *judge_sibling(const struct views *v, const struct shown *s)
 	for (int a = 0; a < v->actors; a++) {
 		const char *x = text_by(v, a, s->id);
 
-		conflict |= x && text && strcmp(x, text);
+		conflict |= was_touched(v, a, s->id) ||
+			    (x && text && strcmp(x, text));
 		text = text ? text : x;
 		latest = x ? x : latest;
 	}
@@ -266,7 +258,7 @@ static bool is_rival(const struct views *v, const struct shown *s)
 			const struct shown *x = &v->after[a].list[i];
 
 			if (!objid_equal(x->id, s->id) &&
-			    same_name(base_of(x->path), base_of(s->path)))
+			    same_name(path_base(x->path), path_base(s->path)))
 				return true;
 		}
 	return false;
@@ -277,8 +269,8 @@ static const struct shown *plain_of(const struct look *l,
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (!has_mark(&l->list[i]) &&
-		    same_name(base_of(l->list[i].path), base_of(s->path)) &&
-		    parent_of(l, &l->list[i]) == parent_of(l, s))
+		    same_name(path_base(l->list[i].path), path_base(s->path)) &&
+		    look_parent(l, &l->list[i]) == look_parent(l, s))
 			return &l->list[i];
 	return NULL;
 }
@@ -342,6 +334,13 @@ static const char *judge_one_name(const struct story *st,
 		return NULL;
 	if (!there)
 		return judge_wrong("nothing has the name", first);
+	if (first->is_dir && second->is_dir) {
+		bool older = objid_compare(first->id, second->id) < 0;
+
+		return objid_equal(there->id, older ? first->id : second->id)
+			       ? NULL
+			       : judge_wrong("merged under the newer", there);
+	}
 	if (first->is_dir || second->is_dir)
 		return there->is_dir ? NULL
 				     : judge_wrong("a file has the name of a "
@@ -356,11 +355,16 @@ const char *story_judge_form(const struct story *st, const struct look *before,
 			     const struct look after[], int actors,
 			     const struct look *final)
 {
-	struct views v = {before, after, final, actors, st->count == actors};
+	struct views v = {
+		before, after, final, actors, st->count == actors, -1,
+	};
 	const char *r = NULL;
 
-	for (int k = 0; k < st->count; k++)
+	for (int k = 0; k < st->count; k++) {
 		v.once = v.once && st->actor[k] == k;
+		if (k && st->actor[k] == st->actor[k - 1])
+			v.most = st->actor[k];
+	}
 	for (size_t i = 0; !r && i < final->count; i++) {
 		const struct shown *s = &final->list[i];
 

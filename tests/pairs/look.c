@@ -245,3 +245,21 @@ void look_print(const struct look *l)
 		printf("\t%-32s %-28s %s\n", l->list[i].path, l->list[i].text,
 		       l->list[i].meta);
 }
+
+const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+const struct shown *look_parent(const struct look *l, const struct shown *s)
+{
+	size_t n = (size_t)(path_base(s->path) - s->path);
+
+	for (size_t i = 0; n && i < l->count; i++)
+		if (l->list[i].is_dir && strlen(l->list[i].path) == n - 1 &&
+		    !memcmp(l->list[i].path, s->path, n - 1))
+			return &l->list[i];
+	return NULL;
+}

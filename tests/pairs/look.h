@@ -88,6 +88,10 @@ const char *judge_wrong(const char *what, const struct shown *);
 bool path_is_below(const char *path, const char *dir);
 const struct shown *look_text(const struct look *, const char *text);
 const struct shown *look_path(const struct look *, const char *path);
+/* One of its names. */
 const struct shown *look_id(const struct look *, struct objid);
+/* The directory that it stands in; NULL: that of the case. */
+const struct shown *look_parent(const struct look *, const struct shown *);
+const char *path_base(const char *path);
 
 #endif

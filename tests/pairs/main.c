@@ -28,6 +28,8 @@
 /* Rounds of all with all, until nothing moves. */
 #define ROUNDS_MAX 8
 
+#define ACTIONS_TOTAL_MAX 128
+
 enum route { ROUTE_DIRECT, ROUTE_RELAY, ROUTES };
 enum order { ORDER_UP, ORDER_DOWN, ORDER_CROSSING, ORDERS };
 
@@ -298,6 +300,8 @@ struct campaign {
 	uint64_t cases, failed, verdicts[VERDICT_COUNT];
 	uint64_t failures_max;
 	time_t until; /* 0: no end */
+	/* Of the batches of --long only each parts-th is run. */
+	uint64_t batch, part, parts;
 	bool cut_short;
 };
 
@@ -394,9 +398,13 @@ static void gather_run(struct gather *g)
 {
 	struct campaign *c = g->campaign;
 
-	if (c->until && time(NULL) > c->until)
+	if (!g->count)
+		return;
+	if (c->batch++ % c->parts != c->part)
+		;
+	else if (c->until && time(NULL) > c->until)
 		c->cut_short = true;
-	else if (g->count && c->failed < c->failures_max)
+	else if (c->failed < c->failures_max)
 		run_batch(c, g->stories, g->count, g->actors);
 	g->count = 0;
 }
@@ -426,22 +434,23 @@ static void run_pairs(struct campaign *c)
 	gather_run(&g);
 }
 
-static void run_triples(struct campaign *c)
+/* Of the few, or of all. */
+static void run_triples(struct campaign *c, bool all)
 {
 	static const int who[3][3] = {{0, 0, 1}, {0, 1, 1}, {0, 1, 2}};
-	size_t few[64], n = 0;
+	size_t list[ACTIONS_TOTAL_MAX], n = 0;
 
 	for (size_t i = 0; i < action_count; i++)
-		if (actions[i].few)
-			few[n++] = i;
+		if (all || actions[i].few)
+			list[n++] = i;
 	for (size_t w = 0; w < 3; w++) {
 		struct gather g = {.campaign = c};
 
 		for (size_t x = 0; x < n * n * n; x++) {
 			struct story s = {
-				.action = {&actions[few[x / n / n]],
-					   &actions[few[x / n % n]],
-					   &actions[few[x % n]]},
+				.action = {&actions[list[x / n / n]],
+					   &actions[list[x / n % n]],
+					   &actions[list[x % n]]},
 				.actor = {who[w][0], who[w][1], who[w][2]},
 				.count = 3,
 			};
@@ -456,7 +465,8 @@ static void run_triples(struct campaign *c)
 
 static void usage(void)
 {
-	fputs("usage: kin-pairs [--long] [--seconds S] [--failures N]\n"
+	fputs("usage: kin-pairs [--failures N] [--seconds S]\n"
+	      "       kin-pairs --long|--all [--part I/N] [...]\n"
 	      "       kin-pairs --case NODE:ACTION,NODE:ACTION[,...] "
 	      "[--trace]\n"
 	      "       [--route direct|relay] [--order up|down|crossing]\n",
@@ -502,6 +512,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"long", no_argument, NULL, 'l'},
+		{"all", no_argument, NULL, 'a'},
+		{"part", required_argument, NULL, 'p'},
 		{"seconds", required_argument, NULL, 's'},
 		{"failures", required_argument, NULL, 'f'},
 		{"case", required_argument, NULL, 'c'},
@@ -511,14 +523,22 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct campaign c = {
-		.only_route = -1, .only_order = -1, .failures_max = 10};
+		.only_route = -1, .only_order = -1, .failures_max = 10,
+		.parts = 1};
 	const char *one = NULL, *base = getenv("TMPDIR");
-	bool all = false;
+	bool triples = false, all = false;
+	unsigned part, parts;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == 'l')
-			all = true;
+			triples = true;
+		else if (opt == 'a')
+			triples = all = true;
+		else if (opt == 'p' &&
+			 sscanf(optarg, "%u/%u", &part, &parts) == 2 && part &&
+			 part <= parts)
+			c.part = part - 1, c.parts = parts;
 		else if (opt == 's')
 			c.until = time(NULL) + atol(optarg);
 		else if (opt == 'f')
@@ -550,10 +570,10 @@ int main(int argc, char **argv)
 		struct story s = parse_case(one, &actors);
 
 		run_batch(&c, &s, 1, actors);
+	} else if (triples) {
+		run_triples(&c, all);
 	} else {
 		run_pairs(&c);
-		if (all)
-			run_triples(&c);
 	}
 	rmdir(c.dir);
 	printf("cases=%llu exact=%llu in-order=%llu neither=%llu failed=%llu%s\n",

@@ -50,6 +50,9 @@ static const struct cell cells[] = {
 	  "d/ d/a=A d/b=B", NULL },
 	{ "MK-MK", "2, then 1", "", "mkdir d; c d/x A", "mkdir d; c d/x B",
 	  "d/ d/x=A d/x(1)=B", "d/ d/x=B d/x(0)=A" },
+	/* (the older one's attributes show) */
+	{ "MK-MK", "2, attributes", "", "mkdir d; chmod 700 d", "mkdir d",
+	  "d:700/", "d/" },
 	{ "MK-WR", "n", "c f base", "mkdir d", "w f B", "d/ f=B", NULL },
 	{ "MK-AT", "n", "c f base", "mkdir d", "chmod 600 f",
 	  "d/ f:600=base", NULL },
