@@ -132,6 +132,7 @@ static int node_open_store(struct node *n)
 		.map_bytes = 1ull << 30,
 		.log_bytes = 65536,
 		.segment_bytes = 16 << 20,
+		.group_max_ops = n->cluster->options.group_ops,
 	};
 
 	return store_open(&o, NULL, &n->store);

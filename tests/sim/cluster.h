@@ -30,6 +30,7 @@ struct cluster_options {
 	bool mounts;	 /* nodes show cuts only after a while */
 	uint64_t heartbeat_ms; /* 0: none (each costs signatures) */
 	bool disks;	 /* that lose power, fill up, fail */
+	unsigned int group_ops; /* of store_options; 0: as shipped */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
 	bool bad_frames; /* a test sends what must not be sent */

@@ -194,17 +194,27 @@ int disk_before_sync(struct disk *d)
 	return maybe_error(d);
 }
 
-static void read_old(int fd, uint8_t *ret, uint64_t offset, uint64_t len)
+/* Opened once more: where LMDB says that a commit is valid it writes by a
+ * descriptor that cannot read. */
+static void read_old(int of, uint8_t *ret, uint64_t offset, uint64_t len)
 {
+	char link[64];
+	int fd;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", of);
+	fd = open(link, O_RDONLY | O_CLOEXEC);
+	kin_assert(fd >= 0);
 	while (len) {
 		ssize_t n = pread(fd, ret, len, (off_t)offset);
 
-		if (n <= 0)
-			return;
+		kin_assert(n >= 0);
+		if (!n)
+			break;
 		ret += n;
 		offset += (uint64_t)n;
 		len -= (uint64_t)n;
 	}
+	close(fd);
 }
 
 /* Taking back what was written before leaves these bytes. */

@@ -359,6 +359,8 @@ void faults_heal(struct faults *f)
 
 		n->disk.state = DISK_WELL;
 		disk_freeze_in(&n->disk, 0);
+		/* (in the closing of its handles) */
+		node_reap(n);
 		/* A store that has failed stays so until a restart. */
 		if (n->running && n->disk.hurt)
 			node_kill(n, 0);

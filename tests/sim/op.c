@@ -207,6 +207,12 @@ static bool is_written(void *arg, uint64_t ino)
 	return false;
 }
 
+void op_step(struct op *op)
+{
+	if (!op->node->disk.frozen)
+		truth_look(op->ops->truth, op->node, true);
+}
+
 void op_done(struct op *op)
 {
 	struct ops *o = op->ops;

@@ -39,6 +39,9 @@ void op_expect(struct op *, int r);
 void op_must(struct op *, int r);
 /* The other contents of this one's object stay; main stays main. */
 void op_keep_others(struct op *, const struct item *);
+/* A step of several is done: what it did may be committed, and lost with the
+ * power is what follows. Nothing happens by this. */
+void op_step(struct op *);
 /* Looks at what changed. */
 void op_done(struct op *);
 

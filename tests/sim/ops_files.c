@@ -42,6 +42,7 @@ void op_create(struct op *op)
 					    SLICE_STR(s.name), &new, true, &e)
 			      : -ENOENT);
 	if (op->r >= 0) {
+		op_step(op);
 		op_must(op, write_bytes(op, e.attr.ino, &t));
 		op_close(op, e.attr.ino);
 	}
@@ -109,6 +110,7 @@ static void save(struct op *op, int what)
 	op_say(op, "saves", i->path, "");
 	if (op_open(op, i, &ino)) {
 		op_must(op, tree_setattr(op->node->tree, ino, &empty, &attr));
+		op_step(op);
 		op_must(op, write_bytes(op, ino, &t));
 		/* (Where main is still on its way, this ends as a sibling.) */
 		if (op_close(op, ino) && t.len <= INLINE_BYTES_MAX &&

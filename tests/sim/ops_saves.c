@@ -27,6 +27,7 @@ static void save_step(struct op *op, struct save *s)
 {
 	struct cluster *c = op->ops->cluster;
 
+	op_step(op);
 	if (!s->slow)
 		return;
 	node_poke(op->node);
@@ -122,7 +123,7 @@ static void save_end(struct op *op, struct save *s)
 
 	node_poke(op->node);
 	/* What was made may be gone without a trace. */
-	if (s->slow && !op->node->disk.frozen)
+	if (!op->node->disk.frozen)
 		truth_find_erased(op->ops->truth, op->node);
 	for (size_t i = 0; s->slow && i < op->before.count; i++)
 		op->before.list[i].kind = KIND_DIR;

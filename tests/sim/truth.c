@@ -383,6 +383,32 @@ static void look_again(struct truth *t, struct node *n, struct thing *o)
 	hold(o, n, &row);
 }
 
+/* What was removed without a trace has no number of its own: that of what
+ * came later is noted for it. If it is not back, it is from before. */
+static void keep_erased(struct truth *t, struct node *n, struct thing *o,
+			uint64_t kept)
+{
+	cleanup(object_release) struct object row;
+	int r;
+
+	store_lock(n->store);
+	r = replica_row_load(n->tree, o->id, &row);
+	store_unlock(n->store);
+	if (r < 0)
+		cluster_fail(t->cluster, "cannot read a row: %d", r);
+	for (size_t i = 0; !row.count && i < o->removal_count; i++) {
+		struct dot by = o->removals[i].by;
+
+		if (o->removals[i].erased != n || by.seq <= kept)
+			continue;
+		o->removals[i].by.seq = kept;
+		for (size_t k = 0; k < o->text_count; k++)
+			for (size_t e = 0; e < o->texts[k].ending_count; e++)
+				if (dot_equal(o->texts[k].endings[e].by, by))
+					o->texts[k].endings[e].by.seq = kept;
+	}
+}
+
 static void look_from_start(struct truth *t, struct node *n,
 			    uint64_t old_origin, uint64_t kept)
 {
@@ -392,6 +418,8 @@ static void look_from_start(struct truth *t, struct node *n,
 		    (unsigned long long)kept);
 	t->lseq[at] = 0;
 	for (size_t i = 0; i < t->count; i++) {
+		if (has_erased(t->things[i], n))
+			keep_erased(t, n, t->things[i], kept);
 		thing_forget(t->things[i], old_origin, kept);
 		t->things[i]->held[at].named = false;
 		t->things[i]->held[at].count = 0;
