@@ -226,8 +226,7 @@ static void draw_groups(uint64_t seed, struct cluster_options *o)
 	struct rng rng;
 
 	rng_init(&rng, seed * 16 + 15);
-	if (rng_one_in(&rng, 2))
-		o->group_ops = (unsigned int)rng_between(&rng, 1, 40);
+	o->group_ops = (unsigned int)rng_between(&rng, 1, 40);
 }
 
 void history_run(const struct history_options *options,
@@ -254,7 +253,7 @@ void history_run(const struct history_options *options,
 	/* (Only who is not there yet can come with a copy.) */
 	if (p->forks && !o.late && o.nodes > 2)
 		o.late = (int)(options->seed % 2);
-	if (p->disks)
+	if (p->groups)
 		draw_groups(options->seed, &o);
 	draw_purge(options->seed, p, &o);
 	truth_init(&h->truth, c);

@@ -138,6 +138,19 @@ const struct profile profiles[] = {
 			   [FAULT_power] = 6,
 			   [FAULT_kill_inside] = 12},
 	},
+	/* The same, with commits all the time. */
+	{
+		.name = "commits",
+		.share = 0,
+		.calm = 4,
+		.disks = true,
+		.groups = true,
+		.faults = {[FAULT_cut] = 1,
+			   [FAULT_mend] = 2,
+			   [FAULT_partition] = NONE,
+			   [FAULT_power] = 6,
+			   [FAULT_kill_inside] = 12},
+	},
 	/* Large cuts, and nodes and links that fall in the middle of them. */
 	{
 		.name = "slices",

@@ -81,6 +81,7 @@ struct profile {
 	 * usual number. */
 	uint16_t calm;
 	bool disks; /* always with disks that fail */
+	bool groups; /* the store commits after a few operations */
 	bool slices; /* always with large cuts, in slices */
 	bool lapse; /* always with members that lapse, and a quick purge */
 	/* Stores are copied: one number of an origin may have two histories,

@@ -270,7 +270,48 @@ struct look {
 	struct truth *truth;
 	struct node *node;
 	bool local;
+	uint64_t half; /* what operations of this origin left half done */
 };
+
+static bool was_written(const struct truth *t, uint64_t hash64)
+{
+	for (size_t i = 0; i < t->count; i++)
+		for (size_t k = 0; k < t->things[i]->text_count; k++)
+			if (t->things[i]->texts[k].hash64 == hash64)
+				return true;
+	return false;
+}
+
+static bool is_named(const struct thing *o, struct dot dot)
+{
+	for (size_t i = 0; i < o->named_count; i++)
+		if (dot_equal(o->named[i].dot, dot))
+			return true;
+	return false;
+}
+
+/* What a program does in one call may be two operations, and the power goes
+ * between them: a save was cut, and not yet the file that it is a save of.
+ * The bytes are those that somebody wrote. */
+static void look_half(struct truth *t, struct thing *o, struct node *n,
+		      const struct object *row, uint64_t origin)
+{
+	for (size_t i = 0; i < row->count; i++) {
+		const struct version *v = &row->versions[i];
+
+		if (v->dot.origin != origin)
+			continue;
+		if (v->reg == REG_CONTENT && !truth_text(o, v->dot) &&
+		    was_written(t, version_entry_name(v).hash64))
+			text_add(o, row, v, &o->held[n->index]);
+		if (v->reg == REG_LINK && !is_named(o, v->dot)) {
+			o->touched = truth_grow(o->touched, o->touched_count,
+						sizeof(*o->touched));
+			o->touched[o->touched_count++] = v->dot;
+			names_touch(o, v);
+		}
+	}
+}
 
 static int look_row(void *arg, const struct replica_row *r)
 {
@@ -290,8 +331,47 @@ static int look_row(void *arg, const struct replica_row *r)
 				     replica_origin(l->node->tree));
 	if (l->local)
 		look_local(l->truth, o, l->node, &row);
+	if (l->half)
+		look_half(l->truth, o, l->node, &row, l->half);
 	hold(o, l->node, &row);
 	return 0;
+}
+
+static void check_grows(struct truth *t, struct node *n)
+{
+	if (!know_leq(&t->k[n->index], replica_know(n->tree)))
+		cluster_fail(t->cluster, "node %d knows less than it did",
+			     n->index);
+}
+
+static void look_rows(struct truth *t, struct node *n, bool local,
+		      uint64_t half)
+{
+	struct look l = {t, n, local, half};
+	int r;
+
+	store_lock(n->store);
+	check_grows(t, n);
+	if (replica_lseq(n->tree) == t->lseq[n->index]) {
+		r = know_copy(&t->k[n->index], replica_know(n->tree));
+		store_unlock(n->store);
+		kin_assert(!r);
+		return;
+	}
+	r = replica_rows_look(n->tree, t->lseq[n->index], SIZE_MAX / 2,
+			       look_row, &l);
+	t->lseq[n->index] = replica_lseq(n->tree);
+	if (r >= 0)
+		r = know_copy(&t->k[n->index], replica_know(n->tree));
+	store_unlock(n->store);
+	if (r < 0)
+		cluster_fail(t->cluster, "cannot read rows: %d", r);
+}
+
+void truth_look(struct truth *t, struct node *n, bool local)
+{
+	if (!t->blind)
+		look_rows(t, n, local, 0);
 }
 
 /* ---- power cuts */
@@ -425,7 +505,7 @@ static void look_from_start(struct truth *t, struct node *n,
 		t->things[i]->held[at].count = 0;
 		t->things[i]->held[at].slots.count = 0;
 	}
-	truth_look(t, n, false);
+	look_rows(t, n, false, old_origin);
 }
 
 void truth_returned(struct truth *t, struct node *n, uint64_t old_origin)
@@ -452,38 +532,6 @@ void truth_returned(struct truth *t, struct node *n, uint64_t old_origin)
 	for (size_t i = 0; i < t->count; i++)
 		if (has_erased(t->things[i], n))
 			look_again(t, n, t->things[i]);
-}
-
-static void check_grows(struct truth *t, struct node *n)
-{
-	if (!know_leq(&t->k[n->index], replica_know(n->tree)))
-		cluster_fail(t->cluster, "node %d knows less than it did",
-			     n->index);
-}
-
-void truth_look(struct truth *t, struct node *n, bool local)
-{
-	struct look l = {t, n, local};
-	int r;
-
-	if (t->blind)
-		return;
-	store_lock(n->store);
-	check_grows(t, n);
-	if (replica_lseq(n->tree) == t->lseq[n->index]) {
-		r = know_copy(&t->k[n->index], replica_know(n->tree));
-		store_unlock(n->store);
-		kin_assert(!r);
-		return;
-	}
-	r = replica_rows_look(n->tree, t->lseq[n->index], SIZE_MAX / 2,
-			       look_row, &l);
-	t->lseq[n->index] = replica_lseq(n->tree);
-	if (r >= 0)
-		r = know_copy(&t->k[n->index], replica_know(n->tree));
-	store_unlock(n->store);
-	if (r < 0)
-		cluster_fail(t->cluster, "cannot read rows: %d", r);
 }
 
 void truth_erased(struct truth *t, struct node *n, struct objid id)
