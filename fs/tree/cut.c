@@ -310,6 +310,10 @@ int data_cut(struct tree *t, uint64_t ino)
 		/* One hold of the lock: nobody may find the inode dirty and
 		 * its header gone. */
 		store_lock(t->store);
+		/* Written before all of the base was here. Nobody else wants
+		 * it, if another content has taken its place since. */
+		if (r == -ENOENT)
+			(void)!pending_wait(t, &c.base, 0, c.d.kept);
 		if (!r)
 			r = op_begin_locked(t);
 		if (!r)

@@ -55,7 +55,8 @@ struct tree_observer {
 	void (*entry)(void *arg, uint64_t parent, struct slice name);
 	/* all such calls for one applied cut were made; its number. */
 	void (*applied)(void *arg, uint64_t lseq);
-	/* Somebody waits for content that is not here (tree_read); */
+	/* Somebody waits for content that is not here (tree_read), or unsent
+	 * writes do; */
 	void (*wanted)(void *arg);
 	/* some came, or there is nobody left to ask: try again. */
 	void (*content)(void *arg);

@@ -113,6 +113,15 @@ static void seen_cut(void *arg)
 	n->cut_ms = n->cluster->now_ms;
 }
 
+/* (What the oracle reads is not wanted by anybody.) */
+static void seen_wanted(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->core && !n->watched)
+		core_wanted(n->core, n->cluster->now_ms);
+}
+
 static void seen_applied(void *arg, uint64_t lseq)
 {
 	struct node *n = arg;
@@ -157,6 +166,7 @@ static int node_open_tree(struct node *n, struct node *by)
 		.arg = n,
 		.changed = seen_changed,
 		.applied = seen_applied,
+		.wanted = seen_wanted,
 	};
 	int r;
 

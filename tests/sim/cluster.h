@@ -91,6 +91,7 @@ struct node {
 	struct tree *tree;
 	struct core *core;
 	bool changed; /* the observer said so */
+	bool watched; /* it is looked at, and no program reads */
 	bool interrupted; /* killed in an operation */
 	bool busy;    /* an operation runs on it: not to be killed in that */
 	uint64_t tick_ms, cut_ms;

@@ -96,8 +96,10 @@ uint64_t oracle_read(struct oracle *o, struct node *n, uint64_t ino)
 	bytes = malloc(a.size);
 	kin_assert(bytes);
 	o->reads++;
+	n->watched = true;
 	if (tree_read(n->tree, ino, 0, bytes, a.size) == (int64_t)a.size)
 		hash = checksum64(bytes, a.size, 77) | 1;
+	n->watched = false;
 	free(bytes);
 	return hash;
 }

@@ -580,6 +580,67 @@ static void expect_absent(struct fixture *f, uint64_t ino, uint64_t size)
 	assert_int_equal(tree_read(f->tree, ino, size, got, 8), 0);
 }
 
+/* What `to` waits for, from whoever has it. */
+static void fetch_urgent(struct fixture *to, struct fixture *from)
+{
+	struct hash list[8];
+	size_t n;
+
+	store_lock(to->store);
+	n = replica_urgent(to->tree, 8, list);
+	store_unlock(to->store);
+	assert_true(n > 0);
+	for (size_t k = 0; k < n; k++) {
+		struct buf b = BUF_INIT;
+
+		assert_int_equal(chunk_read(from->store, &list[k], &b), 0);
+		assert_int_equal(replica_chunk_received(to->tree, &list[k],
+							buf_slice(&b)), 0);
+		buf_release(&b);
+	}
+}
+
+/* Written to in the middle before it was here, and then it is replaced
+ * elsewhere: no row names what these writes are based on. */
+static void test_written_before_it_came(void **state)
+{
+	struct fixture a, b;
+	char one[20000], two[20000], name[256];
+	uint64_t ino;
+	int rounds = 0;
+
+	(void)state;
+	fill(one, '1', sizeof(one));
+	fill(two, '2', sizeof(two));
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", one);
+	merge_from(&b, &a);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 100, SLICE_STR("bob's"),
+				    false), 0);
+	write_file(&a, look(&a, ROOT, "f"), two);
+	merge_from(&b, &a);
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(tree_cut_settled(b.tree, 0), 1);
+	do {
+		assert_true(++rounds < 10);
+		fetch_urgent(&b, &a);
+		b.now_ns += 10000000000;
+	} while (tree_cut_settled(b.tree, 0));
+	fetch(&b, &a);
+	merge_from(&a, &b);
+	fetch(&a, &b);
+	/* It is the latest, and concurrent. */
+	memcpy(one + 100, "bob's", 5);
+	expect_bytes(&a, look(&a, ROOT, "f"), one);
+	name_with(&a, ROOT, "conflict", name);
+	expect_bytes(&a, look(&a, ROOT, name), two);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 static void test_pending(void **state)
 {
 	struct fixture a, b;
@@ -962,6 +1023,7 @@ int main(void)
 		cmocka_unit_test(test_move_sibling_while_written),
 		cmocka_unit_test(test_resolve_while_open),
 		cmocka_unit_test(test_sibling_mtime),
+		cmocka_unit_test(test_written_before_it_came),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_write_over_absent),
 		cmocka_unit_test(test_remove_while_coming),
