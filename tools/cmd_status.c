@@ -2,6 +2,7 @@
 /* kin status */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tools/control_client.h"
 #include "tools/output.h"
@@ -15,6 +16,7 @@ static const char help[] =
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
 "             changes: {received, known, forwarded},\n"
 "             content: {objects, bytes, reads_failed}, applying,\n"
+"             incarnation: {cause, time, count},\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
 "             behind: {changes, bytes, seconds},\n"
 "             ahead: {changes, bytes}, stale_seconds, last_contact_seconds,\n"
@@ -130,6 +132,34 @@ static void print_divergences(const json_t *counters)
 				  text));
 }
 
+/* Long enough that whoever brought a backup back sees it. */
+#define HISTORY_SHOWN_S (30 * 86400)
+
+/* Something was done with a store that this program was not asked for. */
+static void print_history(const json_t *status)
+{
+	static const char *const texts[][2] = {
+		{ "copy", "this store was restored or copied" },
+		{ "lost", "this store had lost changes that others know" },
+		{ "twin", "another copy of this store is in use, or was" },
+		{ "branch", "this store was copied, and both went on" },
+	};
+	const json_t *i = json_object_get(status, "incarnation");
+	int64_t when = (int64_t)json_number(i, "time");
+	char text[TEXT_BYTES];
+
+	for (size_t k = 0; k < ARRAY_SIZE(texts); k++)
+		if (!strcmp(json_text(i, "cause"), texts[k][0]) &&
+		    time(NULL) - when < HISTORY_SHOWN_S)
+			printf("%-10s %s: since %s this node goes on as a new "
+			       "one of its name; no file is lost by that\n",
+			       "history", texts[k][1], text_time(when, text));
+	if (json_number(json_object_get(status, "counters"), "twins"))
+		printf("%-10s another node uses this node's key: is a copy of "
+		       "this machine in use? Make a new node of one of them\n",
+		       "warning");
+}
+
 static void print_content(const json_t *content)
 {
 	uint64_t n = json_number(content, "objects");
@@ -162,6 +192,7 @@ static void print_status(const json_t *status, const struct subject *subject)
 	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,
 	       conflicts ? " (`kin conflicts` lists them)" : "");
 	print_divergences(json_object_get(status, "counters"));
+	print_history(status);
 	print_content(json_object_get(status, "content"));
 	if (json_is_true(json_object_get(status, "applying")))
 		printf("%-10s a large number of changes is being taken in\n",

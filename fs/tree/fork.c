@@ -229,7 +229,54 @@ static int demand_full(struct tree *t)
 	return replica_horizon_join(t, &own);
 }
 
-int replica_reincarnate(struct tree *t)
+#define META_INCARNATION "incarnation"
+#define INCARNATION_BYTES (1 + 8 + 4)
+
+/* [locked] */
+static int incarnation_get(struct tree *t, struct tree_incarnation *ret)
+{
+	struct slice v;
+	struct reader in;
+	int r = store_get(t->store, TABLE_META, SLICE_STR(META_INCARNATION),
+			  &v);
+
+	*ret = (struct tree_incarnation){ 0 };
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	in = READER(v.data, v.len);
+	ret->cause = (enum tree_cause)reader_u8(&in);
+	ret->time = (int64_t)reader_u64(&in);
+	ret->count = reader_u32(&in);
+	return reader_done(&in) ? -EUCLEAN : 0;
+}
+
+static int incarnation_note(struct tree *t, enum tree_cause cause)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	struct tree_incarnation i;
+	int r = incarnation_get(t, &i);
+
+	if (r)
+		return r;
+	buf_put_u8(&b, (uint8_t)cause);
+	buf_put_u64(&b, (uint64_t)(t->env->now_ns(t->env->arg) / 1000000000));
+	buf_put_u32(&b, i.count + 1);
+	r = buf_error(&b);
+	return r ? r : store_put(t->store, TABLE_META,
+				 SLICE_STR(META_INCARNATION), buf_slice(&b));
+}
+
+int tree_incarnation(struct tree *t, struct tree_incarnation *ret)
+{
+	int r;
+
+	store_lock(t->store);
+	r = incarnation_get(t, ret);
+	store_unlock(t->store);
+	return r;
+}
+
+int replica_reincarnate(struct tree *t, enum tree_cause cause)
 {
 	uint8_t value[8];
 	uint64_t origin;
@@ -257,6 +304,8 @@ int replica_reincarnate(struct tree *t)
 	put_le64(value, origin);
 	r = store_put(t->store, TABLE_META, SLICE_STR("origin"),
 		      SLICE(value, sizeof(value)));
+	if (!r)
+		r = incarnation_note(t, cause);
 	return r ? r : demand_full(t);
 }
 
@@ -266,7 +315,7 @@ int copy_reincarnate(struct tree *t)
 
 	if (r)
 		return r;
-	return op_end_locked(t, replica_reincarnate(t));
+	return op_end_locked(t, replica_reincarnate(t, CAUSE_COPY));
 }
 
 /* ---- the branch */
@@ -325,5 +374,6 @@ int replica_fork(struct tree *t, uint64_t origin, uint64_t n0,
 		return r;
 	if (ret_alias)
 		*ret_alias = f.alias;
-	return origin == t->origin ? replica_reincarnate(t) : demand_full(t);
+	return origin == t->origin ? replica_reincarnate(t, CAUSE_BRANCH)
+				   : demand_full(t);
 }

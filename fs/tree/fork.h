@@ -10,6 +10,7 @@
 #define KINFS_TREE_FORK_H
 
 #include "fs/tree/chain.h"
+#include "fs/tree/tree.h"
 
 /* One of two branches above the last number in which they agree. */
 struct fork_branch {
@@ -49,6 +50,6 @@ must_check int replica_fork(struct tree *, uint64_t origin, uint64_t n0,
  * a new origin; what was written is from now on another's. For a store that
  * was copied, or that peers know more of than it does itself.
  */
-must_check int replica_reincarnate(struct tree *);
+must_check int replica_reincarnate(struct tree *, enum tree_cause);
 
 #endif

@@ -78,6 +78,21 @@ struct tree_options {
 	bool is_copy;
 };
 
+/* Why a node goes on under another origin than before. */
+enum tree_cause {
+	CAUSE_NONE = 0,
+	CAUSE_COPY = 1,	  /* its store was restored, or copied; at open */
+	CAUSE_LOST = 2,	  /* peers know changes that it has lost */
+	CAUSE_TWIN = 3,	  /* another copy of its store is, or was, in use */
+	CAUSE_BRANCH = 4, /* of two histories, its own got another name */
+};
+
+struct tree_incarnation {
+	enum tree_cause cause; /* of the last one */
+	int64_t time;	       /* of that; s since 1970 */
+	uint32_t count;	       /* so far */
+};
+
 /* Is there a volume in the store? [not locked] */
 bool tree_exists(struct store *);
 /*
@@ -96,6 +111,8 @@ void tree_close(struct tree *);
 void tree_observe(struct tree *, const struct tree_observer *);
 struct store *tree_store(struct tree *);
 struct volid tree_volume(struct tree *);
+/* CAUSE_NONE: it is the first one. Errors: of the store. */
+must_check int tree_incarnation(struct tree *, struct tree_incarnation *ret);
 /* This node's label; setting it changes future versions only. */
 void tree_label(struct tree *, char ret[LABEL_BYTES_MAX + 1]);
 must_check int tree_set_label(struct tree *, struct slice label);

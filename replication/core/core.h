@@ -217,6 +217,7 @@ struct core_counters {
 	uint64_t rows_purged;
 	uint64_t fulls_received; /* of the cuts, full streams */
 	uint64_t forks;		/* branches renamed, new incarnations */
+	uint64_t twins;		/* another node of this node's key was heard */
 };
 
 /* Is a large cut half applied? Rows here say more than K then. */

@@ -266,7 +266,7 @@ struct core {
 	uint64_t life; /* names the streams of this run */
 	uint64_t twin_ms; /* when another node of our key was outbid, or 0 */
 	bool twin_said;
-	bool copied; /* a new incarnation is due */
+	enum tree_cause copied; /* not NONE: a new incarnation is due */
 	size_t small_rows, slice_rows;
 	uint64_t staged_bytes_max;
 
@@ -439,7 +439,12 @@ must_check int fork_asked(struct core *, struct peer *, struct reader *);
 must_check int fork_told(struct core *, struct peer *, struct reader *);
 void fork_tick(struct core *, struct peer *);
 /* A new incarnation of this node; ends all links. */
-must_check int fork_reincarnate(struct core *, const char *why);
+must_check int fork_reincarnate(struct core *, enum tree_cause);
+/* Does a row, of whomever, know another history of this node's origin? Then
+ * a new incarnation is due. */
+must_check int fork_check_own(struct core *, const struct status *);
+/* 1: all that the row says it knows, this node knows, of the same history. */
+must_check int fork_covers(struct core *, struct status *);
 /* Takes one if it is due. */
 void fork_tick_own(struct core *);
 

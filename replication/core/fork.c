@@ -139,8 +139,8 @@ static void reframe(struct core *c, const char *why)
 }
 
 /* In one operation: the branch, or (origin 0) a new incarnation. */
-static int fork_do(struct core *c, uint64_t origin, uint64_t above,
-		   uint64_t *ret_alias)
+static int fork_do(struct core *c, enum tree_cause cause, uint64_t origin,
+		   uint64_t above, uint64_t *ret_alias)
 {
 	int r;
 
@@ -148,7 +148,7 @@ static int fork_do(struct core *c, uint64_t origin, uint64_t above,
 	r = replica_begin(c->tree);
 	if (r == 0) {
 		r = origin ? replica_fork(c->tree, origin, above, ret_alias)
-			   : replica_reincarnate(c->tree);
+			   : replica_reincarnate(c->tree, cause);
 		for (size_t i = 0; r == 0 && i < c->members.count; i++)
 			r = remember_forget(c,
 					    &c->members.list[i]->member.device);
@@ -161,7 +161,7 @@ static int fork_do(struct core *c, uint64_t origin, uint64_t above,
 static int fork_rename(struct core *c, uint64_t origin, uint64_t above)
 {
 	uint64_t alias = 0;
-	int r = fork_do(c, origin, above, &alias);
+	int r = fork_do(c, CAUSE_BRANCH, origin, above, &alias);
 
 	if (r < 0)
 		return r;
@@ -177,14 +177,20 @@ static int fork_rename(struct core *c, uint64_t origin, uint64_t above)
 	return 0;
 }
 
-int fork_reincarnate(struct core *c, const char *why)
+int fork_reincarnate(struct core *c, enum tree_cause cause)
 {
-	int r = fork_do(c, 0, 0, NULL);
+	static const char *const why[] = {
+		[CAUSE_LOST] = "peers know changes of it that it has lost (a "
+			       "backup was brought back, or a disk lied)",
+		[CAUSE_TWIN] = "another copy of its store is in use, or was",
+	};
+	int r = fork_do(c, cause, 0, 0, NULL);
 
 	if (r < 0)
 		return r;
-	c->copied = false;
-	log_warn("this node goes on as a new incarnation: %s", why);
+	c->copied = CAUSE_NONE;
+	log_warn("this node goes on as a new incarnation: %s",
+		 why[cause]);
 	reframe(c, "this node goes on as a new incarnation");
 	return 0;
 }
@@ -273,8 +279,9 @@ static int search_decide(struct core *c, struct peer *p, const struct tell *t)
 	store_unlock(c->store);
 	if (r < 0)
 		return r;
-	/* Something changed since: look again from the start. */
-	if (!mine.first || !theirs.first ||
+	/* Something changed since: look again from the start. (While rows are
+	 * half way to another K nothing can be renamed.) */
+	if (apply_is_busy(c) || !mine.first || !theirs.first ||
 	    (mine.first == theirs.first && mine.mark == theirs.mark)) {
 		peer_fail(c, p, BYE_FORK, "histories are compared again");
 		return 0;
@@ -385,9 +392,49 @@ int fork_check(struct core *c, struct peer *p)
 		return search_ask(c, p);
 	}
 	if (know_get(&s->k, c->origin) > own)
-		return fork_reincarnate(
-			c, "peers know changes of it that it has lost");
+		return fork_reincarnate(c, CAUSE_LOST);
 	return 0;
+}
+
+/* (Nobody may take for an acknowledgement what is one of another history.) */
+int fork_check_own(struct core *c, const struct status *s)
+{
+	mark_t mark = 0, theirs;
+	size_t i = 0;
+	int r = 0;
+
+	while (i < s->k.count && s->k.entries[i].origin != c->origin)
+		i++;
+	if (i == s->k.count)
+		return 0;
+	theirs = s->heads.marks ? s->heads.marks[i] : 0;
+	store_lock(c->store);
+	if (!know_covers(replica_know(c->tree), s->k.entries[i]))
+		c->copied = CAUSE_LOST;
+	else if (theirs)
+		r = chain_get(c->tree, s->k.entries[i], &mark);
+	if (r == 0 && mark && mark != theirs)
+		c->copied = CAUSE_TWIN;
+	store_unlock(c->store);
+	if (c->copied)
+		core_due(c, c->now_ms);
+	return r;
+}
+
+int fork_covers(struct core *c, struct status *s)
+{
+	uint64_t origin = 0;
+	int r = 0;
+
+	if (!know_leq(&s->k, &c->own.k))
+		return 0;
+	if (s->is_ours)
+		return 1;
+	store_lock(c->store);
+	r = find_difference(c->tree, &s->k, &s->heads, &origin);
+	store_unlock(c->store);
+	s->is_ours = r == 0 && !origin;
+	return r < 0 ? r : s->is_ours;
 }
 
 void fork_tick_own(struct core *c)
@@ -396,8 +443,7 @@ void fork_tick_own(struct core *c)
 
 	if (!c->copied || apply_is_busy(c))
 		return;
-	r = fork_reincarnate(c, "another copy of its store was in use since "
-				"it was made, or is");
+	r = fork_reincarnate(c, c->copied);
 	if (r < 0)
 		core_fail(c, r, "cannot begin a new incarnation");
 }

@@ -270,7 +270,7 @@ static void own_row_heard(struct core *c, const struct status *s)
 	 * store from before a backup came back, or of one that runs now. */
 	if (s->origin == c->origin) {
 		c->own.beat = s->beat;
-		c->copied = true;
+		c->copied = CAUSE_TWIN;
 		core_due(c, c->now_ms);
 		return;
 	}
@@ -283,6 +283,7 @@ static void own_row_heard(struct core *c, const struct status *s)
 				 "use? Nothing is lost by it; make a node of "
 				 "its own of one of them");
 		c->twin_said = true;
+		c->counters.twins++;
 		return;
 	}
 	c->twin_ms = c->now_ms;
@@ -326,6 +327,9 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	}
 	if (!members_has(&c->members, &s->device))
 		return 0;
+	r = fork_check_own(c, s);
+	if (r < 0)
+		return r;
 	if (first) {
 		p->phase = PEER_READY;
 		c->wants_stale = true;

@@ -269,8 +269,7 @@ static int peer_got_hello(struct core *c, struct peer *p, struct reader *r)
 	/* One of the two must give way; both would, if one had no link. */
 	if (e == BYE_FORK && !apply_is_busy(c) &&
 	    device_compare(&c->self, &p->device) < 0)
-		return fork_reincarnate(
-			c, "another node was made from a copy of its store");
+		return fork_reincarnate(c, CAUSE_TWIN);
 	if (e) {
 		static const char *const why[] = {
 			[BYE_VERSION] = "no common protocol version: "

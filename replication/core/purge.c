@@ -53,9 +53,11 @@ static int purge_acked(struct core *c, struct know *ret)
 		    !member_is_active(c, e))
 			continue;
 		s = status_of(c, &e->member.device);
-		if (!s || !know_leq(&s->k, &c->own.k))
-			return 0;
+		r = s ? fork_covers(c, s) : 0;
+		if (r <= 0)
+			return r;
 		know_meet(ret, &s->k);
+		r = 0;
 	}
 	return r < 0 ? r : 1;
 }

@@ -28,6 +28,7 @@ struct status {
 	uint64_t beat;	 /* grows with each change of the row */
 	struct know k;	 /* merged, and durable */
 	struct heads heads; /* at k */
+	bool is_ours;	    /* k is of the history that is known here */
 	struct know c;	 /* ... with all content */
 	struct know v;	 /* ... and shown through its mount */
 	struct know g;	 /* its horizon: purged up to there */

@@ -143,7 +143,7 @@ static json_t *counters_json(struct agent *a)
 
 	core_counters(a->core, &c);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o, s:o, s:o}",
+			 "s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "cuts_sent", number(c.cuts_sent),
 			 "cuts_received", number(c.cuts_received),
 			 "rows_sent", number(c.rows_sent),
@@ -157,7 +157,25 @@ static json_t *counters_json(struct agent *a)
 			 "bytes_received", number(c.bytes_received),
 			 "proofs", number(c.proofs),
 			 "divergences", number(c.divergences),
-			 "repaired", number(c.repaired));
+			 "repaired", number(c.repaired),
+			 "forks", number(c.forks),
+			 "twins", number(c.twins));
+}
+
+static json_t *incarnation_json(struct agent *a)
+{
+	static const char *const causes[] = {
+		[CAUSE_COPY] = "copy", [CAUSE_LOST] = "lost",
+		[CAUSE_TWIN] = "twin", [CAUSE_BRANCH] = "branch",
+	};
+	struct tree_incarnation i;
+
+	if (tree_incarnation(a->tree, &i) || i.cause == CAUSE_NONE ||
+	    i.cause >= ARRAY_SIZE(causes))
+		return json_null();
+	return json_pack("{s:s, s:o, s:o}", "cause", causes[i.cause],
+			 "time", json_integer(i.time),
+			 "count", json_integer(i.count));
 }
 
 static json_t *content_json(struct agent *a)
@@ -198,6 +216,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 						      label, "id", id));
 	json_object_set_new(answer, "conflicts",
 			    number(tree_conflict_count(a->tree)));
+	json_object_set_new(answer, "incarnation", incarnation_json(a));
 	json_object_set_new(answer, "peers", peers_json(a));
 	json_object_set_new(answer, "content", content_json(a));
 	json_object_set_new(answer, "applying",

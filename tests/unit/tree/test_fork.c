@@ -105,7 +105,8 @@ static void new_incarnation(struct fixture *f)
 {
 	store_lock(f->store);
 	assert_int_equal(replica_begin(f->tree), 0);
-	assert_int_equal(replica_end(f->tree, replica_reincarnate(f->tree)),
+	assert_int_equal(replica_end(f->tree,
+				     replica_reincarnate(f->tree, CAUSE_LOST)),
 			 0);
 	store_unlock(f->store);
 }
