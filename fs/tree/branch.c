@@ -34,10 +34,14 @@ void row_drop(struct row *row, uint8_t reg, uint64_t slot)
 	}
 }
 
-/* A TOMB means nothing on what lives: it goes with the next LINK. */
+/* A TOMB means nothing on what lives: it goes with the next LINK. But that of
+ * a directory stays until somebody who has it places the directory; to
+ * revive it is no placing. Who removed it waits for a move that had not seen
+ * the removal (returned.c), and a revival may come before that. */
 int row_add(struct row *row, const struct version *v)
 {
-	if (v->reg == REG_LINK)
+	if (v->reg == REG_LINK &&
+	    (v->link.slot != SLOT_DIR || !(v->flags & VERSION_WEAK)))
 		row_drop(row, REG_TOMB, 0);
 	return object_add(&row->o, v) ? 0 : -ENOMEM;
 }
@@ -188,12 +192,13 @@ static void make_rank(struct tree *t, const struct info *i,
 
 /* KEEP: a weak copy of each shown LINK, in place of older weak ones. One
  * that this operation wrote is as new, and has that dot already. */
-static int keep_links(struct tree *t, struct row *row, const struct info *i)
+int row_keep(struct tree *t, struct row *row, const struct info *i)
 {
 	struct version *keep;
 	size_t n = 0;
 	int r = 0;
 
+	op_tick(t);
 	keep = calloc(i->shown_count + 1, sizeof(*keep));
 	if (!keep)
 		return -ENOMEM;
@@ -297,7 +302,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];
 	if (!r && w->keep)
-		r = keep_links(t, row, i);
+		r = row_keep(t, row, i);
 	if (!r)
 		r = drop_versions(row, copies, n);
 	return r ? r : row_add(row, &v);

@@ -165,7 +165,7 @@ static int row_merged(struct tree *t, struct row *row, struct object *o)
 	if (!r && old.branch_count > 1)
 		r = detach_siblings(t, row, &old, &new);
 	if (!r)
-		r = returned_note(t, &row->o, &old, &new);
+		r = returned_note(t, &old, &new);
 	info_release(&old);
 	info_release(&new);
 	return r;
@@ -499,7 +499,6 @@ static int revive_one(struct tree *t, struct row *row, const struct info *i)
 	v.link.at = i->tomb->tomb;
 	/* Equal at every node that revives it. */
 	v.link.since = (struct stamp){ i->tomb->hlc, i->tomb->dot, 0 };
-	row_drop(row, REG_TOMB, 0);
 	if (row_add(row, &v))
 		return -ENOMEM;
 	return row_store(t, row, 0);

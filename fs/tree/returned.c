@@ -49,15 +49,17 @@ static int returned_put(struct tree *t, struct objid dir, uint64_t hlc)
 			 SLICE(value, sizeof(value)));
 }
 
-int returned_note(struct tree *t, const struct object *before,
-		  const struct info *old, const struct info *new)
+int returned_note(struct tree *t, const struct info *old,
+		  const struct info *new)
 {
 	const struct version *tomb;
 
-	if (old->kind != KIND_DIR || old->link_count || !new->strong)
+	/* (a revival, for something in it, may have come before) */
+	if (old->kind != KIND_DIR || old->strong || !new->strong)
 		return 0;
-	tomb = own_tomb(t, before);
-	return tomb ? returned_put(t, before->id, tomb->hlc) : 0;
+	/* Still there: who placed it had not seen the removal. */
+	tomb = own_tomb(t, new->object);
+	return tomb ? returned_put(t, new->object->id, tomb->hlc) : 0;
 }
 
 int returned_count(struct tree *t, uint64_t *add)
@@ -136,7 +138,6 @@ static int bring_back(struct tree *t, struct objid id, struct objid dir,
 		v.link.since = (struct stamp){ tomb->hlc, tomb->dot, 0 };
 		v.link.label = tree_label_slice(t);
 		/* (what it borrows lives in the row's arena) */
-		row_drop(&row, REG_TOMB, 0);
 		r = row_add(&row, &v);
 		if (!r)
 			r = row_store(t, &row, 0);

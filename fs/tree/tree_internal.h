@@ -589,7 +589,10 @@ must_check int branch_write(struct tree *, struct row *,
 			    const struct info *, const struct branch *b,
 			    const struct version *base,
 			    const struct content_write *);
-/* Are these the branch's bytes? */
+/* KEEP: a weak LINK for each shown name, in place of older ones: what is done
+ * to the file survives a removal that had not seen it. */
+must_check int row_keep(struct tree *, struct row *, const struct info *);
+/* Are these the branch's bytes? Of inline content the root is needed. */
 bool branch_has_content(const struct branch *, const struct content *);
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a
  * TOMB. */
@@ -646,8 +649,8 @@ must_check int row_purge(struct tree *, struct row *);
 
 /* ---- returned.c */
 /* A merge made `new` of a row: did a directory removed here come back? */
-must_check int returned_note(struct tree *, const struct object *before,
-			     const struct info *old, const struct info *new);
+must_check int returned_note(struct tree *, const struct info *old,
+			     const struct info *new);
 /* Adds the number of directories noted and not done. */
 must_check int returned_count(struct tree *, uint64_t *add);
 

@@ -439,6 +439,61 @@ static void test_moved_tree_comes_back(void **state)
 	nodes_close(&n);
 }
 
+/* The same if it came back before that for a new file in it, in either order:
+ * a revival is nobody's wish to place it. */
+static void test_moved_tree_though_revived(void **state)
+{
+	(void)state;
+	for (int moved_first = 0; moved_first < 2; moved_first++) {
+		struct fixture *first, *second;
+		struct nodes n;
+		uint64_t e;
+
+		nodes_open(&n);
+		make_tree(&n);
+		remove_tree(&n.a);
+		move(&n.b, ROOT, "d", ROOT, "e");
+		make_file(&n.c, look(&n.c, ROOT, "d"), "new", "three");
+		first = moved_first ? &n.b : &n.c;
+		second = moved_first ? &n.c : &n.b;
+		merge_from(&n.a, first);
+		bring_back(&n.a);
+		merge_from(&n.a, second);
+		bring_back(&n.a);
+		e = look(&n.a, ROOT, "e");
+		expect_bytes(&n.a, look(&n.a, e, "new"), "three");
+		expect_bytes(&n.a, look(&n.a, e, "f"), "one");
+		expect_bytes(&n.a, look(&n.a, look(&n.a, e, "sub"), "g"),
+			     "two");
+		assert_int_equal(list(&n.a, ROOT, NULL, 0), 1);
+		merge_from(&n.b, &n.a);
+		merge_from(&n.c, &n.b);
+		merge_from(&n.a, &n.c);
+		assert_int_equal(bring_back(&n.a), 0);
+		assert_int_equal(bring_back(&n.b), 0);
+		assert_int_equal(bring_back(&n.c), 0);
+		nodes_close(&n);
+	}
+}
+
+/* Who had seen the removal and moves it all the same takes it as it is. */
+static void test_moved_by_who_knew(void **state)
+{
+	struct nodes n;
+
+	(void)state;
+	nodes_open(&n);
+	make_tree(&n);
+	remove_tree(&n.a);
+	make_file(&n.c, look(&n.c, ROOT, "d"), "new", "three");
+	merge_from(&n.c, &n.a);
+	move(&n.c, ROOT, "d", ROOT, "e");
+	merge_from(&n.a, &n.c);
+	assert_int_equal(bring_back(&n.a), 0);
+	assert_int_equal(list(&n.a, look(&n.a, ROOT, "e"), NULL, 0), 1);
+	nodes_close(&n);
+}
+
 /* What was deleted on its own, long before, was meant to be. */
 static void test_old_removal_stays(void **state)
 {
@@ -530,6 +585,8 @@ int main(void)
 		cmocka_unit_test(test_open_file_holds),
 		cmocka_unit_test(test_weak_only_directory),
 		cmocka_unit_test(test_moved_tree_comes_back),
+		cmocka_unit_test(test_moved_tree_though_revived),
+		cmocka_unit_test(test_moved_by_who_knew),
 		cmocka_unit_test(test_old_removal_stays),
 		cmocka_unit_test(test_removal_after_the_move),
 		cmocka_unit_test(test_too_many_origins),

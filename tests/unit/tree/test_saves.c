@@ -170,6 +170,22 @@ static void save_by_backup(struct fixture *f, const char *text, bool keep)
 		rm(f, "doc~");
 }
 
+static struct dot main_dot(struct fixture *f, struct objid id)
+{
+	struct object o;
+	struct info i;
+	struct dot dot;
+
+	store_lock(f->store);
+	assert_int_equal(replica_row_load(f->tree, id, &o), 0);
+	store_unlock(f->store);
+	assert_int_equal(info_init(&i, &o), 0);
+	dot = i.branches[0].top->dot;
+	info_release(&i);
+	object_release(&o);
+	return dot;
+}
+
 /* ---- adoption */
 
 static void test_adopted(void **state)
@@ -232,6 +248,33 @@ static void test_adopted_with_trace(void **state)
 		expect_id(&p.b, "doc", p.doc);
 		assert_int_equal(rows(&p.b), before + 1);
 		assert_int_equal(list(&p.b, ROOT, NULL, 0), 1);
+		pair_close(&p);
+	}
+}
+
+/* A save that changes nothing is no new version, and a wish to keep it: it
+ * survives a removal that had not seen it. */
+static void test_adopted_the_same(void **state)
+{
+	(void)state;
+	for (int sent = 0; sent < 2; sent++) {
+		struct dot before;
+		struct pair p;
+
+		pair_open(&p);
+		save_by_rename(&p.a, "same");
+		exchange(&p, true);
+		before = main_dot(&p.a, p.doc);
+		make_file(&p.a, ROOT, "tmp", "same");
+		if (sent)
+			merge_from(&p.b, &p.a);
+		move(&p.a, "tmp", "doc");
+		expect_id(&p.a, "doc", p.doc);
+		assert_true(dot_equal(main_dot(&p.a, p.doc), before));
+		rm(&p.b, "doc");
+		exchange(&p, false);
+		expect_file(&p.a, "doc", "same");
+		expect_file(&p.b, "doc", "same");
 		pair_close(&p);
 	}
 }
@@ -1097,6 +1140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_adopted_with_trace),
+		cmocka_unit_test(test_adopted_the_same),
 		cmocka_unit_test(test_adopted_after_restart),
 		cmocka_unit_test(test_adoption_against_edit),
 		cmocka_unit_test(test_adoption_against_names_and_attributes),
