@@ -281,14 +281,20 @@ static int drop_some(struct absent *s)
 
 /* ---- what is gone here, and named again */
 
-/* A register that the row has not, or a LINK: under a new dot. */
+/* A register that the row has not, of several values the one that is shown;
+ * or a LINK: under a new dot. */
 static int readopt_version(struct tree *t, struct row *row,
+			   const struct object *theirs,
 			   const struct version *old)
 {
 	struct version v = *old;
 
 	for (size_t k = 0; v.reg != REG_LINK && k < row->o.count; k++)
 		if (version_same_register(&row->o.versions[k], &v))
+			return 0;
+	for (size_t k = 0; v.reg != REG_LINK && k < theirs->count; k++)
+		if (version_same_register(&theirs->versions[k], &v) &&
+		    version_key_compare(&theirs->versions[k], &v) > 0)
 			return 0;
 	if (v.reg == REG_LINK)
 		v.flags |= VERSION_WEAK;
@@ -315,7 +321,8 @@ static int readopt_row(struct tree *t, struct row *row,
 		return 0;
 	for (size_t k = 0; !r && k < theirs->count; k++)
 		if (theirs->versions[k].reg != REG_CONTENT)
-			r = readopt_version(t, row, &theirs->versions[k]);
+			r = readopt_version(t, row, theirs,
+					    &theirs->versions[k]);
 	if (!r)
 		r = row_store(t, row, 0);
 	return r ? r : 1;

@@ -67,12 +67,20 @@ int merge_object(const struct object *mine, const struct object *theirs,
 
 /* ---- versions to be written again */
 
-static bool wants_restamp(const struct object *row, const struct version *v)
+/* Of several values of a register that shows one, that one. */
+static bool wants_restamp(const struct object *row, const struct object *theirs,
+			  const struct version *v)
 {
 	if (v->reg == REG_LINK || object_find(row, v) >= 0)
 		return false;
-	for (size_t i = 0; v->reg != REG_CONTENT && i < row->count; i++)
+	if (v->reg == REG_CONTENT)
+		return true;
+	for (size_t i = 0; i < row->count; i++)
 		if (version_same_register(&row->versions[i], v))
+			return false;
+	for (size_t i = 0; i < theirs->count; i++)
+		if (version_same_register(&theirs->versions[i], v) &&
+		    version_key_compare(&theirs->versions[i], v) > 0)
 			return false;
 	return true;
 }
@@ -92,7 +100,7 @@ int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 		if (!know_covers(&m->mine, v->dot))
 			continue; /* it was new, and was merged */
 		r = replica_row_load(m->tree, id, &row);
-		if (r == 0 && row.count && wants_restamp(&row, v))
+		if (r == 0 && row.count && wants_restamp(&row, &theirs, v))
 			r = replica_restamp(m->tree, id, v);
 	}
 	return r;

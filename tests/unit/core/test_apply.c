@@ -776,6 +776,60 @@ static void test_restamps(void **state)
 	fake_end(&f, false);
 }
 
+/* Of several values the one that is shown comes back, whichever stands first
+ * in the row. */
+static void test_restamp_of_several(void **state)
+{
+	(void)state;
+	for (uint64_t first = 0; first < 2; first++) {
+		struct objid id = {{7}};
+		struct version kind = {.dot = {3, 1}, .reg = REG_KIND,
+				       .kind.kind = KIND_FILE};
+		cleanup(buf_release) struct buf bytes = BUF_INIT;
+		struct object row, theirs;
+		struct merge m = {.mine = KNOW_INIT};
+		struct know k = KNOW_INIT;
+		struct info i;
+		struct cluster c;
+		struct tree *t;
+
+		open_cluster(&c, 1, 10000);
+		t = c.nodes[0].tree;
+		object_init(&row, id);
+		object_init(&theirs, id);
+		assert_non_null(object_add(&row, &kind));
+		for (uint64_t n = 0; n < 2; n++) {
+			struct version v = {.dot = {8 + n, 1},
+					    .hlc = n == first ? 20 : 10,
+					    .reg = REG_MODE,
+					    .mode.perm = n == first ? 0640
+								    : 0600};
+
+			assert_non_null(object_add(&theirs, &v));
+			assert_int_equal(know_set(&k, 8 + n, 1), 0);
+		}
+		assert_int_equal(object_encode(&theirs, &bytes), 0);
+		store_lock(c.nodes[0].store);
+		assert_int_equal(replica_begin(t), 0);
+		assert_int_equal(replica_know_join(t, &k), 0);
+		assert_int_equal(merge_init(&m, t, &k, 0), 0);
+		assert_int_equal(replica_row_store(t, &row, 0), 0);
+		assert_int_equal(merge_restamp(&m, id, buf_slice(&bytes)), 0);
+		object_release(&row);
+		assert_int_equal(replica_row_load(t, id, &row), 0);
+		assert_int_equal(info_init(&i, &row), 0);
+		assert_int_equal(i.mode->mode.perm, 0640);
+		info_release(&i);
+		assert_int_equal(replica_end(t, -ECANCELED), -ECANCELED);
+		store_unlock(c.nodes[0].store);
+		merge_release(&m);
+		know_release(&k);
+		object_release(&row);
+		object_release(&theirs);
+		close_cluster(&c);
+	}
+}
+
 /* ---- the table */
 
 static void test_table(void **state)
@@ -866,6 +920,7 @@ int main(void)
 		cmocka_unit_test(test_bad_row_rejects_all),
 		cmocka_unit_test(test_malformed_row_rejects_all),
 		cmocka_unit_test(test_restamps),
+		cmocka_unit_test(test_restamp_of_several),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
