@@ -323,14 +323,13 @@ static int sibling_over_main(struct tree *t, const struct shown *s)
 }
 
 /* A new file with the sibling's content; then as rm of the sibling. */
-static int sibling_out(struct tree *t, const struct shown *s, struct place to)
+static int sibling_out(struct tree *t, const struct shown *s, struct place to,
+		       const struct stamp *since)
 {
 	struct tree_new n = { .kind = s->kind, .perm = 0600 };
 	struct row row, made;
 	struct info i;
 	const struct branch *b;
-	struct stamp since;
-	bool contested;
 	int r = row_load(t, s->id, &row);
 
 	if (r)
@@ -339,8 +338,6 @@ static int sibling_out(struct tree *t, const struct shown *s, struct place to)
 	b = r ? NULL : info_branch(&i, s->tag);
 	if (!r && !b)
 		r = -ENOENT;
-	if (!r)
-		r = seniority(t, to, &since, &contested);
 	if (!r) {
 		if (i.mode)
 			n.perm = i.mode->mode.perm;
@@ -357,8 +354,8 @@ static int sibling_out(struct tree *t, const struct shown *s, struct place to)
 
 			if (v->reg == REG_TIMES)
 				v->times.mtime = b->top->content.mtime;
-			if (v->reg == REG_LINK && contested)
-				v->link.since = since;
+			if (v->reg == REG_LINK && since)
+				v->link.since = *since;
 		}
 		r = row_store(t, &made, 0);
 		if (!r)
@@ -413,20 +410,19 @@ static int rename_found(struct tree *t, const struct shown *s,
 	    is_own_main(s, to.parent, to.name, there, t))
 		return sibling_over_main(t, s);
 	/* Seniority counts who claims the name before any of them goes. */
-	if (s->type != SHOWN_DIR && s->type != SHOWN_SIBLING) {
+	if (s->type != SHOWN_DIR)
 		r = seniority(t, to, &since, &contested);
-		if (!r)
-			r = remove_twins(t, s);
-		if (!r && there)
-			r = remove_target(t, there);
-		return r ? r : move_row(t, s->id, s->slot, to,
-					contested ? &since : NULL);
-	}
-	r = there ? remove_target(t, there) : 0;
+	if (!r && (s->type == SHOWN_FILE || s->type == SHOWN_SUFFIXED))
+		r = remove_twins(t, s);
+	if (!r && there)
+		r = remove_target(t, there);
 	if (r)
 		return r;
-	return s->type == SHOWN_DIR ? move_dir(t, s, to)
-				    : sibling_out(t, s, to);
+	if (s->type == SHOWN_DIR)
+		return move_dir(t, s, to);
+	if (s->type == SHOWN_SIBLING)
+		return sibling_out(t, s, to, contested ? &since : NULL);
+	return move_row(t, s->id, s->slot, to, contested ? &since : NULL);
 }
 
 /* The two names of a rename, as shown. */

@@ -24,6 +24,27 @@ static void test_edit_delete_rename(void)
 	expect_file(b, "g", "edited");
 }
 
+/* Who moves a sibling over another file has its name, as with any file: who
+ * gave that file the same name once more, a little before, has it beside. */
+static void test_sibling_over_a_file(void)
+{
+	char name[256];
+
+	make_file(a, ROOT, "t", "target");
+	make_conflict("f");
+	sync_all();
+	name_with(a, ROOT, "conflict", name);
+	mv(b, ROOT, "t", ROOT, "x");
+	mv(b, ROOT, "x", ROOT, "t");
+	later(a, b);
+	mv(a, ROOT, name, ROOT, "t");
+	sync_all();
+	assert_int_equal(entries(c), 3);
+	expect_file(c, "f", "bob's");
+	expect_file(c, "t", "alice's");
+	expect_like(c, "conflict", "target");
+}
+
 static void test_two_alike_one_not(void)
 {
 	make_file(a, ROOT, "f", "base");
@@ -411,6 +432,7 @@ static void test_sibling_of_longest_name(void)
 
 static const struct scenario scenarios[] = {
 	SCENARIO(test_edit_delete_rename),
+	SCENARIO(test_sibling_over_a_file),
 	SCENARIO(test_two_alike_one_not),
 	SCENARIO(test_settled_beside_a_third),
 	SCENARIO(test_two_dirs_and_a_file),
