@@ -7,6 +7,7 @@
 
 #include "tests/sim/damage.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/record.h"
 
 /* Less than a stream may stall (PROGRESS_TIMEOUT_MS): where a wire loses
  * nothing, nothing may wait for that. */
@@ -28,8 +29,10 @@ static void look(void *arg, struct node *n, bool local)
 {
 	struct history *h = arg;
 
-	if (n->running && !n->disk.frozen && !cluster_failed(&h->cluster))
+	if (n->running && !n->disk.frozen && !cluster_failed(&h->cluster)) {
 		truth_look(&h->truth, n, local);
+		record_look(n);
+	}
 }
 
 static void forget_handles(void *arg, struct node *n)
@@ -178,7 +181,8 @@ static void settle(struct history *h)
 	cluster_check_equal(c, true);
 	/* What repair writes again is no content that somebody wrote. */
 	c->on_change = NULL;
-	if (!cluster_failed(c) && h->options->seed % 3 == 1)
+	if (!cluster_failed(c) && h->options->seed % 3 == 1 &&
+	    !h->options->record)
 		cluster_damage(c);
 }
 
@@ -236,6 +240,7 @@ void history_run(const struct history_options *options,
 				    .dir = options->dir,
 				    .trace = options->trace};
 	const struct profile *p = options->profile;
+	struct profile plain;
 	struct history *h = calloc(1, sizeof(*h));
 	struct cluster *c = &h->cluster;
 	struct rng rng;
@@ -246,16 +251,21 @@ void history_run(const struct history_options *options,
 	h->result = ret;
 	if (!p)
 		p = profile_draw(options->seed);
+	if (options->record)
+		p = profile_plain(p, &plain);
 	rng_init(&rng, options->seed);
 	draw_cluster(&rng, &o);
 	draw_slices(options->seed, p, &o);
-	o.disks |= p->disks;
+	o.disks = !p->plain && (o.disks || p->disks);
 	/* (Only who is not there yet can come with a copy.) */
 	if (p->forks && !o.late && o.nodes > 2)
 		o.late = (int)(options->seed % 2);
 	if (p->groups)
 		draw_groups(options->seed, &o);
 	draw_purge(options->seed, p, &o);
+	/* (full streams cannot be told) */
+	if (p->plain)
+		o.lapse_after_ms = 0;
 	truth_init(&h->truth, c);
 	h->truth.blind = p->forks;
 	oracle_init(&h->oracle, c);
@@ -266,6 +276,8 @@ void history_run(const struct history_options *options,
 		c->on_power_cut = lost_power;
 		c->on_change_arg = h;
 		cluster_say(c, "profile %s", p->name);
+		if (options->record)
+			record_begin(c, options->record);
 		ops_init(&h->ops, c, &h->truth, &h->oracle, p);
 		faults_init(&h->faults, c, &h->ops, p);
 		for (int i = 0; i < c->node_count; i++) {
@@ -280,6 +292,8 @@ void history_run(const struct history_options *options,
 		live(h);
 		if (!cluster_failed(c))
 			settle(h);
+		if (options->record)
+			record_end();
 	}
 	ret->ops = h->ops.done;
 	ret->hash = c->trace_hash;

@@ -15,6 +15,7 @@
 #include "tests/sim/profile.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #define HISTORY_STEPS_MAX 200
 #define HISTORY_ACTIONS_MAX (2 * HISTORY_STEPS_MAX)
@@ -23,6 +24,7 @@ struct history_options {
 	uint64_t seed;
 	const struct profile *profile; /* NULL: by seed */
 	bool trace;
+	FILE *record; /* what happens is written there (record.h), or NULL */
 	const char *dir; /* for the stores; made and removed */
 	bool skip[HISTORY_ACTIONS_MAX];
 };

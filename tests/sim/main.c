@@ -20,7 +20,7 @@ static void usage(void)
 	      "               [--state FILE] [--failures N] [--patience S]\n"
 	      "               [--profile NAME]\n"
 	      "       kin-sim --seed N [--profile NAME] [--skip ACTIONS]\n"
-	      "               [--trace] [--shrink]\n"
+	      "               [--trace] [--shrink] [--history FILE]\n"
 	      "profiles:",
 	      stderr);
 	for (size_t i = 0; i < profile_count; i++)
@@ -66,6 +66,7 @@ struct command {
 	struct campaign_options many;
 	struct history_options one;
 	bool is_one, shrink;
+	const char *history;
 };
 
 static void parse(int argc, char **argv, struct command *c)
@@ -82,6 +83,7 @@ static void parse(int argc, char **argv, struct command *c)
 		{"patience", required_argument, NULL, 'w'},
 		{"skip", required_argument, NULL, 'k'},
 		{"shrink", no_argument, NULL, 'r'},
+		{"history", required_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	int opt;
@@ -126,11 +128,15 @@ static void parse(int argc, char **argv, struct command *c)
 		case 'r':
 			c->shrink = true;
 			break;
+		case 'h':
+			c->history = optarg;
+			break;
 		default:
 			usage();
 		}
 	}
-	if (optind < argc || c->many.jobs < 1 || (c->shrink && !c->is_one))
+	if (optind < argc || c->many.jobs < 1 ||
+	    ((c->shrink || c->history) && !c->is_one))
 		usage();
 }
 
@@ -158,6 +164,27 @@ static int run_shrunk(struct history_options *o)
 	return 1;
 }
 
+/* Once: what is written is the seed's. */
+static int run_written(struct history_options *o, const char *file)
+{
+	struct history_result r;
+
+	o->record = fopen(file, "w");
+	if (!o->record) {
+		perror(file);
+		return 1;
+	}
+	history_run(o, &r);
+	if (r.failure[0])
+		printf("seed %llu fails: %s\n", (unsigned long long)o->seed,
+		       r.failure);
+	if (fclose(o->record)) {
+		perror(file);
+		return 1;
+	}
+	return r.failure[0] != 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct command c = {.many = {.from = 1,
@@ -178,6 +205,8 @@ int main(int argc, char **argv)
 	log_set_level(c.one.trace ? LOG_LEVEL_ERROR : LOG_LEVEL_OFF);
 	if (c.shrink)
 		return run_shrunk(&c.one);
+	if (c.history)
+		return run_written(&c.one, c.history);
 	if (c.is_one) {
 		bool well = campaign_seed(&c.one);
 

@@ -49,6 +49,9 @@ struct text_bytes new_bytes(struct ops *o)
 		: x < 88 ? rng_between(&o->rng, 100, 6000)
 		: x < 98 ? rng_between(&o->rng, 6000, 70000)
 			 : rng_between(&o->rng, 70000, 300000);
+	/* (contents that come by themselves cannot be told) */
+	if (o->profile->plain)
+		t.len %= PLAIN_BYTES;
 	if (!t.unique)
 		t.len = 5;
 	t.data = malloc(t.len + 32);

@@ -56,6 +56,11 @@ bool spot_find(struct node *, const char *path, struct spot *ret);
 /* A name out of few, in a random directory: contests are what is wanted. */
 void new_path(struct ops *, const struct items *, char *ret);
 
+/* Of a recorded history: what is written at once, and a file that gets no
+ * longer. All that stays inline. */
+#define PLAIN_BYTES 1000
+#define PLAIN_FILE_BYTES 2000
+
 struct text_bytes {
 	uint8_t *data;
 	size_t len;

@@ -157,6 +157,10 @@ void op_patch(struct op *op)
 		op_must(op, tree_getattr(op->node->tree, ino, &attr));
 		if (attr.size)
 			at = rng_below(&op->ops->rng, attr.size + 10);
+		if (op->ops->profile->plain && attr.size > PLAIN_FILE_BYTES) {
+			append = false;
+			at = 0;
+		}
 		op_must(op,
 			tree_write(op->node->tree, ino, at,
 				   SLICE(t.data, MIN_OF(t.len, (size_t)3000)),
@@ -181,6 +185,8 @@ void op_truncate(struct op *op)
 	op_subject(op, i->id);
 	set.size = rng_below(&op->ops->rng,
 			     rng_one_in(&op->ops->rng, 5) ? 100000 : 200);
+	if (op->ops->profile->plain)
+		set.size %= PLAIN_BYTES;
 	op_say(op, "truncates", i->path, "");
 	op->takes = true;
 	op_must(op,

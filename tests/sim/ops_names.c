@@ -76,6 +76,10 @@ static void rename_one(struct op *op, int what, enum onto over)
 		snprintf(to, sizeof(to), "%s", onto->path);
 	else
 		new_path(op->ops, &op->before, to);
+	/* (unsent writes that become another file's cannot be told) */
+	if (op->ops->profile->plain && op_is_written(op, i->path) &&
+	    items_at(&op->before, to))
+		return;
 	op_say(op, "renames", i->path, to);
 	op_subject(op, i->id);
 	onto = items_at(&op->before, to);

@@ -151,7 +151,7 @@ static void save_end(struct op *op, struct save *s)
 void op_save_by_rename(struct op *op)
 {
 	/* Closes are told late, by the kernel. */
-	bool late = rng_one_in(&op->ops->rng, 4);
+	bool late = rng_one_in(&op->ops->rng, 4) && !op->ops->profile->plain;
 	struct save s;
 
 	if (!save_begin(op, &s))

@@ -234,6 +234,26 @@ const struct profile *profile_draw(uint64_t seed)
 	return &profiles[i];
 }
 
+const struct profile *profile_plain(const struct profile *p,
+				    struct profile *ret)
+{
+	static const enum op_kind ops[] = {OP_xattr, OP_save_by_backup, OP_undo,
+					   OP_swap};
+	static const enum fault_kind faults[] = {
+		FAULT_power, FAULT_kill_inside, FAULT_full,  FAULT_broken,
+		FAULT_room,  FAULT_backup,	FAULT_restore, FAULT_clone,
+	};
+
+	*ret = *p;
+	ret->plain = true;
+	ret->disks = ret->groups = ret->lapse = ret->forks = false;
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+		ret->ops[ops[i]] = NONE;
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		ret->faults[faults[i]] = NONE;
+	return ret;
+}
+
 static unsigned int weight(uint8_t own, uint8_t usual)
 {
 	return own == NONE ? 0 : own ? own : usual;

@@ -89,6 +89,8 @@ struct profile {
 	bool forks;
 	/* Names to choose from. 0: all. */
 	uint8_t names;
+	/* Only what a recorded history can tell (record.h). */
+	bool plain;
 };
 
 extern const struct profile profiles[];
@@ -97,6 +99,9 @@ extern const char *const fault_names[FAULT_COUNT];
 
 const struct profile *profile_find(const char *name);
 const struct profile *profile_draw(uint64_t seed);
+/* The same without what cannot be told. Returns ret. */
+const struct profile *profile_plain(const struct profile *,
+				    struct profile *ret);
 /* Draw one by weight, with a random number. */
 enum op_kind profile_op(const struct profile *, uint64_t random);
 enum fault_kind profile_fault(const struct profile *, uint64_t random);
