@@ -76,6 +76,30 @@ def removed_by_one_who_had_half():
 
 
 @story()
+def removed_by_one_who_had_replaced_it():
+    """Seeds 79079, 80415. What a re-assertion repeats was replaced by
+    somebody, who then removed one of the names: he had it. The other name
+    was removed by who asserted it again."""
+    s = Story(2)
+    f = s.create(1, "a", "base")
+    s.sync_all()
+    s.edit(1, "a", "one")
+    s.edit(2, "a", "two")
+    s.sync_all()
+    expect(s.tree(1), {"a": "two", "a#1": "one"})
+    s.edit(1, "a", "new")               # a KEEP of a
+    s.link(2, "a", "b")
+    s.sync(2, 1)
+    s.rm(1, "a")                        # has had two
+    s.rm(2, next(p for p in s.tree(2) if "#" in p))
+    again = max(u for o, u in s.truth.written if o == f)
+    s.rm(2, "b")
+    expect(s.end(), {})
+    require(f in s.node(1).rows and any(
+        v.uid == again for v in s.node(1).info(f).contents), "proves nothing")
+
+
+@story()
 def folded_again_by_a_lost_store():
     """Seed 235002. A temporary becomes x; its node is put back to before
     that, makes it y, and is lost with that. It went on as x."""
@@ -326,6 +350,24 @@ def twins_folded_both_ways():
     expect(s.end(), {"doc": "x"})
 
 
+@story("names-not-folded")
+def one_link_made_at_two_nodes():
+    """Two names of one file at one place are one, for rm and mv, too."""
+    for move in (True, False):
+        s = Story(2)
+        s.create(1, "a", "x")
+        s.sync_all()
+        s.link(1, "a", "b")
+        s.link(2, "a", "b")
+        s.sync_all()
+        expect(s.tree(1), {"a": "x", "b": "x"})
+        if move:
+            s.rename(1, "b", "c")
+        else:
+            s.rm(1, "b")
+        expect(s.end(), {"a": "x", "c": "x"} if move else {"a": "x"})
+
+
 @story("no-undelete")
 def moved_tree_keeps_its_contents():
     """Rule 17: rm -rf of a directory that somebody moved meanwhile. What
@@ -345,6 +387,38 @@ def moved_tree_keeps_its_contents():
     s.sync(2, 3, 1)
     expect(s.tree(1), want)
     expect(s.end(), want)
+
+
+@story()
+def given_back_before_it_is_heard():
+    """Seeds 34704 and 38052. Rule 17 answers what a node has heard so far. 3
+    removes what 2 has moved: 1 gives back what it had held if it hears of
+    the move first, and does not if it hears of both at once. The same where
+    2 removes one of the files. All agree, either way."""
+    for first in (True, False):
+        s = Story(3)
+        s.mkdir(1, "d")
+        s.create(1, "d/f", "f")
+        s.sync_all()
+        s.rm_tree(1, "d")
+        s.rename(2, "d", "m")
+        s.sync(2, 3)
+        if first:
+            s.sync(2, 1)
+        s.rm_tree(3, "m")
+        s.sync(3, 1)
+        expect(s.end(), {"m": "/", "m/f": "f"} if first else {})
+        s = Story(3)
+        s.mkdir(1, "d")
+        s.create(1, "d/f", "f")
+        s.sync_all()
+        s.rm_tree(1, "d")
+        s.rename(2, "d", "m")
+        s.rm(3, "d/f")
+        if not first:
+            s.sync(3, 1)
+        s.sync(2, 1)
+        expect(s.end(), {"m": "/", "m/f": "f"} if first else {"m": "/"})
 
 
 @story("undelete-by-all")

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Replays histories from files by the model's rules and compares what is
-shown. README.md, "Histories in files". --selftest: histories that the model
+shown. README.md, "Histories in files". --core: of the shipping code, as
+kin-sim plays it. --selftest: histories that the model
 itself wrote, as they are and with mistakes planted in the replay."""
 import argparse
 import io
+import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
 
 from kinmodel import mutations
@@ -60,10 +64,51 @@ def selftest(seeds):
     return failed + len(missed)
 
 
+def one_of_core(program, seed, profile):
+    """(replay, what differs or None, did it end early)"""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as f:
+        command = [program, "--seed", str(seed), "--history", f.name]
+        if profile:
+            command += ["--profile", profile]
+        done = subprocess.run(command, stdout=subprocess.PIPE,
+                              encoding="utf-8", check=False)
+        lines = f.readlines()
+    early = any(l.startswith("#") for l in lines)
+    if done.returncode:
+        return None, ("the simulator:", done.stdout.strip()), early
+    return replay(lines) + (early,)
+
+
+def against_core(program, seeds, profile, seconds):
+    """Histories of the simulator, as it plays them now."""
+    failed, early, events, start = 0, 0, Counter(), time.monotonic()
+    runs = 0
+    for seed in seeds:
+        if time.monotonic() - start > seconds:
+            break
+        r, e, ended = one_of_core(program, seed, profile)
+        runs += 1
+        early += ended
+        if r:
+            events.update(r.events)
+        if e:
+            failed += 1
+            print("FAIL seed", seed, *e, flush=True)
+    print("histories %d, told to their end %d, differing %d" %
+          (runs, runs - early, failed), dict(events))
+    # (a simulator that tells nothing is no success)
+    return failed + (events["view"] < 5 * runs)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("files", nargs="*", metavar="FILE")
     p.add_argument("--selftest", metavar="A..B")
+    p.add_argument("--core", metavar="KIN-SIM",
+                   help="histories that this program plays: --seeds")
+    p.add_argument("--seeds", default="1..100", metavar="A..B")
+    p.add_argument("--seconds", type=float, default=1e9)
+    p.add_argument("--profile", help="of the simulator")
     p.add_argument("--write", type=int, metavar="SEED",
                    help="print a history of the model")
     a = p.parse_args()
@@ -73,6 +118,10 @@ def main():
     if a.selftest:
         first, last = map(int, a.selftest.split(".."))
         return selftest(range(first, last + 1))
+    if a.core:
+        first, last = map(int, a.seeds.split(".."))
+        return against_core(a.core, range(first, last + 1), a.profile,
+                            a.seconds)
     failed = 0
     for name in a.files:
         with open(name, encoding="utf-8") as f:

@@ -143,7 +143,8 @@ def finish(dst):
             dst.chain[o] = list(c)
     if st.full and mutations.active != "g-not-inherited":
         join(dst.G, st.cut.G)
-    for o, v in st.restamp:             # what is still absent by now
+    # What is still absent by now; of several values the one that was shown.
+    for o, v in sorted(st.restamp, key=lambda r: r[1].key, reverse=True):
         row = dst.rows.get(o)
         if row and v.id not in row and (
                 v.reg == CONTENT or not any(i[1] == v.reg for i in row)):

@@ -80,6 +80,8 @@ ALL = {
     "undelete-by-all": _m("rule 17: every node revives, not only who "
                           "removed", "tree"),
     "twin-acts-on-one": _m("rm of twins removes the oldest only", "twins"),
+    "names-not-folded": _m("two names of one file at one place are shown "
+                           "as two", "links"),
     "twin-no-keep": _m("folding twins writes no KEEP on what stays",
                        "twins"),
     "times-revive": _m("TIMES of a directory bring it back", "gc"),
@@ -95,7 +97,8 @@ ALL = {
 # Not seen in as many random histories as a test can run: histories made by
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
-        "twin-no-keep", "one-level-up", "absence-winners-only"}
+        "twin-no-keep", "one-level-up", "absence-winners-only",
+        "names-not-folded"}
 
 active = None
 

@@ -120,9 +120,9 @@ class Node:
         row = self.rows.setdefault(o, {})
         for v in replace:
             row.pop(v.id, None)
-        if reg[0] == "LINK" and not weak:
-            # A TOMB goes when somebody who has it places the object; until
-            # then it tells who moved it without knowing (rule 17).
+        if reg[0] == "LINK" and (not weak or reg[1] != DIR_SLOT):
+            # A TOMB of a directory goes when somebody who has it places it;
+            # until then it tells who moved it without knowing (rule 17).
             for i in [i for i in row if i[1] == TOMB]:
                 del row[i]
         v = Version(op[0], reg, op[1], value, weak, uid)
@@ -162,8 +162,9 @@ class Node:
         value = v.value
         if v.reg == CONTENT:
             c = v.value
+            alone = not any(x.reg == CONTENT for x in row.values())
             value = Content(c.hash, c.rank, c.branch, c.branch_hlc, c.label,
-                            c.author, trail([v]), c.seen, c.auto, c.leaves)
+                            c.author, trail([v], alone), c.seen, c.auto, c.leaves)
         n = Version(dot, v.reg, v.hlc, value,
                     v.weak if weak is None else weak, v.uid)
         row[n.id] = n

@@ -104,16 +104,18 @@ class Operations:
         rest = [v for v in i.contents if v not in gone]
         rank, branch = _rank(i, b, over, op)
         uid = self.world.mark()
-        anc = trail(gone if b or base is None else [base])
+        anc = trail(gone if b or base is None else [base],
+                    all(x is b or x in over for x in i.groups))
         value = Content(
             hash, rank, branch.tag if branch else op[0],
             branch.tag_hlc if branch else op[1],
             branch.label if branch else n.label, n.label, anc,
             frozenset(v.entry for v in rest), auto,
             frozenset([uid]) if leaves is None else leaves)
-        self.truth.replaces(n, o, gone, op)
-        main = not i.groups or b is i.groups[0]
+        self.truth.replaces(n, o, gone, op, uid)
         n.write(o, CONTENT, value, op, gone, uid=uid)
+        # (made from what is gone, it may be main all the same)
+        main = n.info(o).groups[0].top.uid == uid
         if not auto and hash != VOID:
             self.truth.wrote(n, o, uid, op)
         if repeats:
@@ -161,11 +163,16 @@ class Operations:
             slots = slots + [s for s in n.info(o).links if s not in slots]
         n.entomb(o, op, slots)
 
-    def fold_twins(self, n, e, op):
+    def fold_twins(self, n, e, op, names=False):
         """An operation on twins acts on the oldest, and removes the others:
         their content goes on as its. KEEP, for elsewhere it may be the one
-        that is removed."""
+        that is removed. (names: and on names of one file at one place.)"""
         twins = n.view().twins(e[1], e[2]) if e[0] == "f" else ()
+        if names:
+            for o, slot in twins:
+                if o == e[1]:
+                    self.unlink(n, o, [slot], op)
+        twins = [t for t in twins if t[0] != e[1]]
         if not twins:
             return
         head = n.info(e[1]).groups[0].top.uid
@@ -181,7 +188,10 @@ class Operations:
         self._remove_one(n, e, op)
         if mutations.active != "twin-acts-on-one":
             for o, slot in twins:
-                self.unlink(n, o, [slot], op)
+                if o == e[1]:
+                    self._remove_one(n, ("f", o, slot), op)
+                else:
+                    self.unlink(n, o, [slot], op)
 
     def _remove_one(self, n, e, op):
         o, slot = e[1:3]
@@ -358,7 +368,7 @@ class Operations:
             if e[0] == "d":
                 self.pin(n, op)
             else:
-                self.fold_twins(n, e, op)
+                self.fold_twins(n, e, op, names=True)
             if there is not None:
                 if there[0] == "d":
                     for m in self.group(n, there[1]):
@@ -408,8 +418,8 @@ class Operations:
         # (of what was shown before any of it moved)
         groups = [x[0] == "d" and self.group(n, x[1]) for x in (e, f)]
         self.pin(n, op)
-        self.fold_twins(n, e, op)
-        self.fold_twins(n, f, op)
+        self.fold_twins(n, e, op, names=True)
+        self.fold_twins(n, f, op, names=True)
         self.move(n, e, act.to, op, b, groups[0])
         self.move(n, f, act.key, op, a, groups[1])
         n.touch_dirs([act.key[0], act.to[0]], op)

@@ -44,6 +44,7 @@ class Replay:
         self.marks = self.devs = 0
         self.naming, self.whole_tombs = None, True
         self.op, self.drawn, self.events = None, {}, Counter()
+        self.fresh = set()
 
     # ---- what nodes ask of their world
     def draw(self, node, why, o, of):
@@ -56,8 +57,11 @@ class Replay:
                   why, "%032x" % (o or 0), of)
         # (the events of one cut may be drawn in another order than here)
         dot = node.origin, d["seq"]
-        check(dot not in node.used, "a number is used again", dot)
+        check(dot not in node.used or dot in self.fresh,
+              "a number is used again", dot)
         node.used.add(dot)
+        if why == "purge":      # (several may have one)
+            self.fresh.add(dot)
         node.K[node.origin] = max(node.K[node.origin], d["seq"])
         node.hlc = max(node.hlc, d["hlc"])
         return dot, d["hlc"]
@@ -120,7 +124,12 @@ class Replay:
 
     def _take_dots(self, e):
         self.op, self.drawn = e if e["ev"] == "op" else None, {}
+        self.fresh = set()
         for d in e.get("drawn", ()):
+            if d.get("reg") == "OTHER":
+                n = self.nodes[e["node"]]
+                n.K[n.origin] = max(n.K[n.origin], d["seq"])
+                continue
             o = int(d["id"], 16) if "id" in d else None
             of = None
             if "of" in d:
@@ -188,6 +197,16 @@ class Replay:
             if act.op == "exchange":
                 act.to = self._key(n, e["to"])
         self.operations.perform(n, act)
+        self._erase(n, e.get("erased", ()))
+
+    def _on_erase(self, e):
+        self._erase(self.nodes[e["node"]], e["ids"])
+
+    @staticmethod
+    def _erase(n, ids):
+        for o in ids:
+            if int(o, 16) in n.rows:
+                n.forget(int(o, 16))
 
     def _snapshot(self, node):
         """All rows, as they are now; what did not change is shared."""

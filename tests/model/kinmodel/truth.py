@@ -21,6 +21,7 @@ class Truth:
         self.replaced = defaultdict(set)        # content: marks
         self.removed = defaultdict(set)         # content: marks
         self.shown, self.soft = {}, {}
+        self.over = {}          # content: those that it replaced
         self.unlinked = defaultdict(set)        # content: {(slot, mark)}
         self.unlinks_of = Counter()             # object: how many acts
         self.removals = defaultdict(list)       # object: [(dot, mark, K)]
@@ -44,9 +45,10 @@ class Truth:
         self.written[o, uid] = self.shown[o, uid] = set(node.info(o).shown)
         self.author[o, uid] = self.act(node, op)
 
-    def replaces(self, node, o, versions, op):
+    def replaces(self, node, o, versions, op, by=None):
         for v in versions:
             self.replaced[o, v.uid].add(self.act(node, op))
+        self.over[o, by] = {v.uid for v in versions}
 
     def erases(self, node, o, op):
         for v in node.info(o).contents:
@@ -60,14 +62,16 @@ class Truth:
         """It repeats these, and writes no KEEP."""
         self.soft[o, uid] = {v.uid for v in of}
 
-    def repeated(self, o, uid):
-        """Who has this content has all that it repeats, too."""
+    def had(self, o, uid):
+        """Who has this content has, or had, all that it repeats and all
+        that it replaced."""
         out, todo = set(), [uid]
         while todo:
             u = todo.pop()
             if u not in out:
                 out.add(u)
                 todo += self.soft.get((o, u), ())
+                todo += self.over.get((o, u), ())
         return out
 
     def unlinks(self, node, o, slots, op, into=None):
@@ -81,7 +85,7 @@ class Truth:
             if into is not None:
                 self.folds_into(node, o, v, into, op)
                 continue
-            for u in self.repeated(o, v.uid):
+            for u in self.had(o, v.uid):
                 self.unlinked[o, u] |= {(s, mark) for s in slots}
             if last:
                 self.removed[o, v.uid].add(mark)

@@ -193,12 +193,17 @@ def _name_files(node, v, shown, can, group):
         list_.sort(key=lambda c: c[0])
         heads = {}                      # what makes twins: who shows them
         for k, (_, o, slot) in enumerate(list_):
-            twin = node.info(o).twin_key() if len(list_) > 1 else None
-            if twin is not None and twin in heads:
-                v.head[o, slot] = heads[twin]
+            # (or two names of one file: the same link, made at two nodes)
+            alike = [o]
+            if len(list_) > 1 and node.info(o).twin_key():
+                alike.append(node.info(o).twin_key())
+            head = next((heads[a] for a in alike if a in heads), None)
+            if head and (head[0] != o or
+                         mutations.active != "names-not-folded"):
+                v.head[o, slot] = head
                 continue
-            if twin is not None:
-                heads[twin] = o, slot
+            for a in alike:
+                heads[a] = o, slot
             if k == 0 and key not in group:
                 names[key] = ("f", o, slot, node.info(o).groups[0].hash)
             else:
