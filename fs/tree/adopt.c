@@ -260,12 +260,12 @@ int file_leave_number(struct tree *t, const struct row *row,
 
 static int adopt_rows(struct tree *t, const struct shown *temp,
 		      struct row *from, const struct info *fi,
-		      struct row *to, const struct info *ti)
+		      struct row *to, struct info *ti)
 {
 	int r = remove_twins(t, temp);
 
 	if (!r)
-		r = remove_twins_of(t, to);
+		r = remove_twins_of(t, to, ti);
 	if (!r)
 		r = file_leave_number(t, to, ti);
 	if (!r)

@@ -252,7 +252,7 @@ static int cut_row(struct tree *t, struct cut *c)
 		return r;
 	r = info_init(&i, &row.o);
 	if (!r)
-		r = remove_twins_of(t, &row);
+		r = remove_twins_of(t, &row, &i);
 	if (!r)
 		r = cut_write(t, c, &row, &i);
 	if (!r)

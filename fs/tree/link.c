@@ -57,7 +57,7 @@ static int link_row(struct tree *t, struct row *row, struct place at)
 	else if (i.link_count >= LINKS_MAX)
 		r = -EMLINK;
 	if (!r)
-		r = remove_twins_of(t, row);
+		r = remove_twins_of(t, row, &i);
 	if (!r)
 		r = row_place(t, row, &i, new_slot(t, &i), at, false, NULL);
 	info_release(&i);

@@ -413,7 +413,7 @@ int object_setattr(struct tree *t, struct objid id,
 	if (!r && i.times)
 		btime = i.times->times.btime;
 	if (!r && i.kind != KIND_DIR)
-		r = remove_twins_of(t, &row);
+		r = remove_twins_of(t, &row, &i);
 	/* (owner first: what the info points to moves with each write) */
 	if (!r && s->set & (TREE_SET_USER | TREE_SET_GROUP))
 		r = set_owner(t, &row, &i, s);

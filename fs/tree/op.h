@@ -31,8 +31,9 @@ must_check int object_setxattr(struct tree *, struct objid, struct slice name,
 			       const struct slice *value);
 /* Any operation on an entry of twins acts on all: the other twins go. */
 must_check int remove_twins(struct tree *, const struct shown *);
-/* The same for an object that is written or gets other attributes. */
-must_check int remove_twins_of(struct tree *, const struct row *);
+/* The same for an object that is written or gets other attributes, in its
+ * row; the info is read again. */
+must_check int remove_twins_of(struct tree *, struct row *, struct info *);
 /* Settles in favour of the sibling: its content replaces main (and the
  * branches of `over`). */
 must_check int sibling_take_main(struct tree *, struct objid file,

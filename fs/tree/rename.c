@@ -139,13 +139,14 @@ static int move_dir(struct tree *t, const struct shown *s, struct place to)
 
 /* (equal content, so nothing is lost; one edited elsewhere survives by its
  * keep-stamp) */
-int remove_twins(struct tree *t, const struct shown *s)
+static int twins_go(struct tree *t, const struct shown *s, size_t *ret_count)
 {
 	struct idlist members = { 0 };
 	struct place_view p;
 	size_t head;
 	int r = group_members(t, s->link.parent, &members);
 
+	*ret_count = 0;
 	if (!r)
 		r = place_view(t, &members, spot_name(&s->link), &p);
 	idlist_release(&members);
@@ -171,22 +172,41 @@ int remove_twins(struct tree *t, const struct shown *s)
 		if (!r)
 			r = row_store(t, &row, 0);
 		row_release(&row);
+		++*ret_count;
 	}
 	place_view_release(&p);
 	return r;
 }
 
-int remove_twins_of(struct tree *t, const struct row *row)
+int remove_twins(struct tree *t, const struct shown *s)
+{
+	size_t count;
+
+	return twins_go(t, s, &count);
+}
+
+/* With KEEP: another node may order them differently, and remove this one
+ * for the other. (Who moves it places it anyway.) */
+int remove_twins_of(struct tree *t, struct row *row, struct info *i)
 {
 	const struct claim *c = row->claims;
 	struct shown s;
+	size_t count;
+	int r;
 
 	if (row->claim_count != 1 || !(c->flags & CLAIM_HOLDS) ||
 	    c->flags & CLAIM_SIBLINGS)
 		return 0;
 	s = (struct shown){ .type = SHOWN_FILE, .id = row->o.id,
 			    .slot = c->slot, .link = c->at };
-	return remove_twins(t, &s);
+	r = twins_go(t, &s, &count);
+	if (!r && count)
+		r = row_keep(t, row, i);
+	if (r || !count)
+		return r;
+	info_release(i);
+	*i = (struct info){ 0 };
+	return info_init(i, &row->o);
 }
 
 int entry_move(struct tree *t, const struct shown *s, struct place to)

@@ -215,7 +215,7 @@ static int put_name(struct tree *t, struct row *row, struct slice name,
 }
 
 /* value: NULL removes. */
-static int write_name(struct tree *t, struct row *row, const struct info *i,
+static int write_name(struct tree *t, struct row *row, struct info *i,
 		      struct slice name, const struct slice *value,
 		      uint32_t flags)
 {
@@ -231,7 +231,7 @@ static int write_name(struct tree *t, struct row *row, const struct info *i,
 	if (!exists && (!value || flags & TREE_XATTR_REPLACE))
 		return -ENODATA;
 	if (i->kind == KIND_FILE)
-		r = remove_twins_of(t, row);
+		r = remove_twins_of(t, row, i);
 	return r ? r : put_name(t, row, name, value);
 }
 
@@ -239,11 +239,15 @@ int object_setxattr(struct tree *t, struct objid id, struct slice name,
 		    const struct slice *value)
 {
 	struct row row;
+	struct info i;
 	int r = row_load(t, group_canonical(t, id), &row);
 
 	if (r)
 		return r;
-	r = remove_twins_of(t, &row);
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = remove_twins_of(t, &row, &i);
+	info_release(&i);
 	if (!r)
 		r = put_name(t, &row, name, value);
 	row_release(&row);

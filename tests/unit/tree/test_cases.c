@@ -45,6 +45,35 @@ static void test_sibling_over_a_file(void)
 	expect_like(c, "conflict", "target");
 }
 
+/* Two nodes may order twins differently: one saw a strong name removed that
+ * the other did not. Each folds the other's, and the file stays. */
+static void test_twins_folded_both_ways(void)
+{
+	static const struct tree_setattr modes[2] = {
+		{ .set = TREE_SET_MODE, .perm = 0600 },
+		{ .set = TREE_SET_MODE, .perm = 0640 },
+	};
+	struct attr attr;
+
+	make_file(a, ROOT, "doc", "y");
+	pass(c, a);
+	write_name(c, "doc", "x");	/* a KEEP of the name */
+	rm(a, ROOT, "doc");		/* has not seen it */
+	later(b, a);
+	make_file(b, ROOT, "doc", "x"); /* has seen nothing of it */
+	pass(b, c);
+	pass(a, b);
+	assert_int_equal(entries(a), 1);
+	assert_int_equal(entries(b), 1);
+	assert_int_equal(tree_setattr(a->tree, look(a, ROOT, "doc"), &modes[0],
+				      &attr), 0);
+	assert_int_equal(tree_setattr(b->tree, look(b, ROOT, "doc"), &modes[1],
+				      &attr), 0);
+	sync_all();
+	assert_true(entries(c) >= 1);
+	expect_file(c, "doc", "x");
+}
+
 static void test_two_alike_one_not(void)
 {
 	make_file(a, ROOT, "f", "base");
@@ -433,6 +462,7 @@ static void test_sibling_of_longest_name(void)
 static const struct scenario scenarios[] = {
 	SCENARIO(test_edit_delete_rename),
 	SCENARIO(test_sibling_over_a_file),
+	SCENARIO(test_twins_folded_both_ways),
 	SCENARIO(test_two_alike_one_not),
 	SCENARIO(test_settled_beside_a_third),
 	SCENARIO(test_two_dirs_and_a_file),
