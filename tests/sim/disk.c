@@ -366,9 +366,12 @@ void disk_thaw(struct disk *d)
 		take_back(d, w, 0);
 		free(w->old);
 	}
-	for (size_t i = 0; i < d->file_count; i++)
+	for (size_t i = 0; i < d->file_count; i++) {
 		if (d->files[i].born)
 			unlink(d->files[i].path);
+		/* (another may get its name) */
+		d->files[i].born = false;
+	}
 	d->used = used.used;
 }
 

@@ -86,7 +86,7 @@ struct text *truth_text(struct thing *o, struct dot dot)
 	return NULL;
 }
 
-static bool object_has_link(const struct object *o, const struct dot *dot)
+bool truth_has_link(const struct object *o, const struct dot *dot)
 {
 	for (size_t i = 0; i < o->count; i++)
 		if (o->versions[i].reg == REG_LINK &&
@@ -105,7 +105,7 @@ static bool object_has_content(const struct object *o, struct dot dot)
 }
 
 /* In whatever version. */
-static bool object_has_text(const struct object *o, const struct text *x)
+bool truth_has_text(const struct object *o, const struct text *x)
 {
 	for (size_t i = 0; i < o->count; i++)
 		if (o->versions[i].reg == REG_CONTENT &&
@@ -139,7 +139,7 @@ static void text_add(struct thing *o, const struct object *row,
 		.hash64 = v->flags & VERSION_VOID
 				  ? 0
 				  : version_entry_name(v).hash64,
-		.soft = !object_has_link(row, &v->dot),
+		.soft = !truth_has_link(row, &v->dot),
 	};
 
 	for (size_t i = 0; x.soft && i < had->count; i++) {
@@ -224,10 +224,10 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 	for (size_t i = 0; i < had->count; i++) {
 		struct text *x = truth_text(o, had->dots[i]);
 
-		if (x && !object_has_text(row, x))
+		if (x && !truth_has_text(row, x))
 			text_end(x, by, true);
 	}
-	if (!had->named || object_has_link(row, NULL))
+	if (!had->named || truth_has_link(row, NULL))
 		return;
 	note_removal(o, n, by);
 	/* What it wrote in the same breath goes too. */
@@ -242,12 +242,12 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 }
 
 /* This is what the node has now. */
-static void hold(struct thing *o, struct node *n, const struct object *row)
+void truth_hold(struct thing *o, struct node *n, const struct object *row)
 {
 	struct holding *had = &o->held[n->index];
 
 	free(had->dots);
-	had->named = object_has_link(row, NULL);
+	had->named = truth_has_link(row, NULL);
 	had->dots = NULL;
 	had->count = 0;
 	names_of(row, NULL, &had->slots);
@@ -333,7 +333,7 @@ static int look_row(void *arg, const struct replica_row *r)
 		look_local(l->truth, o, l->node, &row);
 	if (l->half)
 		look_half(l->truth, o, l->node, &row, l->half);
-	hold(o, l->node, &row);
+	truth_hold(o, l->node, &row);
 	return 0;
 }
 
@@ -368,170 +368,15 @@ static void look_rows(struct truth *t, struct node *n, bool local,
 		cluster_fail(t->cluster, "cannot read rows: %d", r);
 }
 
+void truth_look_half(struct truth *t, struct node *n, uint64_t origin)
+{
+	look_rows(t, n, false, origin);
+}
+
 void truth_look(struct truth *t, struct node *n, bool local)
 {
 	if (!t->blind)
 		look_rows(t, n, local, 0);
-}
-
-/* ---- power cuts */
-
-static bool is_lost(struct dot dot, uint64_t origin, uint64_t kept)
-{
-	return dot.origin == origin && dot.seq > kept;
-}
-
-static void text_forget(struct text *x, uint64_t origin, uint64_t kept)
-{
-	size_t left = 0;
-
-	x->lost |= is_lost(x->dot, origin, kept);
-	if (x->lost)
-		x->dot = (struct dot){0};
-	for (size_t i = 0; i < x->again_count; i++)
-		if (is_lost(x->again[i], origin, kept))
-			x->again[i] = (struct dot){0};
-	for (size_t i = 0; i < x->ending_count; i++)
-		if (!is_lost(x->endings[i].by, origin, kept))
-			x->endings[left++] = x->endings[i];
-	x->ending_count = left;
-}
-
-static bool has_erased(const struct thing *o, const struct node *n)
-{
-	for (size_t i = 0; i < o->removal_count; i++)
-		if (o->removals[i].erased == n && !o->removals[i].lost)
-			return true;
-	return false;
-}
-
-/* What operations of this origin above that number did, is undone. */
-static void thing_forget(struct thing *o, uint64_t origin, uint64_t kept)
-{
-	for (size_t i = 0; i < o->text_count; i++)
-		text_forget(&o->texts[i], origin, kept);
-	for (size_t i = 0; i < o->removal_count; i++)
-		o->removals[i].lost |=
-			is_lost(o->removals[i].by, origin, kept);
-	for (size_t i = 0; i < o->touched_count; i++)
-		if (is_lost(o->touched[i], origin, kept))
-			o->touched[i] = (struct dot){0};
-	names_forget(o, origin, kept);
-}
-
-/* A peer is told of nothing that may be forgotten. */
-static void check_told(struct truth *t, struct node *n, uint64_t origin,
-		       uint64_t kept)
-{
-	for (int i = 0; i < t->cluster->node_count; i++) {
-		struct node *m = &t->cluster->nodes[i];
-
-		if (m == n || !m->running)
-			continue;
-		store_lock(m->store);
-		if (know_get(replica_know(m->tree), origin) > kept)
-			cluster_fail(t->cluster,
-				     "node %d forgot what node %d "
-				     "was told",
-				     n->index, i);
-		store_unlock(m->store);
-	}
-}
-
-/* Was it removed without a trace, and is back? Then that was lost too. */
-static void look_again(struct truth *t, struct node *n, struct thing *o)
-{
-	cleanup(object_release) struct object row;
-	int r;
-
-	store_lock(n->store);
-	r = replica_row_load(n->tree, o->id, &row);
-	store_unlock(n->store);
-	if (r < 0)
-		cluster_fail(t->cluster, "cannot read a row: %d", r);
-	if (r < 0 || !object_has_link(&row, NULL))
-		return;
-	for (size_t i = 0; i < o->removal_count; i++)
-		if (o->removals[i].erased == n)
-			o->removals[i].lost = true;
-	for (size_t i = 0; i < o->text_count; i++) {
-		struct text *x = &o->texts[i];
-
-		if (object_has_text(&row, x))
-			x->ending_count = 0;
-	}
-	hold(o, n, &row);
-}
-
-/* What was removed without a trace has no number of its own: that of what
- * came later is noted for it. If it is not back, it is from before. */
-static void keep_erased(struct truth *t, struct node *n, struct thing *o,
-			uint64_t kept)
-{
-	cleanup(object_release) struct object row;
-	int r;
-
-	store_lock(n->store);
-	r = replica_row_load(n->tree, o->id, &row);
-	store_unlock(n->store);
-	if (r < 0)
-		cluster_fail(t->cluster, "cannot read a row: %d", r);
-	for (size_t i = 0; !row.count && i < o->removal_count; i++) {
-		struct dot by = o->removals[i].by;
-
-		if (o->removals[i].erased != n || by.seq <= kept)
-			continue;
-		o->removals[i].by.seq = kept;
-		for (size_t k = 0; k < o->text_count; k++)
-			for (size_t e = 0; e < o->texts[k].ending_count; e++)
-				if (dot_equal(o->texts[k].endings[e].by, by))
-					o->texts[k].endings[e].by.seq = kept;
-	}
-}
-
-static void look_from_start(struct truth *t, struct node *n,
-			    uint64_t old_origin, uint64_t kept)
-{
-	int at = n->index;
-
-	cluster_say(t->cluster, "node %d is back at %llu", at,
-		    (unsigned long long)kept);
-	t->lseq[at] = 0;
-	for (size_t i = 0; i < t->count; i++) {
-		if (has_erased(t->things[i], n))
-			keep_erased(t, n, t->things[i], kept);
-		thing_forget(t->things[i], old_origin, kept);
-		t->things[i]->held[at].named = false;
-		t->things[i]->held[at].count = 0;
-		t->things[i]->held[at].slots.count = 0;
-	}
-	look_rows(t, n, false, old_origin);
-}
-
-void truth_returned(struct truth *t, struct node *n, uint64_t old_origin)
-{
-	int at = n->index;
-	uint64_t kept;
-	bool lost;
-
-	if (t->blind)
-		return;
-	store_lock(n->store);
-	kept = know_get(replica_know(n->tree), old_origin);
-	lost = replica_lseq(n->tree) < t->lseq[at] ||
-	       !know_leq(&t->k[at], replica_know(n->tree));
-	if (lost)
-		kin_assert(!know_copy(&t->k[at], replica_know(n->tree)));
-	store_unlock(n->store);
-	check_told(t, n, old_origin, kept);
-	/* (A save that ended in the middle may have erased its temporary.) */
-	if (n->interrupted)
-		truth_find_erased(t, n);
-	if (lost)
-		look_from_start(t, n, old_origin, kept);
-	for (size_t i = 0; i < t->count; i++)
-		if (has_erased(t->things[i], n))
-			look_again(t, n, t->things[i]);
 }
 
 void truth_erased(struct truth *t, struct node *n, struct objid id)
@@ -674,7 +519,7 @@ static void check_thing(struct truth *t, struct thing *o)
 	live = info_live_file(&info);
 	for (size_t i = 0; i < o->text_count; i++) {
 		struct text *x = &o->texts[i];
-		bool here = live && object_has_text(&row, x);
+		bool here = live && truth_has_text(&row, x);
 
 		if (x->hash64 && !here && !text_gone(o, x))
 			cluster_fail(t->cluster,

@@ -114,6 +114,15 @@ void truth_check(struct truth *);
 /* Grows an array by one. */
 void *truth_grow(void *array, size_t count, size_t size);
 struct text *truth_text(struct thing *, struct dot);
+/* Has the row a LINK (of this dot)? */
+bool truth_has_link(const struct object *, const struct dot *);
+/* Has it the content, in whatever version? */
+bool truth_has_text(const struct object *, const struct text *);
+/* This is what the node has now. */
+void truth_hold(struct thing *, struct node *, const struct object *row);
+/* All rows of a node anew, where operations of this origin may have been
+ * left half done. */
+void truth_look_half(struct truth *, struct node *, uint64_t origin);
 
 /* ---- truth_names.c: files with several names */
 /* Slots with a LINK (of this dot). */
