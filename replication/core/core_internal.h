@@ -67,6 +67,8 @@
 #define WANTS_IN_FLIGHT_MAX 64
 /* ... and so many more that readers wait for. */
 #define WANT_URGENT_MAX 16
+/* Hashes asked for on behalf of others at once: they come again. */
+#define WANT_ONWARD_MAX 64
 /* Hashes looked after at once, found and unavailable ones together. */
 #define WANTS_MAX 1024
 /* A peer's unanswered wants: its 80, and those it gave up meanwhile. */
@@ -198,6 +200,7 @@ struct want {
 	uint64_t tried[MEMBERS_MAX / 64]; /* by slot */
 	uint64_t retry_ms;		  /* NEVER: not backing off */
 	bool urgent;			  /* somebody waits for it */
+	uint8_t hops;			  /* 0: somebody here */
 };
 
 struct wait_member {
@@ -274,6 +277,7 @@ struct core {
 	size_t want_count;
 	bool wants_stale;  /* look for what is wanted again */
 	bool wants_urgent; /* look for what readers wait for */
+	bool wants_onward; /* some are to be passed on */
 	bool told_reachable;
 	bool wants_filled; /* some came since the last sync */
 

@@ -8,7 +8,11 @@
  *
  * What a reader waits for is *urgent*: it is asked for at once, beyond the
  * usual number in flight, and with a flag that lets the peer send it before
- * all else that it was asked for, also if it was asked for that before.
+ * all else that it was asked for, also if it was asked for that before. What
+ * is urgent and not here is *passed on*: a content that was replaced before
+ * it came is wanted by no row any more, so a node between who waits for it and
+ * who has it would never ask for it by itself. Nothing of that is remembered
+ * beyond the answers: who still waits asks again.
  *
  * Serving: a peer's wants wait in a ring of its own and are answered while
  * little is queued on its link and no records are to be sent, so that
@@ -81,7 +85,8 @@ void want_peer_gone(struct core *c, struct peer *p)
 
 /* ---- asking */
 
-/* Marks them, new or not. Those that nobody had lately back off as others. */
+/* Marks them, new or not. Those that were urgent before and that nobody had
+ * back off as others. */
 static void want_add_urgent(struct core *c)
 {
 	struct hash list[WANT_URGENT_MAX];
@@ -102,7 +107,13 @@ static void want_add_urgent(struct core *c)
 		}
 		if (!w->urgent && w->peer)
 			want_set_tried(w, w->peer, false); /* asked anew */
+		/* Now it is passed on: who had it not may get it. */
+		if (!w->urgent && w->retry_ms != NEVER) {
+			memset(w->tried, 0, sizeof(w->tried));
+			w->retry_ms = NEVER;
+		}
 		w->urgent = true;
+		w->hops = 0;
 	}
 }
 
@@ -165,13 +176,13 @@ static void want_assign(struct core *c)
 }
 
 static void want_send(struct core *c, struct peer *p, struct hash_list *list,
-		      bool urgent)
+		      uint8_t flags)
 {
 	if (!list->count)
 		return;
 	frame_begin(&c->frame, FRAME_WANT);
 	hash_list_encode(list, &c->frame);
-	buf_put_u8(&c->frame, urgent ? WANT_URGENT : 0);
+	buf_put_u8(&c->frame, flags);
 	peer_send(c, p);
 	list->count = 0;
 }
@@ -181,23 +192,29 @@ static bool want_is_new(const struct want *w, const struct peer *p)
 	return w->peer == p && !want_tried(w, p);
 }
 
+static uint8_t want_flags(const struct want *w)
+{
+	return w->urgent ? (uint8_t)(WANT_URGENT | w->hops << WANT_HOPS_SHIFT)
+			 : 0;
+}
+
 /* Those assigned to it and not yet asked for. */
-static void want_send_new(struct core *c, struct peer *p, bool urgent)
+static void want_send_new(struct core *c, struct peer *p, uint8_t flags)
 {
 	struct hash_list list = {.count = 0};
 
 	for (size_t i = 0; i < c->want_count; i++) {
 		struct want *w = &c->wants[i];
 
-		if (!want_is_new(w, p) || w->urgent != urgent)
+		if (!want_is_new(w, p) || want_flags(w) != flags)
 			continue;
 		/* Asked once; what it answers decides about a second time. */
 		want_set_tried(w, p, true);
 		list.hash[list.count++] = w->hash;
 		if (list.count == WANT_HASHES_MAX)
-			want_send(c, p, &list, urgent);
+			want_send(c, p, &list, flags);
 	}
-	want_send(c, p, &list, urgent);
+	want_send(c, p, &list, flags);
 }
 
 /* Stalled peers lose what was asked of them; waiting ends by and by. */
@@ -255,8 +272,11 @@ static void want_ask(struct core *c)
 	for (size_t i = 0; i < c->peer_count; i++) {
 		if (c->peers[i]->dead)
 			continue;
-		want_send_new(c, c->peers[i], true);
-		want_send_new(c, c->peers[i], false);
+		for (uint8_t hops = 0; hops <= WANT_HOPS_MAX; hops++)
+			want_send_new(c, c->peers[i],
+				      (uint8_t)(WANT_URGENT |
+						hops << WANT_HOPS_SHIFT));
+		want_send_new(c, c->peers[i], 0);
 	}
 }
 
@@ -283,8 +303,10 @@ void want_tick(struct core *c)
 
 	want_tell_reachable(c);
 	want_expire(c);
-	if (c->wants_urgent) {
-		want_add_urgent(c);
+	if (c->wants_urgent || c->wants_onward) {
+		c->wants_onward = false;
+		if (c->wants_urgent)
+			want_add_urgent(c);
 		want_ask(c);
 	}
 	room = want_room(c);
@@ -392,13 +414,42 @@ static void asked_first(struct peer *p, const struct hash *hash)
 	*asked_at(p, 0) = *hash;
 }
 
+/* Others are asked for what is not here; not who asks. */
+static void want_pass_on(struct core *c, struct peer *p,
+			 const struct hash *hash, uint8_t hops)
+{
+	size_t onward = 0;
+	struct want *w;
+	bool here;
+
+	store_lock(c->store);
+	here = chunk_exists(c->store, hash);
+	store_unlock(c->store);
+	for (size_t i = 0; i < c->want_count; i++)
+		onward += c->wants[i].hops > 0;
+	if (here || want_find(c, hash) || onward >= WANT_ONWARD_MAX ||
+	    c->want_count == WANTS_MAX)
+		return;
+	w = &c->wants[c->want_count++];
+	*w = (struct want){.hash = *hash,
+			   .retry_ms = NEVER,
+			   .urgent = true,
+			   .hops = hops};
+	want_set_tried(w, p, true);
+	c->wants_onward = true;
+	core_due(c, c->now_ms);
+}
+
 int want_asked(struct core *c, struct peer *p, struct reader *r)
 {
 	struct hash_list list;
 	int e = hash_list_decode(r, &list);
 	uint8_t flags = e == 0 && reader_left(r) ? reader_u8(r) : 0;
+	uint8_t hops = flags >> WANT_HOPS_SHIFT;
 
-	(void)c;
+	if (flags & WANT_URGENT && hops < WANT_HOPS_MAX)
+		for (size_t i = 0; e == 0 && i < list.count; i++)
+			want_pass_on(c, p, &list.hash[i], (uint8_t)(hops + 1));
 	if (e == 0 && p->asked_count + list.count > ASKED_MAX)
 		e = -EPROTO;
 	if (e == 0 && flags & WANT_URGENT)

@@ -148,6 +148,9 @@ must_check int tell_decode(struct reader *, struct tell *ret);
 
 /* Behind the hashes of WANT, if any. */
 enum want_flags { WANT_URGENT = 1 };
+/* In the upper half of the flags: how many nodes have passed it on. */
+#define WANT_HOPS_SHIFT 4
+#define WANT_HOPS_MAX 8
 /* WANT and NOHAVE. */
 struct hash_list {
 	struct hash hash[WANT_HASHES_MAX];
