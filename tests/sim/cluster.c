@@ -445,6 +445,33 @@ void node_join_by_copy(struct node *n, struct node *by)
 	node_joined(n, by);
 }
 
+void node_duplicate(struct node *n, struct node *of)
+{
+	struct cluster *c = n->cluster;
+	int r = store_commit(of->store);
+
+	n->device = of->device;
+	memcpy(n->secret, of->secret, sizeof(n->secret));
+	if (r == 0 && !node_copy_store(of, n))
+		r = -EIO;
+	if (r == 0)
+		r = node_open_store(n);
+	if (r == 0)
+		r = node_open_tree(n, NULL);
+	if (r == 0)
+		r = node_open_core(n);
+	if (r < 0) {
+		cluster_fail(c, "node %d cannot be duplicated: %d", of->index,
+			     r);
+		return;
+	}
+	c->restores++;
+	n->joined = true;
+	n->join_ms = c->now_ms;
+	node_started(n);
+	cluster_say(c, "node %d is node %d once more", n->index, of->index);
+}
+
 /* ---- life */
 
 bool cluster_open(struct cluster *c, const struct cluster_options *o)

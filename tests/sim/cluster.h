@@ -155,6 +155,9 @@ void cluster_lose_after(struct cluster *, int from, int to, uint64_t bytes);
 void node_join(struct node *, struct node *by);
 /* The same, with a copy of its store. */
 void node_join_by_copy(struct node *, struct node *by);
+/* It becomes the same node once more: all of that, also its key. Who is
+ * linked to both must be seen to by the caller: never at once. */
+void node_duplicate(struct node *, struct node *of);
 /* kill -9; comes back after so many ms. */
 void node_kill(struct node *, uint64_t away_ms);
 /* Its machine loses power. */

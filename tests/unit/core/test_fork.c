@@ -17,12 +17,13 @@
 
 static char test_dir[64];
 
-static void open_cluster(struct cluster *c, int nodes, uint64_t seed,
-			 size_t small_rows)
+static void open_with(struct cluster *c, int nodes, int late, uint64_t seed,
+		      size_t small_rows)
 {
 	struct cluster_options o = {
 		.seed = seed,
 		.nodes = nodes,
+		.late = late,
 		.dir = test_dir,
 		.delay_max = 10,
 		.bandwidth = 10000,
@@ -37,6 +38,18 @@ static void open_cluster(struct cluster *c, int nodes, uint64_t seed,
 		 (int)getpid(), ++count);
 	if (!cluster_open(c, &o))
 		fail_msg("%s", c->failure);
+}
+
+static void open_cluster(struct cluster *c, int nodes, uint64_t seed,
+			 size_t small_rows)
+{
+	open_with(c, nodes, 0, seed, small_rows);
+}
+
+static void open_cluster_late(struct cluster *c, int nodes, int late,
+			      uint64_t seed)
+{
+	open_with(c, nodes, late, seed, 0);
 }
 
 static void close_cluster(struct cluster *c)
@@ -346,6 +359,90 @@ static void test_removed_stays_removed(void **state)
 	close_cluster(&c);
 }
 
+/* A new member is set up with a copy of another one's store, and both have
+ * the origin of that: they meet each other, or somebody between them. */
+static void copied_for_another(bool meet)
+{
+	struct cluster c;
+
+	open_cluster_late(&c, 3, 1, 6);
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	node_join_by_copy(&c.nodes[2], &c.nodes[0]);
+	assert_true(origin(&c, 2) == origin(&c, 0));
+	write_file(&c, 0, "doc", "of the first");
+	write_file(&c, 2, "doc", "of the copy");
+	write_file(&c, 2, "new", "only there");
+	cluster_connect(&c, meet ? 0 : 1, 2);
+	go_quiet(&c);
+	assert_true(origin(&c, 2) != origin(&c, 0));
+	assert_all_show(&c, "of the first");
+	assert_all_show(&c, "of the copy");
+	assert_all_show(&c, "only there");
+	close_cluster(&c);
+}
+
+static void test_copied_for_another(void **state)
+{
+	(void)state;
+	copied_for_another(true);
+	copied_for_another(false);
+}
+
+static void talk_to(struct cluster *c, int node)
+{
+	cluster_disconnect(c, 1, node ? 0 : 2);
+	/* until all have heard of it */
+	cluster_run(c, c->now_ms + 4000);
+	cluster_connect(c, 1, node);
+	cluster_run(c, c->now_ms + 20000);
+}
+
+/*
+ * A snapshot of a machine runs beside it: one key, one origin, two nodes. A
+ * third one talks to one of them at a time.
+ */
+static void test_two_of_one_key(void **state)
+{
+	struct core_counters n;
+	struct cluster c;
+	char text[20];
+
+	(void)state;
+	open_cluster_late(&c, 3, 1, 7);
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "doc", "base");
+	go_quiet(&c);
+	node_duplicate(&c.nodes[2], &c.nodes[0]);
+	for (int i = 0; i < 6; i++) {
+		int one = i % 2 ? 2 : 0;
+
+		snprintf(text, sizeof(text), "turn %d", i);
+		write_file(&c, one, text, text);
+		snprintf(text, sizeof(text), "beside %d", i);
+		write_file(&c, one ? 0 : 2, "doc", text);
+		talk_to(&c, one);
+		snprintf(text, sizeof(text), "turn %d", i);
+		assert_true(shows(&c, 1, text));
+	}
+	assert_true(origin(&c, 0) != origin(&c, 2));
+	core_counters(c.nodes[0].core, &n);
+	assert_in_range(n.forks, 0, 2);
+	for (int i = 0; i < 2; i++) {
+		talk_to(&c, 0);
+		talk_to(&c, 2);
+	}
+	go_quiet(&c);
+	for (int i = 0; i < 6; i++) {
+		snprintf(text, sizeof(text), "turn %d", i);
+		assert_all_show(&c, text);
+	}
+	assert_all_show(&c, "beside 4");
+	assert_all_show(&c, "beside 5");
+	close_cluster(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +452,8 @@ int main(void)
 		cmocka_unit_test(test_found_by_others),
 		cmocka_unit_test(test_again_and_again),
 		cmocka_unit_test(test_removed_stays_removed),
+		cmocka_unit_test(test_copied_for_another),
+		cmocka_unit_test(test_two_of_one_key),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
