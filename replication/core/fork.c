@@ -547,6 +547,37 @@ static int check_join(struct cut_check *k, const struct mark_run *m)
 	return mark == m->marks[mine - m->after - m->skip - 1] ? 0 : -ENOTUNIQ;
 }
 
+/* As the cut, or this node, knows it. */
+static uint64_t cut_root(const struct cut_check *k, uint64_t origin)
+{
+	const struct heads *h = &k->cut->heads;
+
+	for (size_t i = 0; i < h->birth_count; i++)
+		if (h->births[i].alias == origin)
+			return h->births[i].root;
+	return chain_root(k->tree, origin);
+}
+
+/*
+ * Does the run bring, under an older name, a branch that has a new one here?
+ * Its sender has not heard of that yet. Both names side by side would be one
+ * version twice.
+ */
+static bool run_is_renamed(const struct cut_check *k, const struct mark_run *m)
+{
+	uint64_t root = cut_root(k, m->origin), from = m->after + m->skip + 1;
+	const struct birth *b;
+	size_t count;
+
+	b = chain_births(k->tree, &count);
+	for (size_t i = 0; i < count; i++)
+		if (b[i].root == root && b[i].alias != m->origin &&
+		    b[i].first >= from && b[i].first <= run_end(m) &&
+		    b[i].mark == m->marks[b[i].first - from])
+			return true;
+	return false;
+}
+
 static int check_run(void *arg, const struct mark_run *m)
 {
 	struct cut_check *k = arg;
@@ -562,6 +593,8 @@ static int check_run(void *arg, const struct mark_run *m)
 	    m->origin != theirs->entries[k->at].origin ||
 	    run_end(m) > theirs->entries[k->at].seq)
 		return -EPROTO;
+	if (run_is_renamed(k, m))
+		return -ENOTUNIQ;
 	r = check_join(k, m);
 	if (r < 0)
 		return r;
