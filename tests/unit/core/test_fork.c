@@ -220,7 +220,7 @@ static void test_restored_backup(void **state)
 	(void)state;
 	restored_backup(0, 0);
 	restored_backup(0, 3);
-	restored_backup(0, 300);
+	restored_backup(0, 40);
 }
 
 static void test_restored_in_slices(void **state)
