@@ -7,9 +7,10 @@
 #include <sys/stat.h>
 
 #define PATH_BYTES 320
-#define NAMES_MAX 16
+#define NAMES_MAX 32
 
 #define FEW .few = true
+#define OPEN .open = true
 
 const struct action actions[] = {
 	{.kind = ACT_CREATE, .at = "d/n", FEW},
@@ -106,6 +107,50 @@ const struct action actions[] = {
 	{.kind = ACT_LINK, .at = "d/g", .to = "d/n", FEW},
 	{.kind = ACT_LINK, .at = "d/g", .to = "e/n"},
 	{.kind = ACT_LINK, .at = "e/h", .to = "d/s/n"},
+	{.kind = ACT_WRITE, .at = "d/g*a", OPEN},
+	{.kind = ACT_WRITE, .at = "d/f*a", OPEN},
+	{.kind = ACT_SAVE, .at = "d/g*a", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/g*a", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/f*a", OPEN},
+	{.kind = ACT_OVER, .at = "d/g*a", .to = "d/g", OPEN},
+	{.kind = ACT_OVER, .at = "d/g*a", .to = "d/s/x", OPEN},
+	{.kind = ACT_RENAME, .at = "d/g*a", .to = "d/n", OPEN},
+	{.kind = ACT_MOVE, .at = "d/f*a", .to = "e/n", OPEN},
+	{.kind = ACT_RESOLVE, .at = "d/g", OPEN},
+	{.kind = ACT_RESOLVE, .at = "d/f", OPEN},
+	/* (the usual ones, once more) */
+	{.kind = ACT_WRITE, .at = "d/g", OPEN},
+	{.kind = ACT_WRITE, .at = "e/l", OPEN},
+	{.kind = ACT_SAVE, .at = "d/g", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/g", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/f", OPEN},
+	{.kind = ACT_WRITE, .at = "d/t", OPEN},
+	{.kind = ACT_WRITE, .at = "d/t*b", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/t", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/t*b", OPEN},
+	{.kind = ACT_RENAME, .at = "d/t", .to = "d/m", OPEN},
+	{.kind = ACT_MOVE, .at = "d/t*b", .to = "e/n", OPEN},
+	{.kind = ACT_OVER, .at = "d/t*b", .to = "d/t", OPEN},
+	{.kind = ACT_OVER, .at = "d/s/x", .to = "d/t", OPEN},
+	{.kind = ACT_EXCHANGE, .at = "d/t", .to = "d/s/x", OPEN},
+	{.kind = ACT_LINK, .at = "d/t*b", .to = "d/n", OPEN},
+	{.kind = ACT_XATTR_SET, .at = "d/t*b", OPEN},
+	{.kind = ACT_CREATE, .at = "d/w/n", OPEN},
+	{.kind = ACT_CHMOD, .at = "d/w", OPEN},
+	{.kind = ACT_XATTR_SET, .at = "d/w", OPEN},
+	{.kind = ACT_RENAME, .at = "d/w", .to = "d/n", OPEN},
+	{.kind = ACT_MOVE, .at = "d/w", .to = "e/n", OPEN},
+	{.kind = ACT_MOVE, .at = "d/s", .to = "d/w/n", OPEN},
+	{.kind = ACT_EXCHANGE, .at = "d/w", .to = "d/s", OPEN},
+	{.kind = ACT_REMOVE_ALL, .at = "d/w", OPEN},
+	{.kind = ACT_CREATE, .at = "d/q/p/n", OPEN},
+	{.kind = ACT_RENAME, .at = "d/q", .to = "d/m", OPEN},
+	{.kind = ACT_MOVE, .at = "d/q", .to = "e/n", OPEN},
+	{.kind = ACT_MOVE, .at = "d/q/p", .to = "d/n", OPEN},
+	{.kind = ACT_MOVE, .at = "d/s", .to = "d/q/p/n", OPEN},
+	{.kind = ACT_EXCHANGE, .at = "d/q/p", .to = "d/s", OPEN},
+	{.kind = ACT_REMOVE_ALL, .at = "d/q/p", OPEN},
+	{.kind = ACT_REMOVE_ALL, .at = "d/q", OPEN},
 };
 const size_t action_count = ARRAY_SIZE(actions);
 
@@ -131,6 +176,7 @@ const char *action_name(enum action_kind kind)
 		[ACT_RMDIR] = "rmdir",
 		[ACT_REMOVE_ALL] = "rm-r",
 		[ACT_LINK] = "link",
+		[ACT_RESOLVE] = "resolve",
 	};
 
 	return names[kind];
@@ -159,8 +205,28 @@ struct spot {
 	struct slice name; /* in path */
 };
 
-static int spot_find(struct bare *n, const char *dir, const char *path,
-		     struct spot *ret)
+struct names {
+	char list[NAMES_MAX][256];
+	uint64_t ino[NAMES_MAX];
+	bool is_dir[NAMES_MAX];
+	size_t count;
+};
+
+static int names_add(void *arg, const struct tree_dirent *e)
+{
+	struct names *l = arg;
+
+	if (l->count == NAMES_MAX)
+		return 1;
+	memcpy(l->list[l->count], e->name.data, e->name.len);
+	l->list[l->count][e->name.len] = '\0';
+	l->ino[l->count] = e->ino;
+	l->is_dir[l->count++] = S_ISDIR(e->type);
+	return 0;
+}
+
+static int spot_plain(struct bare *n, const char *dir, const char *path,
+		      struct spot *ret)
 {
 	char *slash;
 	int r;
@@ -176,6 +242,53 @@ static int spot_find(struct bare *n, const char *dir, const char *path,
 		return r;
 	r = tree_resolve_path(n->tree, SLICE_STR(ret->path), &ret->ino);
 	return r == -ENOENT ? 0 : r;
+}
+
+/* That sibling of the file called `main`, if there is one. */
+static int spot_sibling(struct bare *n, const char *dir, const char *main,
+			const char *at, char who, struct spot *ret)
+{
+	char mark[64], want[TEXT_BYTES_MAX], text[TEXT_BYTES_MAX];
+	struct names l = {.count = 0};
+	int r = spot_plain(n, dir, main, ret);
+
+	snprintf(mark, sizeof(mark), "%.*s%s", (int)ret->name.len,
+		 (const char *)ret->name.data, CONFLICT_MARK);
+	snprintf(want, sizeof(want), CONFLICT_TEXT, who, at);
+	if (r == 0)
+		r = tree_readdir(n->tree, ret->parent, 0, names_add, &l);
+	ret->ino = 0;
+	for (size_t i = 0; r >= 0 && i < l.count; i++) {
+		int64_t len;
+
+		if (strncmp(l.list[i], mark, strlen(mark)) || l.is_dir[i])
+			continue;
+		len = tree_read(n->tree, l.ino[i], 0, text, sizeof(text) - 1);
+		if (len < 0 || (size_t)len != strlen(want) ||
+		    memcmp(text, want, (size_t)len))
+			continue;
+		snprintf(ret->path, sizeof(ret->path), "%s", l.list[i]);
+		ret->name = SLICE_STR(ret->path);
+		ret->ino = l.ino[i];
+	}
+	return MIN_OF(r, 0);
+}
+
+static int spot_find(struct bare *n, const char *dir, const char *path,
+		     struct spot *ret)
+{
+	const char *star = strchr(path, '*');
+	char main[32];
+	int r;
+
+	if (!star)
+		return spot_plain(n, dir, path, ret);
+	snprintf(main, sizeof(main), "%.*s", (int)(star - path), path);
+	r = spot_sibling(n, dir, main, main, star[1], ret);
+	/* (they stand beside the name of the smaller slot) */
+	if (!ret->ino && !strcmp(main, "d/f"))
+		r = spot_sibling(n, dir, "e/l", main, star[1], ret);
+	return r;
 }
 
 static int spot_must(struct bare *n, const char *dir, const char *path,
@@ -252,39 +365,20 @@ static int set_attr(struct bare *n, uint64_t ino, const struct action *a,
 
 /* ---- removing */
 
-struct names {
-	char list[NAMES_MAX][256];
-	uint64_t ino[NAMES_MAX];
-	bool is_dir[NAMES_MAX];
-	size_t count;
-};
-
-static int names_add(void *arg, const struct tree_dirent *e)
-{
-	struct names *l = arg;
-
-	if (l->count == NAMES_MAX)
-		return 1;
-	memcpy(l->list[l->count], e->name.data, e->name.len);
-	l->list[l->count][e->name.len] = '\0';
-	l->ino[l->count] = e->ino;
-	l->is_dir[l->count++] = S_ISDIR(e->type);
-	return 0;
-}
-
-/* The trees here are three deep. */
+/* The trees here are three deep. What is gone is gone: siblings of a file
+ * with another name elsewhere leave with the name beside which they stood. */
 static int remove_all(struct bare *n, uint64_t parent, struct slice name,
 		      uint64_t ino, int depth)
 {
 	struct names l = {.count = 0};
 	int r = tree_readdir(n->tree, ino, 0, names_add, &l);
 
-	for (size_t i = 0; r >= 0 && i < l.count; i++)
+	for (size_t i = 0; (r >= 0 || r == -ENOENT) && i < l.count; i++)
 		r = l.is_dir[i] && depth
 			    ? remove_all(n, ino, SLICE_STR(l.list[i]),
 					 l.ino[i], depth - 1)
 			    : tree_unlink(n->tree, ino, SLICE_STR(l.list[i]));
-	return r < 0 ? r : tree_rmdir(n->tree, parent, name);
+	return r < 0 && r != -ENOENT ? r : tree_rmdir(n->tree, parent, name);
 }
 
 /* ---- the actions */
@@ -331,6 +425,9 @@ static int do_one(struct bare *n, const struct action *a, struct spot *at,
 		return tree_rmdir(n->tree, at->parent, at->name);
 	case ACT_REMOVE_ALL:
 		return remove_all(n, at->parent, at->name, at->ino, 3);
+	case ACT_RESOLVE:
+		return tree_resolve(n->tree, at->parent, at->name,
+				    SLICE_STR("main"));
 	default:
 		return set_attr(n, at->ino, a, who);
 	}
@@ -412,4 +509,54 @@ int tree_prepare(struct bare *n, const char *dir)
 			r = tree_link(n->tree, ino, at.parent, at.name, &e);
 	}
 	return r;
+}
+
+int tree_prepare_conflicts(struct bare *n, const char *dir)
+{
+	static const char *const dirs[] = {"d/p", "d/q"};
+	struct spot at;
+	uint64_t ino;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++) {
+		r = spot_find(n, dir, dirs[i], &at);
+		if (r == 0)
+			r = make(n, &at, KIND_DIR, "", &ino);
+	}
+	return r;
+}
+
+/* Into each other. */
+static int move_in(struct bare *n, const char *dir, char who)
+{
+	static const struct action moves[] = {
+		{.kind = ACT_MOVE, .at = "d/p", .to = "d/q/p"},
+		{.kind = ACT_MOVE, .at = "d/q", .to = "d/p/q"},
+	};
+
+	return who > 'b' ? 0 : action_do(n, &moves[who - 'a'], dir, who);
+}
+
+int tree_write_conflicts(struct bare *n, const char *dir, char who)
+{
+	static const char *const files[] = {"d/f", "d/g", "d/t", "d/w"};
+	char text[TEXT_BYTES_MAX], own[] = {'d', '/', 'w', '/', who, '\0'};
+	struct spot at;
+	uint64_t ino;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++) {
+		snprintf(text, sizeof(text), CONFLICT_TEXT, who, files[i]);
+		r = spot_find(n, dir, files[i], &at);
+		if (r == 0 && at.ino)
+			r = overwrite(n, at.ino, text);
+		else if (r == 0)
+			r = make(n, &at, i == 2 ? KIND_FILE : KIND_DIR, text,
+				 &ino);
+	}
+	if (r == 0)
+		r = spot_find(n, dir, own, &at);
+	if (r == 0)
+		r = make(n, &at, KIND_FILE, text, &ino);
+	return r == 0 ? move_in(n, dir, who) : r;
 }

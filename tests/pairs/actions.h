@@ -6,6 +6,14 @@
  *	d/ f g	  d/s/ x    d/z/ (empty)    e/ h l (another name of d/f)
  *
  * New names are `n` and `m`, in any of the directories and beside them.
+ *
+ * In a case with open conflicts each who takes part has done this before, not
+ * knowing of the others; all know it now:
+ *
+ *	written d/f and d/g, made a file d/t, and a directory d/w with a file
+ *	of his own name; moved d/p into d/q (a), or that into d/p (b)
+ *
+ * "d/g*a" is what has d/g's name and a suffix, and was written by `a`.
  */
 #ifndef KINFS_PAIRS_ACTIONS_H
 #define KINFS_PAIRS_ACTIONS_H
@@ -32,6 +40,7 @@ enum action_kind {
 	ACT_RMDIR,
 	ACT_REMOVE_ALL, /* rm -r */
 	ACT_LINK,
+	ACT_RESOLVE, /* kin resolve, in favour of main */
 	ACT_KINDS,
 };
 
@@ -42,6 +51,7 @@ struct action {
 	const char *to; /* or NULL */
 	bool same;	/* writes the same bytes whoever does it */
 	bool few;	/* one of the few of which triples are made */
+	bool open;	/* where conflicts are open, one side does this */
 };
 
 extern const struct action actions[];
@@ -69,5 +79,13 @@ void action_meant(struct bare *, const struct action *, const char *dir,
 		  uint64_t ret[MEANT_COUNT]);
 /* Makes the tree above. */
 must_check int tree_prepare(struct bare *, const char *dir);
+/* What more they begin with, and then one side of the conflicts. */
+must_check int tree_prepare_conflicts(struct bare *, const char *dir);
+must_check int tree_write_conflicts(struct bare *, const char *dir, char who);
+/* What is written so. */
+#define CONFLICT_TEXT "%c in %s"
+
+/* In the names of what lost a contest. */
+#define CONFLICT_MARK " (conflict "
 
 #endif

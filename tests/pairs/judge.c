@@ -43,6 +43,26 @@ static bool is_about(const char *path, const char *at)
 	       (!strcmp(path, "e/l") && !strcmp(at, "d/f"));
 }
 
+/* "d/g*a" is the sibling of d/g that a wrote. */
+static bool is_sibling_of(const struct shown *s, const char *at)
+{
+	const char *star = strchr(at, '*');
+	const char *mark = strstr(s->path, CONFLICT_MARK);
+	char base[32], path[32], text[TEXT_BYTES_MAX];
+
+	if (!star || !mark)
+		return false;
+	snprintf(base, sizeof(base), "%.*s", (int)(star - at), at);
+	snprintf(path, sizeof(path), "%.*s", (int)(mark - s->path), s->path);
+	snprintf(text, sizeof(text), CONFLICT_TEXT, star[1], base);
+	return is_about(path, base) && !strcmp(s->text, text);
+}
+
+bool shown_is_of(const struct shown *s, const char *at)
+{
+	return is_about(s->path, at) || is_sibling_of(s, at);
+}
+
 static const struct shown *find_same(const struct look *l,
 				     const struct shown *s)
 {
@@ -82,33 +102,39 @@ static bool is_merged(const struct look after[], int actors,
 	return false;
 }
 
-static size_t name_count(const struct look *l, const char *text)
+static size_t name_count(const struct look *l, struct objid id)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < l->count; i++)
-		n += !l->list[i].is_dir && !strcmp(l->list[i].text, text);
+		n += !l->list[i].is_sibling && objid_equal(l->list[i].id, id);
 	return n;
+}
+
+static bool has_name(const struct look *l, const struct shown *s)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (objid_equal(l->list[i].id, s->id) &&
+		    !strcmp(l->list[i].path, s->path))
+			return true;
+	return false;
 }
 
 /* Of a file of several names each was taken away by somebody. */
 static bool is_unnamed(const struct look *before, const struct look after[],
-		       int actors, const char *text)
+		       int actors, const struct shown *s)
 {
-	size_t names = name_count(before, text);
+	size_t names = name_count(before, s->id);
 
 	for (size_t i = 0; i < before->count; i++) {
-		const struct shown *s = &before->list[i];
+		const struct shown *x = &before->list[i];
 		bool taken = false;
 
-		if (s->is_dir || strcmp(s->text, text))
+		if (x->is_sibling || !objid_equal(x->id, s->id))
 			continue;
-		for (int a = 0; a < actors; a++) {
-			const struct shown *x = look_path(&after[a], s->path);
-
-			taken |= name_count(&after[a], text) < names &&
-				 (!x || strcmp(x->text, text));
-		}
+		for (int a = 0; a < actors; a++)
+			taken |= name_count(&after[a], s->id) < names &&
+				 !has_name(&after[a], x);
 		if (!taken)
 			return false;
 	}
@@ -133,7 +159,7 @@ static const char *judge_lost(const struct look *before,
 			if (find_same(final, s) ||
 			    is_merged(after, actors, final, s) ||
 			    (!s->is_dir &&
-			     is_unnamed(before, after, actors, s->text)))
+			     is_unnamed(before, after, actors, s)))
 				continue;
 			return judge_wrong("lost", s);
 		}
@@ -145,14 +171,28 @@ static const char *judge_lost(const struct look *before,
 
 /* A file that is written, or anything that is placed, is to be there; so is
  * where it is placed. */
-static bool cares_at(const char *path, bool is_dir, const char *at)
+static bool cares_at(const struct shown *s, const char *at)
 {
-	return is_about(path, at) || path_is_below(path, at) ||
-	       (is_dir && path_is_below(at, path));
+	return shown_is_of(s, at) || path_is_below(s->path, at) ||
+	       (s->is_dir && path_is_below(at, s->path));
+}
+
+/* Who takes a sibling away, or settles for main, says what main is. */
+static bool asserts_main(const struct action *a, const struct shown *s)
+{
+	const char *star = strchr(a->at, '*');
+	char main[32];
+
+	snprintf(main, sizeof(main), "%.*s",
+		 star ? (int)(star - a->at) : (int)strlen(a->at), a->at);
+	return (a->kind == ACT_RESOLVE || (star && a->kind != ACT_WRITE)) &&
+	       is_about(s->path, main);
 }
 
 static bool cares(const struct action *a, const struct shown *s)
 {
+	if (asserts_main(a, s))
+		return true;
 	switch (a->kind) {
 	case ACT_CHMOD:
 	case ACT_CHOWN:
@@ -164,8 +204,7 @@ static bool cares(const struct action *a, const struct shown *s)
 	case ACT_REMOVE_ALL:
 		return false;
 	default:
-		return cares_at(s->path, s->is_dir, a->at) ||
-		       (a->to && cares_at(s->path, s->is_dir, a->to));
+		return cares_at(s, a->at) || (a->to && cares_at(s, a->to));
 	}
 }
 
@@ -175,7 +214,7 @@ static bool is_replaced(const struct look *after, const struct shown *s)
 {
 	const struct shown *is = look_id(after, s->id);
 
-	return is && strcmp(is->text, s->text);
+	return is && !s->is_sibling && strcmp(is->text, s->text);
 }
 
 /* (and if it was removed then: was it, by its path?) */
@@ -183,7 +222,39 @@ static bool may_be_replaced(const struct action *a, const struct shown *s)
 {
 	return (a->kind == ACT_WRITE || a->kind == ACT_TRUNCATE ||
 		a->kind == ACT_SAVE) &&
-	       !s->is_dir && is_about(s->path, a->at);
+	       !s->is_dir && shown_is_of(s, a->at);
+}
+
+/*
+ * Whoever moves or removes a directory pins each of the volume that is not
+ * where its LINK says, because that closes a cycle, to where he sees it: d/q
+ * of this and of all other cases of the batch. To the others that is as if he
+ * had moved it there.
+ */
+static bool is_pinned(const struct story *st, const char *path)
+{
+	return st->open && (!strcmp(path, "d/q") || !strcmp(path, "d"));
+}
+
+/* The main of an open conflict: who settles for something else, or writes
+ * it, has not heard that the other asserted it by taking a sibling away. */
+static bool may_be_asserted(const struct story *st, const struct shown *s)
+{
+	if (is_pinned(st, s->path))
+		return true;
+	for (int k = 0; k < st->count; k++) {
+		const struct action *a = st->action[k];
+
+		/* (sibling by sibling, and then the names; who edits one of
+		 * them brings all of the file back) */
+		if (asserts_main(a, s) ||
+		    (st->open && a->kind == ACT_REMOVE_ALL &&
+		     (path_is_below(s->path, a->at) ||
+		      (is_about(s->path, "d/f") &&
+		       path_is_below("d/f", a->at)))))
+			return true;
+	}
+	return false;
 }
 
 static const char *judge_back(const struct story *st,
@@ -203,6 +274,8 @@ static const char *judge_back(const struct story *st,
 			replaced |= is_replaced(&after[st->actor[k]], s);
 			cared |= !did && cares(st->action[k], s);
 		}
+		if ((replaced || st->open) && may_be_asserted(st, s))
+			continue;
 		if (gone && (replaced || !cared) && find_same(final, s))
 			return judge_wrong("back", s);
 	}
@@ -226,7 +299,7 @@ static bool fills(const struct action *a, const char *dir, int actors)
 	case ACT_WRITE:
 	case ACT_TRUNCATE:
 		return actors == 2 && path_is_below(a->at, dir) &&
-		       !is_about(a->at, "d/f");
+		       strncmp(a->at, "d/f", 3) && strcmp(a->at, "e/l");
 	case ACT_SAVE:
 		return actors == 2 && path_is_below(a->at, dir);
 	case ACT_RENAME:
@@ -276,7 +349,7 @@ static bool is_wanted(const struct look *before, const struct look after[],
 	bool two = a->kind == ACT_EXCHANGE;
 
 	return cares(a, s) &&
-	       (is_about(s->path, a->at) || (two && is_about(s->path, a->to)) ||
+	       (shown_is_of(s, a->at) || (two && shown_is_of(s, a->to)) ||
 		goes_along(before, after, actors, s, a->at) ||
 		(two && goes_along(before, after, actors, s, a->to)) ||
 		(s->is_dir && fills(a, s->path, actors)));
@@ -292,6 +365,11 @@ static const char *judge_wanted(const struct story *st,
 		const struct shown *s = &before->list[i];
 		bool replaced = false, wanted = false, gone = false;
 
+		/* rm of main leaves a void, which goes where main goes. */
+		if (st->open && (!s->is_dir ||
+				 !strncmp(st->action[0]->at, "d/q", 3) ||
+				 !strncmp(st->action[1]->at, "d/q", 3)))
+			continue;
 		for (int k = 0; k < st->count; k++) {
 			const struct look *l = &after[st->actor[k]];
 			bool did = !find_same(l, s);
@@ -348,6 +426,31 @@ static bool is_unlike(const struct story *st)
 	       st->action[1]->kind == ACT_SAVE &&
 	       st->action[0] != st->action[1] &&
 	       is_about(st->action[0]->at, st->action[1]->at);
+}
+
+/* Both about one file: beside an open conflict, a matter of branches. */
+static bool meet(const struct story *st)
+{
+	const struct action *a = st->action[0], *b = st->action[1];
+	const char *x[] = {a->at, a->to}, *y[] = {b->at, b->to};
+
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; k < 2; k++) {
+			char p[64], q[64];
+
+			if (!x[i] || !y[k])
+				continue;
+			snprintf(p, sizeof(p), "%.*s",
+				 (int)strcspn(x[i], "*"), x[i]);
+			snprintf(q, sizeof(q), "%.*s",
+				 (int)strcspn(y[k], "*"), y[k]);
+			if (!strncmp(q, "d/q", 3) || !strncmp(p, "d/q", 3) ||
+			    is_about(p, "d/f") || is_about(q, "d/f") ||
+			    is_about(p, q) || path_is_below(p, q) ||
+			    path_is_below(q, p))
+				return true;
+		}
+	return false;
 }
 
 static const char *judge_exact(const struct look *want,
@@ -410,6 +513,9 @@ static const char *judge_order(struct story *st, const struct look *before,
 		return judge_exact(&after[0], final);
 	}
 	if ((!st->possible[0] && !st->possible[1]) || is_unlike(st))
+		return NULL;
+	if (st->open && (meet(st) || !st->possible[0] || !st->possible[1] ||
+			 !look_equal(&v[0], &v[1])))
 		return NULL;
 	if (st->possible[0] && st->possible[1] && !look_equal(&v[0], &v[1])) {
 		st->verdict = VERDICT_ORDER;

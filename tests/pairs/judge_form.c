@@ -10,6 +10,7 @@
  *    directories into each other the earlier.
  *  - Attributes are somebody's; who changed one alone is followed, and of
  *    two the later. The same goes for the content that keeps the name.
+ *  - What is done has its effect at once where it is done.
  *  - What is called a conflict is one, and two that came to one name are
  *    told apart: a directory keeps it, else the older placement; equal files
  *    are one.
@@ -59,31 +60,39 @@ static bool same_name(const char *a, const char *b)
 	return n == m && !memcmp(a, b, n);
 }
 
-/* (a directory that was merged into another has that one's id) */
-static bool same_parent(const struct shown *was, const struct shown *is,
-			const struct look *final)
+/* (a directory that was merged into another has that one's id, and a name
+ * under which somebody saw it) */
+static bool same_parent(const struct views *v, const struct shown *was,
+			const struct shown *is)
 {
 	if (!was || !is)
 		return was == is;
 	if (objid_equal(was->id, is->id))
 		return true;
-	return !look_id(final, was->id) &&
-	       same_name(path_base(was->path), path_base(is->path));
+	for (int k = 0; !look_id(v->final, was->id) && k <= v->actors; k++) {
+		const struct shown *x = look_id(view_at(v, k), was->id);
+
+		if (x && same_name(path_base(x->path), path_base(is->path)))
+			return true;
+	}
+	return false;
 }
 
-static bool same_place(const struct look *in, const struct shown *was,
-		       const struct look *final, const struct shown *is)
+/* `is` is of the end. */
+static bool same_place(const struct views *v, const struct look *in,
+		       const struct shown *was, const struct shown *is)
 {
 	return same_name(path_base(was->path), path_base(is->path)) &&
-	       same_parent(look_parent(in, was), look_parent(final, is), final);
+	       same_parent(v, look_parent(in, was),
+			   look_parent(v->final, is));
 }
 
-static bool stands_in(const struct look *in, const struct look *final,
+static bool stands_in(const struct views *v, const struct look *in,
 		      const struct shown *s)
 {
 	for (size_t i = 0; i < in->count; i++)
 		if (objid_equal(in->list[i].id, s->id) &&
-		    same_place(in, &in->list[i], final, s))
+		    same_place(v, in, &in->list[i], s))
 			return true;
 	return false;
 }
@@ -103,7 +112,7 @@ static const char *judge_place(const struct views *v, const struct shown *s)
 	bool put = false;
 
 	for (int k = 0; k <= v->actors; k++)
-		put |= stands_in(view_at(v, k), v->final, s);
+		put |= stands_in(v, view_at(v, k), s);
 	if (!put)
 		return judge_wrong("nobody put it there", s);
 	for (int a = 0; a < v->actors; a++) {
@@ -119,6 +128,16 @@ static const char *judge_place(const struct views *v, const struct shown *s)
 	return NULL;
 }
 
+static bool stays(const struct look *before, const struct shown *was,
+		  const struct look *after, const struct shown *is)
+{
+	const struct shown *x = look_parent(before, was);
+	const struct shown *y = look_parent(after, is);
+
+	return same_name(path_base(was->path), path_base(is->path)) &&
+	       (!x || !y ? x == y : objid_equal(x->id, y->id));
+}
+
 /* Of one name before and after: did the actor move it? */
 static const struct shown *moved_by(const struct views *v, int actor,
 				    struct objid id)
@@ -128,7 +147,7 @@ static const struct shown *moved_by(const struct views *v, int actor,
 
 	if (!was || !is || names_of(v->before, id) > 1 || names_of(l, id) > 1)
 		return NULL;
-	return same_place(v->before, was, l, is) ? NULL : is;
+	return stays(v->before, was, l, is) ? NULL : is;
 }
 
 static const char *judge_moved_twice(const struct views *v,
@@ -141,7 +160,7 @@ static const char *judge_moved_twice(const struct views *v,
 			later = a;
 			times++;
 		}
-	if (times < 2 || stands_in(&v->after[later], v->final, s))
+	if (times < 2 || stands_in(v, &v->after[later], s))
 		return NULL;
 	return judge_wrong("not where the later put it", s);
 }
@@ -163,15 +182,23 @@ static const char *judge_cycle(const struct views *v, const struct shown *s)
 		if (!y || !path_is_below(moved_by(v, 1, other->id)->path,
 					 y->path))
 			continue;
-		if (!stands_in(&v->after[0], v->final, s))
+		if (!stands_in(v, &v->after[0], s))
 			return judge_wrong("the earlier move is undone", s);
-		if (!stands_in(v->before, v->final, other))
+		if (!stands_in(v, v->before, other))
 			return judge_wrong("not where it was before", other);
 	}
 	return NULL;
 }
 
 /* ---- attributes */
+
+static bool has_sibling(const struct look *l, struct objid id)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->list[i].is_sibling && objid_equal(l->list[i].id, id))
+			return true;
+	return false;
+}
 
 static const char *const field_names[FIELDS] = {
 	"mode", "owner", "times", "extended attributes"
@@ -186,6 +213,9 @@ static const char *judge_field(const struct views *v, const struct shown *s,
 
 	for (int a = 0; a < v->actors; a++) {
 		x = look_id(&v->after[a], s->id);
+		/* (a settlement takes the times of what it takes) */
+		if (f == FIELD_TIMES && has_sibling(v->before, s->id))
+			return NULL;
 		/* (emptying a directory sets its times, and it may return) */
 		if ((!x && s->is_dir && f == FIELD_TIMES) ||
 		    was_touched(v, a, s->id))
@@ -243,6 +273,8 @@ static const char *judge_sibling(const struct views *v, const struct shown *s)
 		text = text ? text : x;
 		latest = x ? x : latest;
 	}
+	if (has_sibling(v->before, s->id))
+		return NULL;
 	if (!conflict)
 		return judge_wrong("a sibling of nothing", s);
 	if (v->once && main && strcmp(main->text, latest))
@@ -275,14 +307,6 @@ static const struct shown *plain_of(const struct look *l,
 	return NULL;
 }
 
-static bool has_sibling(const struct look *l, struct objid id)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (l->list[i].is_sibling && objid_equal(l->list[i].id, id))
-			return true;
-	return false;
-}
-
 static const char *judge_suffixed(const struct views *v,
 				  const struct shown *s)
 {
@@ -290,6 +314,14 @@ static const char *judge_suffixed(const struct views *v,
 
 	if (s->is_dir)
 		return judge_wrong("a directory lost its name", s);
+	/* (it was saved under a name that had been a sibling's; or was in
+	 * conflict before) */
+	for (int k = 0; k <= v->actors; k++) {
+		const struct shown *x = look_id(view_at(v, k), s->id);
+
+		if (x && has_mark(x))
+			return NULL;
+	}
 	if (!plain || !is_rival(v, s))
 		return judge_wrong("a conflict with nothing", s);
 	if (!plain->is_dir && !strcmp(plain->text, s->text) &&
@@ -327,6 +359,10 @@ static const char *judge_one_name(const struct story *st,
 
 	if (!at || !to || strcmp(at, to))
 		return NULL;
+	/* (what is shown back from a cycle is pinned by any other move) */
+	for (int k = 0; k < 2; k++)
+		if (st->open && !strncmp(st->action[k]->at, "d/q", 3))
+			return NULL;
 	first = look_path(&v->after[0], at);
 	second = look_path(&v->after[1], at);
 	there = look_path(v->final, at);
@@ -349,6 +385,53 @@ static const char *judge_one_name(const struct story *st,
 	if (strcmp(there->text, first->text))
 		return judge_wrong("the later placement has the name", there);
 	return NULL;
+}
+
+/* ---- what is done is done at once, where it is done */
+
+static const struct shown *find_at(const struct look *l, const char *at)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (strchr(at, '*') ? shown_is_of(&l->list[i], at)
+				    : !strcmp(l->list[i].path, at))
+			return &l->list[i];
+	return NULL;
+}
+
+static bool same_thing(const struct shown *a, const struct shown *b)
+{
+	return a && b && a->is_dir == b->is_dir &&
+	       (a->is_dir ? objid_equal(a->id, b->id)
+			  : !strcmp(a->text, b->text));
+}
+
+static const char *judge_effect(const struct views *v, const struct action *a,
+				int actor)
+{
+	const struct look *after = &v->after[actor];
+	const struct shown *was = find_at(v->before, a->at);
+	const struct shown *is = find_at(after, a->at);
+	const struct shown *to = a->to ? find_at(after, a->to) : NULL;
+
+	switch (a->kind) {
+	case ACT_EXCHANGE:
+		if (!same_thing(find_at(v->before, a->to), is))
+			return judge_wrong("not exchanged", was);
+		/* fall through */
+	case ACT_RENAME:
+	case ACT_MOVE:
+	case ACT_OVER:
+	case ACT_LINK:
+		return same_thing(was, to) ? NULL
+					   : judge_wrong("not moved", was);
+	case ACT_UNLINK:
+	case ACT_RMDIR:
+	case ACT_REMOVE_ALL:
+		return same_thing(was, is) ? judge_wrong("not removed", was)
+					   : NULL;
+	default:
+		return NULL;
+	}
 }
 
 const char *story_judge_form(const struct story *st, const struct look *before,
@@ -380,6 +463,8 @@ const char *story_judge_form(const struct story *st, const struct look *before,
 		else if (!r && has_mark(s))
 			r = judge_suffixed(&v, s);
 	}
+	for (int k = 0; !r && v.once && k < actors; k++)
+		r = judge_effect(&v, st->action[k], k);
 	if (!r && v.once && actors == 2)
 		r = judge_one_name(st, &v);
 	return r;

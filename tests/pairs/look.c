@@ -150,6 +150,28 @@ static int meta_entry(void *arg, const struct replica_view_entry *e)
 	return 0;
 }
 
+/* Siblings stand beside the name of the smallest slot, which is chance: here
+ * beside the first of them. */
+static void put_siblings(struct look *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct shown *s = &l->list[i];
+		const char *first = NULL;
+
+		for (size_t k = 0; s->is_sibling && k < l->count; k++) {
+			const struct shown *x = &l->list[k];
+
+			if (!x->is_sibling && objid_equal(x->id, s->id) &&
+			    !strstr(x->path, CONFLICT_MARK) &&
+			    (!first || strcmp(x->path, first) < 0))
+				first = x->path;
+		}
+		if (first)
+			snprintf(s->path, sizeof(s->path), "%.120s%s)", first,
+				 CONFLICT_MARK);
+	}
+}
+
 void looks_take(struct bare *n, enum look_depth depth, struct look *ret,
 		size_t cases)
 {
@@ -166,6 +188,8 @@ void looks_take(struct bare *n, enum look_depth depth, struct look *ret,
 		fprintf(stderr, "no view: %s\n", strerrorname_np(-r));
 		abort();
 	}
+	for (size_t i = 0; i < cases; i++)
+		put_siblings(&ret[i]);
 	for (size_t i = 0; i < cases; i++)
 		qsort(ret[i].list, ret[i].count, sizeof(*ret[i].list), by_path);
 }

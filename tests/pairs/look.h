@@ -16,9 +16,6 @@
 #define BATCH_MAX 256
 #define CASE_NAME_BYTES 8
 
-/* In the names of what lost a contest. */
-#define CONFLICT_MARK " (conflict "
-
 enum field { FIELD_MODE, FIELD_OWNER, FIELD_TIMES, FIELD_XATTR, FIELDS };
 
 struct shown {
@@ -53,6 +50,7 @@ struct story {
 	const struct action *action[ACTIONS_MAX];
 	int actor[ACTIONS_MAX];
 	int count;
+	bool open; /* conflicts are, before */
 	/* Done one after the other by one person, in both orders: what that
 	 * shows, if it can be done. Of pairs only. */
 	bool possible[2];
@@ -85,6 +83,8 @@ const char *story_judge_form(const struct story *, const struct look *before,
 
 /* ---- for judges */
 const char *judge_wrong(const char *what, const struct shown *);
+/* Is it what an action says? */
+bool shown_is_of(const struct shown *, const char *at);
 bool path_is_below(const char *path, const char *dir);
 const struct shown *look_text(const struct look *, const char *text);
 const struct shown *look_path(const struct look *, const char *path);
