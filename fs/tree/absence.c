@@ -124,7 +124,7 @@ static int add_parents(const struct row *row, struct idlist *todo)
 	/* A dead one will be revived where it was. */
 	for (size_t k = 0; !named && !r && k < row->o.count; k++)
 		if (row->o.versions[k].reg == REG_TOMB)
-			r = idlist_add(todo, row->o.versions[k].tomb.parent);
+			r = idlist_add(todo, row->o.versions[k].tomb.link.at.parent);
 	return r;
 }
 

@@ -20,8 +20,10 @@
 
 #include "fs/tree/saves.h"
 
-/* A settlement lowers or raises a level by this; `else` by one. */
+/* A settlement lowers or raises a level by this. */
 #define LEVEL_STEP 65536
+/* Removals with less between them belong to one rm -r. */
+#define REMOVAL_GAP_MS 3000
 
 void row_drop(struct row *row, uint8_t reg, uint64_t slot)
 {
@@ -34,14 +36,13 @@ void row_drop(struct row *row, uint8_t reg, uint64_t slot)
 	}
 }
 
-/* A TOMB means nothing on what lives: it goes with the next LINK. But that of
- * a directory stays until somebody who has it places the directory; to
- * revive it is no placing. Who removed it waits for a move that had not seen
- * the removal (returned.c), and a revival may come before that. */
+/* A TOMB goes when somebody who has it names the object; a directory's only
+ * when he places it: it tells who did so without having seen the removal
+ * (returned.c). */
 int row_add(struct row *row, const struct version *v)
 {
 	if (v->reg == REG_LINK &&
-	    (v->link.slot != SLOT_DIR || !(v->flags & VERSION_WEAK)))
+	    (!(v->flags & VERSION_WEAK) || v->link.slot != SLOT_DIR))
 		row_drop(row, REG_TOMB, 0);
 	return object_add(&row->o, v) ? 0 : -ENOMEM;
 }
@@ -146,6 +147,36 @@ static bool branch_replaced(const struct branch *x, const struct branch *b,
 	return false;
 }
 
+/*
+ * Another branch may stay with this very rank. Main goes above it; a sibling
+ * too, but below what is above it: halfway, or main might be another.
+ */
+static void untie(const struct info *i, const struct branch *b,
+		  const struct content_write *w, struct stamp *rank)
+{
+	const struct stamp *above = NULL;
+	bool tied = false;
+
+	for (size_t k = 0; k < i->branch_count; k++) {
+		const struct stamp *x = &i->branches[k].top->content.rank;
+		int order = stamp_compare(x, rank);
+
+		if (branch_replaced(&i->branches[k], b, w))
+			continue;
+		tied |= !order;
+		if (order > 0 && (!above || stamp_compare(x, above) < 0))
+			above = x;
+	}
+	if (!tied)
+		return;
+	if (branch_replaced(&i->branches[0], b, w) || !above ||
+	    above->hlc != rank->hlc || !dot_equal(above->dot, rank->dot))
+		rank->level += branch_replaced(&i->branches[0], b, w) ?
+				       LEVEL_STEP : LEVEL_STEP / 2;
+	else
+		rank->level += (above->level - rank->level) / 2;
+}
+
 static void make_rank(struct tree *t, const struct info *i,
 		      const struct branch *b, const struct content_write *w,
 		      struct content_value *c)
@@ -174,15 +205,7 @@ static void make_rank(struct tree *t, const struct info *i,
 	    !stamp_compare(&rank, &i->branches[0].top->content.rank)) {
 		rank.level -= LEVEL_STEP;
 	} else {
-		bool tied = false;
-
-		for (size_t k = 0; k < i->branch_count; k++)
-			if (!branch_replaced(&i->branches[k], b, w) &&
-			    !stamp_compare(&rank, &i->branches[k]
-							   .top->content.rank))
-				tied = true;
-		if (tied)
-			rank.level += is_main ? LEVEL_STEP : 1;
+		untie(i, b, w, &rank);
 	}
 	c->rank = rank;
 	c->branch = b->tag;
@@ -190,8 +213,6 @@ static void make_rank(struct tree *t, const struct info *i,
 	c->label = b->label;
 }
 
-/* KEEP: a weak copy of each shown LINK, in place of older weak ones. One
- * that this operation wrote is as new, and has that dot already. */
 int row_keep(struct tree *t, struct row *row, const struct info *i)
 {
 	struct version *keep;
@@ -356,15 +377,25 @@ int row_place(struct tree *t, struct row *row, const struct info *i,
 	return r ? r : row_add(row, &v);
 }
 
-/* Drops the LINKs of one slot, or all, and leaves a TOMB at `last`. */
+/* hlc of the first of the unbroken run of removals that goes on now. */
+static uint64_t removal_run(struct tree *t)
+{
+	if ((t->op_hlc >> 16) - (t->removed_hlc >> 16) > REMOVAL_GAP_MS)
+		t->removal_run_hlc = t->op_hlc;
+	t->removed_hlc = t->op_hlc;
+	return t->removal_run_hlc;
+}
+
+/* Drops the LINKs of one slot, or all, and leaves a TOMB for `last`. */
 static int unlink_slots(struct tree *t, struct row *row, bool all,
-			uint64_t slot, const struct place *last)
+			uint64_t slot, const struct link_value *last)
 {
 	struct version tomb;
 
 	op_tick(t);
 	tomb = op_version(t, REG_TOMB);
-	tomb.tomb = *last;
+	tomb.tomb.link = *last;
+	tomb.tomb.run = removal_run(t);
 	for (size_t k = row->o.count; k-- > 0;) {
 		const struct version *v = &row->o.versions[k];
 
@@ -389,13 +420,13 @@ int row_unlink_slot(struct tree *t, struct row *row, const struct info *i,
 	}
 	if (!link)
 		return -EUCLEAN;
-	return unlink_slots(t, row, last, slot, &link->link.at);
+	return unlink_slots(t, row, last, slot, &link->link);
 }
 
 static int row_unlink_all(struct tree *t, struct row *row,
 			  const struct info *i)
 {
-	return unlink_slots(t, row, true, 0, &i->links[0].link->link.at);
+	return unlink_slots(t, row, true, 0, &i->links[0].link->link);
 }
 
 /* ---- rm of an entry */

@@ -147,18 +147,15 @@ static const struct branch *cut_branch(const struct info *i,
 }
 
 /* Removed elsewhere while it was written here: the edit keeps the name. */
-static int return_name(struct tree *t, struct row *row, struct place last)
+static int return_name(struct tree *t, struct row *row,
+		       const struct version *tomb)
 {
 	struct version v;
+	int r;
 
 	op_tick(t);
-	v = op_version(t, REG_LINK);
-	v.flags = VERSION_WEAK;
-	v.link.slot = first_slot(row->o.id);
-	v.link.at = last;
-	v.link.since = op_stamp(t);
-	v.link.label = tree_label_slice(t);
-	return row_add(row, &v);
+	r = link_returned(t, tomb, &v);
+	return r ? r : row_add(row, &v);
 }
 
 bool branch_has_content(const struct branch *b, const struct content *c)
@@ -193,7 +190,7 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 	struct content_write w = { .content = &c->content,
 				   .mtime = c->d.mtime, .keep = true };
 	/* (writing versions moves what the info points to) */
-	struct place last = i->tomb ? i->tomb->tomb : (struct place){ 0 };
+	struct version back = { .dot = { 0 } };
 	struct timespec btime = i->times ? i->times->times.btime : c->d.mtime;
 	bool nameless = !i->shown_count;
 	bool main = !i->branch_count || b == &i->branches[0];
@@ -201,7 +198,9 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 
 	if (nameless && !i->tomb)
 		return -EUCLEAN;
-	if (!branch_has_content(b, &c->content) || nameless) {
+	if (nameless)
+		back = *i->tomb; /* (what it borrows stays in the arena) */
+	if (!r && (!branch_has_content(b, &c->content) || nameless)) {
 		r = branch_write(t, row, i, b,
 				 c->d.base.count ? &c->d.base.versions[0]
 						 : NULL, &w);
@@ -212,8 +211,8 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 	if (!r && main)
 		r = row_set_times(t, row, c->d.mtime, btime);
 	if (!r && nameless)
-		r = return_name(t, row, last);
-	return !r && nameless ? revive_up(t, last.parent) : r;
+		r = return_name(t, row, &back);
+	return !r && nameless ? revive_up(t, back.tomb.link.at.parent) : r;
 }
 
 /* A detached number goes on as what was just written to it, or is given up

@@ -61,7 +61,7 @@ int remains_of(struct tree *t, const struct row *row, const struct info *i,
 		ret->grave = GRAVE_WEAK;
 	if (ret->grave == GRAVE_DEAD && !i->link_count && i->tomb) {
 		ret->fell = true;
-		ret->from = i->tomb->tomb.parent;
+		ret->from = i->tomb->tomb.link.at.parent;
 	}
 	for (size_t k = 0; !r && k < row->o.count; k++) {
 		const struct version *v = &row->o.versions[k];

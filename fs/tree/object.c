@@ -268,17 +268,21 @@ static struct entry_name *dup_entries(struct object *o,
 		o, SLICE(e, n * sizeof(*e))).data;
 }
 
+static void dup_link(struct object *o, struct link_value *l)
+{
+	l->at.name = object_dup(o, l->at.name);
+	l->label = object_dup(o, l->label);
+	for (int i = 0; i < l->prev_count; i++)
+		l->prev[i].name = object_dup(o, l->prev[i].name);
+}
+
 int object_add_copy(struct object *o, const struct version *from)
 {
 	struct version v = *from;
 
 	switch (v.reg) {
 	case REG_LINK:
-		v.link.at.name = object_dup(o, v.link.at.name);
-		v.link.label = object_dup(o, v.link.label);
-		for (int i = 0; i < v.link.prev_count; i++)
-			v.link.prev[i].name =
-				object_dup(o, v.link.prev[i].name);
+		dup_link(o, &v.link);
 		break;
 	case REG_CONTENT:
 		v.content.content.inline_bytes =
@@ -302,7 +306,7 @@ int object_add_copy(struct object *o, const struct version *from)
 		v.owner.group = object_dup(o, v.owner.group);
 		break;
 	case REG_TOMB:
-		v.tomb.name = object_dup(o, v.tomb.name);
+		dup_link(o, &v.tomb.link);
 		break;
 	case REG_XATTR:
 		v.xattr.name = object_dup(o, v.xattr.name);

@@ -85,11 +85,6 @@ struct content_value {
 	 * only when a row has several CONTENT versions; elsewhere use
 	 * version_entry_name() or content_inline().
 	 */
-	/*
-	 * Size 0, depth 0 when void. The root of inline content is computed
-	 * only when a row has several CONTENT versions; elsewhere use
-	 * version_entry_name() or content_inline().
-	 */
 	struct content content;
 	struct timespec mtime;	/* of this content: siblings, history */
 	struct stamp rank;
@@ -129,7 +124,13 @@ struct version {
 		struct {
 			struct timespec mtime, btime;
 		} times;
-		struct place tomb;
+		/* The LINK that went, as it comes back if it does; and when
+		 * the run of removals began that this one is of: the hlc of
+		 * its first (returned.c). */
+		struct {
+			struct link_value link;
+			uint64_t run;
+		} tomb;
 		struct {
 			struct slice name;
 			bool removed;	/* then without value */

@@ -91,7 +91,7 @@ static int use_upward(struct tree *t, struct objid id, struct idlist *ret)
 		if (!r && i.link_count)
 			id = i.links[0].link->link.at.parent;
 		else if (!r && i.tomb)
-			id = i.tomb->tomb.parent;
+			id = i.tomb->tomb.link.at.parent;
 		more = !r && (i.link_count || i.tomb) && !objid_is_root(id);
 		info_release(&i);
 		row_release(&row);

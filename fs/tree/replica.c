@@ -487,21 +487,45 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 	return r;
 }
 
+/*
+ * The LINK that went is back, in its slot and with its seniority: whoever
+ * gives it back, and whoever kept it, has the same. A directory that is not
+ * even known any more was purged and does not return: what was in it comes
+ * to the root.
+ */
+int link_returned(struct tree *t, const struct version *tomb,
+		  struct version *ret)
+{
+	struct objid parent = tomb->tomb.link.at.parent;
+	struct row row;
+	bool known = objid_is_root(parent);
+	int r = known ? 0 : row_read(t, parent, &row);
+
+	if (r)
+		return r;
+	for (size_t k = 0; !known && k < row.o.count; k++)
+		known = row.o.versions[k].reg == REG_KIND;
+	if (!objid_is_root(parent))
+		row_release(&row);
+	*ret = op_version(t, REG_LINK);
+	ret->flags = VERSION_WEAK;
+	ret->link = tomb->tomb.link;
+	if (!known)
+		ret->link.at.parent = ROOT_ID;
+	return 0;
+}
+
 /* One dead directory on the way up: a weak LINK where its TOMB says. */
 static int revive_one(struct tree *t, struct row *row, const struct info *i)
 {
 	struct version v;
+	int r;
 
 	op_tick_again(t);
-	v = op_version(t, REG_LINK);
-	v.flags = VERSION_WEAK;
-	v.link.slot = SLOT_DIR;
-	v.link.at = i->tomb->tomb;
-	/* Equal at every node that revives it. */
-	v.link.since = (struct stamp){ i->tomb->hlc, i->tomb->dot, 0 };
-	if (row_add(row, &v))
-		return -ENOMEM;
-	return row_store(t, row, 0);
+	r = link_returned(t, i->tomb, &v);
+	if (!r)
+		r = row_add(row, &v);
+	return r ? r : row_store(t, row, 0);
 }
 
 int revive_up(struct tree *t, struct objid dir)
@@ -521,7 +545,7 @@ int revive_up(struct tree *t, struct objid dir)
 			return r;
 		r = info_init(&i, &row.o);
 		if (!r && !i.link_count && i.tomb && i.kind == KIND_DIR) {
-			dir = i.tomb->tomb.parent;
+			dir = i.tomb->tomb.link.at.parent;
 			r = revive_one(t, &row, &i);
 			more = true;
 		} else if (!r && i.link_count && !i.strong &&

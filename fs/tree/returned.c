@@ -7,12 +7,15 @@
  * that removed an entry brings it back, so there is no storm.
  *
  * By the same rm: dead here, its last place is in the directory, the trace
- * of its removal is this node's own, and not much older than that of the
- * directory. What somebody deleted on its own long before stays deleted, and
- * so does what another node removed too, without having heard of this.
+ * of its removal is this node's own, and it is of the unbroken run of
+ * removals at whose end the directory went. What somebody deleted on its own
+ * before stays deleted, and so does what another node removed too, without
+ * having heard of this.
  *
  * A merge only notes the directory, in DEAD under 'q', with the time of its
- * removal. The entries are found by the index 't' of grave.c, and brought
+ * removal and of the first of that run. It is due when a directory that was
+ * dead, or lived by what is in it only, is placed by somebody who had not
+ * seen the removal; whoever has seen it takes the TOMB away (row_add()). The entries are found by the index 't' of grave.c, and brought
  * back in slices, operations of their own; a directory among them is noted
  * in its turn. A crash repeats part of a slice's search, and no event.
  */
@@ -21,9 +24,10 @@
 
 #include "fs/tree/op.h"
 
-/* Between the first entry of a directory and the directory itself, of one
- * rm -r: hours of work go into no directory's own entries. */
-#define SAME_REMOVAL_MS (60 * 60 * 1000)
+/* What came back with a directory: removed in this time, both included. */
+struct span {
+	uint64_t first, last;	/* hlc */
+};
 
 static const struct version *own_tomb(struct tree *t, const struct object *o)
 {
@@ -39,12 +43,14 @@ static const struct version *own_tomb(struct tree *t, const struct object *o)
 	return newest;
 }
 
-static int returned_put(struct tree *t, struct objid dir, uint64_t hlc)
+static int returned_put(struct tree *t, struct objid dir,
+			const struct version *tomb)
 {
-	uint8_t key[17] = { 'q' }, value[8];
+	uint8_t key[17] = { 'q' }, value[16];
 
 	memcpy(key + 1, dir.b, 16);
-	put_le64(value, hlc);
+	put_le64(value, tomb->tomb.run);
+	put_le64(value + 8, tomb->hlc);
 	return store_put(t->store, TABLE_DEAD, SLICE(key, sizeof(key)),
 			 SLICE(value, sizeof(value)));
 }
@@ -59,7 +65,7 @@ int returned_note(struct tree *t, const struct info *old,
 		return 0;
 	/* Still there: who placed it had not seen the removal. */
 	tomb = own_tomb(t, new->object);
-	return tomb ? returned_put(t, new->object->id, tomb->hlc) : 0;
+	return tomb ? returned_put(t, new->object->id, tomb) : 0;
 }
 
 int returned_count(struct tree *t, uint64_t *add)
@@ -73,7 +79,7 @@ int returned_count(struct tree *t, uint64_t *add)
 
 		if (r)
 			return r == -ENOENT ? 0 : r;
-		if (k.len != 17 || v.len != 8)
+		if (k.len != 17 || v.len != 16)
 			return -EUCLEAN;
 		++*add;
 		memcpy(from, k.data + 1, 16);
@@ -97,26 +103,24 @@ static bool removed_by_others_too(struct tree *t, const struct object *o)
 static const struct version *same_removal(struct tree *t,
 					  const struct row *row,
 					  const struct info *i,
-					  struct objid dir, uint64_t hlc)
+					  struct objid dir, struct span rm)
 {
 	const struct version *v = own_tomb(t, &row->o);
-	uint64_t ms = hlc >> 16;
 
-	if (!v || !objid_equal(v->tomb.parent, dir) || v->hlc > hlc ||
-	    ms - (v->hlc >> 16) > SAME_REMOVAL_MS || i->link_count ||
+	if (!v || !objid_equal(v->tomb.link.at.parent, dir) ||
+	    v->hlc < rm.first || v->hlc > rm.last || i->link_count ||
 	    removed_by_others_too(t, &row->o))
 		return NULL;
 	return i->kind == KIND_DIR || i->real_count ? v : NULL;
 }
 
 static int bring_back(struct tree *t, struct objid id, struct objid dir,
-		      uint64_t hlc, bool *ret_done)
+		      struct span rm, bool *ret_done)
 {
 	const struct version *tomb;
 	struct version v;
 	struct row row;
 	struct info i;
-	uint64_t at;
 	int r = row_load(t, id, &row);
 
 	*ret_done = false;
@@ -127,22 +131,18 @@ static int bring_back(struct tree *t, struct objid id, struct objid dir,
 		row_release(&row);
 		return r;
 	}
-	tomb = same_removal(t, &row, &i, dir, hlc);
+	tomb = same_removal(t, &row, &i, dir, rm);
 	if (tomb) {
-		at = tomb->hlc;
+		if (i.kind == KIND_DIR)
+			r = returned_put(t, id, tomb);
 		op_tick_again(t);
-		v = op_version(t, REG_LINK);
-		v.flags = VERSION_WEAK;
-		v.link.slot = i.kind == KIND_DIR ? SLOT_DIR : first_slot(id);
-		v.link.at = tomb->tomb;
-		v.link.since = (struct stamp){ tomb->hlc, tomb->dot, 0 };
-		v.link.label = tree_label_slice(t);
-		/* (what it borrows lives in the row's arena) */
-		r = row_add(&row, &v);
+		if (!r)
+			r = link_returned(t, tomb, &v);
+		/* (the TOMB stays: it tells that this was brought back) */
+		if (!r && !object_add(&row.o, &v))
+			r = -ENOMEM;
 		if (!r)
 			r = row_store(t, &row, 0);
-		if (!r && i.kind == KIND_DIR)
-			r = returned_put(t, id, at);
 		*ret_done = true;
 	}
 	info_release(&i);
@@ -167,7 +167,7 @@ static int is_back(struct tree *t, struct objid dir, bool *ret)
 }
 
 /* Entries of one directory, behind the cursor. Returns 1 at its end. */
-static int bring_back_some(struct tree *t, struct objid dir, uint64_t hlc,
+static int bring_back_some(struct tree *t, struct objid dir, struct span rm,
 			   size_t max, size_t *count)
 {
 	uint8_t from[33];
@@ -193,7 +193,7 @@ static int bring_back_some(struct tree *t, struct objid dir, uint64_t hlc,
 			return r;
 		memcpy(id.b, k.data + 17, 16);
 		t->returned_after = id;
-		r = bring_back(t, id, dir, hlc, &done);
+		r = bring_back(t, id, dir, rm, &done);
 		if (r)
 			return r;
 		*count += done;
@@ -206,24 +206,24 @@ static int returned_slice(struct tree *t, size_t max, size_t *count)
 	struct slice k, v;
 	struct objid dir;
 	uint8_t key[17];
-	uint64_t hlc;
+	struct span rm;
 	bool back;
 	int r = dead_seek(t, 'q', SLICE(NULL, 0), &k, &v);
 
 	if (r)
 		return r;
-	if (k.len != sizeof(key) || v.len != 8)
+	if (k.len != sizeof(key) || v.len != 16)
 		return -EUCLEAN;
 	memcpy(key, k.data, sizeof(key));
 	memcpy(dir.b, key + 1, 16);
-	hlc = get_le64(v.data);
+	rm = (struct span){ get_le64(v.data), get_le64(v.data + 8) };
 	if (!objid_equal(t->returned_dir, dir)) {
 		t->returned_dir = dir;
 		t->returned_after = ROOT_ID;
 	}
 	r = is_back(t, dir, &back);
 	if (!r)
-		r = back ? bring_back_some(t, dir, hlc, max, count) : 1;
+		r = back ? bring_back_some(t, dir, rm, max, count) : 1;
 	if (r != 1)
 		return r;
 	t->returned_dir = ROOT_ID;

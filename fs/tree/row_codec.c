@@ -93,6 +93,8 @@ static int origins_collect(struct origins *l, const struct object *o)
 
 		if (!r && v->reg == REG_LINK)
 			r = origins_add(l, v->link.since.dot.origin);
+		if (!r && v->reg == REG_TOMB)
+			r = origins_add(l, v->tomb.link.since.dot.origin);
 		if (!r && v->reg == REG_CONTENT)
 			r = origins_of_content(l, &v->content);
 		if (r)
@@ -227,6 +229,17 @@ static bool link_same(const struct link_value *a, const struct link_value *b)
 	return true;
 }
 
+static void put_link_rest(struct encoder *e, const struct version *v,
+			  const struct link_value *l)
+{
+	put_place(e->b, &l->at);
+	put_stamp(e, &l->since, v);
+	buf_put_string(e->b, l->label);
+	buf_put_u8(e->b, l->prev_count);
+	for (int i = 0; i < l->prev_count; i++)
+		put_place(e->b, &l->prev[i]);
+}
+
 static void put_link(struct encoder *e, const struct version *v)
 {
 	const struct link_value *l = &v->link, *before;
@@ -238,12 +251,14 @@ static void put_link(struct encoder *e, const struct version *v)
 		return;
 	}
 	buf_put_u8(e->b, 0);
-	put_place(e->b, &l->at);
-	put_stamp(e, &l->since, v);
-	buf_put_string(e->b, l->label);
-	buf_put_u8(e->b, l->prev_count);
-	for (int i = 0; i < l->prev_count; i++)
-		put_place(e->b, &l->prev[i]);
+	put_link_rest(e, v, l);
+}
+
+static void put_tomb(struct encoder *e, const struct version *v)
+{
+	buf_put_u64(e->b, v->tomb.link.slot);
+	put_link_rest(e, v, &v->tomb.link);
+	buf_put_varint(e->b, v->hlc - v->tomb.run);
 }
 
 static void put_value(struct encoder *e, const struct version *v)
@@ -273,7 +288,7 @@ static void put_value(struct encoder *e, const struct version *v)
 		put_time(b, v->times.btime);
 		break;
 	case REG_TOMB:
-		put_place(b, &v->tomb);
+		put_tomb(e, v);
 		break;
 	case REG_XATTR:
 		buf_put_string(b, v->xattr.name);
@@ -526,6 +541,19 @@ static void get_content(struct decoder *d, struct reader *r,
 	c->leaves_count = c->leaves ? (size_t)n : 0;
 }
 
+static void get_link_rest(struct decoder *d, struct reader *r,
+			  const struct version *v, struct link_value *l)
+{
+	l->at = get_place(r);
+	l->since = get_stamp(d, r, v);
+	l->label = get_label(r);
+	l->prev_count = reader_u8(r);
+	if (l->prev_count > LINK_PREV_MAX)
+		reader_fail(r);
+	for (int i = 0; !r->failed && i < l->prev_count; i++)
+		l->prev[i] = get_place(r);
+}
+
 static void get_link(struct decoder *d, struct reader *r, struct version *v)
 {
 	struct link_value *l = &v->link;
@@ -541,16 +569,21 @@ static void get_link(struct decoder *d, struct reader *r, struct version *v)
 		*l = *before;
 		return;
 	}
-	l->at = get_place(r);
-	l->since = get_stamp(d, r, v);
-	l->label = get_label(r);
-	l->prev_count = reader_u8(r);
-	if (l->prev_count > LINK_PREV_MAX)
-		reader_fail(r);
-	for (int i = 0; !r->failed && i < l->prev_count; i++)
-		l->prev[i] = get_place(r);
+	get_link_rest(d, r, v, l);
 	if (!r->failed && before && link_same(before, l))
 		reader_fail(r); /* has a shorter form */
+}
+
+static void get_tomb(struct decoder *d, struct reader *r, struct version *v)
+{
+	uint64_t ago;
+
+	v->tomb.link.slot = reader_u64(r);
+	get_link_rest(d, r, v, &v->tomb.link);
+	ago = reader_varint(r);
+	if (ago > v->hlc)
+		reader_fail(r);
+	v->tomb.run = v->hlc - ago;
 }
 
 static void get_xattr(struct reader *r, struct version *v)
@@ -596,7 +629,7 @@ static void get_value(struct decoder *d, struct reader *r, struct version *v)
 		v->times.btime = get_time(r);
 		break;
 	case REG_TOMB:
-		v->tomb = get_place(r);
+		get_tomb(d, r, v);
 		break;
 	case REG_XATTR:
 		get_xattr(r, v);

@@ -165,6 +165,8 @@ struct tree {
 	bool ticked;		/* a local dot was drawn */
 	struct dot op_dot;
 	uint64_t op_hlc;
+	/* The last removal here, and the first of its unbroken run. */
+	uint64_t removed_hlc, removal_run_hlc;
 	uint64_t op_first;	/* the first number that it drew */
 	struct hash op_digest;	/* of the rows written since */
 	int64_t op_now_ns;	/* one operation happens at one time */
@@ -589,8 +591,11 @@ must_check int branch_write(struct tree *, struct row *,
 			    const struct info *, const struct branch *b,
 			    const struct version *base,
 			    const struct content_write *);
-/* KEEP: a weak LINK for each shown name, in place of older ones: what is done
- * to the file survives a removal that had not seen it. */
+/*
+ * KEEP: a weak copy of each shown LINK, in place of older weak ones, so that
+ * the object outlives a removal by who has not seen this operation. A LINK
+ * that the operation wrote is as new, and has that dot already.
+ */
 must_check int row_keep(struct tree *, struct row *, const struct info *);
 /* Are these the branch's bytes? Of inline content the root is needed. */
 bool branch_has_content(const struct branch *, const struct content *);
@@ -637,6 +642,10 @@ void pending_release(struct tree *);
 
 /* ---- revival (replica.c) */
 must_check int revive_up(struct tree *, struct objid dir);
+/* A weak LINK of this operation: the one of which the TOMB tells. Borrows
+ * what the TOMB borrows. */
+must_check int link_returned(struct tree *, const struct version *tomb,
+			     struct version *ret);
 must_check int revive_overridden(struct tree *);
 
 /* ---- purge.c */

@@ -474,6 +474,15 @@ void node_duplicate(struct node *n, struct node *of)
 
 /* ---- life */
 
+static int remove_entry(const char *path, const struct stat *st, int type,
+			struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
 bool cluster_open(struct cluster *c, const struct cluster_options *o)
 {
 	memset(c, 0, sizeof(*c));
@@ -483,7 +492,9 @@ bool cluster_open(struct cluster *c, const struct cluster_options *o)
 	disk_clock(c->now_ms);
 	rng_init(&c->rng, o->seed * 16);
 	rng_fill(&c->rng, c->volume.b, sizeof(c->volume.b));
-	if (mkdir(o->dir, 0700) < 0 && errno != EEXIST)
+	/* A process that had this one's number may have been killed. */
+	nftw(o->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	if (mkdir(o->dir, 0700) < 0)
 		cluster_fail(c, "cannot make '%s'", o->dir);
 	for (int a = 0; a < c->node_count; a++) {
 		node_init(c, a);
@@ -500,15 +511,6 @@ bool cluster_open(struct cluster *c, const struct cluster_options *o)
 	for (int i = 0; !cluster_failed(c) && i < c->node_count - o->late; i++)
 		node_join(&c->nodes[i], &c->nodes[0]);
 	return !cluster_failed(c);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type,
-			struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
 }
 
 void cluster_close(struct cluster *c)

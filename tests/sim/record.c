@@ -652,7 +652,7 @@ void record_begin(struct cluster *c, FILE *out)
 	rec->out = out;
 	hex_encode(c->volume.b, sizeof(c->volume.b), hex);
 	line_begin(&b, "volume", NULL);
-	buf_printf(&b, ",\"id\":\"%s\",\"tomb\":\"place\"", hex);
+	buf_printf(&b, ",\"id\":\"%s\"", hex);
 	line_end(&b);
 	for (int i = 0; i < c->node_count; i++)
 		start_or_view(&c->nodes[i], VIEW_EVERY);

@@ -428,8 +428,8 @@ static void print_version(const struct version *v)
 		       (unsigned long long)v->link.slot,
 		       (int)v->link.at.name.len, v->link.at.name.data);
 	else if (v->reg == REG_TOMB)
-		printf(" TOMB '%.*s'", (int)v->tomb.name.len,
-		       v->tomb.name.data);
+		printf(" TOMB '%.*s'", (int)v->tomb.link.at.name.len,
+		       v->tomb.link.at.name.data);
 	else if (v->reg == REG_CONTENT)
 		printf(" CONTENT%s %016llx rank %llx.%llx.%llu%+lld branch "
 		       "%llx.%llu",

@@ -14,8 +14,7 @@ from .names import Literal
 from .node import Node, join, known
 from .operations import Act, Operations
 from .truth import Truth
-from .versions import (CONTENT, DIR_SLOT, KIND, MODE, ROOT, TIMES, Link,
-                       own_stamp)
+from .versions import CONTENT, KIND, MODE, ROOT, TIMES
 
 
 class Mismatch(Exception):
@@ -25,10 +24,6 @@ class Mismatch(Exception):
 def check(ok, *what):
     if not ok:
         raise Mismatch(*what)
-
-
-def first_slot(o):
-    return int.from_bytes(o.to_bytes(16, "big")[8:], "little") or 1
 
 
 class Replay:
@@ -42,7 +37,7 @@ class Replay:
         self.operations = Operations(self, self.truth)
         self.contents, self.snapshots = {}, {}
         self.marks = self.devs = 0
-        self.naming, self.whole_tombs = None, True
+        self.naming = None
         self.op, self.drawn, self.events = None, {}, Counter()
         self.fresh = set()
 
@@ -80,13 +75,7 @@ class Replay:
         return False
 
     def returned(self, node, o, tomb, op):
-        t = tomb or node.info(o).tomb()
-        if self.whole_tombs:
-            return t.value
-        since = own_stamp(op if tomb is None else (t.dot, t.hlc))
-        slot = DIR_SLOT if node.info(o).is_dir() else first_slot(o)
-        return Link(t.value.parent, t.value.name, (), since, node.label,
-                    slot)
+        return (tomb or node.info(o).tomb()).value
 
     def written(self, o, v):
         if v.reg == CONTENT:
@@ -161,7 +150,6 @@ class Replay:
     # ---- events
     def _on_volume(self, e):
         self.naming = Literal(bytes.fromhex(e["id"]))
-        self.whole_tombs = e.get("tomb", "link") == "link"
 
     def _on_node(self, e):
         self.devs += 1

@@ -66,7 +66,15 @@ static void make_object(struct object *o)
 	v.first_origin = 0x1234;
 	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_TOMB };
-	v.tomb = (struct place){ { { 4 } }, SLICE_STR("t") };
+	v.tomb.link = (struct link_value){
+		.slot = 7,
+		.at = { { { 4 } }, SLICE_STR("t") },
+		.prev = { { { { 6 } }, SLICE_STR("was") } },
+		.prev_count = 1,
+		.since = { 0x10000, d1, -1 },
+		.label = SLICE_STR("anna"),
+	};
+	v.tomb.run = 0x1fff0;
 	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_XATTR };
 	v.xattr.name = SLICE_STR("user.b");

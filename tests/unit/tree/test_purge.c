@@ -505,13 +505,38 @@ static void test_old_removal_stays(void **state)
 	make_file(&n.a, look(&n.a, ROOT, "d"), "old", "three");
 	merge_from(&n.b, &n.a);
 	remove_file(&n.a, look(&n.a, ROOT, "d"), "old");
-	n.a.now_ns += 2 * 3600 * 1000000000ll;
+	n.a.now_ns += 4 * 1000000000ll;
 	remove_tree(&n.a);
 	move(&n.b, ROOT, "d", ROOT, "e");
 	merge_from(&n.a, &n.b);
 	assert_int_equal(bring_back(&n.a), 3);
 	assert_int_equal(look_error(&n.a, look(&n.a, ROOT, "e"), "old"),
 			 -ENOENT);
+	nodes_close(&n);
+}
+
+/* Back already for what somebody wrote in it, and then somebody moved it. */
+static void test_moved_after_it_was_revived(void **state)
+{
+	struct nodes n;
+	uint64_t d;
+
+	(void)state;
+	nodes_open(&n);
+	make_tree(&n);
+	remove_tree(&n.a);
+	write_file(&n.c, look(&n.c, look(&n.c, ROOT, "d"), "f"), "edited");
+	merge_from(&n.a, &n.c);
+	d = look(&n.a, ROOT, "d");
+	expect_bytes(&n.a, look(&n.a, d, "f"), "edited");
+	assert_int_equal(look_error(&n.a, d, "sub"), -ENOENT);
+	assert_int_equal(bring_back(&n.a), 0);
+	move(&n.b, ROOT, "d", ROOT, "e");
+	merge_from(&n.a, &n.b);
+	assert_int_equal(bring_back(&n.a), 2);
+	d = look(&n.a, ROOT, "e");
+	expect_bytes(&n.a, look(&n.a, d, "f"), "edited");
+	expect_bytes(&n.a, look(&n.a, look(&n.a, d, "sub"), "g"), "two");
 	nodes_close(&n);
 }
 
@@ -588,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_moved_tree_though_revived),
 		cmocka_unit_test(test_moved_by_who_knew),
 		cmocka_unit_test(test_old_removal_stays),
+		cmocka_unit_test(test_moved_after_it_was_revived),
 		cmocka_unit_test(test_removal_after_the_move),
 		cmocka_unit_test(test_too_many_origins),
 	};

@@ -606,6 +606,178 @@ static void test_detach_again_and_again(void)
 	assert_int_equal(entries(c), 1);
 }
 
+/* Two that see one pair of twins in another order each take the other's for
+ * the one that goes: neither does. */
+static void test_twins_folded_both_ways(void)
+{
+	struct tree_setattr touch = { .set = TREE_SET_MTIME,
+				      .mtime = { 1000, 0 } };
+	struct attr attr;
+
+	make_file(a, ROOT, "doc", "y");
+	pass(b, a);
+	write_name(b, "doc", "x"); /* which keeps the name */
+	rm(a, ROOT, "doc");
+	later(c, b);
+	make_file(c, ROOT, "doc", "x");
+	pass(a, b);
+	pass(a, c);
+	pass(b, c);
+	assert_int_equal(entries(a), 1);
+	assert_int_equal(entries(b), 1);
+	assert_int_equal(tree_setattr(a->tree, look(a, ROOT, "doc"), &touch,
+				      &attr), 0);
+	assert_int_equal(tree_setattr(b->tree, look(b, ROOT, "doc"), &touch,
+				      &attr), 0);
+	sync_all();
+	expect_file(c, "doc", "x");
+}
+
+/* A name that comes back is the one that went, by whatever way: not a second
+ * one beside what somebody kept. */
+static void test_second_name_comes_back(void)
+{
+	struct entry e;
+	struct attr attr;
+	uint64_t ino;
+
+	make_file(a, ROOT, "first", "base");
+	assert_int_equal(tree_link(a->tree, look(a, ROOT, "first"), ROOT,
+				   SLICE_STR("second"), &e), 0);
+	rm(a, ROOT, "first");
+	sync_all();
+	ino = look(a, ROOT, "second");
+	assert_int_equal(tree_open_file(a->tree, ino, true), 0);
+	assert_int_equal(tree_write(a->tree, ino, 0, SLICE_STR("late"), false),
+			 0);
+	rm(b, ROOT, "second");
+	pass(a, b);
+	tree_release_file(a->tree, ino, true);
+	later(c, a);
+	write_name(c, "second", "edited");
+	sync_all();
+	assert_int_equal(entries(a), 2);
+	assert_int_equal(tree_getattr(a->tree, look(a, ROOT, "second"), &attr),
+			 0);
+	assert_int_equal(attr.nlink, 1);
+	expect_file(a, "second", "edited");
+}
+
+/* ---- rows as they come from elsewhere */
+
+static void store_row(struct fixture *f, struct object *o, uint64_t seq)
+{
+	struct know k = KNOW_INIT;
+
+	assert_int_equal(know_set(&k, 77, seq), 0);
+	store_lock(f->store);
+	assert_int_equal(replica_begin(f->tree), 0);
+	assert_int_equal(replica_row_store(f->tree, o, 0), 0);
+	assert_int_equal(replica_know_join(f->tree, &k), 0);
+	assert_int_equal(replica_finish(f->tree), 0);
+	assert_int_equal(replica_end(f->tree, 0), 0);
+	store_unlock(f->store);
+	know_release(&k);
+}
+
+static void put(struct object *o, struct version v, uint64_t seq, uint8_t reg)
+{
+	v.dot = (struct dot){ 77, seq };
+	v.hlc = seq;
+	v.reg = reg;
+	assert_non_null(object_add(o, &v));
+}
+
+static struct version content_of(const char *text, int64_t level,
+				 uint64_t branch)
+{
+	struct version v = { .flags = 0 };
+
+	content_inline(SLICE_STR(text), &v.content.content);
+	v.content.rank = (struct stamp){ 1, { 77, 1 }, level };
+	v.content.branch = (struct dot){ 77, branch };
+	v.content.branch_hlc = branch;
+	v.content.label = v.content.author = SLICE_STR("dora");
+	return v;
+}
+
+/* Two siblings of one rank, and main just above: a save of the first leaves
+ * main main. */
+static void test_level_between(void)
+{
+	struct version link = { .flags = 0 }, kind = { .flags = 0 };
+	struct object o;
+	char first[256];
+
+	object_init(&o, (struct objid){ { 1, 2, 3 } });
+	kind.kind.kind = KIND_FILE;
+	put(&o, kind, 1, REG_KIND);
+	link.link.slot = 1;
+	link.link.at.name = SLICE_STR("f");
+	link.link.since = (struct stamp){ 1, { 77, 1 }, 0 };
+	link.link.label = SLICE_STR("dora");
+	put(&o, link, 1, REG_LINK);
+	put(&o, content_of("low", 0, 2), 2, REG_CONTENT);
+	put(&o, content_of("first", 0, 3), 3, REG_CONTENT);
+	put(&o, content_of("main", 1, 4), 4, REG_CONTENT);
+	store_row(a, &o, 4);
+	object_release(&o);
+	expect_file(a, "f", "main");
+	for (int k = 0; k < 2; k++) {
+		char names[3][256];
+
+		assert_int_equal(list(a, ROOT, names, 3), 3);
+		for (int n = 0; n < 3; n++) {
+			char got[8] = "";
+
+			assert_true(tree_read(a->tree,
+					      look(a, ROOT, names[n]), 0, got,
+					      5) >= 0);
+			if (!strcmp(got, "first"))
+				strcpy(first, names[n]);
+		}
+		write_name(a, first, "saved");
+		expect_file(a, "f", "main");
+		expect_file(a, first, "saved");
+		write_name(a, first, "first");
+	}
+	sync_all();
+}
+
+/* What is brought back to where nothing is known any more comes to the
+ * root. */
+static void test_back_to_the_root(void)
+{
+	struct version v = { .flags = 0 };
+	struct object o;
+
+	object_init(&o, (struct objid){ { 1 } });
+	v.kind.kind = KIND_DIR;
+	put(&o, v, 1, REG_KIND);
+	v = (struct version){ .flags = 0 };
+	v.tomb.link.at = (struct place){ { { 9, 9, 9 } }, SLICE_STR("sub") };
+	v.tomb.link.since = (struct stamp){ 1, { 77, 1 }, 0 };
+	v.tomb.run = 2;
+	put(&o, v, 2, REG_TOMB);
+	store_row(a, &o, 2);
+	object_release(&o);
+	assert_int_equal(entries(a), 0);
+	object_init(&o, (struct objid){ { 2 } });
+	v = (struct version){ .flags = 0 };
+	v.kind.kind = KIND_FILE;
+	put(&o, v, 3, REG_KIND);
+	v = (struct version){ .flags = 0 };
+	v.link.slot = 1;
+	v.link.at = (struct place){ { { 1 } }, SLICE_STR("f") };
+	v.link.since = (struct stamp){ 3, { 77, 3 }, 0 };
+	put(&o, v, 3, REG_LINK);
+	put(&o, content_of("bytes", 0, 3), 3, REG_CONTENT);
+	store_row(a, &o, 3);
+	object_release(&o);
+	expect_bytes(a, look(a, look(a, ROOT, "sub"), "f"), "bytes");
+	sync_all();
+}
+
 /* tail -f of a log that is written elsewhere: growth is no other file. */
 static void test_growth_is_followed(void)
 {
@@ -653,6 +825,10 @@ static void test_growth_is_followed(void)
 
 static const struct scenario scenarios[] = {
 	SCENARIO(test_growth_is_followed),
+	SCENARIO(test_twins_folded_both_ways),
+	SCENARIO(test_second_name_comes_back),
+	SCENARIO(test_level_between),
+	SCENARIO(test_back_to_the_root),
 	SCENARIO(test_three_edits_partly_settled),
 	SCENARIO(test_siblings_edited_apart),
 	SCENARIO(test_mtime_of_what_is_taken),
