@@ -300,6 +300,7 @@ static int readopt_version(struct tree *t, struct row *row,
 		v.flags |= VERSION_WEAK;
 	op_tick_again(t);
 	v.dot = t->op_dot;
+	v.first_origin = 0;
 	return object_add(&row->o, &v) ? 0 : -ENOMEM;
 }
 

@@ -460,6 +460,7 @@ int restamp_trail(struct object *o, struct version *v)
 		anc[n++] = c->anc[k];
 	c->anc = anc;
 	c->anc_count = n;
+	v->first_origin = 0; /* (fork.c; from now on it is an ancestor's) */
 	return 0;
 }
 
@@ -478,7 +479,6 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 		r = restamp_trail(&row.o, &v);
 	op_tick_again(t);
 	v.dot = t->op_dot;
-	v.first_origin = 0;
 	if (!r)
 		r = row_add(&row, &v);
 	if (!r)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "fs/tree/fork.h"
+#include "fs/tree/repair.h"
 
 #define ROOT TREE_ROOT_INO
 
@@ -831,6 +832,68 @@ static void test_seen_stays_seen(void **state)
 	fixture_close(&b);
 }
 
+static int only_file(void *arg, const struct replica_view_entry *e)
+{
+	if (e->kind == KIND_FILE)
+		*(struct objid *)arg = e->id;
+	return 0;
+}
+
+/*
+ * A renamed content that is written again, for whatever reason: by its new
+ * dot, with the name of its first days among its ancestors.
+ */
+static void test_renamed_and_restamped(void **state)
+{
+	struct fixture a, b;
+	struct object o;
+	struct objid id;
+	uint64_t n, own;
+	size_t found = 0;
+	(void)state;
+
+	open_pair(&a, &b);
+	make_file(&a, ROOT, "f", "base");
+	meet(&a, &b);
+	n = knows(&a, origin_of(&a));
+	write_file(&a, look(&a, ROOT, "f"), "of a");
+	merge_from(&b, &a);
+	rename_branch(&b, origin_of(&a), n);
+	own = origin_of(&b);
+	assert_int_equal(replica_view(b.tree, only_file, &id), 0);
+	store_lock(b.store);
+	assert_int_equal(replica_row_load(b.tree, id, &o), 0);
+	/* The other side of a divergence has lost it. */
+	for (size_t k = o.count; k-- > 0;) {
+		if (o.versions[k].reg != REG_CONTENT)
+			continue;
+		assert_true(o.versions[k].first_origin == origin_of(&a));
+		object_remove(&o, k);
+	}
+	assert_int_equal(replica_union(b.tree, &o), 1);
+	object_release(&o);
+	assert_int_equal(replica_row_load(b.tree, id, &o), 0);
+	store_unlock(b.store);
+	for (size_t k = 0; k < o.count; k++) {
+		const struct version *v = &o.versions[k];
+
+		if (v->reg != REG_CONTENT)
+			continue;
+		found++;
+		assert_true(v->dot.origin == own);
+		assert_true(version_first_dot(v).origin == own);
+		assert_true(v->content.anc_count > 0);
+		assert_true(v->content.anc[0].dot.origin == origin_of(&a));
+		assert_true(v->content.anc[0].dot.seq > n);
+	}
+	assert_int_equal(found, 1);
+	object_release(&o);
+	assert_true(shows(&b, "of a"));
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 /* Undone as a whole when the operation fails. */
 static void test_rename_undone(void **state)
 {
@@ -960,6 +1023,7 @@ int main(void)
 		cmocka_unit_test(test_unsent_writes),
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_seen_stays_seen),
+		cmocka_unit_test(test_renamed_and_restamped),
 		cmocka_unit_test(test_rename_undone),
 		cmocka_unit_test(test_one_name),
 		cmocka_unit_test(test_order_of_branches),
