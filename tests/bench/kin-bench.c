@@ -2,9 +2,10 @@
 /*
  * kin-bench [OBJECTS [DIRECTORY]]
  *
- * What one operation of the tree costs, without FUSE, and the proof of
- * equality. Without DIRECTORY also without a disk: the store is on /dev/shm
- * and never syncs. Processor time, then time by the clock; one line a
+ * What one operation of the tree costs, without FUSE, the merge of what it
+ * writes into another store, and the proof of equality; the sizes of rows,
+ * and the memory that all of this takes. Without DIRECTORY also without a
+ * disk: the stores are on /dev/shm and never sync. Processor time, then time by the clock; one line a
  * measure; nothing passes or fails. OBJECTS: how many files to make, 100,000
  * by default.
  */
@@ -19,9 +20,12 @@
 #include "fs/tree/bucket.h"
 #include "fs/tree/replica.h"
 #include "fs/tree/tree.h"
+#include "replication/core/merge.h"
 #include "replication/core/sums.h"
 
 #define FILES_A_DIRECTORY 1000
+/* Records of a cut. */
+#define CUT_ROWS 512
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -129,6 +133,126 @@ static void measure(struct tree *t, uint64_t count)
 	free(files);
 }
 
+/* ---- rows, and what merging them costs */
+
+struct batch {
+	struct objid ids[CUT_ROWS];
+	struct slice rows[CUT_ROWS]; /* in `bytes`, as offsets at first */
+	size_t count;
+	struct buf bytes;
+	uint64_t last;
+	uint64_t files, file_bytes, longest;
+};
+
+static int take_row(void *arg, const struct replica_row *row)
+{
+	struct batch *b = arg;
+	bool dir = false;
+	struct object o;
+
+	object_init(&o, row->id);
+	must(object_decode(row->row, &o), "object_decode");
+	for (size_t k = 0; k < o.count; k++)
+		dir |= o.versions[k].reg == REG_KIND &&
+		       o.versions[k].kind.kind == KIND_DIR;
+	object_release(&o);
+	if (!dir) {
+		b->files++;
+		b->file_bytes += row->row.len;
+		if (row->row.len > b->longest)
+			b->longest = row->row.len;
+	}
+	b->ids[b->count] = row->id;
+	b->rows[b->count++].len = row->row.len;
+	buf_put_slice(&b->bytes, row->row);
+	b->last = row->lseq;
+	return buf_error(&b->bytes);
+}
+
+static bool next_batch(struct tree *t, struct batch *b)
+{
+	const uint8_t *at;
+
+	b->count = 0;
+	buf_reset(&b->bytes);
+	store_lock(tree_store(t));
+	must(replica_rows_look(t, b->last, CUT_ROWS, take_row, b), "rows");
+	store_unlock(tree_store(t));
+	at = b->bytes.data;
+	for (size_t k = 0; k < b->count; k++) {
+		b->rows[k].data = at;
+		at += b->rows[k].len;
+	}
+	return b->count;
+}
+
+static void merge_batch(struct tree *t, const struct know *k,
+			const struct batch *b)
+{
+	struct store *s = tree_store(t);
+	struct merge m;
+	int r = 0;
+
+	store_lock(s);
+	must(merge_init(&m, t, k, 7), "merge_init");
+	must(replica_begin(t), "replica_begin");
+	for (size_t n = 0; r >= 0 && n < b->count; n++)
+		r = merge_row(&m, b->ids[n], b->rows[n]);
+	if (r >= 0)
+		r = replica_finish(t);
+	must(replica_end(t, r), "merge");
+	store_unlock(s);
+	merge_release(&m);
+}
+
+static void measure_merge(struct tree *from, struct tree *to)
+{
+	struct batch b = { .bytes = BUF_INIT };
+	uint64_t rows = 0, all_cpu = 0, all_wall = 0, worst = 0;
+	struct know k = KNOW_INIT;
+
+	store_lock(tree_store(from));
+	must(know_copy(&k, replica_know(from)), "know_copy");
+	store_unlock(tree_store(from));
+	while (next_batch(from, &b)) {
+		uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		uint64_t wall = clock_ns(CLOCK_MONOTONIC);
+
+		merge_batch(to, &k, &b);
+		wall = clock_ns(CLOCK_MONOTONIC) - wall;
+		all_cpu += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+		all_wall += wall;
+		worst = wall > worst ? wall : worst;
+		rows += b.count;
+	}
+	printf("%-40s %9.2f us %9.2f us\n", "merge a record",
+	       (double)all_cpu / 1000 / (double)rows,
+	       (double)all_wall / 1000 / (double)rows);
+	printf("%-40s %9.2f ms %9.2f ms (the longest)\n",
+	       "merge a cut of 512 records",
+	       (double)all_wall / 1e6 / (double)rows * CUT_ROWS,
+	       (double)worst / 1e6);
+	printf("  rows of files: %.0f bytes, the longest %llu\n",
+	       (double)b.file_bytes / (double)b.files,
+	       (unsigned long long)b.longest);
+	buf_release(&b.bytes);
+	know_release(&k);
+}
+
+/* Of its own, without what the page cache holds of the stores. */
+static void report_memory(const char *when)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "RssAnon:", 8))
+			printf("  memory %s: %s", when,
+			       line + 8 + strspn(line + 8, " \t"));
+	if (f)
+		fclose(f);
+}
+
 /* What one comparison of two equal nodes costs each of them. */
 static void measure_proof(struct tree *t)
 {
@@ -191,38 +315,63 @@ static int remove_entry(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
+/* secret: of the volume that it joins, or NULL. */
+static struct tree *open_tree(const char *dir, const char *name, bool sync,
+			      const struct tree_env *env,
+			      const uint8_t *secret)
+{
+	char path[4200];
+	struct store_options so = { .path = path, .no_sync = !sync,
+				    .threads = true };
+	struct tree_options to = { .env = env, .volume = { { 7 } },
+				   .user = SLICE_STR("user"),
+				   .group = SLICE_STR("user"),
+				   .root_perm = 0755,
+				   .label = SLICE_STR("bench"),
+				   .secret = secret };
+	struct tree *t;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	must(store_open(&so, NULL, &to.store), "store_open");
+	must(tree_open(&to, &t), "tree_open");
+	return t;
+}
+
+static void close_tree(struct tree *t)
+{
+	struct store *s = tree_store(t);
+
+	tree_close(t);
+	store_abandon(s);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
+	static const uint8_t secret[32] = { 1 };
 	char dir[4096];
 	uint64_t state = 1;
 	struct tree_env env = { .arg = &state, .now_ns = now_ns,
 				.monotonic_ns = monotonic_ns, .random = draw };
-	struct store_options so = { .path = dir, .no_sync = true };
-	struct tree_options to = { .env = &env, .volume = { { 7 } },
-				   .user = SLICE_STR("user"),
-				   .group = SLICE_STR("user"),
-				   .root_perm = 0755,
-				   .label = SLICE_STR("bench") };
-	struct store *s;
-	struct tree *t;
+	struct tree *t, *other;
 
 	if (!count) {
 		fputs("usage: kin-bench [OBJECTS [DIRECTORY]]\n", stderr);
 		return 2;
 	}
-	so.no_sync = argc < 3;
 	snprintf(dir, sizeof(dir), "%s/kin-bench-XXXXXX", argc > 2 ? argv[2] :
 		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(dir))
 		must(-EIO, "mkdtemp");
-	must(store_open(&so, NULL, &s), "store_open");
-	to.store = s;
-	must(tree_open(&to, &t), "tree_open");
+	t = open_tree(dir, "one", argc > 2, &env, NULL);
+	report_memory("with nothing in the store");
 	measure(t, count);
 	measure_proof(t);
-	tree_close(t);
-	store_abandon(s);
+	other = open_tree(dir, "other", argc > 2, &env, secret);
+	measure_merge(t, other);
+	report_memory("with all in both stores");
+	close_tree(other);
+	close_tree(t);
 	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	return 0;
 }
