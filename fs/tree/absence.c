@@ -11,7 +11,9 @@
  *    knew of it and forgot is re-stamped, as others forgot it too.
  *  - The directories that it is in stay for it, upwards: with weak LINKs,
  *    re-stamped too, as there is no other trace of where they were. The
- *    same for what an object that *was* mentioned was moved into here.
+ *    same for what an object that *was* mentioned was moved into here, and
+ *    for where a directory was removed here that returns for what others
+ *    have put into it.
  *  - Of the rest, what has only versions that the sender knew is purged; of
  *    what has others too (attributes alone, a removal of our own) the LINKs
  *    go and the rest is re-stamped: a dead row, which is purged later.
@@ -56,6 +58,8 @@ static int is_mentioned(const struct absent *s, struct objid id)
 
 struct about {
 	bool news;	/* a LINK unknown to the sender */
+	bool linked;	/* any LINK */
+	bool buried;	/* a TOMB unknown to it */
 	bool known;	/* any version known to it */
 };
 
@@ -70,6 +74,9 @@ static struct about about_row(const struct absent *s, const struct row *row)
 			x.known = true;
 		else if (v->reg == REG_LINK)
 			x.news = true;
+		else if (v->reg == REG_TOMB)
+			x.buried = true;
+		x.linked |= v->reg == REG_LINK;
 	}
 	return x;
 }
@@ -128,19 +135,26 @@ static int add_parents(const struct row *row, struct idlist *todo)
 	return r;
 }
 
-static int keep_parent(struct absent *s, struct objid id, struct idlist *todo)
+/* met: those that were in the stream. They stay as they are, but what is dead
+ * here will be revived where it was. */
+static int keep_parent(struct absent *s, struct objid id, struct idlist *todo,
+		       struct idlist *met)
 {
 	struct about x;
 	struct row row;
-	int r = is_mentioned(s, id);
+	int mentioned = is_mentioned(s, id), r;
 
-	if (r)
-		return MIN_OF(r, 0);
+	if (mentioned < 0 || objid_is_root(id) || idlist_has(met, id))
+		return MIN_OF(mentioned, 0);
 	r = row_load(s->t, id, &row);
 	if (r)
 		return r;
 	x = about_row(s, &row);
-	if (row.exists && x.known) {
+	if (mentioned) {
+		r = idlist_add(met, id);
+		if (!r && !x.linked)
+			r = add_parents(&row, todo);
+	} else if (row.exists && x.known) {
 		r = renew(s, &row, x.news ? LINKS_DROP : LINKS_WEAK);
 		s->a->kept += !r;
 		if (!r)
@@ -152,9 +166,10 @@ static int keep_parent(struct absent *s, struct objid id, struct idlist *todo)
 
 static int keep_row(struct absent *s, struct objid id)
 {
-	struct idlist todo = { 0 };
+	struct idlist todo = { 0 }, met = { 0 };
 	struct about x;
 	struct row row;
+	bool returns = false;
 	int mentioned, r = row_load(s->t, id, &row);
 
 	if (r)
@@ -163,19 +178,24 @@ static int keep_row(struct absent *s, struct objid id)
 	mentioned = x.news ? is_mentioned(s, id) : 1;
 	if (mentioned < 0)
 		r = mentioned;
+	/* Removed here, and others have put something into it: it will be
+	 * revived where it was. */
+	if (!r && x.buried && !x.linked)
+		r = dir_is_named(s->t, id, &returns);
 	if (!mentioned && x.known) {
 		r = renew(s, &row, LINKS_DROP);
 		s->a->kept += !r;
 	}
-	if (!r && x.news)
+	if (!r && (x.news || returns))
 		r = add_parents(&row, &todo);
 	row_release(&row);
 	while (!r && todo.count) {
 		struct objid parent = todo.ids[--todo.count];
 
-		r = keep_parent(s, parent, &todo);
+		r = keep_parent(s, parent, &todo, &met);
 	}
 	idlist_release(&todo);
+	idlist_release(&met);
 	return r;
 }
 

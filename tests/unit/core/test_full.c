@@ -566,6 +566,41 @@ static void test_return_with_nothing(void **state)
 	close_nodes(&c);
 }
 
+/* What was moved away there into a directory that is purged, and removed there,
+ * and comes back for something new in it, finds the directory. */
+static void returns_into_purged(size_t slice_rows)
+{
+	struct cluster c;
+
+	open_nodes(&c, 3, slice_rows);
+	make_dir(&c, 0, "", "d");
+	make_dir(&c, 0, "d", "e");
+	make_dir(&c, 0, "", "x");
+	quiet(&c);
+	isolate(&c, 2);
+	remove_at(&c, 0, "d", "e");
+	remove_at(&c, 0, "", "d");
+	move(&c, 2, "", "x", "d/e", "x");
+	remove_at(&c, 2, "d/e", "x");
+	let_lapse(&c, 2);
+	assert_true(counters(&c, 0).rows_purged >= 2);
+	make_file(&c, 0, "x", "f", "text");
+	quiet(&c);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	for (int i = 0; i < 3; i++)
+		assert_true(shows(&c, i, "d/e/x/f", "text"));
+	close_nodes(&c);
+}
+
+static void test_returns_into_purged(void **state)
+{
+	(void)state;
+	returns_into_purged(0);
+	returns_into_purged(1);
+}
+
 /* It returns to one that has not purged: no full stream, and that one hands
  * its work to those that have. */
 static void test_revived_row_meets_purged(void **state)
@@ -846,6 +881,7 @@ int main(void)
 		cmocka_unit_test(test_killed_while_applying),
 		cmocka_unit_test(test_purged_since_it_was_staged),
 		cmocka_unit_test(test_return_with_nothing),
+		cmocka_unit_test(test_returns_into_purged),
 		cmocka_unit_test(test_revived_row_meets_purged),
 		cmocka_unit_test(test_work_between_slices),
 		cmocka_unit_test(test_open_through_a_full_stream),
