@@ -261,6 +261,27 @@ def directory_of_a_link_that_loses():
     expect(s.end(calm=False), {"d": "/", "d/f": "x"})
 
 
+@story("absence-by-links-only")
+def directory_of_what_returns():
+    """Seed 802106. 2 moved x into d, which the others have purged, and
+    removed it there; they have put something into x. x returns to where 2
+    removed it: so d is kept for it, though it has no LINK."""
+    s = Story(4)
+    s.mkdir(1, "d")
+    s.mkdir(1, "x")
+    s.sync_all()
+    s.rmdir(1, "d")
+    s.sync_all(1, 3, 4)
+    s.purge_at(1, 2)
+    s.purge_at(3, 2)
+    s.rename(2, "x", "d/x")             # writes d's TIMES
+    s.rmdir(2, "d/x")
+    s.create(3, "x/f", "f")
+    s.sync(3, 2)                        # a full stream
+    expect(s.tree(2), {"d": "/", "d/x": "/", "d/x/f": "f"})
+    s.end(calm=False)
+
+
 @story()
 def two_assert_the_same_again():
     """Who has a re-assertion has what it repeats."""

@@ -40,7 +40,6 @@ static void recorder_release(struct recorder *rec)
 {
 	for (int i = 0; i < CLUSTER_NODES_MAX; i++) {
 		op_release(&rec->nodes[i].op);
-		buf_release(&rec->nodes[i].drawn);
 	}
 	buf_release(&rec->call.path);
 	buf_release(&rec->call.to);
@@ -161,10 +160,7 @@ static void add_event(struct changes *x, struct objid id,
 	const char *why;
 
 	if (v->reg == REG_LINK && v->flags & VERSION_WEAK)
-		/* (who revives a directory leaves no label) */
-		why = x->rn->doing == DOING_RETURN && v->link.label.len
-			      ? "undelete"
-			      : "revive";
+		why = x->rn->doing == DOING_RETURN ? "undelete" : "revive";
 	else if (v->reg == REG_TOMB && x->rn->doing == DOING_PURGE)
 		why = "purge";
 	else
@@ -479,18 +475,16 @@ static void tell_slice(struct node *n, struct changes *x)
 	struct record_node *rn = record_node(n);
 	struct buf b = BUF_INIT;
 
-	if (rn->op.rows.count) {
+	if (rn->op.rows.count || (x->drawn.len && !rn->op.ends)) {
 		line_begin(&b, "slice", n);
 		buf_printf(&b, ",\"cut\":\"%s\"", rn->large);
 		put_ids(&b, "ids", &rn->op.rows);
+		if (!rn->op.ends)
+			put_drawn(&b, &x->drawn);
 		line_end(&b);
 	}
-	/* The model has them all at the end. */
-	if (x->drawn.len && rn->drawn.len)
-		buf_put_u8(&rn->drawn, ',');
-	buf_put_slice(&rn->drawn, buf_slice(&x->drawn));
 	if (rn->op.ends)
-		tell_apply(n, rn->large, &rn->drawn);
+		tell_apply(n, rn->large, &x->drawn);
 }
 
 /* A merge, or what it led to. False: there was nothing. */

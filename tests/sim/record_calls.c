@@ -311,7 +311,6 @@ WRAP(int, stage_put_header, (struct stage *stage, enum stage_state state))
 		struct cut cut;
 
 		cut_name(buf_slice(&stage->cut), record_node(n)->large);
-		buf_reset(&record_node(n)->drawn);
 		if (cut_decode(&r, &cut) == 0) {
 			if (cut.flags & CUT_FULL)
 				record_stop("a full stream");

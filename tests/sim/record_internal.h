@@ -62,7 +62,6 @@ struct record_node {
 	enum record_doing doing;
 	char small[20];	      /* the small cut that is merged; or empty */
 	char large[20];	      /* the large one, while it is applied */
-	struct buf drawn;     /* ... by its slices so far */
 };
 
 struct recorder {

@@ -153,9 +153,11 @@ def check(world, calm):
         equal_nodes(ref, n)
     check_tree(ref)
     check_names(ref)
-    # (After a fork whoever lapsed may bring what is in a directory that was
-    # purged: it is shown in the root.)
-    if not (world.stats["restored"] and world.lag):
+    # (Whoever lapsed, or was put back to before he acknowledged a removal,
+    # may bring what is in a directory that was purged: with a fork it is
+    # shown in the root.)
+    if not (world.stats["restored"] and
+            (world.lag or world.stats["purged"])):
         check_parents(ref)
     check_contents(world, ref, calm)
     if not world.stats["restored"]:

@@ -9,7 +9,7 @@ operations go on.
 """
 from . import mutations
 from .node import covers, join, leq
-from .versions import CONTENT, KIND, ROOT, Version
+from .versions import CONTENT, KIND, ROOT, TOMB, Version
 
 HLC_AHEAD_MAX = 500     # a clock that is further ahead is not believed
 
@@ -159,6 +159,18 @@ def finish(dst):
     dst.cut()
 
 
+def _directories(dst, o):
+    """Of every LINK: one that loses now wins when the other goes. Of what is
+    dead and has something in it: where it will return to."""
+    if mutations.active == "absence-winners-only":
+        return [w.value.parent for w in dst.info(o).links.values()]
+    row = dst.rows[o].values()
+    out = [v.value.parent for v in row if v.reg[0] == "LINK"]
+    if not out and mutations.active != "absence-by-links-only":
+        out = [v.value.parent for v in row if v.reg == TOMB]
+    return out
+
+
 def absence(dst, st):
     """After a full stream: of what was not mentioned, what the sender knew
     is gone. What has a LINK that the sender did not see stays, and so do
@@ -172,23 +184,19 @@ def absence(dst, st):
                    for v in dst.rows[o].values())}
     # (what was mentioned may live on by a name that the sender did not see)
     todo = list(keep) + [o for o in sorted(st.have)
-                         if o in dst.rows and o != ROOT]
+                         if o in dst.rows and o != ROOT and dst.info(o).links]
     if mutations.active == "absence-keeps-no-parent":
         todo = []
     elif mutations.active == "absence-only-unmentioned":
         todo = list(keep)
+    met = set(todo)
     while todo:
-        # (of every LINK: one that loses now wins when the other goes)
-        o = todo.pop()
-        links = [v for v in dst.rows[o].values() if v.reg[0] == "LINK"]
-        if mutations.active == "absence-winners-only":
-            links = dst.info(o).links.values()
-        for v in links:
-            p = v.value.parent
-            if p in dst.rows and p not in st.have and p not in keep and \
-                    p != ROOT:
-                keep.add(p)
+        for p in _directories(dst, todo.pop()):
+            if p in dst.rows and p not in met and p != ROOT:
+                met.add(p)
                 todo.append(p)
+                if p not in st.have:
+                    keep.add(p)
     for o in rest:
         row = dst.rows[o]
         old = [v for v in row.values() if covers(K, v.dot)]

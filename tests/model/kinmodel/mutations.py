@@ -62,6 +62,9 @@ ALL = {
     "absence-winners-only": _m(
         "the absence rule keeps the directories of LINKs that win only",
         "gc", "lapse", "links"),
+    "absence-by-links-only": _m(
+        "the absence rule keeps no directory for what is dead and returns",
+        "gc", "lapse", "tree"),
     "kept-if-whole": _m("the absence rule drops the names of directories "
                         "that have new attributes", "gc", "lapse"),
     "erase-committed": _m("a row that a backup may hold is erased without "
@@ -98,7 +101,7 @@ ALL = {
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
-        "names-not-folded"}
+        "names-not-folded", "absence-by-links-only"}
 
 active = None
 

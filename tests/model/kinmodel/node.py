@@ -205,11 +205,15 @@ class Node:
             seen.add(p)
             i = self.info(p)
             if not i.links and i.tombs and i.is_dir():
-                op = self.tick("revive", p)
-                self.write(p, LINK(DIR_SLOT),
-                           self.still_there(i.tomb().value), op, weak=True)
-                self.world.revived(self, p, op)
+                self.revive_one(p)
             todo += [w.value.parent for w in self.info(p).links.values()]
+
+    def revive_one(self, d):
+        op = self.tick("revive", d)
+        self.write(d, LINK(DIR_SLOT),
+                   self.still_there(self.info(d).tomb().value), op,
+                   weak=True)
+        self.world.revived(self, d, op)
 
     def own_tomb(self, o):
         """The latest removal by this node (others may have removed it,

@@ -219,8 +219,31 @@ class Replay:
         return n
 
     def _on_slice(self, e):
+        """drawn: what was done before the end, where local operations may
+        come between."""
         n = self._stage(e)
         merge.merge_slice(n, ids={int(o, 16) for o in e["ids"]})
+        again, st = set(), n.applying
+        for why, o, of in list(self.drawn):
+            if why == "restamp":
+                v = next((v for x, v in st.restamp if (x, v.id) == (o, of)),
+                         None)
+                check(v is not None, "not to be re-stamped", "%032x" % o, of)
+                n.restamp(o, v)
+                again.add(o)
+            elif why == "revive":
+                check(o in n.rows and not n.info(o).links and
+                      n.info(o).tombs and o in self._named(n),
+                      "not to be revived", "%032x" % o)
+                n.revive_one(o)
+        st.restamp = [r for r in st.restamp if r[0] not in again]
+
+    @staticmethod
+    def _named(n):
+        """What something that is there names as its directory."""
+        return {v.value.parent for o in n.rows
+                if n.info(o).links for v in n.rows[o].values()
+                if v.reg[0] == "LINK"}
 
     def _on_apply(self, e):
         """What no slice merged, and the end. A full stream mentions ids."""
@@ -257,9 +280,7 @@ class Replay:
                 check(i.is_dir() and o not in n.view().alive,
                       "not an empty weak directory", "%032x" % o)
                 n.entomb(o, n.tick("purge", o))
-        named = {v.value.parent for o in n.rows
-                 if n.info(o).links for v in n.rows[o].values()
-                 if v.reg[0] == "LINK"}
+        named = self._named(n)
         for h in e["ids"]:
             o = int(h, 16)
             if o not in n.rows:
