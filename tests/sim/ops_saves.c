@@ -127,7 +127,9 @@ static void save_end(struct op *op, struct save *s)
 		truth_find_erased(op->ops->truth, op->node);
 	for (size_t i = 0; s->slow && i < op->before.count; i++)
 		op->before.list[i].kind = KIND_DIR;
-	if (op->r >= 0 && !s->slow && s->bytes.len <= INLINE_BYTES_MAX) {
+	/* (Where main is still on its way, this ends as a sibling.) */
+	if (op->r >= 0 && !s->slow && s->file->complete &&
+	    s->bytes.len <= INLINE_BYTES_MAX) {
 		content_inline(SLICE(s->bytes.data, s->bytes.len), &c);
 		snprintf(op->shown_path, PATH_BYTES, "%s", s->at.path);
 		op->shown_content = content_hash64(&c);
