@@ -224,6 +224,7 @@ void op_done(struct op *op)
 		.node = op->node,
 		.path = op->about[0][0] ? op->about[0] : NULL,
 		.to = op->about[1][0] ? op->about[1] : NULL,
+		.now = op->about_now[0] ? op->about_now : NULL,
 		.ino = op->about_ino,
 		.saw = op->saw,
 		.takes = op->takes && op->r >= 0,

@@ -24,6 +24,7 @@ struct op {
 	const struct item *kept_all;  /* all but this of its object stay */
 	/* For the oracle: where it may take content away. */
 	char about[2][PATH_BYTES];
+	char about_now[PATH_BYTES]; /* the first, after time has passed */
 	uint64_t about_ino;
 	bool takes;
 	uint64_t saw;

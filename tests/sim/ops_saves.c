@@ -105,10 +105,26 @@ static void save_close(struct op *op, struct save *s)
 	save_step(op, s);
 }
 
+/* Its directory may have been moved meanwhile, and what is shown there now
+ * may be another file. */
+static void save_where(struct op *op, const struct save *s)
+{
+	cleanup(buf_release) struct buf dir = BUF_INIT;
+
+	if (tree_path(op->node->tree, s->at.parent, &dir) < 0)
+		return;
+	snprintf(op->about_now, sizeof(op->about_now), "%.*s%s%s",
+		 (int)dir.len, (const char *)dir.data, dir.len ? "/" : "",
+		 s->at.name);
+}
+
 static int save_rename(struct op *op, struct save *s, const char *from,
 		       const char *to)
 {
-	int r = tree_rename(op->node->tree, s->at.parent, SLICE_STR(from),
+	int r;
+
+	save_where(op, s);
+	r = tree_rename(op->node->tree, s->at.parent, SLICE_STR(from),
 			    s->at.parent, SLICE_STR(to), 0);
 
 	save_step(op, s);

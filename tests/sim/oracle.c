@@ -225,6 +225,7 @@ static bool is_about(const struct oracle_op *op, const struct sight *s)
 {
 	return (op->saw && s->hash == op->saw) ||
 	       is_beside(s->path, op->path) || is_beside(s->path, op->to) ||
+	       is_beside(s->path, op->now) ||
 	       (op->ino && s->ino == op->ino);
 }
 
@@ -241,6 +242,7 @@ static bool still_there(const struct oracle_op *op, const struct sights *after,
 static bool is_taken(const struct oracle_op *op, const struct sight *s)
 {
 	return (op->takes && op->path && !strcmp(s->path, op->path)) ||
+	       (op->takes && op->now && !strcmp(s->path, op->now)) ||
 	       (op->takes && op->ino && s->ino == op->ino) ||
 	       (op->to && !strcmp(s->path, op->to)) ||
 	       (op->saw && s->hash == op->saw);

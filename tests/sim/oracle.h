@@ -57,6 +57,7 @@ struct oracle_op {
 	/* What it is about: the files at these paths with their siblings,
 	 * and at this inode. NULL, 0: none. */
 	const char *path, *to;
+	const char *now; /* `path`, when time had passed; or NULL */
 	uint64_t ino;
 	/* What `path` shows is replaced, or removed, whatever is shown there
 	 * afterwards (until a newer content is here, that may be the same);
