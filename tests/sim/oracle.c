@@ -39,6 +39,9 @@ void oracle_release(struct oracle *o)
 		free(o->facts[i].last);
 	}
 	free(o->facts);
+	for (size_t i = 0; i < o->coming_count; i++)
+		free(o->coming[i]);
+	free(o->coming);
 	sights_release(&o->before);
 }
 
@@ -147,6 +150,19 @@ static struct content_fact *fact_of(struct oracle *o, uint64_t hash)
 	return NULL;
 }
 
+static bool is_named_as(const char *path, const char *target);
+
+/* A file of this name was taken before its bytes were seen there. Who wrote
+ * them was killed then, and shows them only now. */
+static bool was_coming(const struct oracle *o, const struct node *n,
+		       const struct sight *s)
+{
+	for (size_t i = 0; n->lives > 1 && i < o->coming_count; i++)
+		if (is_named_as(s->path, o->coming[i]))
+			return true;
+	return false;
+}
+
 static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 {
 	struct content_fact *f = fact_of(o, s->hash);
@@ -176,6 +192,7 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 		.last = strdup(s->path),
 		.node = n->index,
 		.ms = o->cluster->now_ms,
+		.excused = was_coming(o, n, s),
 	};
 	o->facts[o->count - 1].since_ms[n->index] = o->cluster->now_ms;
 }
@@ -309,8 +326,8 @@ static bool is_blind(const struct oracle *o, const struct oracle_op *op)
 
 /*
  * Who removes or replaces a file that is shown without its bytes takes those,
- * too: it saw the name. By the name alone it is found here,
- * for its directory may have been moved meanwhile.
+ * too: it saw the name. By the name alone it is found here, for its directory
+ * may have been moved meanwhile.
  *
  * A known gap, to be closed in the tree, and this with it: while a handle has
  * unsent writes, its path may show these although another branch became main
@@ -318,6 +335,12 @@ static bool is_blind(const struct oracle *o, const struct oracle_op *op)
  */
 static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 {
+	if (op->path) {
+		o->coming = realloc(o->coming, (o->coming_count + 1) *
+						       sizeof(*o->coming));
+		kin_assert(o->coming);
+		o->coming[o->coming_count++] = strdup(op->path);
+	}
 	for (size_t i = 0; i < o->count; i++) {
 		struct content_fact *f = &o->facts[i];
 

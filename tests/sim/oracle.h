@@ -43,6 +43,8 @@ struct oracle {
 	size_t count;
 	struct sights before; /* of the operation in hand */
 	bool writing;	      /* a handle had unsent writes */
+	char **coming; /* paths of which only the names were seen */
+	size_t coming_count;
 	uint64_t reads;
 };
 
