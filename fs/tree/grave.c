@@ -9,9 +9,10 @@
  *	'w' local sequence -> id	directories with weak LINKs only
  *	'l' parent, id -> nothing	a LINK of the row names the parent,
  *					and is none of its claims
- *	't' parent, id -> nothing	a dead row, by where its TOMB says
- *					that it was
- *	'q' directory -> hlc		it came back, see returned.c
+ *	't' parent, id -> nothing	a row without LINK, or a directory
+ *					with weak ones only, by where its
+ *					TOMB says that it was
+ *	'q' directory -> hlc, entry	it came back, see returned.c
  *
  * "Does any LINK name this directory?" is asked of every directory before it
  * is purged. Nearly all LINKs are claims, and stand in DIR under the parent;
@@ -59,7 +60,8 @@ int remains_of(struct tree *t, const struct row *row, const struct info *i,
 		ret->grave = GRAVE_DEAD;
 	else if (i->kind == KIND_DIR && i->link_count && !i->strong)
 		ret->grave = GRAVE_WEAK;
-	if (ret->grave == GRAVE_DEAD && !i->link_count && i->tomb) {
+	if (i->tomb && (ret->grave == GRAVE_WEAK ||
+			(ret->grave == GRAVE_DEAD && !i->link_count))) {
 		ret->fell = true;
 		ret->from = i->tomb->tomb.link.at.parent;
 	}

@@ -15,9 +15,12 @@
  * A merge only notes the directory, in DEAD under 'q', with the time of its
  * removal and of the first of that run. It is due when a directory that was
  * dead, or lived by what is in it only, is placed by somebody who had not
- * seen the removal; whoever has seen it takes the TOMB away (row_add()). The entries are found by the index 't' of grave.c, and brought
- * back in slices, operations of their own; a directory among them is noted
- * in its turn. A crash repeats part of a slice's search, and no event.
+ * seen the removal; whoever has seen it takes the TOMB away (row_add()). The
+ * entries are found by the index 't' of grave.c, and brought back in slices,
+ * operations of their own; a directory among them is noted in its turn, and
+ * so is one that was revived before, for something in it: else it would
+ * depend on what is heard first how much comes back. How far the search came
+ * is noted with each slice.
  */
 #include <errno.h>
 #include <string.h>
@@ -28,6 +31,11 @@
 struct span {
 	uint64_t first, last;	/* hlc */
 };
+
+static struct span span_of(const struct version *tomb)
+{
+	return (struct span){ tomb->tomb.run, tomb->hlc };
+}
 
 static const struct version *own_tomb(struct tree *t, const struct object *o)
 {
@@ -43,14 +51,16 @@ static const struct version *own_tomb(struct tree *t, const struct object *o)
 	return newest;
 }
 
-static int returned_put(struct tree *t, struct objid dir,
-			const struct version *tomb)
+/* after: its last entry that was looked at; ROOT_ID: none. */
+static int returned_put(struct tree *t, struct objid dir, struct span rm,
+			struct objid after)
 {
-	uint8_t key[17] = { 'q' }, value[16];
+	uint8_t key[17] = { 'q' }, value[32];
 
 	memcpy(key + 1, dir.b, 16);
-	put_le64(value, tomb->tomb.run);
-	put_le64(value + 8, tomb->hlc);
+	put_le64(value, rm.first);
+	put_le64(value + 8, rm.last);
+	memcpy(value + 16, after.b, 16);
 	return store_put(t->store, TABLE_DEAD, SLICE(key, sizeof(key)),
 			 SLICE(value, sizeof(value)));
 }
@@ -65,7 +75,9 @@ int returned_note(struct tree *t, const struct info *old,
 		return 0;
 	/* Still there: who placed it had not seen the removal. */
 	tomb = own_tomb(t, new->object);
-	return tomb ? returned_put(t, new->object->id, tomb) : 0;
+	return tomb ? returned_put(t, new->object->id,
+				   span_of(tomb), ROOT_ID)
+		    : 0;
 }
 
 int returned_count(struct tree *t, uint64_t *add)
@@ -79,7 +91,7 @@ int returned_count(struct tree *t, uint64_t *add)
 
 		if (r)
 			return r == -ENOENT ? 0 : r;
-		if (k.len != 17 || v.len != 16)
+		if (k.len != 17 || v.len != 32)
 			return -EUCLEAN;
 		++*add;
 		memcpy(from, k.data + 1, 16);
@@ -99,7 +111,8 @@ static bool removed_by_others_too(struct tree *t, const struct object *o)
 	return false;
 }
 
-/* Was it removed from there by this node, and together with it? */
+/* Was it removed from there by this node, and together with it? It may have
+ * been revived since, but not placed. */
 static const struct version *same_removal(struct tree *t,
 					  const struct row *row,
 					  const struct info *i,
@@ -108,7 +121,8 @@ static const struct version *same_removal(struct tree *t,
 	const struct version *v = own_tomb(t, &row->o);
 
 	if (!v || !objid_equal(v->tomb.link.at.parent, dir) ||
-	    v->hlc < rm.first || v->hlc > rm.last || i->link_count ||
+	    v->hlc < rm.first || v->hlc > rm.last || i->strong ||
+	    (i->link_count && i->kind != KIND_DIR) ||
 	    removed_by_others_too(t, &row->o))
 		return NULL;
 	return i->kind == KIND_DIR || i->real_count ? v : NULL;
@@ -132,9 +146,9 @@ static int bring_back(struct tree *t, struct objid id, struct objid dir,
 		return r;
 	}
 	tomb = same_removal(t, &row, &i, dir, rm);
-	if (tomb) {
-		if (i.kind == KIND_DIR)
-			r = returned_put(t, id, tomb);
+	if (tomb && i.kind == KIND_DIR)
+		r = returned_put(t, id, span_of(tomb), ROOT_ID);
+	if (!r && tomb && !i.link_count) {
 		op_tick_again(t);
 		if (!r)
 			r = link_returned(t, tomb, &v);
@@ -166,9 +180,9 @@ static int is_back(struct tree *t, struct objid dir, bool *ret)
 	return r;
 }
 
-/* Entries of one directory, behind the cursor. Returns 1 at its end. */
+/* Entries of one directory, behind `after`. Returns 1 at its end. */
 static int bring_back_some(struct tree *t, struct objid dir, struct span rm,
-			   size_t max, size_t *count)
+			   struct objid after, size_t max, size_t *count)
 {
 	uint8_t from[33];
 	size_t len = 16;
@@ -180,8 +194,8 @@ static int bring_back_some(struct tree *t, struct objid dir, struct span rm,
 		bool done;
 		int r;
 
-		if (!objid_is_root(t->returned_after)) {
-			memcpy(from + 16, t->returned_after.b, 16);
+		if (!objid_is_root(after)) {
+			memcpy(from + 16, after.b, 16);
 			from[32] = 0; /* just behind it */
 			len = 33;
 		}
@@ -192,19 +206,19 @@ static int bring_back_some(struct tree *t, struct objid dir, struct span rm,
 		if (r)
 			return r;
 		memcpy(id.b, k.data + 17, 16);
-		t->returned_after = id;
+		after = id;
 		r = bring_back(t, id, dir, rm, &done);
 		if (r)
 			return r;
 		*count += done;
 	}
-	return 0;
+	return returned_put(t, dir, rm, after);
 }
 
 static int returned_slice(struct tree *t, size_t max, size_t *count)
 {
 	struct slice k, v;
-	struct objid dir;
+	struct objid dir, after;
 	uint8_t key[17];
 	struct span rm;
 	bool back;
@@ -212,21 +226,17 @@ static int returned_slice(struct tree *t, size_t max, size_t *count)
 
 	if (r)
 		return r;
-	if (k.len != sizeof(key) || v.len != 16)
+	if (k.len != sizeof(key) || v.len != 32)
 		return -EUCLEAN;
 	memcpy(key, k.data, sizeof(key));
 	memcpy(dir.b, key + 1, 16);
 	rm = (struct span){ get_le64(v.data), get_le64(v.data + 8) };
-	if (!objid_equal(t->returned_dir, dir)) {
-		t->returned_dir = dir;
-		t->returned_after = ROOT_ID;
-	}
+	memcpy(after.b, v.data + 16, 16);
 	r = is_back(t, dir, &back);
 	if (!r)
-		r = back ? bring_back_some(t, dir, rm, max, count) : 1;
+		r = back ? bring_back_some(t, dir, rm, after, max, count) : 1;
 	if (r != 1)
 		return r;
-	t->returned_dir = ROOT_ID;
 	return store_del(t->store, TABLE_DEAD, SLICE(key, sizeof(key)));
 }
 
@@ -245,7 +255,5 @@ int replica_bring_back(struct tree *t, size_t max, size_t *ret_count)
 	if (!r)
 		r = replica_finish(t);
 	r = replica_end(t, r);
-	if (r)
-		t->returned_dir = ROOT_ID; /* what was done was undone */
 	return r ? r : 1;
 }

@@ -148,8 +148,6 @@ struct tree {
 		bool weak;	/* where the next slice begins: in which ... */
 		uint64_t after;	/* ... index, behind which number */
 	} purge;
-	/* returned.c: whose entries are being brought back, behind which. */
-	struct objid returned_dir, returned_after;
 	/* META "applying": K of the large cut in hand. */
 	struct know applying;
 	bool is_applying;
@@ -251,7 +249,7 @@ enum grave { GRAVE_NONE, GRAVE_DEAD, GRAVE_WEAK };
 struct remains {
 	enum grave grave;
 	uint64_t lseq;		/* it stands in DEAD under this */
-	bool fell;		/* dead, and its TOMB says from where: */
+	bool fell;		/* removed, and its TOMB says from where: */
 	struct objid from;
 	struct idlist strays;	/* parents of LINKs that are no claims */
 };

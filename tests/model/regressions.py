@@ -319,6 +319,25 @@ def moved_tree_though_revived():
 
 
 @story("no-undelete")
+def moved_tree_though_part_revived():
+    """And if a directory in it came back before, for a new file in that."""
+    for order in ((2, 1, 3, 1), (3, 1, 2, 1)):
+        s = Story(3)
+        s.mkdir(1, "d")
+        s.mkdir(1, "d/e")
+        s.create(1, "d/e/f", "f")
+        s.sync_all()
+        s.rm_tree(1, "d")
+        s.rename(2, "d", "m")
+        s.create(3, "d/e/new", "new")
+        s.sync(*order[:2])
+        s.sync(*order[2:])
+        want = {"m": "/", "m/e": "/", "m/e/f": "f", "m/e/new": "new"}
+        expect(s.tree(1), want)
+        expect(s.end(), want)
+
+
+@story("no-undelete")
 def removed_by_two_at_two_places():
     """Its own TOMB counts, not the greatest."""
     s = Story(3)

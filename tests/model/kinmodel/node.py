@@ -226,12 +226,15 @@ class Node:
     def removed_below(self, d, tomb):
         """Rule 17: {object: TOMB} of what this node removed below d before
         it removed d, in the same rm, and nobody else did: dead rows whose
-        TOMB it wrote itself and whose last place is under d."""
+        TOMB it wrote itself and whose last place is under d, or under a
+        directory of these that was revived meanwhile."""
         below = {}
         for o in sorted(self.rows):
             i = self.info(o)
             t = self.own_tomb(o)
-            if o == ROOT or i.links or t is None or i.kind is None:
+            if o == ROOT or t is None or i.kind is None:
+                continue
+            if i.strong or (i.links and not i.is_dir()):
                 continue
             if any(x.dot[0] not in self.origins for x in i.tombs) and \
                     mutations.active != "undelete-by-all":
@@ -239,12 +242,15 @@ class Node:
             if tomb.value.run <= t.hlc <= tomb.hlc and \
                     (i.is_dir() or i.real):
                 below.setdefault(t.value.parent, []).append((o, t))
-        out, todo = {}, [d]
+        out, todo, seen = {}, [d], {d}
         while todo:
             for o, t in below.get(todo.pop(), ()):
-                if o not in out and o != d:
+                if o in seen:
+                    continue
+                seen.add(o)
+                todo.append(o)
+                if not self.info(o).links:      # else: revived before
                     out[o] = t
-                    todo.append(o)
         return out
 
     def undelete(self, d, tomb):

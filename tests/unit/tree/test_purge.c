@@ -476,6 +476,39 @@ static void test_moved_tree_though_revived(void **state)
 	}
 }
 
+/* And if only a directory in it came back before that. */
+static void test_moved_tree_though_part_revived(void **state)
+{
+	(void)state;
+	for (int moved_first = 0; moved_first < 2; moved_first++) {
+		struct nodes n;
+		uint64_t e;
+
+		nodes_open(&n);
+		make_tree(&n);
+		remove_tree(&n.a);
+		move(&n.b, ROOT, "d", ROOT, "e");
+		make_file(&n.c, look(&n.c, look(&n.c, ROOT, "d"), "sub"),
+			  "new", "three");
+		merge_from(&n.a, moved_first ? &n.b : &n.c);
+		bring_back(&n.a);
+		merge_from(&n.a, moved_first ? &n.c : &n.b);
+		bring_back(&n.a);
+		e = look(&n.a, ROOT, "e");
+		expect_bytes(&n.a, look(&n.a, e, "f"), "one");
+		e = look(&n.a, e, "sub");
+		expect_bytes(&n.a, look(&n.a, e, "new"), "three");
+		expect_bytes(&n.a, look(&n.a, e, "g"), "two");
+		merge_from(&n.b, &n.a);
+		merge_from(&n.c, &n.b);
+		merge_from(&n.a, &n.c);
+		assert_int_equal(bring_back(&n.a), 0);
+		assert_int_equal(bring_back(&n.b), 0);
+		assert_int_equal(bring_back(&n.c), 0);
+		nodes_close(&n);
+	}
+}
+
 /* Who had seen the removal and moves it all the same takes it as it is. */
 static void test_moved_by_who_knew(void **state)
 {
@@ -611,6 +644,7 @@ int main(void)
 		cmocka_unit_test(test_weak_only_directory),
 		cmocka_unit_test(test_moved_tree_comes_back),
 		cmocka_unit_test(test_moved_tree_though_revived),
+		cmocka_unit_test(test_moved_tree_though_part_revived),
 		cmocka_unit_test(test_moved_by_who_knew),
 		cmocka_unit_test(test_old_removal_stays),
 		cmocka_unit_test(test_moved_after_it_was_revived),
