@@ -177,8 +177,6 @@ int row_purge(struct tree *t, struct row *row)
 	uint8_t pending[24], back[17] = { 'q' };
 	int r = forget_siblings(t, row->o.id);
 
-	if (!r)
-		r = forget_number(t, row->ino, row->o.id);
 	if (!r && row->pending) {
 		put_be64(pending, row->pending);
 		memcpy(pending + 8, row->o.id.b, 16);
@@ -188,7 +186,10 @@ int row_purge(struct tree *t, struct row *row)
 	memcpy(back + 1, row->o.id.b, 16);
 	if (!r)
 		r = store_del(t->store, TABLE_DEAD, SLICE(back, sizeof(back)));
-	return r ? r : row_delete(t, row);
+	if (!r)
+		r = row_delete(t, row);
+	/* (a merged directory may have passed its number on) */
+	return r ? r : forget_number(t, row->ino, row->o.id);
 }
 
 /* ---- a slice */

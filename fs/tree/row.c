@@ -380,11 +380,60 @@ static int place_is_shared(struct tree *t, const struct spot *s, bool *ret)
 	return r;
 }
 
+/*
+ * A merged directory goes by the number of the member that was here first.
+ * If that is removed and others stay, so does the number, with the next of
+ * them: programs are in it.
+ */
+static int pass_number(struct tree *t, struct row *gone)
+{
+	struct inoref ref = { .type = INO_OBJECT };
+	struct row heir = { 0 }, row;
+	struct idlist members = { 0 };
+	int r = group_members(t, gone->o.id, &members);
+
+	for (size_t k = 0; !r && k < members.count; k++) {
+		if (objid_equal(members.ids[k], gone->o.id))
+			continue;
+		r = row_load(t, members.ids[k], &row);
+		if (r)
+			break;
+		if (row.ino && row.claim_count &&
+		    (!heir.ino || row.ino < heir.ino)) {
+			if (heir.ino)
+				row_release(&heir);
+			heir = row;
+		} else {
+			row_release(&row);
+		}
+	}
+	idlist_release(&members);
+	if (!r && gone->ino && gone->ino < heir.ino) {
+		uint64_t ino = heir.ino;
+
+		ref.id = heir.o.id;
+		r = ino_put(t, gone->ino, &ref);
+		ref.id = gone->o.id;
+		if (!r)
+			r = ino_put(t, ino, &ref);
+		heir.ino = gone->ino;
+		gone->ino = ino;
+		if (!r)
+			r = row_store_local(t, &heir);
+	}
+	if (heir.ino)
+		row_release(&heir);
+	return r;
+}
+
 static int claims_update(struct tree *t, struct row *row, struct claim *now,
 			 size_t n)
 {
 	int r = 0;
 
+	if (!n && row->claim_count && t->group_records &&
+	    (row->claims[0].flags & CLAIM_KIND) == KIND_DIR)
+		r = pass_number(t, row);
 	for (size_t k = 0; !r && k < row->claim_count; k++)
 		if (!claims_have(now, n, &row->claims[k]))
 			r = claim_remove(t, row, &row->claims[k]);

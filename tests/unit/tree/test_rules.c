@@ -579,6 +579,33 @@ static void test_numbers_stay(void)
 	check_tree(a);
 }
 
+/* One of two merged directories is removed by somebody who knew only that
+ * one: who is in the merged one stays in it. */
+static void test_number_of_a_merged_directory_stays(void)
+{
+	uint64_t d = make_dir(a, ROOT, "d"), inner;
+
+	inner = make_dir(a, d, "inner");
+	pass(c, a);
+	make_dir(b, make_dir(b, ROOT, "d"), "inner");
+	pass(a, b);
+	assert_int_equal(look(a, ROOT, "d"), d);
+	assert_int_equal(tree_rmdir(c->tree, look(c, ROOT, "d"),
+				    SLICE_STR("inner")), 0);
+	assert_int_equal(tree_rmdir(c->tree, ROOT, SLICE_STR("d")), 0);
+	pass(a, c);
+	assert_int_equal(look(a, ROOT, "d"), d);
+	assert_int_equal(look(a, d, "inner"), inner);
+	make_file(a, inner, "f", "bytes");
+	check_tree(a);
+	fixture_crash(a);
+	expect_bytes(a, look(a, inner, "f"), "bytes");
+	sync_all();
+	assert_int_equal(look(a, ROOT, "d"), d);
+	expect_bytes(b, look(b, look(b, look(b, ROOT, "d"), "inner"), "f"),
+		     "bytes");
+}
+
 static void test_detach_again_and_again(void)
 {
 	uint64_t handles[5];
@@ -854,6 +881,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_revive_chain),
 	SCENARIO(test_move_into_removed),
 	SCENARIO(test_numbers_stay),
+	SCENARIO(test_number_of_a_merged_directory_stays),
 	SCENARIO(test_detach_again_and_again),
 };
 
