@@ -99,9 +99,10 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	*p->last = k;
 	p->last = &k->next;
 	c->frames++;
+	/* (the last of a slow line is busy until it is there) */
 	if (frame.data[4] != FRAME_PING && frame.data[4] != FRAME_PONG &&
 	    frame.data[4] != FRAME_HEAD)
-		c->last_busy_ms = c->now_ms;
+		c->last_busy_ms = MAX_OF(c->last_busy_ms, p->arrive_ms);
 	cluster_say(c, "%d>%d %d %zu", n->index, n->index == w->a ? w->b : w->a,
 		    frame.data[4], frame.len);
 	core_link_queued(n->core, link, pipe_queued(p, c->now_ms));
