@@ -10,7 +10,7 @@
  *    directories into each other the earlier.
  *  - Attributes are somebody's; who changed one alone is followed, and of
  *    two the later. The same goes for the content that keeps the name.
- *  - What is done has its effect at once where it is done.
+ *  - What is done has its effect at once where it is done, and no other.
  *  - What is called a conflict is one, and two that came to one name are
  *    told apart: a directory keeps it, else the older placement; equal files
  *    are one.
@@ -434,6 +434,56 @@ static const char *judge_effect(const struct views *v, const struct action *a,
 	}
 }
 
+/* Names that it is about, or that follow from these. */
+static bool is_touched(const struct action *a, const struct shown *s)
+{
+	const char *at[] = {a->at, a->to};
+
+	/* (neither a write nor attributes touch what stands beside) */
+	if (a->kind >= ACT_WRITE && a->kind <= ACT_XATTR_REMOVE)
+		return shown_is_of(s, a->at);
+	for (int k = 0; k < 2; k++) {
+		char base[32];
+		size_t n;
+
+		if (!at[k])
+			continue;
+		n = strcspn(at[k], "*");
+		snprintf(base, sizeof(base), "%.*s", (int)n, at[k]);
+		if (path_is_below(s->path, base) ||
+		    (!strncmp(s->path, base, n) && same_name(s->path, base)))
+			return true;
+	}
+	return false;
+}
+
+/* All else is as it was. */
+static const char *judge_rest(const struct views *v, const struct action *a,
+			      int actor)
+{
+	const struct look *after = &v->after[actor];
+	const struct shown *what = find_at(v->before, a->at);
+
+	for (size_t i = 0; i < v->before->count; i++) {
+		const struct shown *s = &v->before->list[i];
+		bool is = is_touched(a, s);
+
+		for (size_t k = 0; !is && k < after->count; k++) {
+			const struct shown *x = &after->list[k];
+
+			/* (the other names of what is written) */
+			is = !strcmp(x->path, s->path) &&
+			     objid_equal(x->id, s->id) &&
+			     (!strcmp(x->text, s->text) ||
+			      (what && !s->is_sibling &&
+			       objid_equal(what->id, s->id)));
+		}
+		if (!is)
+			return judge_wrong("touched, too", s);
+	}
+	return NULL;
+}
+
 const char *story_judge_form(const struct story *st, const struct look *before,
 			     const struct look after[], int actors,
 			     const struct look *final)
@@ -465,6 +515,8 @@ const char *story_judge_form(const struct story *st, const struct look *before,
 	}
 	for (int k = 0; !r && v.once && k < actors; k++)
 		r = judge_effect(&v, st->action[k], k);
+	for (int k = 0; !r && v.once && k < actors; k++)
+		r = judge_rest(&v, st->action[k], k);
 	if (!r && v.once && actors == 2)
 		r = judge_one_name(st, &v);
 	return r;
