@@ -143,6 +143,11 @@ const struct action actions[] = {
 	{.kind = ACT_MOVE, .at = "d/s", .to = "d/w/n", OPEN},
 	{.kind = ACT_EXCHANGE, .at = "d/w", .to = "d/s", OPEN},
 	{.kind = ACT_REMOVE_ALL, .at = "d/w", OPEN},
+	{.kind = ACT_RENAME, .at = "d/u", .to = "d/m", OPEN},
+	{.kind = ACT_UNLINK, .at = "d/u", OPEN},
+	{.kind = ACT_WRITE, .at = "e/u", OPEN},
+	{.kind = ACT_LINK, .at = "d/u", .to = "e/n", OPEN},
+	{.kind = ACT_OVER, .at = "d/s/x", .to = "d/u", OPEN},
 	{.kind = ACT_CREATE, .at = "d/q/p/n", OPEN},
 	{.kind = ACT_RENAME, .at = "d/q", .to = "d/m", OPEN},
 	{.kind = ACT_MOVE, .at = "d/q", .to = "e/n", OPEN},
@@ -515,6 +520,7 @@ int tree_prepare_conflicts(struct bare *n, const char *dir)
 {
 	static const char *const dirs[] = {"d/p", "d/q"};
 	struct spot at;
+	struct entry e;
 	uint64_t ino;
 	int r = 0;
 
@@ -522,6 +528,29 @@ int tree_prepare_conflicts(struct bare *n, const char *dir)
 		r = spot_find(n, dir, dirs[i], &at);
 		if (r == 0)
 			r = make(n, &at, KIND_DIR, "", &ino);
+	}
+	if (r == 0)
+		r = spot_find(n, dir, "d/u", &at);
+	if (r == 0)
+		r = make(n, &at, KIND_FILE, "d/u, at first", &ino);
+	if (r == 0)
+		r = spot_find(n, dir, "e/u", &at);
+	return r == 0 ? tree_link(n->tree, ino, at.parent, at.name, &e) : r;
+}
+
+/* Removed by one while the other wrote it: it has weak names only. */
+static int remove_or_write(struct bare *n, const char *dir, char who)
+{
+	static const char *const names[] = {"d/u", "e/u"};
+	struct spot at;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
+		r = spot_must(n, dir, names[i], &at);
+		if (r == 0 && who == 'b')
+			r = tree_unlink(n->tree, at.parent, at.name);
+		else if (r == 0 && who == 'a' && i)
+			r = overwrite(n, at.ino, "a in d/u");
 	}
 	return r;
 }
@@ -558,5 +587,7 @@ int tree_write_conflicts(struct bare *n, const char *dir, char who)
 		r = spot_find(n, dir, own, &at);
 	if (r == 0)
 		r = make(n, &at, KIND_FILE, text, &ino);
+	if (r == 0)
+		r = remove_or_write(n, dir, who);
 	return r == 0 ? move_in(n, dir, who) : r;
 }

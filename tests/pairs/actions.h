@@ -11,7 +11,8 @@
  * knowing of the others; all know it now:
  *
  *	written d/f and d/g, made a file d/t, and a directory d/w with a file
- *	of his own name; moved d/p into d/q (a), or that into d/p (b)
+ *	of his own name; moved d/p into d/q (a), or that into d/p (b); written
+ *	a file called d/u and e/u (a), or removed both names (b)
  *
  * "d/g*a" is what has d/g's name and a suffix, and was written by `a`.
  */

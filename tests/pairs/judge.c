@@ -229,11 +229,13 @@ static bool may_be_replaced(const struct action *a, const struct shown *s)
  * Whoever moves or removes a directory pins each of the volume that is not
  * where its LINK says, because that closes a cycle, to where he sees it: d/q
  * of this and of all other cases of the batch. To the others that is as if he
- * had moved it there.
+ * had moved it there. So it is with the other name, e/u, if one of two weak
+ * ones is moved.
  */
 static bool is_pinned(const struct story *st, const char *path)
 {
-	return st->open && (!strcmp(path, "d/q") || !strcmp(path, "d"));
+	return st->open && (!strcmp(path, "d/q") || !strcmp(path, "d") ||
+			    !strcmp(path, "e"));
 }
 
 /* The main of an open conflict: who settles for something else, or writes
@@ -434,6 +436,9 @@ static bool meet(const struct story *st)
 	const struct action *a = st->action[0], *b = st->action[1];
 	const char *x[] = {a->at, a->to}, *y[] = {b->at, b->to};
 
+	/* (siblings stand beside either name of d/f, and go with that) */
+	if (a->kind == ACT_REMOVE_ALL || b->kind == ACT_REMOVE_ALL)
+		return true;
 	for (int i = 0; i < 2; i++)
 		for (int k = 0; k < 2; k++) {
 			char p[64], q[64];

@@ -111,6 +111,9 @@ static const char *judge_place(const struct views *v, const struct shown *s)
 	size_t before = names_of(v->before, s->id), most = before;
 	bool put = false;
 
+	/* (or between two things that one of them did) */
+	for (int a = 0; a < v->actors; a++)
+		put |= was_touched(v, a, s->id);
 	for (int k = 0; k <= v->actors; k++)
 		put |= stands_in(v, view_at(v, k), s);
 	if (!put)
@@ -468,6 +471,12 @@ static const char *judge_rest(const struct views *v, const struct action *a,
 		const struct shown *s = &v->before->list[i];
 		bool is = is_touched(a, s);
 
+		/* (siblings stand beside one of the names) */
+		for (size_t k = 0; a->kind == ACT_REMOVE_ALL && s->is_sibling &&
+				   k < v->before->count;
+		     k++)
+			is |= objid_equal(v->before->list[k].id, s->id) &&
+			      is_touched(a, &v->before->list[k]);
 		for (size_t k = 0; !is && k < after->count; k++) {
 			const struct shown *x = &after->list[k];
 
