@@ -278,6 +278,10 @@ static const char *judge_back(const struct story *st,
 		}
 		if ((replaced || st->open) && may_be_asserted(st, s))
 			continue;
+		/* (what he removed may have stood in it, between two things
+		 * that he did) */
+		if (s->is_dir && st->count > actors)
+			continue;
 		if (gone && (replaced || !cared) && find_same(final, s))
 			return judge_wrong("back", s);
 	}
