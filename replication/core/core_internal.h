@@ -81,8 +81,10 @@
 #define BEAT_BLOCK 65536
 /* Clocks further apart are worth a line in the log. */
 #define SKEW_WARN_MS (10 * 60 * 1000)
-/* Between outbidding another node that uses our key. */
-#define TWIN_PAUSE_MS 10000
+/* Rows of earlier incarnations that are outbid in such a time: more than
+ * there may be about. More are of another node that uses our key. */
+#define TWIN_OUTBIDS_MAX 16
+#define TWIN_WINDOW_MS 60000
 
 /* Ids gone through in one hold of the lock: about a millisecond. */
 #define PROOF_SLICE_OBJECTS 2048
@@ -267,7 +269,8 @@ struct core {
 	uint64_t next_stage;
 	uint64_t apply_retry_ms; /* 0: no error lately */
 	uint64_t life; /* names the streams of this run */
-	uint64_t twin_ms; /* when another node of our key was outbid, or 0 */
+	uint64_t twin_ms; /* since when rows of our key were outbid ... */
+	uint32_t twin_outbids; /* ... so often */
 	bool twin_said;
 	enum tree_cause copied; /* not NONE: a new incarnation is due */
 	size_t small_rows, slice_rows;

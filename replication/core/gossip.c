@@ -274,9 +274,14 @@ static void own_row_heard(struct core *c, const struct status *s)
 		core_due(c, c->now_ms);
 		return;
 	}
-	/* An old one of ours is outbid once. One that comes back is of
-	 * somebody who lives: two that outbid each other would never end. */
-	if (c->twin_ms && c->now_ms < c->twin_ms + TWIN_PAUSE_MS) {
+	/* Old ones of ours are outbid, as many as there are. One that comes
+	 * back each time is of somebody who lives: two that outbid each other
+	 * would never end. */
+	if (c->now_ms >= c->twin_ms + TWIN_WINDOW_MS)
+		c->twin_outbids = 0;
+	if (!c->twin_outbids)
+		c->twin_ms = c->now_ms;
+	if (++c->twin_outbids > TWIN_OUTBIDS_MAX) {
 		if (!c->twin_said)
 			log_warn("another node uses this node's key: is a "
 				 "copy of this machine, or of its store, in "
@@ -286,7 +291,6 @@ static void own_row_heard(struct core *c, const struct status *s)
 		c->counters.twins++;
 		return;
 	}
-	c->twin_ms = c->now_ms;
 	c->own.beat = s->beat;
 	c->publish = true;
 }
