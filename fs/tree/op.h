@@ -34,8 +34,8 @@ must_check int remove_twins(struct tree *, const struct shown *);
 /* The same for an object that is written or gets other attributes, in its
  * row; the info is read again. */
 must_check int remove_twins_of(struct tree *, struct row *, struct info *);
-/* Settles in favour of the sibling: its content replaces main (and the
- * branches of `over`). */
+/* Settles in favour of the sibling: its content replaces main, and with
+ * over_all all other siblings that are shown. */
 must_check int sibling_take_main(struct tree *, struct objid file,
 				 struct dot tag, bool over_all);
 

@@ -112,6 +112,15 @@ static int place_collect(struct tree *t, struct objid member,
 	return r == -ENOENT ? 0 : r;
 }
 
+/* A sibling is shown when all of it is here. */
+bool sibling_is_here(struct tree *t, const struct row *row,
+		     const struct branch *b)
+{
+	return !b->is_void &&
+	       (!row->pending ||
+		content_complete(t, &b->top->content.content));
+}
+
 /* What orders claimants and makes twins: only read when there are several. */
 static int claimant_read(struct tree *t, struct claimant *f)
 {
@@ -368,9 +377,8 @@ static int virtuals_siblings_of(struct tree *t, struct virtuals *l,
 		const struct branch *b = &i.branches[k];
 		struct virtual *v;
 
-		if (b->is_void || shown == SIBLINGS_SHOWN_MAX ||
-		    (row.pending &&
-		     !content_complete(t, &b->top->content.content)))
+		if (shown == SIBLINGS_SHOWN_MAX ||
+		    !sibling_is_here(t, &row, b))
 			continue;
 		v = virtuals_add(l);
 		if (!v) {

@@ -249,7 +249,9 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 	if (!r) {
 		main = &i.branches[0];
 		for (size_t k = 1; k < i.branch_count; k++)
-			if (over_all || &i.branches[k] == b)
+			if (&i.branches[k] == b ||
+			    (over_all &&
+			     sibling_is_here(t, &row, &i.branches[k])))
 				over[w.over_count++] = &i.branches[k];
 		w.over = over;
 		w.content = &b->top->content.content;
@@ -264,7 +266,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 					row_shown_content(&row, &i));
 		/* (mv takes the sibling's number along) */
 		for (size_t k = 1; !r && over_all && k < i.branch_count; k++)
-			if (!i.branches[k].is_void)
+			if (sibling_is_here(t, &row, &i.branches[k]))
 				r = sibling_detach(t, file, &i.branches[k]);
 		/* Over what is shown: main's next content, on its way, was
 		 * not seen. */

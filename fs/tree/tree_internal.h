@@ -633,6 +633,8 @@ must_check int applying_load(struct tree *);
 /* Notes in the row and in PENDING whether all its content is here. */
 must_check int pending_check(struct tree *, struct row *);
 bool content_complete(struct tree *, const struct content *);
+bool sibling_is_here(struct tree *, const struct row *,
+		     const struct branch *);
 /* Somebody waits for these bytes. Returns how many hashes are missing. */
 must_check int64_t pending_wait(struct tree *, const struct content *,
 				uint64_t offset, uint64_t len);

@@ -913,6 +913,41 @@ static void test_settle_while_coming(void **state)
 	coming_close(&c);
 }
 
+/* A sibling is not shown before all of it is here, and so nobody settles it. */
+static void test_settle_before_a_sibling(void **state)
+{
+	struct fixture d;
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_open(&c);
+	fixture_open(&d, "dora", false);
+	merge_from(&d, &c.a);
+	fetch(&d, &c.a);
+	write_file(&c.a, look(&c.a, ROOT, "f"), c.two);
+	d.now_ns = c.a.now_ns + 1000000000;
+	write_file(&d, look(&d, ROOT, "f"), "dora's");
+	c.b.now_ns = d.now_ns + 1000000000;
+	write_file(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	merge_from(&c.b, &c.a);
+	merge_from(&c.b, &d);
+	assert_int_equal(list(&c.b, ROOT, NULL, 0), 2);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	name_with(&c.b, ROOT, "conflict dora", name);
+	assert_int_equal(tree_resolve(c.b.tree, ROOT, SLICE_STR("f"),
+				      SLICE_STR("dora")), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "dora's");
+	assert_int_equal(list(&c.b, ROOT, NULL, 0), 1);
+	coming_end(&c);
+	assert_int_equal(list(&c.b, ROOT, NULL, 0), 2);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "dora's");
+	name_with(&c.b, ROOT, "conflict alice", name);
+	expect_bytes(&c.b, look(&c.b, ROOT, name), c.two);
+	fixture_close(&d);
+	coming_close(&c);
+}
+
 /* A file whose sibling is on its way is not hidden by the next main. */
 static void test_pending_sibling_then_main(void **state)
 {
@@ -1032,6 +1067,7 @@ int main(void)
 		cmocka_unit_test(test_save_over_while_coming),
 		cmocka_unit_test(test_move_over_while_coming),
 		cmocka_unit_test(test_settle_while_coming),
+		cmocka_unit_test(test_settle_before_a_sibling),
 		cmocka_unit_test(test_pending_sibling_then_main),
 		cmocka_unit_test(test_cut_while_writing),
 	};
