@@ -131,6 +131,26 @@ static int save_rename(struct op *op, struct save *s, const char *from,
 	return r;
 }
 
+/*
+ * A save with a backup, before this one, made two files, and may have waited
+ * for a name of either to go, to see which of them is the old one: then what
+ * had the name is the backup now.
+ */
+static bool is_backup_now(const struct items *now, const struct save *s)
+{
+	size_t len = strlen(s->at.path);
+
+	for (size_t i = 0; i < now->count; i++) {
+		const char *path = now->list[i].path;
+
+		if (objid_equal(now->list[i].id, s->file->id) &&
+		    !strncmp(path, s->at.path, len) &&
+		    path[strlen(path) - 1] == '~')
+			return true;
+	}
+	return false;
+}
+
 static void save_end(struct op *op, struct save *s)
 {
 	struct content c;
@@ -153,7 +173,8 @@ static void save_end(struct op *op, struct save *s)
 	if (op->r >= 0 && s->simple && !node_is_sick(op->node) &&
 	    items_take(op->node, &now)) {
 		x = items_at(&now, s->at.path);
-		if (!x || !objid_equal(x->id, s->file->id))
+		if (!x || (!objid_equal(x->id, s->file->id) &&
+			   !is_backup_now(&now, s)))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s '%s': it is another file",
 				     op->node->index, op->what, s->at.path);
