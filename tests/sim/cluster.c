@@ -303,6 +303,8 @@ void node_kill(struct node *n, uint64_t away_ms)
 
 	cluster_say(c, "node %d killed", n->index);
 	n->running = false;
+	/* What it did last may be done, or half done, or not. */
+	n->interrupted |= store_failure(n->store) != 0;
 	if (c->on_kill)
 		c->on_kill(c->on_change_arg, n);
 	core_free(n->core);

@@ -92,7 +92,7 @@ struct node {
 	struct core *core;
 	bool changed; /* the observer said so */
 	bool watched; /* it is looked at, and no program reads */
-	bool interrupted; /* killed in an operation */
+	bool interrupted; /* killed in an operation, or after its store failed */
 	bool busy;    /* an operation runs on it: not to be killed in that */
 	uint64_t tick_ms, cut_ms;
 	/* Applied numbers to be shown, a ring of the mount's notifier. */
