@@ -161,6 +161,27 @@ int data_detach(struct tree *t, struct row *row, const struct version *shown)
 }
 
 /*
+ * Else whoever opens the name would write to what is already given up, and
+ * that would go with it.
+ */
+int data_returns(struct tree *t, struct row *row)
+{
+	const struct inode *i = inode_find(t, row->ino);
+	struct dirty d;
+	int r;
+
+	if (!i || !i->dirty)
+		return 0;
+	r = dirty_get(t, row->ino, &d);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (d.unlinked && d.base.count)
+		r = data_detach(t, row, &d.base.versions[0]);
+	dirty_release(&d);
+	return r;
+}
+
+/*
  * Whoever has it open without unsent writes may go on with the new content
  * as with a local file that somebody appends to: nothing that was read is
  * another now.

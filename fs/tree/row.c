@@ -682,7 +682,10 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	r = info_init(&info, &row->o);
 	if (r)
 		return r;
-	r = row_index(t, row, &info);
+	if (!row->claim_count && info_live_file(&info))
+		r = data_returns(t, row);
+	if (!r)
+		r = row_index(t, row, &info);
 	if (!r && info.branch_count > 1)
 		r = number_siblings(t, row, &info);
 	if (!r)

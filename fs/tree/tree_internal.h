@@ -567,6 +567,9 @@ must_check int data_detach(struct tree *, struct row *,
 must_check int data_changed(struct tree *, struct row *,
 			    const struct version *shown,
 			    const struct version *new);
+/* The file gets a name again: unsent writes that went with the last one
+ * stay with their handles, or go, and the name has another number. */
+must_check int data_returns(struct tree *, struct row *);
 /* If the number is open or dirty, it goes on as this content. */
 must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
 			  const struct version *shown);
