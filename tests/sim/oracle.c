@@ -327,7 +327,9 @@ static bool is_blind(const struct oracle *o, const struct oracle_op *op)
 /*
  * Who removes or replaces a file that is shown without its bytes takes those,
  * too: it saw the name. By the name alone it is found here, for its directory
- * may have been moved meanwhile.
+ * may have been moved meanwhile; by its first name as well as by its last,
+ * for another node may have linked or renamed it since, and this one not
+ * heard of it.
  *
  * A known gap, to be closed in the tree, and this with it: while a handle has
  * unsent writes, its path may show these although another branch became main
@@ -345,7 +347,9 @@ static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 		struct content_fact *f = &o->facts[i];
 
 		if (is_named_as(f->last, op->path) ||
-		    is_named_as(f->last, op->to) || is_alias(o, op, f->last))
+		    is_named_as(f->last, op->to) ||
+		    is_named_as(f->path, op->path) ||
+		    is_named_as(f->path, op->to) || is_alias(o, op, f->last))
 			f->excused = true;
 	}
 }
