@@ -35,7 +35,8 @@
 /* Text of a POLICY. */
 #define POLICY_BYTES_MAX 4096
 /* Ancestors remembered by a CONTENT version; by one that stands alone when
- * it is written: a row of at most 500 bytes. */
+ * it is written: a row of at most 500 bytes. (A re-stamp drops none of them
+ * while there is room.) */
 #define ANCESTORS_MAX 8
 #define ANCESTORS_ALONE 4
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */

@@ -447,16 +447,15 @@ int restamp_trail(struct object *o, struct version *v)
 {
 	struct content_value *c = &v->content;
 	struct entry_name *anc;
-	size_t n = 1, max = ANCESTORS_ALONE;
+	size_t n = 1;
 
-	for (size_t k = 0; k < o->count; k++)
-		if (o->versions[k].reg == REG_CONTENT)
-			max = ANCESTORS_MAX;
+	/* (What hides it, or is hidden under it, may follow it into the row:
+	 * then what both were made from must still be known.) */
 	anc = object_alloc(o, ANCESTORS_MAX * sizeof(*anc));
 	if (!anc)
 		return -ENOMEM;
 	anc[0] = version_entry_name(v);
-	for (size_t k = 0; k < c->anc_count && n < max; k++)
+	for (size_t k = 0; k < c->anc_count && n < ANCESTORS_MAX; k++)
 		anc[n++] = c->anc[k];
 	c->anc = anc;
 	c->anc_count = n;

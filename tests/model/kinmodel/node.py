@@ -162,9 +162,10 @@ class Node:
         value = v.value
         if v.reg == CONTENT:
             c = v.value
-            alone = not any(x.reg == CONTENT for x in row.values())
+            # (as many as fit: what hides it, or is hidden under it, may
+            # follow it into the row)
             value = Content(c.hash, c.rank, c.branch, c.branch_hlc, c.label,
-                            c.author, trail([v], alone), c.seen, c.auto, c.leaves)
+                            c.author, trail([v], False), c.seen, c.auto, c.leaves)
         n = Version(dot, v.reg, v.hlc, value,
                     v.weak if weak is None else weak, v.uid)
         row[n.id] = n

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The union of two rows shows what was shown. One side has lost the object:
+ * each version of the other is re-stamped.
+ */
+#include "fs/tree/repair.h"
+#include "nodes_support.h"
+
+static struct fixture *const a = &nodes[0], *const b = &nodes[1],
+		      *const c = &nodes[2];
+
+/* As one that knows the object, and has nothing of it any more. */
+static void union_with_nothing(struct fixture *f, const char *path)
+{
+	struct object row, nothing;
+
+	row_at(f, path, &row);
+	object_init(&nothing, row.id);
+	store_lock(f->store);
+	assert_true(replica_union(f->tree, &nothing) > 0);
+	store_unlock(f->store);
+	object_release(&nothing);
+	object_release(&row);
+}
+
+/*
+ * One node undoes all it wrote, step by step, so that what it started from
+ * is the oldest ancestor that a content which stands alone remembers; the
+ * other node goes on from there. The undone content is hidden, and stays so
+ * when both are re-stamped, whichever is the first.
+ */
+static void undone_stays_hidden(struct fixture *undoes, struct fixture *goes_on)
+{
+	static const char *const texts[] = {"one", "two", "three", "base"};
+
+	make_file(a, ROOT, "f", "base");
+	sync_all();
+	for (size_t k = 0; k < ARRAY_SIZE(texts); k++)
+		write_name(undoes, "f", texts[k]);
+	write_name(goes_on, "f", "more");
+	sync_all();
+	expect_file(c, "f", "more");
+	assert_int_equal(entries(c), 1);
+	union_with_nothing(c, "f");
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "more");
+		assert_int_equal(entries(&nodes[k]), 1);
+	}
+}
+
+static void test_undone_by_first(void)
+{
+	undone_stays_hidden(a, b);
+}
+
+static void test_undone_by_second(void)
+{
+	undone_stays_hidden(b, a);
+}
+
+int main(void)
+{
+	static const struct scenario all[] = {
+		SCENARIO(test_undone_by_first),
+		SCENARIO(test_undone_by_second),
+	};
+
+	return scenarios_run(all, ARRAY_SIZE(all));
+}
