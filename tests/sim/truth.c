@@ -157,7 +157,7 @@ static void text_add(struct thing *o, const struct object *row,
 	o->texts[o->text_count++] = x;
 }
 
-static void text_end(struct text *x, struct dot by, bool replaced)
+void truth_end(struct text *x, struct dot by, bool replaced)
 {
 	x->endings = truth_grow(x->endings, x->ending_count, sizeof(*x->endings));
 	x->endings[x->ending_count++] = (struct ending){by, replaced};
@@ -180,7 +180,7 @@ static void note_removal(struct thing *o, struct node *n, struct dot by)
 		struct text *x = truth_text(o, had->dots[i]);
 
 		if (x)
-			text_end(x, by, false);
+			truth_end(x, by, false);
 	}
 	kin_assert(!know_copy(&r.k, replica_know(n->tree)));
 	o->removals = truth_grow(o->removals, o->removal_count, sizeof(*o->removals));
@@ -225,7 +225,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 		struct text *x = truth_text(o, had->dots[i]);
 
 		if (x && !truth_has_text(row, x))
-			text_end(x, by, true);
+			truth_end(x, by, true);
 	}
 	if (!had->named || truth_has_link(row, NULL))
 		return;
@@ -237,7 +237,7 @@ static void look_local(struct truth *t, struct thing *o, struct node *n,
 						       : NULL;
 
 		if (x && v->dot.origin == self && v->dot.seq > before)
-			text_end(x, by, false);
+			truth_end(x, by, false);
 	}
 }
 
@@ -360,11 +360,14 @@ static void look_rows(struct truth *t, struct node *n, bool local,
 	}
 	r = replica_rows_look(n->tree, t->lseq[n->index], SIZE_MAX / 2,
 			       look_row, &l);
-	t->lseq[n->index] = replica_lseq(n->tree);
-	if (r >= 0)
+	if (r >= 0) {
+		t->lseq[n->index] = replica_lseq(n->tree);
 		r = know_copy(&t->k[n->index], replica_know(n->tree));
+	}
 	store_unlock(n->store);
-	if (r < 0)
+	/* (A failed store may not be able to read what it has in hand. The
+	 * rest is looked at when the node is back.) */
+	if (r < 0 && !node_is_sick(n))
 		cluster_fail(t->cluster, "cannot read rows: %d", r);
 }
 

@@ -114,6 +114,8 @@ void truth_check(struct truth *);
 /* Grows an array by one. */
 void *truth_grow(void *array, size_t count, size_t size);
 struct text *truth_text(struct thing *, struct dot);
+/* This operation replaced it, or removed the last name of its file. */
+void truth_end(struct text *, struct dot by, bool replaced);
 /* Has the row a LINK (of this dot)? */
 bool truth_has_link(const struct object *, const struct dot *);
 /* Has it the content, in whatever version? */

@@ -123,6 +123,58 @@ static void keep_erased(struct truth *t, struct node *n, struct thing *o,
 	}
 }
 
+static bool is_made_from(const struct version *v, const struct text *x)
+{
+	for (size_t i = 0; i < v->content.anc_count; i++)
+		if (dot_equal(v->content.anc[i].dot, x->dot))
+			return true;
+	return false;
+}
+
+/* The node had it when it was looked at last, or replaced it later. */
+static bool was_had(const struct thing *o, const struct node *n,
+		    const struct text *x, uint64_t origin)
+{
+	const struct holding *had = &o->held[n->index];
+
+	for (size_t i = 0; i < had->count; i++)
+		if (dot_equal(had->dots[i], x->dot))
+			return true;
+	for (size_t i = 0; i < x->ending_count; i++)
+		if (x->endings[i].replaced && x->endings[i].by.origin == origin)
+			return true;
+	return false;
+}
+
+/* Two operations followed each other, and what the first one wrote was never
+ * looked at. The second is lost; so it is the first that replaced what its
+ * content names as what it was made from. */
+static void end_replaced(struct node *n, struct thing *o, uint64_t origin)
+{
+	cleanup(object_release) struct object row;
+	int r;
+
+	store_lock(n->store);
+	r = replica_row_load(n->tree, o->id, &row);
+	store_unlock(n->store);
+	if (r < 0)
+		cluster_fail(n->cluster, "cannot read a row: %d", r);
+	for (size_t i = 0; i < row.count; i++) {
+		const struct version *v = &row.versions[i];
+
+		if (v->reg != REG_CONTENT || v->dot.origin != origin ||
+		    truth_text(o, v->dot))
+			continue;
+		for (size_t k = 0; k < o->text_count; k++) {
+			struct text *x = &o->texts[k];
+
+			if (is_made_from(v, x) && !truth_has_text(&row, x) &&
+			    was_had(o, n, x, origin))
+				truth_end(x, v->dot, true);
+		}
+	}
+}
+
 static void look_from_start(struct truth *t, struct node *n,
 			    uint64_t old_origin, uint64_t kept)
 {
@@ -134,6 +186,7 @@ static void look_from_start(struct truth *t, struct node *n,
 	for (size_t i = 0; i < t->count; i++) {
 		if (has_erased(t->things[i], n))
 			keep_erased(t, n, t->things[i], kept);
+		end_replaced(n, t->things[i], old_origin);
 		thing_forget(t->things[i], old_origin, kept);
 		t->things[i]->held[at].named = false;
 		t->things[i]->held[at].count = 0;
