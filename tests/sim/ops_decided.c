@@ -82,6 +82,48 @@ static void check_off(struct op *op, const char *id)
 			     op->node->index, op->what, op->about[0]);
 }
 
+/* Where the directory is that had this path before. */
+static bool path_now(struct op *op, const char *path, char ret[PATH_BYTES])
+{
+	const struct item *dir = items_at(&op->before, path);
+	struct items now = {0};
+	bool found = false;
+
+	if (dir && items_take(op->node, &now))
+		for (size_t i = 0; !found && i < now.count; i++) {
+			found = objid_equal(now.list[i].id, dir->id);
+			if (found)
+				snprintf(ret, PATH_BYTES, "%s",
+					 now.list[i].path);
+		}
+	items_release(&now);
+	return found;
+}
+
+/*
+ * Where it must be now. A directory of a cycle was to go into one that lies
+ * in itself; what was in the way has left it first, and that one with it: so
+ * the place has another path. It is still in that very directory.
+ */
+static void expect_undone(struct op *op, const struct choice *p)
+{
+	char dir[PATH_BYTES], now[PATH_BYTES];
+	size_t len = strlen(p->path);
+	const char *name = strrchr(p->lost, '/');
+
+	snprintf(op->shown_path, PATH_BYTES, "%s", p->lost);
+	if (p->kind != DECISION_CYCLE)
+		return;
+	op->gone = items_at(&op->before, p->path);
+	if (strncmp(p->lost, p->path, len) || p->lost[len] != '/')
+		return;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(name - p->lost), p->lost);
+	if (path_now(op, dir, now) &&
+	    snprintf(op->shown_path, PATH_BYTES, "%s%s", now, name) >=
+		    PATH_BYTES)
+		op->shown_path[0] = '\0';
+}
+
 void op_undo(struct op *op)
 {
 	struct choice p;
@@ -95,7 +137,7 @@ void op_undo(struct op *op)
 	expect(op, tree_undo(op->node->tree, SLICE_STR(p.found_id)));
 	check_off(op, p.found_id);
 	if (op->r >= 0 && op->about[1][0])
-		snprintf(op->shown_path, sizeof(op->shown_path), "%s", p.lost);
+		expect_undone(op, &p);
 }
 
 void op_swap(struct op *op)
