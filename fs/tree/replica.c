@@ -486,6 +486,25 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 	return r;
 }
 
+int replica_bury(struct tree *t, struct objid id, const struct version *link)
+{
+	struct version v;
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	op_tick_again(t);
+	v = op_version(t, REG_TOMB);
+	v.tomb.link = link->link;
+	v.tomb.run = t->op_hlc; /* (no part of any rm -r here) */
+	r = row_add(&row, &v);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
 /*
  * The LINK that went is back, in its slot and with its seniority: whoever
  * gives it back, and whoever kept it, has the same. A directory that is not

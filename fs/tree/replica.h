@@ -154,6 +154,9 @@ must_check int replica_tick(struct tree *, struct dot *ret_dot,
  */
 must_check int replica_restamp(struct tree *, struct objid,
 			       const struct version *);
+/* Adds a TOMB to a row without LINKs: it was there, where that LINK says. */
+must_check int replica_bury(struct tree *, struct objid,
+			    const struct version *link);
 /*
  * After the last row of a cut: for every live file and strong directory
  * stored since the operation began, and for every row that died in it,

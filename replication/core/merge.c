@@ -17,7 +17,9 @@
  * the merge above would drop all that K covers, and the row would live on
  * without KIND, MODE or content, here and, since ours is then the newer
  * knowledge, everywhere. So such versions are written again under new dots,
- * but for LINKs, which really were removed.
+ * but for LINKs, which really were removed. A TOMB says where the last one
+ * was, if nothing else names the object now: with attributes alone it stays
+ * dead, but something made in it meanwhile may bring it back.
  *
  * Revivals are the tree's: replica_finish().
  */
@@ -85,6 +87,41 @@ static bool wants_restamp(const struct object *row, const struct object *theirs,
 	return true;
 }
 
+/* The LINK that is shown, of those that went; NULL: none did. */
+static const struct version *removed_link(const struct merge *m,
+					  const struct object *theirs)
+{
+	const struct version *last = NULL;
+
+	for (size_t i = 0; i < theirs->count; i++) {
+		const struct version *v = &theirs->versions[i];
+		int weak;
+
+		if (v->reg != REG_LINK || !know_covers(&m->mine, v->dot))
+			continue;
+		weak = last ? (v->flags & VERSION_WEAK) -
+			      (last->flags & VERSION_WEAK) : -1;
+		if (weak < 0 ||
+		    (!weak && version_key_compare(v, last) > 0))
+			last = v;
+	}
+	return last;
+}
+
+static int bury(struct merge *m, const struct object *theirs)
+{
+	cleanup(object_release) struct object row;
+	const struct version *link = removed_link(m, theirs);
+	int r;
+
+	object_init(&row, theirs->id);
+	r = link ? replica_row_load(m->tree, theirs->id, &row) : 0;
+	if (r < 0 || !row.count || has_register(&row, REG_LINK) ||
+	    has_register(&row, REG_TOMB))
+		return r;
+	return replica_bury(m->tree, theirs->id, link);
+}
+
 int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 {
 	cleanup(object_release) struct object theirs;
@@ -103,7 +140,7 @@ int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 		if (r == 0 && row.count && wants_restamp(&row, &theirs, v))
 			r = replica_restamp(m->tree, id, v);
 	}
-	return r;
+	return r < 0 ? r : bury(m, &theirs);
 }
 
 /* ---- rows */

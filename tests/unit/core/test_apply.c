@@ -830,6 +830,81 @@ static void test_restamp_of_several(void **state)
 	}
 }
 
+/* Of what was purged here came a new attribute: the object stays removed, and
+ * says where it was, for somebody may have made something in it meanwhile. */
+static void restamp_removed(bool named)
+{
+	struct objid id = {{7}};
+	struct version kind = {.dot = {3, 1}, .reg = REG_KIND,
+			       .kind.kind = KIND_DIR};
+	struct version mode = {.dot = {9, 1}, .reg = REG_MODE,
+			       .mode.perm = 0700};
+	struct version link = {.dot = {3, 1}, .hlc = 5, .reg = REG_LINK,
+			       .link.since = {5, {3, 1}, 0},
+			       .link.at.name = SLICE_STR("strong")};
+	struct version weak = {.dot = {3, 2}, .hlc = 6, .reg = REG_LINK,
+			       .flags = VERSION_WEAK,
+			       .link.since = {5, {3, 1}, 0},
+			       .link.at.name = SLICE_STR("weak")};
+	struct version fresh = {.dot = {9, 2}, .reg = REG_LINK,
+				.link.since = {7, {9, 2}, 0},
+				.link.at.name = SLICE_STR("fresh")};
+	cleanup(buf_release) struct buf bytes = BUF_INIT;
+	struct object row, theirs;
+	struct merge m = {.mine = KNOW_INIT};
+	struct know k = KNOW_INIT;
+	struct info i;
+	struct cluster c;
+	struct tree *t;
+
+	open_cluster(&c, 1, 10000);
+	t = c.nodes[0].tree;
+	object_init(&row, id);
+	object_init(&theirs, id);
+	assert_non_null(object_add(&theirs, &kind));
+	assert_non_null(object_add(&theirs, &weak));
+	assert_non_null(object_add(&theirs, &link));
+	assert_non_null(object_add(&theirs, &mode));
+	assert_non_null(object_add(&row, &mode));
+	if (named)
+		assert_non_null(object_add(&row, &fresh));
+	assert_int_equal(know_set(&k, 3, 2), 0);
+	assert_int_equal(object_encode(&theirs, &bytes), 0);
+	store_lock(c.nodes[0].store);
+	assert_int_equal(replica_begin(t), 0);
+	assert_int_equal(replica_know_join(t, &k), 0);
+	assert_int_equal(merge_init(&m, t, &k, 0), 0);
+	assert_int_equal(replica_row_store(t, &row, 0), 0);
+	/* (done again after a crash, it is the same) */
+	for (int n = 0; n < 2; n++)
+		assert_int_equal(merge_restamp(&m, id, buf_slice(&bytes)), 0);
+	object_release(&row);
+	assert_int_equal(replica_row_load(t, id, &row), 0);
+	assert_int_equal(info_init(&i, &row), 0);
+	assert_int_equal(i.kind, KIND_DIR);
+	assert_int_equal(i.link_count, named);
+	assert_int_equal(!i.tomb, named);
+	assert_int_equal(row.count, 3);
+	if (i.tomb)
+		assert_true(slice_equal(i.tomb->tomb.link.at.name,
+					SLICE_STR("strong")));
+	info_release(&i);
+	assert_int_equal(replica_end(t, -ECANCELED), -ECANCELED);
+	store_unlock(c.nodes[0].store);
+	merge_release(&m);
+	know_release(&k);
+	object_release(&row);
+	object_release(&theirs);
+	close_cluster(&c);
+}
+
+static void test_restamp_of_removed(void **state)
+{
+	(void)state;
+	restamp_removed(false);
+	restamp_removed(true);
+}
+
 /* ---- the table */
 
 static void test_table(void **state)
@@ -921,6 +996,7 @@ int main(void)
 		cmocka_unit_test(test_malformed_row_rejects_all),
 		cmocka_unit_test(test_restamps),
 		cmocka_unit_test(test_restamp_of_several),
+		cmocka_unit_test(test_restamp_of_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
