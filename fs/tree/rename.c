@@ -251,7 +251,8 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		for (size_t k = 1; k < i.branch_count; k++)
 			if (&i.branches[k] == b ||
 			    (over_all &&
-			     sibling_is_here(t, &row, &i.branches[k])))
+			     (i.branches[k].is_void ||
+			      sibling_is_here(t, &row, &i.branches[k]))))
 				over[w.over_count++] = &i.branches[k];
 		w.over = over;
 		w.content = &b->top->content.content;

@@ -346,6 +346,9 @@ static bool tell_call(struct changes *x, struct buf *b)
 {
 	const struct record_call *call = x->call;
 
+	/* (the rules know of no content that is on its way) */
+	if (call->coming)
+		return false;
 	switch (call->what) {
 	case CALL_CREATE:
 		tell_create(x, b);

@@ -67,10 +67,15 @@ static bool entry_at(struct tree *t, uint64_t parent, struct slice name,
 		     struct shown *ret)
 {
 	struct objid dir;
+	struct row row;
 	bool found;
 
 	store_lock(t->store);
 	found = !ino_dir(t, parent, &dir) && !view_find(t, dir, name, ret);
+	if (found && !row_read(t, ret->id, &row)) {
+		recorder()->call.coming |= row.pending != 0;
+		row_release(&row);
+	}
 	store_unlock(t->store);
 	return found;
 }
@@ -85,7 +90,7 @@ static struct record_call *call_begin(struct tree *t, enum call what)
 		return NULL;
 	call->what = what;
 	call->node = n;
-	call->is_there = false;
+	call->is_there = call->coming = false;
 	buf_reset(&call->path);
 	buf_reset(&call->to);
 	return call;
@@ -182,6 +187,7 @@ WRAP(int, tree_resolve, (struct tree *t, uint64_t parent, struct slice name,
 	if (call) {
 		call->take_main = slice_equal(take, SLICE_STR("main"));
 		path_of(t, parent, call->take_main ? name : take, &call->path);
+		entry_at(t, parent, name, &call->entry);
 	}
 	return call_end(call, __real_tree_resolve(t, parent, name, take));
 }
@@ -208,6 +214,8 @@ WRAP(int, store_op_end, (struct store *s))
 
 	if (n && r == 0)
 		record_op_ended(n);
+	if (n)
+		record_node(n)->op.commits = false;
 	return r;
 }
 
@@ -216,7 +224,8 @@ WRAP(int, dirty_get, (struct tree *t, uint64_t ino, struct dirty *ret))
 	struct node *n = node_of_tree(t);
 	int r = __real_dirty_get(t, ino, ret);
 
-	if (n && r == 0) {
+	/* (what is read behind the commit is of other inodes of the file) */
+	if (n && r == 0 && !record_node(n)->op.commits) {
 		struct record_op *op = &record_node(n)->op;
 
 		op->written = ret->id;

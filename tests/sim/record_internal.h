@@ -26,6 +26,7 @@ struct record_call {
 	struct shown entry;  /* at path, before it */
 	struct shown there;  /* at `to` */
 	bool is_there;
+	bool coming; /* not all content of what it is about is here */
 	uint32_t set;	     /* CALL_SETATTR */
 	bool take_main, symlink;
 	struct objid to_dir;
