@@ -89,6 +89,40 @@ static void test_mtime_of_what_is_taken(void)
 	}
 }
 
+static size_t contents_at(struct fixture *f, const char *path)
+{
+	struct object row;
+	size_t n = 0;
+
+	row_at(f, path, &row);
+	for (size_t k = 0; k < row.count; k++)
+		n += row.versions[k].reg == REG_CONTENT;
+	object_release(&row);
+	return n;
+}
+
+/* Main was removed by one and edited by another: the void is below it then,
+ * and shown by nothing. A settlement replaces that, too. */
+static void test_settlement_takes_the_void(void)
+{
+	make_conflict("f");
+	sync_all();
+	rm(a, ROOT, "f");
+	later(b, a);
+	write_name(b, "f", "more of bob");
+	sync_all();
+	expect_file(c, "f", "more of bob");
+	assert_int_equal(contents_at(c, "f"), 3);
+	assert_int_equal(tree_resolve(c->tree, ROOT, SLICE_STR("f"),
+				      SLICE_STR("main")), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "more of bob");
+		assert_int_equal(contents_at(&nodes[k], "f"), 1);
+		assert_int_equal(entries(&nodes[k]), 1);
+	}
+}
+
 static void test_rm_main_against_edit(void)
 {
 	char name[256];
@@ -860,6 +894,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_siblings_edited_apart),
 	SCENARIO(test_mtime_of_what_is_taken),
 	SCENARIO(test_rm_main_against_edit),
+	SCENARIO(test_settlement_takes_the_void),
 	SCENARIO(test_settled_differently),
 	SCENARIO(test_both_remove_another_sibling),
 	SCENARIO(test_rm_each_to_the_last),
