@@ -241,6 +241,18 @@ static int cut_reattach(struct tree *t, struct cut *c, const struct row *row)
 	return r;
 }
 
+/*
+ * To make the version only those chunks of the base are needed that change.
+ * If others replaced the base before it was here, no row names the rest, and
+ * nobody asks for it but for this version. (Most bases are in a row that is
+ * complete, and a large one is not walked through at each save.)
+ */
+static bool cut_borrows(const struct cut *c, const struct row *row)
+{
+	return c->d.kept && c->base.depth &&
+	       object_find(&row->o, &c->d.base.versions[0]) < 0;
+}
+
 static int cut_row(struct tree *t, struct cut *c)
 {
 	struct row row;
@@ -249,6 +261,7 @@ static int cut_row(struct tree *t, struct cut *c)
 
 	if (r)
 		return r;
+	row.borrows = cut_borrows(c, &row);
 	r = info_init(&i, &row.o);
 	if (!r)
 		r = remove_twins_of(t, &row, &i);

@@ -88,8 +88,9 @@ int pending_check(struct tree *t, struct row *row)
 	uint64_t bytes;
 	int r;
 
-	/* What is written here is here. */
-	if (!t->remote && !row->pending)
+	/* What is written here is here, but for what it has of a base that
+	 * was not. */
+	if (!t->remote && !row->pending && !row->borrows)
 		return 0;
 	bytes = incomplete_bytes(t, row);
 	if (!bytes && !row->pending)
@@ -105,6 +106,9 @@ int pending_check(struct tree *t, struct row *row)
 		row->pending = row->lseq;
 	if (t->wants)
 		t->wants->stale = true;
+	/* (of what a merge brings the core knows) */
+	if (!t->remote && t->observer.wanted)
+		t->observer.wanted(t->observer.arg);
 	put_le64(value, bytes);
 	return store_put(t->store, TABLE_PENDING,
 			 pending_key(key, row->pending, row->o.id),

@@ -56,7 +56,7 @@ struct tree_observer {
 	/* all such calls for one applied cut were made; its number. */
 	void (*applied)(void *arg, uint64_t lseq);
 	/* Somebody waits for content that is not here (tree_read), or unsent
-	 * writes do; */
+	 * writes do, or a version that was made of it does; */
 	void (*wanted)(void *arg);
 	/* some came, or there is nobody left to ask: try again. */
 	void (*content)(void *arg);

@@ -263,6 +263,8 @@ struct row {
 	int64_t ctime_ns;
 	uint64_t pending;	/* lseq under which it is in PENDING, or 0 */
 	bool absent;		/* main is not complete, nor is a prior here */
+	bool borrows;		/* while it is stored: what was written here
+				 * may have parts that are not here */
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
 	/* Its claims as stored. */

@@ -107,7 +107,7 @@ void core_link_queued(struct core *, link_id, size_t bytes);
 /* ---- other events */
 /* Something local changed (tree_observer.changed). */
 void core_local_change(struct core *, uint64_t now_ms);
-/* A reader waits for content (tree_observer.wanted). */
+/* Content is waited for (tree_observer.wanted). */
 void core_wanted(struct core *, uint64_t now_ms);
 /* Everything up to this tree_observer.applied number is shown. */
 void core_shown(struct core *, uint64_t now_ms, uint64_t lseq);

@@ -331,6 +331,7 @@ void core_wanted(struct core *c, uint64_t now_ms)
 {
 	c->now_ms = now_ms;
 	c->wants_urgent = true;
+	c->wants_stale = true;
 }
 
 /* ---- answers */

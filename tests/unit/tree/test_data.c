@@ -580,8 +580,9 @@ static void expect_absent(struct fixture *f, uint64_t ino, uint64_t size)
 	assert_int_equal(tree_read(f->tree, ino, size, got, 8), 0);
 }
 
-/* What `to` waits for, from whoever has it. */
-static void fetch_urgent(struct fixture *to, struct fixture *from)
+/* What `to` waits for, from whoever has it, but not `without`. */
+static void fetch_without(struct fixture *to, struct fixture *from,
+			  const struct hash *without)
 {
 	struct hash list[8];
 	size_t n;
@@ -593,11 +594,28 @@ static void fetch_urgent(struct fixture *to, struct fixture *from)
 	for (size_t k = 0; k < n; k++) {
 		struct buf b = BUF_INIT;
 
+		if (without && hash_equal(&list[k], without))
+			continue;
 		assert_int_equal(chunk_read(from->store, &list[k], &b), 0);
 		assert_int_equal(replica_chunk_received(to->tree, &list[k],
 							buf_slice(&b)), 0);
 		buf_release(&b);
 	}
+}
+
+static void fetch_urgent(struct fixture *to, struct fixture *from)
+{
+	fetch_without(to, from, NULL);
+}
+
+static struct hash first_urgent(struct fixture *f)
+{
+	struct hash first;
+
+	store_lock(f->store);
+	assert_int_equal(replica_urgent(f->tree, 1, &first), 1);
+	store_unlock(f->store);
+	return first;
 }
 
 /* Written to in the middle before it was here, and then it is replaced
@@ -637,6 +655,76 @@ static void test_written_before_it_came(void **state)
 	expect_bytes(&a, look(&a, ROOT, "f"), one);
 	name_with(&a, ROOT, "conflict", name);
 	expect_bytes(&a, look(&a, ROOT, name), two);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+static uint64_t pending_objects(struct fixture *f)
+{
+	struct replica_debt debt;
+
+	store_lock(f->store);
+	assert_int_equal(replica_debt(f->tree, &debt), 0);
+	store_unlock(f->store);
+	return debt.objects;
+}
+
+/* The same at its end, in many chunks: a version is made as soon as those are
+ * here that it changes, and the others are wanted for it. */
+static void test_appended_before_it_came(void **state)
+{
+	static char one[1 << 20];
+	struct fixture a, b;
+	struct hash first;
+	char name[256];
+	uint64_t ino;
+	int rounds = 0, calls = 0;
+	struct tree_observer o = { .arg = &calls, .wanted = count_call };
+
+	(void)state;
+	for (size_t k = 0, x = 1; k < sizeof(one) - 1; k++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		one[k] = (char)('a' + (x >> 33) % 26);
+	}
+	memcpy(one + sizeof(one) - 6, "bob's", 6);
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	one[sizeof(one) - 6] = '\0';
+	make_file(&a, ROOT, "f", one);
+	one[sizeof(one) - 6] = 'b';
+	merge_from(&b, &a);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("bob's"), true),
+			 0);
+	write_file(&a, look(&a, ROOT, "f"), "replaced");
+	merge_from(&b, &a);
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(tree_cut_settled(b.tree, 0), 1);
+	/* The manifest; then the chunks, but for the first. */
+	fetch_urgent(&b, &a);
+	b.now_ns += 10000000000;
+	assert_int_equal(tree_cut_settled(b.tree, 0), 1);
+	first = first_urgent(&b);
+	do {
+		assert_true(++rounds < 100);
+		fetch_without(&b, &a, &first);
+		b.now_ns += 10000000000;
+		calls = 0;
+		tree_observe(b.tree, &o);
+	} while (tree_cut_settled(b.tree, 0));
+	assert_int_equal(calls, 1);
+	tree_observe(b.tree, &(struct tree_observer){ .arg = NULL });
+	assert_int_equal(pending_objects(&b), 1);
+	fetch(&b, &a);
+	assert_int_equal(pending_objects(&b), 0);
+	expect_bytes(&b, look(&b, ROOT, "f"), one);
+	name_with(&b, ROOT, "conflict", name);
+	expect_bytes(&b, look(&b, ROOT, name), "replaced");
+	check_tree(&b);
+	merge_from(&a, &b);
+	fetch(&a, &b);
+	expect_bytes(&a, look(&a, ROOT, "f"), one);
 	fixture_close(&a);
 	fixture_close(&b);
 }
@@ -1059,6 +1147,7 @@ int main(void)
 		cmocka_unit_test(test_resolve_while_open),
 		cmocka_unit_test(test_sibling_mtime),
 		cmocka_unit_test(test_written_before_it_came),
+		cmocka_unit_test(test_appended_before_it_came),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_write_over_absent),
 		cmocka_unit_test(test_remove_while_coming),
