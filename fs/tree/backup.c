@@ -369,12 +369,15 @@ int backup_swap(struct tree *t, struct objid taker)
 	struct pair p;
 	int r;
 
-	if (!l)
+	if (!l || l->late)
 		return 0;
 	r = pair_load(t, l, &p);
 	if (r <= 0)
 		return r;
 	if (is_written(t, p.old.ino) || is_written(t, p.new.ino)) {
+		/* Others know the new one as the file from now on: a later
+		 * save of it does not make it the backup. */
+		l->late = !is_written(t, p.new.ino);
 		pair_release(&p);
 		return 0;
 	}

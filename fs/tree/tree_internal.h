@@ -114,6 +114,7 @@ struct left {
 	struct object links;	/* its LINKs before the move */
 	bool taken;
 	struct objid taker;	/* ... by a file that may replace it */
+	bool late;		/* that was complete, and could not */
 };
 
 /* deep.c: a new sum of the rows below `at`. */

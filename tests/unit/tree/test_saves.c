@@ -878,6 +878,41 @@ static void test_backup_kept(void **state)
 	pair_close(&p);
 }
 
+/* The old one is being written when the new one is complete, so it stays the
+ * backup. A save of the new one does not make them change later, when others
+ * have edited them as what they are. */
+static void test_backup_while_written(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 2; how++) {
+		struct objid doc;
+		struct pair p;
+		uint64_t ino;
+
+		pair_open(&p);
+		assert_int_equal(tree_open_file(p.a.tree, p.ino, true), 0);
+		move(&p.a, "doc", "doc~");
+		make_file(&p.a, ROOT, "doc", "new");
+		doc = id_of(&p.a, "doc");
+		assert_false(objid_equal(doc, p.doc));
+		tree_release_file(p.a.tree, p.ino, true);
+		later(&p.a, 1000);
+		if (how) {
+			write_file(&p.a, look(&p.a, ROOT, "doc"), "newer");
+		} else {
+			ino = create_open(&p.a, ".doc.tmp");
+			put(&p.a, ino, 0, "newer");
+			move(&p.a, ".doc.tmp", "doc");
+			tree_release_file(p.a.tree, ino, true);
+		}
+		expect_id(&p.a, "doc", doc);
+		expect_id(&p.a, "doc~", p.doc);
+		expect_file(&p.a, "doc", "newer");
+		expect_file(&p.a, "doc~", "old");
+		pair_close(&p);
+	}
+}
+
 /* A temporary moved into the place that the old one left. */
 static void test_backup_and_move(void **state)
 {
@@ -1161,6 +1196,7 @@ int main(void)
 		cmocka_unit_test(test_backup_unlinked),
 		cmocka_unit_test(test_backup_unlinked_before_close),
 		cmocka_unit_test(test_backup_kept),
+		cmocka_unit_test(test_backup_while_written),
 		cmocka_unit_test(test_backup_and_move),
 		cmocka_unit_test(test_backup_against_others),
 		cmocka_unit_test(test_backup_heard_of),
