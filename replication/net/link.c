@@ -21,6 +21,8 @@
 
 /* Calls so close to each other were made without knowing of each other. */
 #define CROSSING_MS 5000
+/* A link that came up may last so long before the same node may replace it. */
+#define TURN_MS 2000
 /* For a stranger, from the first byte to JOIN. */
 #define JOIN_WAIT_MS 10000
 
@@ -175,10 +177,14 @@ static bool supersedes(const struct link *l, const struct link *old)
 {
 	const struct device *self = &l->agent->identity->device;
 	bool self_is_smaller = device_compare(self, &l->device) < 0;
+	uint64_t age_ms = sys_now_ms() - old->up_ms;
 
+	/* They called again: the old one is dead, or two have one key. Then
+	 * each has its turn: who always comes at once would never let the
+	 * other say anything. */
 	if (l->dialed == old->dialed)
-		return !l->dialed; /* they called again: the old one is dead */
-	if (sys_now_ms() - old->up_ms > CROSSING_MS)
+		return !l->dialed && age_ms >= TURN_MS;
+	if (age_ms > CROSSING_MS)
 		return !l->dialed;
 	return l->dialed == self_is_smaller;
 }
