@@ -324,21 +324,13 @@ static int readopt_version(struct tree *t, struct row *row,
 	return object_add(&row->o, &v) ? 0 : -ENOMEM;
 }
 
-static bool has_register(const struct object *o, uint8_t reg)
-{
-	for (size_t k = 0; k < o->count; k++)
-		if (o->versions[k].reg == reg)
-			return true;
-	return false;
-}
-
 static int readopt_row(struct tree *t, struct row *row,
 		       const struct object *theirs)
 {
 	int r = 0;
 
-	if (has_register(&row->o, REG_LINK) ||
-	    !has_register(theirs, REG_LINK))
+	if (object_has(&row->o, REG_LINK) ||
+	    !object_has(theirs, REG_LINK))
 		return 0;
 	for (size_t k = 0; !r && k < theirs->count; k++)
 		if (theirs->versions[k].reg != REG_CONTENT)

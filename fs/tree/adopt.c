@@ -147,7 +147,6 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 {
 	const struct inode *i = inode_find(t, from->ino);
 	struct content_write w = { .keep = true };
-	struct content content;
 	struct timespec btime = ti->times ? ti->times->times.btime
 					  : tree_now(t);
 	const struct version *base = row_shown_content(to, ti);
@@ -160,13 +159,9 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	w.content = &fi->branches[0].top->content.content;
 	w.mtime = fi->times ? fi->times->times.mtime
 			    : fi->branches[0].top->content.mtime;
-	content = *w.content;
-	/* (inline bytes stand in the row without their root) */
-	if (!content.depth)
-		content_inline(content.inline_bytes, &content);
 	if (to->has_prior)
 		r = branch_write(t, to, ti, NULL, base, &w);
-	else if (branch_has_content(&ti->branches[0], &content))
+	else if (branch_has_content(&ti->branches[0], w.content))
 		/* Who saves what the file holds wants it to stay, too. */
 		r = row_keep(t, to, ti);
 	else

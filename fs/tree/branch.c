@@ -155,6 +155,7 @@ static void untie(const struct info *i, const struct branch *b,
 		  const struct content_write *w, struct stamp *rank)
 {
 	const struct stamp *above = NULL;
+	int64_t room = LEVEL_STEP;
 	bool tied = false;
 
 	for (size_t k = 0; k < i->branch_count; k++) {
@@ -167,14 +168,13 @@ static void untie(const struct info *i, const struct branch *b,
 		if (order > 0 && (!above || stamp_compare(x, above) < 0))
 			above = x;
 	}
-	if (!tied)
-		return;
-	if (branch_replaced(&i->branches[0], b, w) || !above ||
-	    above->hlc != rank->hlc || !dot_equal(above->dot, rank->dot))
-		rank->level += branch_replaced(&i->branches[0], b, w) ?
-				       LEVEL_STEP : LEVEL_STEP / 2;
-	else
-		rank->level += (above->level - rank->level) / 2;
+	if (above && above->hlc == rank->hlc &&
+	    dot_equal(above->dot, rank->dot))
+		room = above->level - rank->level;
+	if (tied && branch_replaced(&i->branches[0], b, w))
+		rank->level += LEVEL_STEP;
+	else if (tied)
+		rank->level += room / 2;
 }
 
 static void make_rank(struct tree *t, const struct info *i,

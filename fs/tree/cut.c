@@ -160,14 +160,15 @@ static int return_name(struct tree *t, struct row *row,
 
 bool branch_has_content(const struct branch *b, const struct content *c)
 {
-	struct content own;
+	const struct content *own;
 
 	if (!b || b->is_void)
 		return false;
-	own = b->top->content.content;
-	if (!own.depth)
-		content_inline(own.inline_bytes, &own);
-	return content_equal(&own, c);
+	/* (inline bytes stand in a row without their root) */
+	own = &b->top->content.content;
+	if (own->depth || c->depth)
+		return content_equal(own, c);
+	return slice_equal(own->inline_bytes, c->inline_bytes);
 }
 
 /* Does the version of this dot stand under the file's name now? */
@@ -200,7 +201,7 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 		return -EUCLEAN;
 	if (nameless)
 		back = *i->tomb; /* (what it borrows stays in the arena) */
-	if (!r && (!branch_has_content(b, &c->content) || nameless)) {
+	if (!branch_has_content(b, &c->content) || nameless) {
 		r = branch_write(t, row, i, b,
 				 c->d.base.count ? &c->d.base.versions[0]
 						 : NULL, &w);

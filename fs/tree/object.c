@@ -151,6 +151,14 @@ bool version_same(const struct version *a, const struct version *b)
 	return a->reg < REG_FIRST_OPAQUE || slice_equal(a->opaque, b->opaque);
 }
 
+bool object_has(const struct object *o, uint8_t reg)
+{
+	for (size_t k = 0; k < o->count; k++)
+		if (o->versions[k].reg == reg)
+			return true;
+	return false;
+}
+
 int object_find(const struct object *o, const struct version *like)
 {
 	for (size_t i = 0; i < o->count; i++)

@@ -182,6 +182,8 @@ struct slice object_dup(struct object *, struct slice);
 
 /* Copies a version of another object, with all that it borrows. */
 must_check int object_add_copy(struct object *, const struct version *);
+/* Has it any version of this register? */
+bool object_has(const struct object *, uint8_t reg);
 /* Index of the version with this identity, or -1. */
 int object_find(const struct object *, const struct version *like);
 

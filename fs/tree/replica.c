@@ -516,20 +516,16 @@ int link_returned(struct tree *t, const struct version *tomb,
 {
 	struct objid parent = tomb->tomb.link.at.parent;
 	struct row row;
-	bool known = objid_is_root(parent);
-	int r = known ? 0 : row_read(t, parent, &row);
+	int r = row_read(t, parent, &row);
 
 	if (r)
 		return r;
-	for (size_t k = 0; !known && k < row.o.count; k++)
-		known = row.o.versions[k].reg == REG_KIND;
-	if (!objid_is_root(parent))
-		row_release(&row);
 	*ret = op_version(t, REG_LINK);
 	ret->flags = VERSION_WEAK;
 	ret->link = tomb->tomb.link;
-	if (!known)
+	if (!object_has(&row.o, REG_KIND))
 		ret->link.at.parent = ROOT_ID;
+	row_release(&row);
 	return 0;
 }
 

@@ -601,7 +601,7 @@ must_check int branch_write(struct tree *, struct row *,
  * that the operation wrote is as new, and has that dot already.
  */
 must_check int row_keep(struct tree *, struct row *, const struct info *);
-/* Are these the branch's bytes? Of inline content the root is needed. */
+/* Are these the branch's bytes? */
 bool branch_has_content(const struct branch *, const struct content *);
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a
  * TOMB. */

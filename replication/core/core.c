@@ -260,7 +260,6 @@ void core_new_life(struct core *c)
 	c->life &= ~(uint64_t)STREAM_FULL;
 }
 
-
 /* A volume without members was just created: this device is the first. */
 static int core_found(struct core *c)
 {

@@ -30,14 +30,6 @@
 
 #include "replication/core/history.h"
 
-static bool has_register(const struct object *o, uint8_t reg)
-{
-	for (size_t i = 0; i < o->count; i++)
-		if (o->versions[i].reg == reg)
-			return true;
-	return false;
-}
-
 int merge_object(const struct object *mine, const struct object *theirs,
 		 const struct know *my_k, const struct know *their_k,
 		 struct object *ret, bool *ret_same_as_theirs)
@@ -116,8 +108,8 @@ static int bury(struct merge *m, const struct object *theirs)
 
 	object_init(&row, theirs->id);
 	r = link ? replica_row_load(m->tree, theirs->id, &row) : 0;
-	if (r < 0 || !row.count || has_register(&row, REG_LINK) ||
-	    has_register(&row, REG_TOMB))
+	if (r < 0 || !row.count || object_has(&row, REG_LINK) ||
+	    object_has(&row, REG_TOMB))
 		return r;
 	return replica_bury(m->tree, theirs->id, link);
 }
@@ -171,14 +163,14 @@ int merge_row(struct merge *m, struct objid id, struct slice bytes)
 		r = replica_row_load(m->tree, id, &mine);
 	if (r < 0)
 		return r;
-	stub = !has_register(&mine, REG_KIND);
+	stub = !object_has(&mine, REG_KIND);
 	r = merge_object(&mine, &theirs, &m->mine, m->theirs, &merged,
 			 &same_as_theirs);
 	if (r < 0)
 		return r;
 	stub = stub && merged.count && !same_as_theirs;
-	m->gone = !mine.count && !has_register(&merged, REG_LINK) &&
-		  has_register(&theirs, REG_LINK);
+	m->gone = !mine.count && !object_has(&merged, REG_LINK) &&
+		  object_has(&theirs, REG_LINK);
 	if (r == 0)
 		m->rows_known++;
 	else
