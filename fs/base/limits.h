@@ -35,10 +35,12 @@
 /* Text of a POLICY. */
 #define POLICY_BYTES_MAX 4096
 /* Ancestors remembered by a CONTENT version; by one that stands alone when
- * it is written: a row of at most 500 bytes. (A re-stamp drops none of them
- * while there is room.) */
+ * it is written: a row of at most 500 bytes. */
 #define ANCESTORS_MAX 8
 #define ANCESTORS_ALONE 4
+/* ... and by one that was re-stamped, each time with one more, so that what
+ * is shown is the same after it: repairs and long absences are rare. */
+#define ANCESTORS_RESTAMPED_MAX 16
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */
 #define SEEN_MAX 64
 /* Human versions named by `leaves` of an automatic version. */

@@ -82,8 +82,8 @@ static int make_trail(struct row *row, const struct version *const *gone,
 	struct entry_name *all;
 	size_t n = 0, out = 0;
 
-	all = object_alloc(&row->o, (count * (ANCESTORS_MAX + 1) + 1) *
-					    sizeof(*all));
+	all = object_alloc(&row->o, (count * (ANCESTORS_RESTAMPED_MAX + 1) +
+				     1) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	for (size_t k = 0; k < count; k++) {

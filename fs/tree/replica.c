@@ -449,13 +449,15 @@ int restamp_trail(struct object *o, struct version *v)
 	struct entry_name *anc;
 	size_t n = 1;
 
-	/* (What hides it, or is hidden under it, may follow it into the row:
-	 * then what both were made from must still be known.) */
-	anc = object_alloc(o, ANCESTORS_MAX * sizeof(*anc));
+	/* None is dropped: what hides it, or is hidden under it, may follow
+	 * it into the row, and then what both were made from must still be
+	 * known; and so must what somebody saw of its line. */
+	anc = object_alloc(o, ANCESTORS_RESTAMPED_MAX * sizeof(*anc));
 	if (!anc)
 		return -ENOMEM;
 	anc[0] = version_entry_name(v);
-	for (size_t k = 0; k < c->anc_count && n < ANCESTORS_MAX; k++)
+	for (size_t k = 0; k < c->anc_count && n < ANCESTORS_RESTAMPED_MAX;
+	     k++)
 		anc[n++] = c->anc[k];
 	c->anc = anc;
 	c->anc_count = n;

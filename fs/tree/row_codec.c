@@ -528,7 +528,7 @@ static void get_content(struct decoder *d, struct reader *r,
 	c->author = get_label(r);
 	if (!c->author.len)
 		c->author = c->label;
-	c->anc = get_entries(d, r, ANCESTORS_MAX, &c->anc_count);
+	c->anc = get_entries(d, r, ANCESTORS_RESTAMPED_MAX, &c->anc_count);
 	c->seen = get_entries(d, r, SEEN_MAX, &c->seen_count);
 	n = reader_varint(r);
 	if (n > LEAVES_MAX)

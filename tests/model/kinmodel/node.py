@@ -6,8 +6,8 @@ clocks (draw), marks of the chain. Random histories draw from a seed, replay
 from the file.
 """
 from . import mutations, view
-from .versions import (CONTENT, DIR_SLOT, KIND, LINK, ROOT, TIMES, TOMB,
-                       Info, Link, Version, Content, trail)
+from .versions import (ANCESTORS_RESTAMPED, CONTENT, DIR_SLOT, KIND, LINK,
+                       ROOT, TIMES, TOMB, Info, Link, Version, Content, trail)
 
 CUTS_MAX = 12           # few, so that thinning happens
 
@@ -162,10 +162,11 @@ class Node:
         value = v.value
         if v.reg == CONTENT:
             c = v.value
-            # (as many as fit: what hides it, or is hidden under it, may
-            # follow it into the row)
+            # (none is dropped: what hides it, or is hidden under it, may
+            # follow it into the row, and what was seen of its line counts)
             value = Content(c.hash, c.rank, c.branch, c.branch_hlc, c.label,
-                            c.author, trail([v], False), c.seen, c.auto, c.leaves)
+                            c.author, trail([v], ANCESTORS_RESTAMPED),
+                            c.seen, c.auto, c.leaves)
         n = Version(dot, v.reg, v.hlc, value,
                     v.weak if weak is None else weak, v.uid)
         row[n.id] = n

@@ -6,8 +6,9 @@ An Act says what a program did, with everything that chance or a clock adds
 dot, and each operation that changes an object leaves a dotted version of it.
 """
 from . import mutations
-from .versions import (CONTENT, DIR_SLOT, KIND, LINK, MODE, ROOT, TIMES,
-                       VOID, Content, Link, own_stamp, trail)
+from .versions import (ANCESTORS_ALONE, ANCESTORS_MAX, CONTENT, DIR_SLOT,
+                       KIND, LINK, MODE, ROOT, TIMES, VOID, Content, Link,
+                       own_stamp, trail)
 
 LEVEL = 1 << 16         # a settled order: room for single steps between
 
@@ -105,7 +106,9 @@ class Operations:
         rank, branch = _rank(i, b, over, op)
         uid = self.world.mark()
         anc = trail(gone if b or base is None else [base],
-                    all(x is b or x in over for x in i.groups))
+                    ANCESTORS_ALONE if all(x is b or x in over
+                                           for x in i.groups)
+                    else ANCESTORS_MAX)
         value = Content(
             hash, rank, branch.tag if branch else op[0],
             branch.tag_hlc if branch else op[1],

@@ -11,6 +11,7 @@ DIR_SLOT = 0
 VOID = "void"
 ANCESTORS_MAX = 8
 ANCESTORS_ALONE = 4     # of a content that stands alone: rows stay short
+ANCESTORS_RESTAMPED = 16    # each re-stamp adds one, and drops none
 TAG_MIX = 0x9e3779b97f4a7c15    # makes a tag that is nobody's dot
 
 KIND, MODE, TIMES, CONTENT, TOMB = (
@@ -90,14 +91,13 @@ def own_stamp(op):
     return (op[1],) + op[0] + (0,)
 
 
-def trail(parents, alone):
+def trail(parents, most):
     """Newest ancestors: what was replaced, and what that had replaced."""
     entries = {v.entry for v in parents}
     for v in parents:
         entries.update(v.value.anc)
     return tuple(sorted(entries, key=lambda e: e[0],
-                        reverse=True)[:ANCESTORS_ALONE if alone
-                                      else ANCESTORS_MAX])
+                        reverse=True)[:most])
 
 
 # ---- contents

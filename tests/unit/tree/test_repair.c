@@ -59,11 +59,61 @@ static void test_undone_by_second(void)
 	undone_stays_hidden(b, a);
 }
 
+/*
+ * alice settles bob's sibling for main, writes on, and ends with main's text
+ * as it was; bob, who had seen his sibling, edits main. Both are shown, for
+ * what alice wrote comes from what bob saw and left beside: her oldest
+ * ancestor, which she still knows when she is re-stamped.
+ */
+static void settled_stays_shown(int saves)
+{
+	char name[256], names[3][256];
+
+	make_file(a, ROOT, "f", "base");
+	sync_all();
+	write_name(b, "f", "bob's");
+	later(c, b);
+	write_name(c, "f", "carol's");
+	later(a, c);
+	write_name(a, "f", "alice's");
+	sync_all();
+	write_name(a, "f", "main");
+	sync_all();
+	assert_int_equal(entries(a), 3);
+	name_with(a, ROOT, "conflict bob", name);
+	rm(a, ROOT, name);
+	for (int k = 0; k < saves; k++)
+		write_name(a, "f", k % 2 ? "odd" : "even");
+	write_name(a, "f", "main");
+	later(b, a);
+	write_name(b, "f", "more");
+	sync_all();
+	assert_int_equal(entries(a), 3);
+	/* (twice: it is re-stamped anew) */
+	for (int k = 0; k < 2; k++) {
+		union_with_nothing(c, "f");
+		sync_all();
+		assert_int_equal(entries(a), 3);
+	}
+	assert_int_equal(list(a, ROOT, names, 3), 3);
+	for (int k = 0; k < 3; k++)
+		rm(a, ROOT, names[k]);
+	sync_all();
+}
+
+static void test_settled_stays_shown(void)
+{
+	/* One more, and she forgets by herself. */
+	for (int saves = 0; saves <= 4; saves++)
+		settled_stays_shown(saves);
+}
+
 int main(void)
 {
 	static const struct scenario all[] = {
 		SCENARIO(test_undone_by_first),
 		SCENARIO(test_undone_by_second),
+		SCENARIO(test_settled_stays_shown),
 	};
 
 	return scenarios_run(all, ARRAY_SIZE(all));
