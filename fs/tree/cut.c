@@ -102,6 +102,7 @@ static void cut_stop(struct tree *t, struct cut *c, bool done)
 	if (i) {
 		i->cutting = false;
 		i->dirty = !done;
+		i->born &= !done;
 		if (!done)
 			i->last_write_ns = t->env->monotonic_ns(t->env->arg) +
 					   CUT_RETRY_NS;

@@ -19,6 +19,7 @@
 #define OFFSET_HEADER UINT64_MAX
 #define OFFSET_BASE DIRTY_OFFSET_BASE
 #define DIRTY_UNLINKED 1
+#define DIRTY_BORN 2
 /* Neighbouring small writes are one extent up to this many bytes. */
 #define EXTENT_MERGE_MAX INLINE_BYTES_MAX
 
@@ -41,6 +42,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	uint8_t key[16];
 	struct slice v;
 	struct reader in;
+	uint8_t flags;
 	int r;
 
 	*ret = (struct dirty){ 0 };
@@ -51,7 +53,9 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	in = READER(v.data, v.len);
 	if (reader_u8(&in) != DIRTY_FORMAT)
 		reader_fail(&in);
-	ret->unlinked = reader_u8(&in) & DIRTY_UNLINKED;
+	flags = reader_u8(&in);
+	ret->unlinked = flags & DIRTY_UNLINKED;
+	ret->born = flags & DIRTY_BORN;
 	reader_copy(&in, ret->id.b, sizeof(ret->id.b));
 	ret->size = reader_u64(&in);
 	ret->kept = reader_u64(&in);
@@ -80,7 +84,8 @@ int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 	struct buf b = { value, 0, sizeof(value), false };
 
 	buf_put_u8(&b, DIRTY_FORMAT);
-	buf_put_u8(&b, d->unlinked ? DIRTY_UNLINKED : 0);
+	buf_put_u8(&b, (d->unlinked ? DIRTY_UNLINKED : 0) |
+			       (d->born ? DIRTY_BORN : 0));
 	buf_put(&b, d->id.b, sizeof(d->id.b));
 	buf_put_u64(&b, d->size);
 	buf_put_u64(&b, d->kept);
@@ -144,6 +149,9 @@ int dirty_rebase(struct tree *t, uint64_t ino, struct objid to,
 		r = -EUCLEAN;
 	object_release(&d.base);
 	d.id = to;
+	d.born = false;
+	if (inode_find(t, ino))
+		inode_find(t, ino)->born = false;
 	object_init(&d.base, to);
 	if (!r && base)
 		r = object_add_copy(&d.base, base);
@@ -158,12 +166,13 @@ int dirty_rebase(struct tree *t, uint64_t ino, struct objid to,
 /* The first write since the last cut: what it is based on is kept. */
 static int dirty_start(struct tree *t, uint64_t ino, struct dirty *ret)
 {
+	const struct inode *i = inode_find(t, ino);
 	struct target f;
 	int r = target_load(t, ino, &f);
 
 	if (r)
 		return r;
-	*ret = (struct dirty){ .id = f.ref.id };
+	*ret = (struct dirty){ .id = f.ref.id, .born = i && i->born };
 	object_init(&ret->base, ret->id);
 	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
 		r = -EISDIR;
@@ -481,6 +490,7 @@ int dirty_load_all(struct tree *t)
 		uint8_t key[16];
 		struct slice k, v;
 		struct inode *i;
+		struct dirty d;
 		int r = store_seek(t->store, TABLE_DIRTY,
 				   dirty_key(key, ino, 0), &k, &v);
 
@@ -495,6 +505,11 @@ int dirty_load_all(struct tree *t)
 		if (!i)
 			return -ENOMEM;
 		i->dirty = true;
+		/* (damaged ones are told of by who uses them) */
+		if (!dirty_get(t, ino, &d)) {
+			i->born = d.born;
+			dirty_release(&d);
+		}
 		ino++;
 	}
 }

@@ -242,6 +242,13 @@ struct inode *inode_get(struct tree *t, uint64_t ino)
 	return i;
 }
 
+bool inode_is_unborn(const struct tree *t, uint64_t ino)
+{
+	const struct inode *i = inode_find((struct tree *)t, ino);
+
+	return i && i->born && i->dirty;
+}
+
 void inode_drop(struct tree *t, struct inode *i)
 {
 	if (i->opens || i->dirty || i->cutting)

@@ -256,7 +256,7 @@ int tree_create(struct tree *t, uint64_t parent, struct slice name,
 		if (i) {
 			i->opens++;
 			i->writers++;
-			i->fresh = true;
+			i->fresh = i->born = true;
 		} else {
 			r = -ENOMEM;
 		}

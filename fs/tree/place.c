@@ -12,7 +12,8 @@
  *    the oldest `since`, then the smallest (id, slot);
  *  - twins of it (same kind, content and mode, one content and one name
  *    each), and another slot of the same file, are the same entry; the
- *    others get a conflict suffix;
+ *    others get a conflict suffix. (Here only: what is written for the
+ *    first time is no twin of what is empty, though its row still is);
  *  - a file whose main is void holds no name;
  *  - siblings stand beside the smallest shown slot of their file.
  */
@@ -144,7 +145,8 @@ static int claimant_read(struct tree *t, struct claimant *f)
 			f->label.len = l->label.len;
 		}
 	f->single = i.branch_count == 1 && i.shown_count == 1 &&
-		    i.branches[0].count == 1 && i.mode;
+		    i.branches[0].count == 1 && i.mode &&
+		    !inode_is_unborn(t, row.ino);
 	f->perm = i.mode ? i.mode->mode.perm : 0;
 	if (i.branch_count) {
 		const struct content_value *c = &i.branches[0].top->content;

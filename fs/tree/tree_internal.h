@@ -65,6 +65,7 @@ struct inode {
 	bool dirty;		/* has a header in DIRTY */
 	bool appended;
 	bool fresh;		/* born or emptied by a handle still open */
+	bool born;		/* here, and no cut was made of it yet */
 	bool cutting;		/* a cut is being made: writes wait */
 	bool detached;		/* it may be: a content of its own */
 	uint64_t first_write_ns, last_write_ns;	/* monotonic */
@@ -508,6 +509,9 @@ must_check int ino_dir(struct tree *, uint64_t ino, struct objid *ret);
 must_check int dir_ino(struct tree *, struct objid dir, uint64_t *ret);
 struct inode *inode_find(struct tree *, uint64_t ino);
 struct inode *inode_get(struct tree *, uint64_t ino);
+/* It is written for the first time: that its row is empty is nothing that
+ * anybody wrote. */
+bool inode_is_unborn(const struct tree *, uint64_t ino);
 void inode_drop(struct tree *, struct inode *);
 must_check int attr_of(struct tree *, uint64_t ino, struct attr *ret);
 /* The file at `ino` and the version that is shown there. */
@@ -528,6 +532,7 @@ struct dirty {
 	struct timespec mtime;
 	int64_t ctime_ns;	/* of the last change, whatever mtime says */
 	bool unlinked;
+	bool born;		/* struct inode's */
 	struct object base;	/* no version, or one CONTENT version */
 };
 must_check int dirty_get(struct tree *, uint64_t ino, struct dirty *ret);

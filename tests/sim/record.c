@@ -315,6 +315,8 @@ static void tell_create(struct changes *x, struct buf *b)
 	if (!dir)
 		buf_printf(b, ",\"slot\":%" PRIu64 ",\"hash\":\"%s\"", x->slot,
 			   x->hash);
+	if (x->call->open)
+		buf_printf(b, ",\"how\":\"open\"");
 }
 
 static void tell_attributes(struct changes *x, struct buf *b)

@@ -111,6 +111,7 @@ WRAP(int, tree_create, (struct tree *t, uint64_t parent, struct slice name,
 	if (call) {
 		to_of(t, parent, name, call);
 		call->symlink = n->kind == KIND_SYMLINK;
+		call->open = open && n->kind == KIND_FILE;
 	}
 	return call_end(call, __real_tree_create(t, parent, name, n, open,
 						 ret));

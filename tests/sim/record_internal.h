@@ -28,7 +28,7 @@ struct record_call {
 	bool is_there;
 	bool coming; /* not all content of what it is about is here */
 	uint32_t set;	     /* CALL_SETATTR */
-	bool take_main, symlink;
+	bool take_main, symlink, open;
 	struct objid to_dir;
 };
 

@@ -40,7 +40,8 @@ class Node:
     applying: the cut in hand. sent: own number up to which streams or
     backups may hold what is here. handles: {name: (object, base)}. born:
     {object: (dot, hlc)} of what was made here. run: hlc of the first and
-    of the last of the removals in hand.
+    of the last of the removals in hand. open: files made here that are
+    written for the first time.
     """
 
     def __init__(self, world, dev, label, origin, members=()):
@@ -52,7 +53,7 @@ class Node:
         self.M, self.epoch, self.G = {}, 0, {}
         self.hlc, self.lseq, self.sent, self.applying = 0, 0, 0, None
         self.handles, self.unsettled = {}, {}
-        self.born, self.run = {}, (0, 0)
+        self.born, self.run, self.open = {}, (0, 0), set()
         self.cache, self.stamp, self._view = {}, 0, None
 
     def clone(self):
@@ -64,7 +65,7 @@ class Node:
         for f in ("K", "by", "chg", "G", "unsettled", "handles",
                   "born"):
             setattr(c, f, dict(getattr(self, f)))
-        for f in ("members", "removed", "origins"):
+        for f in ("members", "removed", "origins", "open"):
             setattr(c, f, set(getattr(self, f)))
         c.cuts, c.cache, c._view = list(self.cuts), {}, None
         return c

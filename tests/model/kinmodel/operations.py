@@ -276,6 +276,8 @@ class Operations:
 
     def _do_create(self, n, act, op):
         self._make(n, act, op, "f")
+        if act.how == "open":
+            n.open.add(act.id)
 
     def _do_symlink(self, n, act, op):
         self._make(n, act, op, "l")
@@ -300,6 +302,9 @@ class Operations:
         nameless = not i.shown
         if e[0] == "f" and (b is not None or len(i.groups) == 1):
             self.fold_twins(n, e, op)
+        if o in n.open:
+            n.open.remove(o)
+            n.touch(o)
         i = n.info(o)
         b = b and i.branch(b.tag)
         if b is None or b.hash != act.hash or nameless:

@@ -195,7 +195,8 @@ def _name_files(node, v, shown, can, group):
         for k, (_, o, slot) in enumerate(list_):
             # (or two names of one file: the same link, made at two nodes)
             alike = [o]
-            if len(list_) > 1 and node.info(o).twin_key():
+            if len(list_) > 1 and o not in node.open and \
+                    node.info(o).twin_key():
                 alike.append(node.info(o).twin_key())
             head = next((heads[a] for a in alike if a in heads), None)
             if head and (head[0] != o or

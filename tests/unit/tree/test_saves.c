@@ -514,6 +514,101 @@ static void test_twins_of_target(void **state)
 	fixture_close(&g);
 }
 
+/*
+ * bob has an empty file of the name, a save of alice's goes over another that
+ * has two names. Until the writer closes it, what she moved there is empty on
+ * record, too; all the same it is no twin of bob's, whose file stays,
+ * whatever she does with hers.
+ */
+static void empty_beside_save(bool remove)
+{
+	struct fixture f, g;
+	char name[256];
+	uint64_t ino;
+
+	fixture_open(&f, "alice", true);
+	fixture_open(&g, "bob", false);
+	merge_from(&g, &f);
+	make_file(&f, ROOT, "doc", "old");
+	assert_int_equal(tree_link(f.tree, look(&f, ROOT, "doc"), ROOT,
+				   SLICE_STR("other"), &(struct entry){ 0 }),
+			 0);
+	later(&g, 1000);
+	make_file(&g, ROOT, "doc", "");
+	merge_from(&f, &g);
+	name_with(&f, ROOT, "conflict", name);
+	ino = create_open(&f, "tmp");
+	put(&f, ino, 0, "new");
+	move(&f, "tmp", "doc");
+	assert_int_equal(tree_setattr(f.tree, look(&f, ROOT, "doc"),
+				      &(struct tree_setattr){
+					      .set = TREE_SET_MTIME },
+				      &(struct attr){ 0 }), 0);
+	if (remove)
+		rm(&f, "doc");
+	tree_release_file(f.tree, ino, true);
+	check_tree(&f);
+	if (remove) {
+		expect_file(&f, "doc", "");
+	} else {
+		expect_file(&f, "doc", "new");
+		name_with(&f, ROOT, "conflict", name);
+		expect_file(&f, name, "");
+	}
+	expect_file(&f, "other", "old");
+	fixture_close(&f);
+	fixture_close(&g);
+}
+
+static void test_empty_beside_save(void **state)
+{
+	(void)state;
+	empty_beside_save(false);
+	empty_beside_save(true);
+}
+
+/* An empty file of the name comes while a new one is written. */
+static void empty_beside_new(bool crash)
+{
+	struct fixture f, g;
+	uint64_t ino;
+
+	fixture_open(&f, "alice", true);
+	fixture_open(&g, "bob", false);
+	merge_from(&g, &f);
+	make_file(&g, ROOT, "doc", "");
+	ino = create_open(&f, "doc");
+	put(&f, ino, 0, "new");
+	merge_from(&f, &g);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 2);
+	if (crash) {
+		commit(&f);
+		fixture_crash(&f);
+		assert_int_equal(list(&f, ROOT, NULL, 0), 2);
+		assert_true(tree_cut_due(f.tree));
+	} else {
+		tree_release_file(f.tree, ino, true);
+	}
+	assert_int_equal(list(&f, ROOT, NULL, 0), 2);
+	check_tree(&f);
+	/* Once it was closed, an empty one is a twin as any. */
+	make_file(&f, ROOT, "other", "");
+	make_file(&g, ROOT, "other", "");
+	merge_from(&f, &g);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 3);
+	write_file(&f, look(&f, ROOT, "other"), "text");
+	assert_int_equal(list(&f, ROOT, NULL, 0), 3);
+	fixture_close(&f);
+	fixture_close(&g);
+}
+
+static void test_empty_beside_new(void **state)
+{
+	(void)state;
+	empty_beside_new(false);
+	empty_beside_new(true);
+}
+
 static void set_xattr(struct fixture *f, const char *file, const char *name,
 		      const char *value)
 {
@@ -1185,6 +1280,8 @@ int main(void)
 		cmocka_unit_test(test_adopted_and_edited_elsewhere),
 		cmocka_unit_test(test_not_adopted),
 		cmocka_unit_test(test_twins_of_target),
+		cmocka_unit_test(test_empty_beside_save),
+		cmocka_unit_test(test_empty_beside_new),
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_renamed_while_written),
 		cmocka_unit_test(test_renamed_before_written),
