@@ -381,14 +381,19 @@ void ops_forget(struct ops *o, int node)
 	o->cluster->nodes[node].writers = 0;
 }
 
+/* Each close is an operation: what one of them made, the next may take. */
 void ops_close_all(struct ops *o)
 {
 	for (int i = 0; i < o->cluster->node_count; i++) {
 		struct node *n = &o->cluster->nodes[i];
 
-		for (int k = 0; n->running && k < HANDLES_MAX; k++)
-			if (o->handles[i][k].open)
-				handle_close(n, &o->handles[i][k]);
+		for (int k = 0; n->running && k < HANDLES_MAX; k++) {
+			if (!o->handles[i][k].open)
+				continue;
+			handle_close(n, &o->handles[i][k]);
+			if (!n->disk.frozen)
+				truth_look(o->truth, n, true);
+		}
 		node_poke(n);
 	}
 }
