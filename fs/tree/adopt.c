@@ -67,23 +67,34 @@ static bool row_may_adopt(const struct row *row, const struct info *i)
 	       (row_is_single(row, i) && row->has_prior);
 }
 
+static const struct version *birth_of(const struct row *row)
+{
+	for (size_t k = 0; k < row->o.count; k++)
+		if (row->o.versions[k].reg == REG_KIND)
+			return &row->o.versions[k];
+	return NULL;
+}
+
 /* (ages are of clocks that may jump: it is a guess, made here only) */
 bool row_is_temporary(struct tree *t, const struct row *row,
 		      const struct info *i, uint64_t young_ms)
 {
 	uint64_t now_ms = replica_hlc(t) >> 16;
+	const struct version *v = birth_of(row);
 
-	if (!row_is_simple(row, i))
-		return false;
-	for (size_t k = 0; k < row->o.count; k++) {
-		const struct version *v = &row->o.versions[k];
+	return row_is_simple(row, i) && v && v->dot.origin == t->origin &&
+	       now_ms - MIN_OF(v->hlc >> 16, now_ms) < young_ms;
+}
 
-		if (v->reg == REG_KIND)
-			return v->dot.origin == t->origin &&
-			       now_ms - MIN_OF(v->hlc >> 16, now_ms) <
-				       young_ms;
-	}
-	return false;
+/* A temporary is made for what is there already. A file that is moved over a
+ * younger one makes it its backup, as each save of some editors does. (What
+ * was born in the future, by a clock that was wrong, is old.) */
+static bool is_born_after(struct tree *t, const struct row *from,
+			  const struct row *to)
+{
+	const struct version *a = birth_of(from), *b = birth_of(to);
+
+	return !a || !b || b->hlc <= a->hlc || b->hlc > replica_hlc(t);
 }
 
 int dirty_is_whole(struct tree *t, uint64_t ino, bool *ret)
@@ -310,6 +321,7 @@ int adopt(struct tree *t, const struct shown *temp,
 	if (!r)
 		r = dirty_is_whole(t, from.ino, &whole);
 	if (!r && whole && row_may_adopt(&to, &ti) &&
+	    is_born_after(t, &from, &to) &&
 	    (row_is_here_only(t, &from) ||
 	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&
 	    row_is_simple(&from, &fi) && xattrs_fit(&from.o, &to.o)) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Saves that move the old file aside. vim renames doc to doc~, writes a new
- * doc and unlinks doc~; others leave doc~ as a backup, or write the new file
- * elsewhere and rename it into the free place. Taken literally, the object
- * that people know would end as a backup, or be removed, and a new one would
- * bear its name: an edit made elsewhere meanwhile would follow the backup.
+ * doc and unlinks doc~; others leave doc~ as a backup, which the next save
+ * is renamed over, or write the new file elsewhere and rename it into the
+ * free place. Taken literally, the object that people know would end as a
+ * backup, or be removed, and a new one would bear its name: an edit made
+ * elsewhere meanwhile would follow the backup.
  *
  * So a file that left its name within its directory is remembered for a
  * moment (in memory: a restart in the middle of a save only costs the
@@ -16,6 +17,11 @@
  *	the backup is unlinked before	the old object gets what the new file
  *	that (closes arrive late)	has, as by a rename over it (adopt.c),
  *					and its name back
+ *
+ * A third way is to give the old file a second name, the backup's, and to
+ * rename a temporary over the first. That needs no memory: the young link is
+ * on record. The two change alike, and what others know by two names since
+ * then loses the second.
  *
  * Programs see nothing of it: each name keeps its bytes, attributes and
  * inode number. If nobody has heard of the move yet, it is as if it had
@@ -188,6 +194,13 @@ static int holds_alone(struct tree *t, const struct spot *s, struct objid id,
 	return 0;
 }
 
+static bool has_unsent(struct tree *t, uint64_t ino)
+{
+	const struct inode *i = inode_find(t, ino);
+
+	return i && (i->dirty || i->cutting);
+}
+
 static bool is_written(struct tree *t, uint64_t ino)
 {
 	const struct inode *i = inode_find(t, ino);
@@ -260,11 +273,13 @@ static int return_place(struct tree *t, const struct left *l, struct row *old,
 	return r;
 }
 
-/* (writing a place moves what the info points to) */
+/* To the name that it left, or to its first one, if a second was a backup's.
+ * (Writing a place moves what the info points to.) */
 static int return_and_look(struct tree *t, const struct left *l,
-			   struct row *row, struct info *i)
+			   uint64_t second, struct row *row, struct info *i)
 {
-	int r = return_place(t, l, row, i);
+	int r = l ? return_place(t, l, row, i)
+		  : row_unlink_slot(t, row, i, second);
 
 	info_release(i);
 	*i = (struct info){ 0 };
@@ -287,7 +302,7 @@ int backup_fold(struct tree *t, const struct shown *s)
 	if (!r && whole) {
 		r = file_leave_number(t, &p.old, &p.oi);
 		if (!r)
-			r = return_and_look(t, l, &p.old, &p.oi);
+			r = return_and_look(t, l, 0, &p.old, &p.oi);
 		if (!r)
 			r = file_hand_over(t, &p.old, &p.oi, &p.new, &p.ni);
 		if (!r)
@@ -305,14 +320,12 @@ int backup_fold(struct tree *t, const struct shown *s)
 
 /* The new object gets what the old one had, and its place and number. */
 static int become_backup(struct tree *t, struct pair *p,
-			 const struct object *was, const struct row *old,
-			 uint64_t number)
+			 const struct object *was, uint64_t number)
 {
 	struct row had = { .o = *was, .ino = number };
 	struct info hi;
 	int r = info_init(&hi, was);
 
-	(void)old;
 	if (r)
 		return r;
 	r = row_place(t, &p->new, &p->ni, p->ni.links[0].slot,
@@ -328,7 +341,8 @@ static int become_backup(struct tree *t, struct pair *p,
 	return r;
 }
 
-static int swap_rows(struct tree *t, const struct left *l, struct pair *p)
+static int swap_rows(struct tree *t, const struct left *l, uint64_t second,
+		     struct pair *p)
 {
 	struct object was, made;
 	uint64_t number = p->old.ino;
@@ -348,11 +362,11 @@ static int swap_rows(struct tree *t, const struct left *l, struct pair *p)
 	if (!r)
 		r = info_init(&fi, &made);
 	if (!r)
-		r = return_and_look(t, l, &p->old, &p->oi);
+		r = return_and_look(t, l, second, &p->old, &p->oi);
 	if (!r)
 		r = file_hand_over(t, &p->old, &p->oi, &from, &fi);
 	if (!r)
-		r = become_backup(t, p, &was, &p->old, number);
+		r = become_backup(t, p, &was, number);
 	if (!r)
 		r = row_store(t, &p->new, 0);
 	if (!r)
@@ -381,7 +395,7 @@ int backup_swap(struct tree *t, struct objid taker)
 		pair_release(&p);
 		return 0;
 	}
-	r = swap_rows(t, l, &p);
+	r = swap_rows(t, l, 0, &p);
 	pair_release(&p);
 	l->used = false;
 	if (r)
@@ -390,6 +404,80 @@ int backup_swap(struct tree *t, struct objid taker)
 	/* (most editors unlink it now) */
 	unsettled_left(t, l->taker);
 	return 1;
+}
+
+/* ---- a second name for the backup */
+
+/* Two names, one of them not the target's and made here a moment ago. */
+static const struct shown_link *young_link(struct tree *t,
+					   const struct row *old,
+					   const struct info *i,
+					   const struct shown *target)
+{
+	const struct shown_link *l = i->links;
+	uint64_t now_ms = replica_hlc(t) >> 16, made_ms;
+
+	if (!old->exists || i->kind != KIND_FILE || !i->strong ||
+	    i->link_count != 2 || i->shown_count != 2 || old->pending ||
+	    i->branch_count != 1 || i->real_count != 1 || old->has_prior ||
+	    old->absent)
+		return NULL;
+	if (l->slot == target->slot)
+		l++;
+	made_ms = l->link->hlc >> 16;
+	return l->link->dot.origin == t->origin && made_ms <= now_ms &&
+	       now_ms - made_ms < LEFT_NS / 1000000 ? l : NULL;
+}
+
+static int linked_pair_fits(struct tree *t, const struct shown *target,
+			    struct pair *p, uint64_t *ret_second)
+{
+	const struct shown_link *l = young_link(t, &p->old, &p->oi, target);
+	bool fits = false;
+	int r = 0;
+
+	if (l && row_is_temporary(t, &p->new, &p->ni, TEMP_YOUNG_MS) &&
+	    !has_unsent(t, p->old.ino) && xattrs_fit(&p->old.o, &p->new.o)) {
+		p->aside = spot_at(group_canonical(t, l->link->link.at.parent),
+				   l->link->link.at.name);
+		*ret_second = l->slot;
+		r = dirty_is_whole(t, p->new.ino, &fits);
+	}
+	if (!r && fits)
+		r = holds_alone(t, &p->aside, target->id, &fits);
+	return r ? r : fits;
+}
+
+int backup_of_link(struct tree *t, const struct shown *temp,
+		   const struct shown *target)
+{
+	struct pair p = { 0 };
+	uint64_t second = 0;
+	int r;
+
+	if (temp->type != SHOWN_FILE || temp->kind != KIND_FILE ||
+	    target->type != SHOWN_FILE || target->kind != KIND_FILE)
+		return 0;
+	r = row_load(t, target->id, &p.old);
+	if (r)
+		return r;
+	r = row_load(t, temp->id, &p.new);
+	if (!r)
+		r = info_init(&p.oi, &p.old.o);
+	if (!r)
+		r = info_init(&p.ni, &p.new.o);
+	if (!r)
+		r = linked_pair_fits(t, target, &p, &second);
+	if (r > 0) {
+		r = remove_twins(t, temp);
+		if (!r)
+			r = swap_rows(t, NULL, second, &p);
+		if (!r)
+			unsettled_left(t, temp->id);
+		r = r ? r : 1;
+	}
+	pair_release(&p);
+	return r;
 }
 
 /* ---- around operations */

@@ -425,10 +425,8 @@ static int rename_found(struct tree *t, const struct shown *s,
 {
 	struct stamp since;
 	bool contested = false;
-	int r = there ? adopt(t, s, there) : 0;
+	int r = 0;
 
-	if (r)
-		return MIN_OF(r, 0);
 	if (s->type == SHOWN_SIBLING &&
 	    is_own_main(s, to.parent, to.name, there, t))
 		return sibling_over_main(t, s);
@@ -547,22 +545,25 @@ static int exchange(struct tree *t, const struct names *n)
 	return r;
 }
 
-/* Both halves of a save: a file leaves its name, another takes it. */
-static int rename_to_free(struct tree *t, const struct names *n)
+/* Both halves of a save: a file leaves its name, another takes it, if that
+ * is free. The former may go over the backup of the save before. */
+static int rename_file(struct tree *t, const struct names *n)
 {
 	cleanup(left_release) struct left left = { 0 };
-	int r = 0;
+	int r = n->exists ? adopt(t, &n->s, &n->there) : 0;
 
+	if (!r && n->exists)
+		r = backup_of_link(t, &n->s, &n->there);
+	if (r)
+		return MIN_OF(r, 0);
 	if (objid_equal(n->from.parent, n->to.parent))
 		r = left_prepare(t, &n->s, n->from.parent, &left);
 	if (!r)
-		r = rename_found(t, &n->s, n->to, NULL);
-	if (!r && n->s.type == SHOWN_FILE && n->s.kind == KIND_FILE) {
+		r = rename_found(t, &n->s, n->to, n->exists ? &n->there : NULL);
+	if (!r && !n->exists && n->s.type == SHOWN_FILE &&
+	    n->s.kind == KIND_FILE)
 		r = left_moved(t, n->s.id, n->to);
-		if (!r)
-			r = left_note(t, &left);
-	}
-	return r;
+	return r ? r : left_note(t, &left);
 }
 
 static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
@@ -588,10 +589,8 @@ static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
 		r = check_over(&n->s, &n->there);
 	if (!r)
 		r = alias_note(t, n->from.parent, &n->s);
-	if (!r && n->exists)
-		r = rename_found(t, &n->s, n->to, &n->there);
-	else if (!r)
-		r = rename_to_free(t, n);
+	if (!r)
+		r = rename_file(t, n);
 	return r ? r : touch_both(t, n);
 }
 

@@ -69,8 +69,8 @@ must_check int xattrs_hand_over(struct tree *, struct row *to,
 				const struct info *from);
 
 /* ---- backup.c */
-/* Before and after a file is renamed within its directory to a free name:
- * it may be a backup. left_prepare() looks at the file as it is. */
+/* Before and after a file is renamed within its directory, maybe over an
+ * older backup: it may be one. left_prepare() looks at the file as it is. */
 must_check int left_prepare(struct tree *, const struct shown *,
 			    struct objid dir, struct left *ret);
 must_check int left_note(struct tree *, struct left *);
@@ -85,6 +85,10 @@ must_check int left_moved(struct tree *, struct objid, struct place to);
 /* The name of the backup goes: 1: what took its place was handed over to
  * it, and it is back under its name; 0: nothing was done. */
 must_check int backup_fold(struct tree *, const struct shown *);
+/* A temporary is renamed over a file that got a second name just before:
+ * 1: that is the backup's, and the two have changed; 0: nothing was done. */
+must_check int backup_of_link(struct tree *, const struct shown *temp,
+			      const struct shown *target);
 /* The number of what took the place of the file shown, or 0. [not locked] */
 uint64_t backup_number(struct tree *, uint64_t parent, struct slice name);
 /* The file is complete, by its close or move: if it took the place of a

@@ -113,6 +113,13 @@ by_emacs() {
 	echo "$text" >a/doc
 }
 
+# The backup is another name of the old file, first: GLib, dpkg.
+by_link() {
+	echo "$text" >a/.doc.tmp
+	ln -f a/doc a/doc~
+	mv a/.doc.tmp a/doc
+}
+
 @test "sed, rsync and libraries save the file" {
 	check_save by_sed
 	check_save by_office
@@ -130,16 +137,46 @@ by_emacs() {
 	check_save by_sed --in-place=~
 	assert_equal "$(names_of b)" "doc doc~ "
 	check_save by_cp
+	# Over the backup of the save before, too.
+	check_save by_emacs
 	check_save by_emacs
 	assert_equal "$(names_of b)" "doc doc~ "
-	# (a backup by a hard link: two names of one file, which part)
+	check_save by_link
+	was=$(cat a/doc)
+	check_save by_link
+	assert_equal "$(cat b/doc~)" "$was"
 	if command -v gio >/dev/null; then
-		text="at last"
-		by_gio_backup
-		kin_wait a
-		assert_equal "$(cat b/doc)" "at last"
-		assert_same_trees a b
+		check_save by_gio_backup
 	fi
+	assert_equal "$(names_of b)" "doc doc~ "
+}
+
+@test "a lock file warns on the other node; two are two files" {
+	echo "alice, since 10:00" >"a/.~lock.doc#"
+	kin_wait a
+	assert_equal "$(cat "b/.~lock.doc#")" "alice, since 10:00"
+	rm "a/.~lock.doc#"
+	kin_wait a
+	assert_equal "$(names_of b)" "doc "
+	# Both open it while they are apart: each has its own.
+	apart a b
+	echo "alice, since 11:00" >"a/.~lock.doc#"
+	echo "bob, since 11:30" >"b/.~lock.doc#"
+	ln -s alice@host.1 "a/.#doc"
+	ln -s bob@host.2 "b/.#doc"
+	together a b
+	kin_wait a
+	assert_same_trees a b
+	assert_equal "$(find a -name '.~lock*' | wc -l)" 2
+	assert_equal "$(find a -name '.#doc*' | wc -l)" 2
+	assert_equal "$(conflict_count a)" 2
+	for node in a b; do
+		rm "$node/.~lock.doc#" "$node/.#doc"
+		kin_wait "$node"
+	done
+	assert_equal "$(names_of a)" "doc "
+	assert_equal "$(conflict_count b)" 0
+	assert_same_trees a b
 }
 
 @test "who has the old file open keeps it, as POSIX says" {

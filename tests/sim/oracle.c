@@ -134,8 +134,9 @@ static void look_at(struct oracle *o, struct node *n, struct sights *ret)
 		struct attr a;
 
 		s->hash = oracle_read(o, n, s->ino);
-		s->blind = !s->hash && !tree_getattr(n->tree, s->ino, &a) &&
-			   a.size;
+		if (!tree_getattr(n->tree, s->ino, &a))
+			s->size = a.size;
+		s->blind = !s->hash && s->size;
 	}
 	free(w);
 }
@@ -188,6 +189,7 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 		       (unsigned long long)s->hash, s->path);
 	o->facts[o->count++] = (struct content_fact){
 		.hash = s->hash,
+		.size = s->size,
 		.path = strdup(s->path),
 		.last = strdup(s->path),
 		.node = n->index,
@@ -324,12 +326,25 @@ static bool is_blind(const struct oracle *o, const struct oracle_op *op)
 	return false;
 }
 
+static bool is_size_of_blind(const struct oracle *o,
+			     const struct oracle_op *op, uint64_t size)
+{
+	for (size_t i = 0; i < o->before.count; i++)
+		if (o->before.list[i].blind &&
+		    o->before.list[i].size == size &&
+		    is_about(op, &o->before.list[i]))
+			return true;
+	return false;
+}
+
 /*
  * Who removes or replaces a file that is shown without its bytes takes those,
  * too: it saw the name. By the name alone it is found here, for its directory
  * may have been moved meanwhile; by its first name as well as by its last,
  * for another node may have linked or renamed it since, and this one not
- * heard of it.
+ * heard of it. It may have been renamed here, too, while older bytes were
+ * shown; so one of that very size is what was seen. (What does not come with
+ * its row is large, and sizes are drawn.)
  *
  * A known gap, to be closed in the tree, and this with it: while a handle has
  * unsent writes, its path may show these although another branch became main
@@ -349,7 +364,9 @@ static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 		if (is_named_as(f->last, op->path) ||
 		    is_named_as(f->last, op->to) ||
 		    is_named_as(f->path, op->path) ||
-		    is_named_as(f->path, op->to) || is_alias(o, op, f->last))
+		    is_named_as(f->path, op->to) ||
+		    is_alias(o, op, f->last) ||
+		    is_size_of_blind(o, op, f->size))
 			f->excused = true;
 	}
 }

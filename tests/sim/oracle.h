@@ -16,6 +16,7 @@ struct sight {
 	char *path;
 	uint64_t ino;
 	uint64_t hash; /* of its bytes; 0: empty, or cannot be read now */
+	uint64_t size;
 	bool blind;    /* its name and size are here, its bytes are not */
 };
 
@@ -25,7 +26,7 @@ struct sights {
 };
 
 struct content_fact {
-	uint64_t hash;
+	uint64_t hash, size;
 	char *path; /* where it was first shown */
 	char *last; /* ... and last */
 	int node;

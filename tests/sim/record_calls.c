@@ -276,6 +276,12 @@ WRAP(int, left_note, (struct tree *t, struct left *l))
 	return node_of_tree(t) ? 0 : __real_left_note(t, l);
 }
 
+WRAP(int, backup_of_link, (struct tree *t, const struct shown *temp,
+			   const struct shown *target))
+{
+	return node_of_tree(t) ? 0 : __real_backup_of_link(t, temp, target);
+}
+
 /* ---- cuts */
 
 static void cut_name(struct slice body, char ret[20])

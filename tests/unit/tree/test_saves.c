@@ -1035,6 +1035,126 @@ static void test_backup_and_move(void **state)
 	}
 }
 
+static void hard_link(struct fixture *f, const char *from, const char *to)
+{
+	struct entry e;
+
+	assert_int_equal(tree_link(f->tree, look(f, ROOT, from), ROOT,
+				   SLICE_STR(to), &e), 0);
+}
+
+/* A second name for the backup, then a temporary over the first, which is
+ * still open. Each name keeps its bytes and number. */
+static void test_backup_by_link(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		bool unlinks = how & 1, sent = how & 2;
+		struct pair p;
+		struct attr at;
+		uint64_t new;
+
+		pair_open(&p);
+		new = create_open(&p.a, ".doc.tmp");
+		put(&p.a, new, 0, "new");
+		hard_link(&p.a, "doc", "doc~");
+		assert_int_equal(tree_open_file(p.a.tree, p.ino, true), 0);
+		if (sent)
+			merge_from(&p.b, &p.a);
+		move(&p.a, ".doc.tmp", "doc");
+		put(&p.a, new, 3, "er");
+		assert_int_equal(look(&p.a, ROOT, "doc"), new);
+		assert_int_equal(look(&p.a, ROOT, "doc~"), p.ino);
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(tree_getattr(p.a.tree,
+						      k ? new : p.ino, &at),
+					 0);
+			assert_int_equal(at.nlink, 1);
+		}
+		if (unlinks)
+			rm(&p.a, "doc~");
+		tree_release_file(p.a.tree, new, true);
+		expect_file(&p.a, "doc", "newer");
+		expect_bytes(&p.a, p.ino, "old");
+		/* A handle of the old file writes to the backup. */
+		put(&p.a, p.ino, 0, "OLD");
+		tree_release_file(p.a.tree, p.ino, true);
+		expect_id(&p.a, "doc", p.doc);
+		exchange(&p, true);
+		expect_id(&p.b, "doc", p.doc);
+		expect_file(&p.b, "doc", "newer");
+		assert_int_equal(list(&p.b, ROOT, NULL, 0), unlinks ? 1 : 2);
+		if (!unlinks)
+			expect_file(&p.b, "doc~", "OLD");
+		fixture_crash(&p.a);
+		expect_file(&p.a, "doc", "newer");
+		pair_close(&p);
+	}
+}
+
+/* Two names for good: one of them is replaced, as rename(2) says. */
+static void test_no_backup_by_link(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		struct pair p;
+		uint64_t ino;
+
+		pair_open(&p);
+		hard_link(how == 1 ? &p.b : &p.a, "doc", "other");
+		exchange(&p, true);
+		if (how == 0)
+			later(&p.a, 11000);
+		if (how == 2)
+			hard_link(&p.a, "doc", "third");
+		ino = look(&p.a, ROOT, "doc");
+		if (how == 3) { /* it has unsent writes */
+			assert_int_equal(tree_open_file(p.a.tree, ino, true),
+					 0);
+			put(&p.a, ino, 3, "er");
+		}
+		save_by_rename(&p.a, "new");
+		expect_file(&p.a, "doc", "new");
+		expect_file(&p.a, "other", how == 3 ? "older" : "old");
+		expect_id(&p.a, "other", p.doc);
+		if (how == 3) {
+			tree_release_file(p.a.tree, ino, true);
+			expect_file(&p.a, "other", "older");
+		}
+		exchange(&p, true);
+		expect_id(&p.b, "other", p.doc);
+		pair_close(&p);
+	}
+}
+
+/* A file is no temporary of a younger one: moved over its backup, it comes
+ * back with the next save, however often. */
+static void test_backup_over_backup(void **state)
+{
+	static const char *const texts[] = { "old", "1st", "2nd", "3rd" };
+
+	(void)state;
+	for (int old = 0; old < 2; old++) {
+		struct pair p;
+
+		pair_open(&p);
+		if (old)
+			later(&p.a, 2 * 3600 * 1000);
+		for (int k = 1; k < 4; k++) {
+			uint64_t ino = look(&p.a, ROOT, "doc");
+
+			save_by_backup(&p.a, texts[k], true);
+			expect_id(&p.a, "doc", p.doc);
+			expect_file(&p.a, "doc", texts[k]);
+			expect_file(&p.a, "doc~", texts[k - 1]);
+			assert_int_equal(look(&p.a, ROOT, "doc~"), ino);
+			exchange(&p, true);
+			assert_int_equal(list(&p.b, ROOT, NULL, 0), 2);
+		}
+		pair_close(&p);
+	}
+}
+
 /* Somebody else edits, renames, or removes the file meanwhile: it is a
  * write of the file for all of them (4, 20, 5). */
 static void test_backup_against_others(void **state)
@@ -1295,6 +1415,9 @@ int main(void)
 		cmocka_unit_test(test_backup_kept),
 		cmocka_unit_test(test_backup_while_written),
 		cmocka_unit_test(test_backup_and_move),
+		cmocka_unit_test(test_backup_by_link),
+		cmocka_unit_test(test_no_backup_by_link),
+		cmocka_unit_test(test_backup_over_backup),
 		cmocka_unit_test(test_backup_against_others),
 		cmocka_unit_test(test_backup_heard_of),
 		cmocka_unit_test(test_no_backup),
