@@ -367,6 +367,25 @@ edit_edit() {
 	assert_output --partial "of a"
 }
 
+@test "names that only look alike are no conflict" {
+	local odd=(README readme $'\xc3\xa9' $'e\xcc\x81' $'caf\xe9'
+		$'caf\xc3\xa9' $'\xff' $'\xfe')
+	local i node
+
+	apart a b
+	for i in "${!odd[@]}"; do
+		node=$([ $((i % 2)) = 0 ] && echo a || echo b)
+		echo "$i" >"$node/${odd[$i]}"
+	done
+	meet
+	assert_equal "$(find a -type f | wc -l)" 8
+	assert_equal "$(conflict_count a)" 0
+	for i in "${!odd[@]}"; do
+		assert_equal "$(cat "a/${odd[$i]}" "b/${odd[$i]}")" "$i
+$i"
+	done
+}
+
 @test "many names that are not UTF-8 are listed and settled" {
 	name=$'b\xe4r'
 	echo base >"a/$name"
