@@ -43,6 +43,10 @@
 #define ANCESTORS_RESTAMPED_MAX 16
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */
 #define SEEN_MAX 64
+/* Of a main that is asserted again, and stands alone: what it repeats, and
+ * one more. And of what was removed beside it, to be named as seen. */
+#define ANCESTORS_AGAIN 2
+#define SEEN_BEHIND 1
 /* Human versions named by `leaves` of an automatic version. */
 #define LEAVES_MAX 64
 /* Origins in one volume: bounds every knowledge vector. */

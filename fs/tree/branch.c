@@ -12,7 +12,12 @@
  *  - KEEP: an edit adds a weak LINK for each shown name, so that it survives
  *    a removal that had not seen it;
  *  - removing always writes: a TOMB, a void, or main asserted again. What
- *    only took versions away would be lost on its way through a relay.
+ *    only took versions away would be lost on its way through a relay;
+ *  - main asserted again is no edit: who edits it at the same time, not
+ *    knowing that, goes on with it. The line is main's; of what was removed
+ *    beside it it says that it was seen. A rename or a link of a file in
+ *    conflict asserts main, too: else rm of main elsewhere would take from
+ *    the name what it was given for.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +72,23 @@ static int entry_descending(const void *a, const void *b)
 	return -entry_name_compare(a, b);
 }
 
+static bool has_entry(const struct entry_name *list, size_t n,
+		      const struct entry_name *e)
+{
+	for (size_t k = 0; k < n; k++)
+		if (!entry_name_compare(&list[k], e))
+			return true;
+	return false;
+}
+
+/* What is there again, and again, is known by the first of it. */
+static struct entry_name repeated(const struct version *v)
+{
+	return v->flags & VERSION_AGAIN && v->content.anc_count
+		       ? v->content.anc[0]
+		       : version_entry_name(v);
+}
+
 /*
  * Newest ancestors: what is replaced, and what that had replaced. A version
  * that stands alone names fewer, which keeps rows short: ancestors only tell
@@ -75,30 +97,37 @@ static int entry_descending(const void *a, const void *b)
  * older one than there is, and what undoes that would be taken for what was
  * left unchanged, and hidden.
  */
-static int make_trail(struct row *row, const struct version *const *gone,
-		      size_t count, bool alone, struct content_value *c)
+static int make_trail(struct row *row, const struct version *const *line,
+		      size_t count, bool alone, const struct version *again,
+		      struct content_value *c)
 {
-	const size_t max = alone ? ANCESTORS_ALONE : ANCESTORS_MAX;
-	struct entry_name *all;
+	const size_t max = !alone  ? ANCESTORS_MAX
+			   : again ? ANCESTORS_AGAIN
+				   : ANCESTORS_ALONE;
+	struct entry_name *all, *anc;
 	size_t n = 0, out = 0;
 
 	all = object_alloc(&row->o, (count * (ANCESTORS_RESTAMPED_MAX + 1) +
 				     1) * sizeof(*all));
-	if (!all)
+	anc = object_alloc(&row->o, ANCESTORS_MAX * sizeof(*anc));
+	if (!all || !anc)
 		return -ENOMEM;
 	for (size_t k = 0; k < count; k++) {
-		const struct content_value *v = &gone[k]->content;
+		const struct content_value *v = &line[k]->content;
 
-		all[n++] = version_entry_name(gone[k]);
+		if (!again || !(line[k]->flags & VERSION_AGAIN))
+			all[n++] = version_entry_name(line[k]);
 		for (size_t a = 0; a < v->anc_count; a++)
 			all[n++] = v->anc[a];
 	}
 	if (n > 1)
 		qsort(all, n, sizeof(*all), entry_descending);
+	if (again)
+		anc[out++] = repeated(again);
 	for (size_t k = 0; k < n && out < max; k++)
-		if (!out || entry_name_compare(&all[out - 1], &all[k]))
-			all[out++] = all[k];
-	c->anc = all;
+		if (!has_entry(anc, out, &all[k]))
+			anc[out++] = all[k];
+	c->anc = anc;
 	c->anc_count = out;
 	return 0;
 }
@@ -112,27 +141,40 @@ static bool among(const struct version *const *list, size_t n,
 	return false;
 }
 
-static int make_seen(struct row *row, const struct info *i,
-		     const struct version *const *gone, size_t count,
-		     struct content_value *c)
+static void add_seen(struct content_value *c, struct entry_name e)
 {
-	struct entry_name *seen;
+	if (c->seen_count < SEEN_MAX && !has_entry(c->anc, c->anc_count, &e))
+		c->seen[c->seen_count++] = e;
+}
+
+/*
+ * What the writer saw beside the line that he goes on with. (Of what he may
+ * not have seen this only says: it is no mere undoing, show both.) With what
+ * he replaced all the same, here what that was made from: to have chosen
+ * against it is to have chosen against all of it.
+ */
+static int make_seen(struct row *row, const struct info *i,
+		     const struct version *const *gone, size_t line,
+		     size_t count, struct content_value *c)
+{
 	size_t n = 0;
 
 	for (size_t g = 0; g < i->branch_count; g++)
-		n += i->branches[g].count;
-	seen = object_alloc(&row->o, (n + 1) * sizeof(*seen));
-	if (!seen)
+		n += i->branches[g].count * (SEEN_BEHIND + 1);
+	c->seen = object_alloc(&row->o, (n + 1) * sizeof(*c->seen));
+	if (!c->seen)
 		return -ENOMEM;
-	c->seen = seen;
 	for (size_t g = 0; g < i->branch_count; g++)
 		for (size_t k = 0; k < i->branches[g].count; k++) {
 			const struct version *v = i->branches[g].versions[k];
 
-			if (!among(gone, count, v) &&
-			    c->seen_count < SEEN_MAX)
-				seen[c->seen_count++] = version_entry_name(v);
+			if (!among(gone, line, v))
+				add_seen(c, version_entry_name(v));
 		}
+	for (size_t k = line; k < count; k++)
+		for (size_t a = 0; a < gone[k]->content.anc_count &&
+				   a < SEEN_BEHIND; a++)
+			add_seen(c, gone[k]->content.anc[a]);
 	return 0;
 }
 
@@ -278,6 +320,33 @@ static int drop_versions(struct row *row, struct version *const copies,
 	return 0;
 }
 
+/* What a write replaces: its own branch, then the others. */
+static size_t branches_gone(const struct info *i, const struct branch *b,
+			    const struct content_write *w,
+			    const struct version **gone)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; b && k < b->count; k++)
+		gone[n++] = b->versions[k];
+	for (size_t g = 0; g < i->branch_count; g++)
+		if (&i->branches[g] != b &&
+		    branch_replaced(&i->branches[g], b, w))
+			for (size_t k = 0; k < i->branches[g].count; k++)
+				gone[n++] = i->branches[g].versions[k];
+	return n;
+}
+
+/* Is the branch that is written the only one, or settles all? */
+static bool stands_alone(const struct info *i, const struct branch *b,
+			 const struct content_write *w)
+{
+	for (size_t g = 0; g < i->branch_count; g++)
+		if (!branch_replaced(&i->branches[g], b, w))
+			return false;
+	return true;
+}
+
 int branch_write(struct tree *t, struct row *row, const struct info *i,
 		 const struct branch *b, const struct version *base,
 		 const struct content_write *w)
@@ -285,8 +354,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	const struct version **gone;
 	autofree struct version *copies = NULL;
 	struct version v;
-	bool alone = true;
-	size_t n = 0;
+	size_t n, line;
 	int r;
 
 	op_tick(t);
@@ -294,14 +362,7 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	copies = calloc(row->o.count + 1, sizeof(*copies));
 	if (!gone || !copies)
 		return -ENOMEM;
-	for (size_t g = 0; g < i->branch_count; g++) {
-		if (!branch_replaced(&i->branches[g], b, w)) {
-			alone = false;
-			continue;
-		}
-		for (size_t k = 0; k < i->branches[g].count; k++)
-			gone[n++] = i->branches[g].versions[k];
-	}
+	n = branches_gone(i, b, w, gone);
 	if (!b && base)
 		n += live_base(i, base, gone, n);
 	v = op_version(t, REG_CONTENT);
@@ -311,15 +372,24 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 		v.flags = VERSION_VOID;
 	v.content.mtime = w->mtime;
 	make_rank(t, i, b, w, &v.content);
+	line = w->again ? b->count : n;
 	/* Made from a version that others replaced meanwhile: its line goes
 	 * on, and what is here now was not seen by the writer. */
 	if (!b && base)
-		gone[n] = base;
-	r = make_trail(row, gone, n + (!b && base), alone, &v.content);
-	/* (of what the writer may not have seen this only says: it is no
-	 * mere undoing, show both) */
+		gone[line++] = base;
+	r = make_trail(row, gone, line, stands_alone(i, b, w),
+		       w->again ? b->top : NULL, &v.content);
 	if (!r)
-		r = make_seen(row, i, gone, n, &v.content);
+		r = make_seen(row, i, gone, line, n, &v.content);
+	if (w->again) {
+		/* (whose decision it was, it stays) */
+		v.flags = VERSION_AGAIN;
+		if (!w->over_count && b->top->flags & VERSION_AUTO) {
+			v.flags |= VERSION_AUTO;
+			v.content.leaves = b->top->content.leaves;
+			v.content.leaves_count = b->top->content.leaves_count;
+		}
+	}
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];
 	if (!r && w->keep)
@@ -438,10 +508,24 @@ static int reassert_main(struct tree *t, struct row *row,
 	const struct branch *main = &i->branches[0];
 	struct content_write w = {
 		.content = main->is_void ? NULL : &main->top->content.content,
-		.mtime = main->top->content.mtime,
-		.over = &without, .over_count = 1 };
+		.mtime = main->top->content.mtime, .again = !main->is_void,
+		.over = &without, .over_count = without ? 1 : 0 };
 
 	return branch_write(t, row, i, main, NULL, &w);
+}
+
+int row_repeat_main(struct tree *t, struct row *row)
+{
+	struct info i;
+	int r = info_init(&i, &row->o);
+
+	if (r)
+		return r;
+	/* (one that is on its way is not what is named here) */
+	if (i.branch_count > 1 && !i.branches[0].is_void && !row->has_prior)
+		r = reassert_main(t, row, &i, NULL);
+	info_release(&i);
+	return r;
 }
 
 static int remove_sibling(struct tree *t, struct row *row,

@@ -438,39 +438,75 @@ int overrides_list(struct tree *t, struct idlist *ret)
 	return group_list(t, 'o', ret);
 }
 
-int pin_overrides(struct tree *t)
+/* Is a directory in a cycle of LINKs, or below one? 1 or 0. */
+static int hangs_from_cycle(struct tree *t, struct objid id)
+{
+	while (!objid_is_root(id)) {
+		struct idlist members = { 0 };
+		int r = group_members(t, id, &members);
+		bool in_cycle = dir_in_cycle(t, id);
+
+		for (size_t k = 0; !r && k < members.count; k++)
+			in_cycle |= dir_in_cycle(t, members.ids[k]);
+		idlist_release(&members);
+		if (r || in_cycle)
+			return r ? r : 1;
+		r = parent_of(t, NULL, id, &id);
+		if (r)
+			return r == -ENOENT ? 0 : r;
+	}
+	return 0;
+}
+
+/* To be shown there is no new placement: the time stays, so that who moved
+ * it elsewhere meanwhile wins. */
+static int pin(struct tree *t, struct objid id)
+{
+	struct row row;
+	struct info i;
+	struct spot s;
+	struct version v;
+	int r = override_get(t, id, &s);
+
+	if (!r)
+		r = row_load(t, id, &row);
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r) {
+		op_tick(t);
+		v = op_version(t, REG_LINK);
+		v.hlc = i.links[0].link->hlc;
+		v.link = i.links[0].link->link;
+		v.link.at = (struct place){ s.parent, spot_name(&s) };
+		info_release(&i);
+		row_drop(&row, REG_LINK, SLOT_DIR);
+		r = row_add(&row, &v);
+	}
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
+int pin_overrides(struct tree *t, const struct objid *about, size_t count)
 {
 	struct idlist over = { 0 };
-	int r = group_list(t, 'o', &over);
+	int r = 0;
 
+	if (!t->group_records)
+		return 0;
+	for (size_t k = 0; !r && k < count; k++)
+		r = hangs_from_cycle(t, about[k]);
+	if (r <= 0)
+		return r;
+	r = group_list(t, 'o', &over);
 	for (size_t k = 0; !r && k < over.count; k++) {
-		struct row row;
-		struct info i;
-		struct spot s;
-		struct version v;
 		bool live;
 
 		r = dir_is_live(t, over.ids[k], &live);
-		if (r || !live)
-			continue;
-		r = override_get(t, over.ids[k], &s);
-		if (!r)
-			r = row_load(t, over.ids[k], &row);
-		if (r)
-			break;
-		r = info_init(&i, &row.o);
-		if (!r) {
-			op_tick(t);
-			v = op_version(t, REG_LINK);
-			v.link = i.links[0].link->link;
-			v.link.at = (struct place){ s.parent, spot_name(&s) };
-			info_release(&i);
-			row_drop(&row, REG_LINK, SLOT_DIR);
-			r = row_add(&row, &v);
-		}
-		if (!r)
-			r = row_store(t, &row, 0);
-		row_release(&row);
+		if (!r && live)
+			r = pin(t, over.ids[k]);
 	}
 	idlist_release(&over);
 	/* What follows in this operation must see them where they are. */

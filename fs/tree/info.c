@@ -68,9 +68,18 @@ static bool line_was_seen(const struct version *v, const struct version *less)
 	return false;
 }
 
+/* x is an ancestor of y once more, and no edit of it: y goes on. */
+static bool is_again(const struct version *x, const struct version *y)
+{
+	return x->flags & VERSION_AGAIN && x->content.anc_count &&
+	       !is_void(y) && !same_value(x, y) &&
+	       entries_have(y->content.anc, y->content.anc_count,
+			    &x->content.anc[0]);
+}
+
 /*
- * x repeats what both were made from, and neither writer knew the other's
- * line: y goes on, and x is no conflict.
+ * x was changed back to what both were made from, and neither writer knew the
+ * other's line: y goes on, and x is no conflict.
  */
 static bool reverted(const struct version *x, const struct version *y)
 {
@@ -136,6 +145,14 @@ static int descending(const void *pa, const void *pb)
 			      *(const struct version *const *)pb);
 }
 
+/* Is x hidden under `top`, or under what is? */
+static bool is_below(const struct scratch *s, size_t x, size_t top)
+{
+	while (x != top && s->under[x] != NONE)
+		x = s->under[x];
+	return x == top;
+}
+
 /* s->v is sorted, greatest first. */
 static void find_hidden(struct scratch *s)
 {
@@ -146,6 +163,12 @@ static void find_hidden(struct scratch *s)
 			    subsumed(s->v[x], s->v[y]))
 				s->under[x] = y;
 	}
+	/* (what goes on may itself be hidden: then it went on from there) */
+	for (size_t x = s->count; x-- > 0;)
+		for (size_t y = 0; s->under[x] == NONE && y < s->count; y++)
+			if (y != x && is_again(s->v[x], s->v[y]) &&
+			    !is_below(s, y, x))
+				s->under[x] = y;
 	/* Lowest first; only something shown hides. */
 	for (size_t x = s->count; x-- > 0;) {
 		if (s->under[x] != NONE)

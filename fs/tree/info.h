@@ -9,9 +9,11 @@
  *  - CONTENT: versions with equal content are one group. Order of groups:
  *    greatest (rank, a content above a void, key) first; the first is main,
  *    the others are siblings. Before that, redundant versions are hidden
- *    under others: an automatic one whose human leaves another covers, and a
- *    *reverted* one, which repeats what both were made from while neither
- *    writer knew the other's line.
+ *    under others: an automatic one whose human leaves another covers; one
+ *    that is another's ancestor *again* (a rename, or the removal of a
+ *    sibling, asserts main without editing it); and a *reverted* one, which
+ *    was changed back to what both were made from while neither writer knew
+ *    the other's line.
  *  - MODE, OWNER, TIMES, TOMB, POLICY, and XATTR of each name: greatest key.
  *  - HOME: greatest epoch, then key.
  */

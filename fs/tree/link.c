@@ -61,6 +61,8 @@ static int link_row(struct tree *t, struct row *row, struct place at)
 	if (!r)
 		r = row_place(t, row, &i, new_slot(t, &i), at, false, NULL);
 	info_release(&i);
+	if (!r)
+		r = row_repeat_main(t, row);
 	return r ? r : row_store(t, row, 0);
 }
 

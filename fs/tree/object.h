@@ -43,6 +43,10 @@ enum version_flags {
 	VERSION_WEAK = 1,	/* LINK: a keep-stamp or a revival */
 	VERSION_AUTO = 2,	/* CONTENT: made by a policy or a hook */
 	VERSION_VOID = 4,	/* CONTENT: main was removed, siblings stay */
+	/* (8 is taken in rows: row_codec.c) */
+	/* CONTENT: what anc[0] names once more, and no edit of it: who only
+	 * had that and replaced it has replaced this. */
+	VERSION_AGAIN = 16,
 };
 
 /* A directory has the one slot 0; a file's slots are random, never 0. */
@@ -92,7 +96,9 @@ struct content_value {
 	uint64_t branch_hlc;	/* ... with this date */
 	struct slice label;	/* ... and its author's label */
 	struct slice author;	/* label of who wrote this version */
-	struct entry_name *anc;	/* newest ancestors, newest first */
+	/* Newest ancestors, newest first; but of what is there again, that
+	 * stands before the others. */
+	struct entry_name *anc;
 	size_t anc_count;
 	struct entry_name *seen; /* versions its writer saw and left beside */
 	size_t seen_count;

@@ -319,7 +319,7 @@ int dir_remove(struct tree *t, struct objid dir)
 	if (!r && !empty)
 		return -ENOTEMPTY;
 	if (!r)
-		r = pin_overrides(t);
+		r = pin_overrides(t, &dir, 1);
 	if (!r)
 		r = group_members(t, dir, &members);
 	for (size_t k = 0; !r && k < members.count; k++) {

@@ -113,6 +113,8 @@ static int move_row(struct tree *t, struct objid id, uint64_t slot,
 		r = row_place(t, &row, &i, slot, to, true, since);
 	info_release(&i);
 	if (!r)
+		r = row_repeat_main(t, &row);
+	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);
 	return r;
@@ -132,7 +134,8 @@ static int move_group(struct tree *t, const struct shown *s, struct place to)
 
 static int move_dir(struct tree *t, const struct shown *s, struct place to)
 {
-	int r = pin_overrides(t);
+	const struct objid about[] = { s->id, to.parent };
+	int r = pin_overrides(t, about, 2);
 
 	return r ? r : move_group(t, s, to);
 }
@@ -257,6 +260,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		w.over = over;
 		w.content = &b->top->content.content;
 		w.mtime = b->top->content.mtime;
+		w.again = b == main;
 		/* Another content with the time of the one before would not
 		 * be seen by what compares times. */
 		mtime = b == main && i.times ? i.times->times.mtime : w.mtime;
@@ -525,6 +529,7 @@ static int exchange(struct tree *t, const struct names *n)
 {
 	struct half halves[2] = { { .s = &n->s, .to = n->to },
 				  { .s = &n->there, .to = n->from } };
+	const struct objid parents[] = { n->from.parent, n->to.parent };
 	int r = 0;
 
 	if (n->s.type == SHOWN_SIBLING || n->there.type == SHOWN_SIBLING)
@@ -538,8 +543,12 @@ static int exchange(struct tree *t, const struct names *n)
 	for (int k = 0; !r && k < 2; k++)
 		if (halves[k].s->type != SHOWN_DIR)
 			r = remove_twins(t, halves[k].s);
+	if (!r && n->s.type == SHOWN_DIR)
+		r = pin_overrides(t, &n->s.id, 1);
+	if (!r && n->there.type == SHOWN_DIR)
+		r = pin_overrides(t, &n->there.id, 1);
 	if (!r && (n->s.type == SHOWN_DIR || n->there.type == SHOWN_DIR))
-		r = pin_overrides(t);
+		r = pin_overrides(t, parents, 2);
 	for (int k = 0; !r && k < 2; k++)
 		r = half_move(t, &halves[k]);
 	return r;

@@ -447,7 +447,7 @@ int restamp_trail(struct object *o, struct version *v)
 {
 	struct content_value *c = &v->content;
 	struct entry_name *anc;
-	size_t n = 1;
+	size_t first = v->flags & VERSION_AGAIN && c->anc_count ? 1 : 0, n;
 
 	/* None is dropped: what hides it, or is hidden under it, may follow
 	 * it into the row, and then what both were made from must still be
@@ -455,9 +455,12 @@ int restamp_trail(struct object *o, struct version *v)
 	anc = object_alloc(o, ANCESTORS_RESTAMPED_MAX * sizeof(*anc));
 	if (!anc)
 		return -ENOMEM;
-	anc[0] = version_entry_name(v);
-	for (size_t k = 0; k < c->anc_count && n < ANCESTORS_RESTAMPED_MAX;
-	     k++)
+	if (first)
+		anc[0] = c->anc[0]; /* what it repeats */
+	anc[first] = version_entry_name(v);
+	n = first + 1;
+	for (size_t k = first;
+	     k < c->anc_count && n < ANCESTORS_RESTAMPED_MAX; k++)
 		anc[n++] = c->anc[k];
 	c->anc = anc;
 	c->anc_count = n;
@@ -510,7 +513,8 @@ int replica_bury(struct tree *t, struct objid id, const struct version *link)
 /*
  * The LINK that went is back, in its slot and with its seniority: whoever
  * gives it back, and whoever kept it, has the same. A directory that is not
- * even known any more was purged and does not return: what was in it comes
+ * even known any more was purged and does not return, nor does one of which
+ * only attributes are left (nobody knows where it was): what was in it comes
  * to the root.
  */
 int link_returned(struct tree *t, const struct version *tomb,
@@ -525,7 +529,9 @@ int link_returned(struct tree *t, const struct version *tomb,
 	*ret = op_version(t, REG_LINK);
 	ret->flags = VERSION_WEAK;
 	ret->link = tomb->tomb.link;
-	if (!object_has(&row.o, REG_KIND))
+	if (!objid_is_root(parent) &&
+	    (!object_has(&row.o, REG_KIND) ||
+	     (!object_has(&row.o, REG_LINK) && !object_has(&row.o, REG_TOMB))))
 		ret->link.at.parent = ROOT_ID;
 	row_release(&row);
 	return 0;

@@ -185,7 +185,7 @@ static int resolve_place(struct tree *t, const struct shown *s,
 		r = -EEXIST;
 	/* (this may write the very row) */
 	if (!r && s->type == SHOWN_DIR)
-		r = pin_overrides(t);
+		r = pin_overrides(t, (struct objid[]){ s->id, to.parent }, 2);
 	if (!r)
 		r = row_load(t, s->id, &row);
 	if (r)
@@ -196,6 +196,8 @@ static int resolve_place(struct tree *t, const struct shown *s,
 			      (struct place){ to.parent, spot_name(&to) },
 			      true, NULL);
 	info_release(&i);
+	if (!r)
+		r = row_repeat_main(t, &row);
 	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);

@@ -471,8 +471,13 @@ must_check int work_dir(struct tree *, struct objid);
 /* So do the names in it: all of them are settled again. */
 must_check int work_children(struct tree *, struct objid dir);
 void work_clear(struct tree *);
-/* Directories that are not where their LINK says are pinned there. */
-must_check int pin_overrides(struct tree *);
+/*
+ * To be called before any of these directories, or something in it, is placed
+ * or removed: if that has to do with a cycle, directories that are not where
+ * their LINK says are pinned there.
+ */
+must_check int pin_overrides(struct tree *, const struct objid *about,
+			     size_t count);
 /* Such directories. */
 must_check int overrides_list(struct tree *, struct idlist *ret);
 must_check int override_get(struct tree *, struct objid, struct spot *ret);
@@ -588,6 +593,7 @@ struct content_write {
 	struct timespec mtime;
 	bool keep;		/* KEEP: the edit survives a removal */
 	bool leads;		/* a new branch that is main at once */
+	bool again;		/* the branch once more: VERSION_AGAIN */
 	/* Branches replaced besides the one written. */
 	const struct branch **over;
 	size_t over_count;
@@ -606,6 +612,11 @@ must_check int branch_write(struct tree *, struct row *,
  * that the operation wrote is as new, and has that dot already.
  */
 must_check int row_keep(struct tree *, struct row *, const struct info *);
+/*
+ * Who gives a file in conflict a name asks for what it shows: main once more,
+ * so that it outlives a removal by who has not seen this.
+ */
+must_check int row_repeat_main(struct tree *, struct row *);
 /* Are these the branch's bytes? */
 bool branch_has_content(const struct branch *, const struct content *);
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a

@@ -211,7 +211,7 @@ static int undo_cycle(struct tree *t, const struct taken *k)
 	struct objid in_the_way;
 	struct shown s;
 	/* From here on LINKs say where directories are. */
-	int r = pin_overrides(t);
+	int r = pin_overrides(t, &k->o.id, 1);
 
 	if (!r)
 		r = shown_of(t, k->o.id, SLOT_DIR, &s);

@@ -7,6 +7,7 @@ import sys
 
 from kinmodel import mutations
 from kinmodel.checks import Violation, require
+from kinmodel.history import FEATURES, World
 from kinmodel.node import known
 from kinmodel.story import Story
 from kinmodel.versions import CONTENT, Content
@@ -517,6 +518,125 @@ def a_cut_directory_is_pinned():
     expect(s.end(), {"b": "/", "x": "/"})
 
 
+@story("pin-anew")
+def a_pin_undoes_no_move():
+    """Who moves one end of a cycle pins the other where he sees it. To have
+    been there is no new placement: who moved it elsewhere meanwhile wins."""
+    s = Story(3)
+    s.mkdir(1, "a")
+    s.mkdir(1, "b")
+    s.sync_all()
+    s.rename(1, "a", "b/a")
+    s.node(2).hlc += 1000
+    s.rename(2, "b", "a/b")
+    s.sync_all()
+    expect(s.tree(1), {"b": "/", "b/a": "/"})
+    s.node(3).hlc += 2000
+    s.rename(3, "b", "y")
+    s.node(1).hlc += 5000
+    s.rename(1, "b/a", "x")
+    expect(s.end(), {"y": "/", "x": "/"})
+
+
+@story("pin-always")
+def a_move_elsewhere_pins_nothing():
+    """A directory that is shown back from a cycle is removed, while another
+    that has nothing to do with it is moved: that brings nothing back."""
+    s = Story(2)
+    for d in "a", "b", "c":
+        s.mkdir(1, d)
+    s.sync_all()
+    s.rename(1, "a", "b/a")
+    s.node(2).hlc += 1000
+    s.rename(2, "b", "a/b")
+    s.sync_all()
+    s.rm_tree(1, "b")
+    s.rename(2, "c", "d")
+    expect(s.end(), {"d": "/"})
+
+
+def apart(s):
+    """1 and 2 write a; all hear of it."""
+    s.create(1, "a", "base")
+    s.sync_all()
+    s.edit(1, "a", "one")
+    s.edit(2, "a", "two")
+    s.sync_all()
+    expect(s.tree(1), {"a": "two", "a#1": "one"})
+
+
+@story()
+def main_repeated_beside_an_edit():
+    """1 removes the sibling, which asserts main again; 2, who sees the
+    sibling, too, edits main: one file, as edited."""
+    s = Story(2)
+    apart(s)
+    s.rm(1, "a#1")
+    s.edit(2, "a", "three")
+    expect(s.end(), {"a": "three"})
+
+
+@story()
+def main_repeated_beside_an_edit_of_what_goes():
+    """1 removes the sibling, 2 edits it: both are shown."""
+    s = Story(2)
+    apart(s)
+    s.rm(1, "a#1")
+    s.edit(2, "a#1", "three")
+    expect(sorted(s.end().values()), ["three", "two"])
+
+
+@story()
+def settled_for_main_beside_an_edit():
+    """1 settles for main, and so asserts it again; 2 edits it."""
+    s = Story(2)
+    apart(s)
+    s.act(1, "take", "a#1", how="main", all=True)
+    s.edit(2, "a", "three")
+    expect(s.end(), {"a": "three"})
+
+
+@story()
+def changed_back_beside_a_sibling():
+    """Main is changed back to what both were made from, while the sibling
+    is there; and is repeated by a rename. It stays main."""
+    s = Story(2)
+    apart(s)
+    s.edit(1, "a", "base")
+    s.rename(1, "a", "b")
+    expect(s.end(), {"b": "base", "b#1": "one"})
+
+
+@story("name-without-main")
+def main_goes_with_its_name():
+    """1 removes main, 2 renames it: it is there, under the new name."""
+    s = Story(2)
+    apart(s)
+    s.rm(1, "a")
+    s.rename(2, "a", "b")
+    expect(s.end(), {"b": "two", "b#1": "one"})
+
+
+@story("name-without-main")
+def main_stays_with_a_link():
+    s = Story(2)
+    apart(s)
+    s.rm(1, "a")
+    s.link(2, "a", "b")
+    tree = s.end()
+    expect(tree["b"], "two")
+
+
+@story("repeat-is-edit")
+def a_rename_settles_nothing():
+    """1 settles for the sibling, 2 renames the file: settled, and renamed."""
+    s = Story(2)
+    apart(s)
+    s.act(1, "take", "a#1", all=False)
+    s.rename(2, "a", "b")
+    expect(s.end(), {"b": "one"})
+
+
 @story("one-level-up")
 def level_between_main_and_the_tied():
     """Two siblings have one rank, main is one level above: saving the
@@ -610,6 +730,15 @@ def directory_times_revive_nothing():
     s.rm_tree(2, "d")
     expect(s.end(), {})
     require(known(s.node(1).K) == known(s.node(2).K), "K")
+
+
+@story()
+def histories_once_wrong():
+    """2005403: a handle of a removed file is closed; of the directory only
+    attributes are left, and nobody knows its place. 2006929: what a hidden
+    settlement replaced is main again."""
+    for seed in 2005403, 2006929:
+        World(seed, FEATURES, False).run()
 
 
 def run(only=()):

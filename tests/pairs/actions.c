@@ -351,10 +351,10 @@ static int overwrite(struct bare *n, uint64_t ino, const char *text)
 static int set_attr(struct bare *n, uint64_t ino, const struct action *a,
 		    char who)
 {
-	/* All of one length: each is another prefix of the old text. */
+	/* Each is another prefix of the old text. */
 	struct tree_setattr set = {
 		.perm = 0700u + (uint32_t)(who - 'a'),
-		.size = 8u + (uint32_t)(who - 'a'),
+		.size = 4u + (uint32_t)(who - 'a'),
 		.mtime.tv_sec = 1000 + who,
 	};
 	const char name[] = {who, '\0'};

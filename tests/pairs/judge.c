@@ -226,16 +226,25 @@ static bool may_be_replaced(const struct action *a, const struct shown *s)
 }
 
 /*
- * Whoever moves or removes a directory pins each of the volume that is not
- * where its LINK says, because that closes a cycle, to where he sees it: d/q
- * of this and of all other cases of the batch. To the others that is as if he
- * had moved it there. So it is with the other name, e/u, if one of two weak
- * ones is moved.
+ * Whoever moves or removes d/q, which is not where its LINK says because that
+ * closes a cycle, or something in it, pins it to where he sees it: to who
+ * removed it that is as if he had moved it there. So it is with the other
+ * name, e/u, if one of two weak ones is moved.
  */
 static bool is_pinned(const struct story *st, const char *path)
 {
-	return st->open && (!strcmp(path, "d/q") || !strcmp(path, "d") ||
-			    !strcmp(path, "e"));
+	if (!st->open || (strcmp(path, "d/q") && strcmp(path, "d") &&
+			  strcmp(path, "e")))
+		return false;
+	for (int k = 0; k < st->count; k++) {
+		const struct action *a = st->action[k];
+
+		if (!strncmp(a->at, "d/q", 3) || !strcmp(a->at, "d/u") ||
+		    (a->to && !strncmp(a->to, "d/q", 3)) ||
+		    (a->kind == ACT_REMOVE_ALL && path_is_below("d/q", a->at)))
+			return true;
+	}
+	return false;
 }
 
 /* The main of an open conflict: who settles for something else, or writes
@@ -249,8 +258,7 @@ static bool may_be_asserted(const struct story *st, const struct shown *s)
 
 		/* (sibling by sibling, and then the names; who edits one of
 		 * them brings all of the file back) */
-		if (asserts_main(a, s) ||
-		    (st->open && a->kind == ACT_REMOVE_ALL &&
+		if ((st->open && a->kind == ACT_REMOVE_ALL &&
 		     (path_is_below(s->path, a->at) ||
 		      (is_about(s->path, "d/f") &&
 		       path_is_below("d/f", a->at)))))
@@ -372,8 +380,7 @@ static const char *judge_wanted(const struct story *st,
 		bool replaced = false, wanted = false, gone = false;
 
 		/* rm of main leaves a void, which goes where main goes. */
-		if (st->open && (!s->is_dir ||
-				 !strncmp(st->action[0]->at, "d/q", 3) ||
+		if (st->open && (!strncmp(st->action[0]->at, "d/q", 3) ||
 				 !strncmp(st->action[1]->at, "d/q", 3)))
 			continue;
 		for (int k = 0; k < st->count; k++) {

@@ -119,13 +119,16 @@ static void note_restamp(struct thing *o, const struct version *v,
 			 uint64_t self)
 {
 	const struct content_value *c = &v->content;
+	const struct entry_name *old;
 	struct text *x;
 
 	if (v->dot.origin != self || !c->anc_count || truth_text(o, v->dot))
 		return;
-	x = truth_text(o, c->anc[0].dot);
-	if (!x || c->anc[0].hash64 != version_entry_name(v).hash64 ||
-	    c->anc[0].hlc != v->hlc)
+	/* (the first of what is there again is what it repeats) */
+	old = &c->anc[v->flags & VERSION_AGAIN && c->anc_count > 1];
+	x = truth_text(o, old->dot);
+	if (!x || old->hash64 != version_entry_name(v).hash64 ||
+	    old->hlc != v->hlc)
 		return;
 	x->again = truth_grow(x->again, x->again_count, sizeof(*x->again));
 	x->again[x->again_count++] = v->dot;

@@ -32,6 +32,12 @@ ALL = {
     "group-canonical-only": _m("rmdir and rename act on the canonical "
                                "directory only"),
     "no-pin": _m("directories cut out of a cycle are not pinned"),
+    "pin-anew": _m("a pinned directory has the time of the pin"),
+    "pin-always": _m("every move of a directory pins"),
+    "name-without-main": _m("rename and link of a file in conflict leave "
+                            "main as it is", "void"),
+    "repeat-is-edit": _m("a repeated content is taken for one that was "
+                         "changed back", "void", "part"),
     # -- reading
     "cycle-cut-by-node": _m("which edge is cut depends on the node"),
     "tie-without-objid": _m("orders between objects end with the key",

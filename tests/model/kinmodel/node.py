@@ -166,8 +166,9 @@ class Node:
             # (none is dropped: what hides it, or is hidden under it, may
             # follow it into the row, and what was seen of its line counts)
             value = Content(c.hash, c.rank, c.branch, c.branch_hlc, c.label,
-                            c.author, trail([v], ANCESTORS_RESTAMPED),
-                            c.seen, c.auto, c.leaves)
+                            c.author, trail([v], ANCESTORS_RESTAMPED, c.again,
+                                            True),
+                            c.seen, c.auto, c.leaves, c.again)
         n = Version(dot, v.reg, v.hlc, value,
                     v.weak if weak is None else weak, v.uid)
         row[n.id] = n
@@ -182,11 +183,15 @@ class Node:
 
     # ---- directories that return
     def still_there(self, link):
-        """A directory that was purged meanwhile does not return: what was
-        in it comes to the root."""
-        if link.parent == ROOT or self.has_kind(link.parent) or \
-                mutations.active == "return-anywhere":
+        """A directory that was purged meanwhile does not return, nor does
+        one of which only attributes are left: what was in it comes to the
+        root."""
+        if link.parent == ROOT or mutations.active == "return-anywhere":
             return link
+        if self.has_kind(link.parent):
+            i = self.info(link.parent)
+            if i.links or i.tombs:
+                return link
         return link.at((ROOT, link.name))
 
     def revive(self):

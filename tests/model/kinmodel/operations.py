@@ -6,9 +6,9 @@ An Act says what a program did, with everything that chance or a clock adds
 dot, and each operation that changes an object leaves a dotted version of it.
 """
 from . import mutations
-from .versions import (ANCESTORS_ALONE, ANCESTORS_MAX, CONTENT, DIR_SLOT,
-                       KIND, LINK, MODE, ROOT, TIMES, VOID, Content, Link,
-                       own_stamp, trail)
+from .versions import (ANCESTORS_AGAIN, ANCESTORS_ALONE, ANCESTORS_MAX,
+                       CONTENT, DIR_SLOT, KIND, LINK, MODE, ROOT, SEEN_BEHIND,
+                       TIMES, VOID, Content, Link, own_stamp, trail)
 
 LEVEL = 1 << 16         # a settled order: room for single steps between
 
@@ -94,9 +94,10 @@ class Operations:
         self.world, self.truth = world, truth
 
     def content(self, n, o, b, hash, op, over=(), keep=True, repeats=False,
-                base=None, auto=False, leaves=None):
+                again=False, base=None, auto=False, leaves=None):
         """A content cut on branch b: replaces it and `over`, with what is
-        hidden under them. b is None for a write whose base is gone, or
+        hidden under them. (again: it is b once more, and no edit; repeats:
+        and is no care for the file either.) b is None for a write whose base is gone, or
         hidden: it is a branch of its own."""
         i = n.info(o)
         gone = [v for x in ([b] if b else []) + list(over) for v in x.all()]
@@ -105,16 +106,26 @@ class Operations:
         rest = [v for v in i.contents if v not in gone]
         rank, branch = _rank(i, b, over, op)
         uid = self.world.mark()
-        anc = trail(gone if b or base is None else [base],
-                    ANCESTORS_ALONE if all(x is b or x in over
-                                           for x in i.groups)
-                    else ANCESTORS_MAX)
+        # (a repeated main goes on with its own line; what is removed beside
+        # it is no part of that, but it was seen)
+        again = (repeats or again) and hash != VOID
+        line = b.all() if again else gone if b or base is None else [base]
+        again = again and (b.top.value.again or b.top.entry) or None
+        alone = all(x is b or x in over for x in i.groups)
+        anc = trail(line, ANCESTORS_MAX if not alone else
+                    ANCESTORS_AGAIN if again else ANCESTORS_ALONE, again)
+        rest += [v for v in gone if v not in line]
+        seen = {v.entry for v in rest}
+        for v in gone:
+            if v not in line:
+                seen.update(e for e in v.value.anc[:SEEN_BEHIND]
+                            if e not in anc)
         value = Content(
             hash, rank, branch.tag if branch else op[0],
             branch.tag_hlc if branch else op[1],
             branch.label if branch else n.label, n.label, anc,
-            frozenset(v.entry for v in rest), auto,
-            frozenset([uid]) if leaves is None else leaves)
+            frozenset(seen), auto,
+            frozenset([uid]) if leaves is None else leaves, again)
         self.truth.replaces(n, o, gone, op, uid)
         n.write(o, CONTENT, value, op, gone, uid=uid)
         # (made from what is gone, it may be main all the same)
@@ -158,6 +169,17 @@ class Operations:
         link = Link(*key, prev, since or own_stamp(op), n.label, slot)
         n.write(o, LINK(slot), link, op, n.regs(o, LINK(slot)) if i else ())
         self.truth.touched[o].append(op[0])
+
+    def repeat_main(self, n, o, op):
+        """Who names a file in conflict asks for what it shows: main once
+        more, so that it outlives a removal by who has not seen this."""
+        i = n.info(o)
+        if len(i.groups) > 1 and i.groups[0].hash != VOID and \
+                mutations.active != "name-without-main":
+            c = i.groups[0].top.value
+            self.content(n, o, i.groups[0], c.hash, op, keep=False,
+                         repeats=True, auto=c.auto,
+                         leaves=c.leaves if c.auto else None)
 
     def unlink(self, n, o, slots, op, into=None):
         """The last shown slot takes all with it: an edit elsewhere brings
@@ -221,16 +243,34 @@ class Operations:
             return [d]
         return list(n.view().members[d])
 
-    def pin(self, n, op):
-        """Directories that are not where their LINK says are pinned where
-        they are shown."""
-        if mutations.active == "no-pin":
+    def _hangs(self, n, d):
+        """Is d in a cycle of LINKs, or below one?"""
+        v = n.view()
+        while d != ROOT:
+            for m in v.members.get(v.canonical(d), [d]):
+                if m in v.cyclic:
+                    return True
+            d = n.info(d).links[DIR_SLOT].value.parent \
+                if d in n.rows and DIR_SLOT in n.info(d).links else ROOT
+        return False
+
+    def pin(self, n, op, *about):
+        """Before the directories `about`, or something in them, move or
+        go: directories that are not where their LINK says are pinned where
+        they are shown, if any of that has to do with a cycle. It says
+        nothing new: the time stays, so that who moves one of them elsewhere
+        wins."""
+        if mutations.active == "no-pin" or (
+                mutations.active != "pin-always" and
+                not any(self._hangs(n, d) for d in about)):
             return
         v = n.view()
         for d in sorted(v.eff):
             link = n.info(d).links[DIR_SLOT].value
             if v.eff[d] != link.place and d in v.alive:
-                n.write(d, LINK(DIR_SLOT), link.at(v.eff[d]), op,
+                n.write(d, LINK(DIR_SLOT), link.at(v.eff[d]),
+                        op if mutations.active == "pin-anew" else
+                        (op[0], n.info(d).links[DIR_SLOT].hlc),
                         n.regs(d, LINK(DIR_SLOT)))
                 self.truth.touched[d].append(op[0])
 
@@ -248,6 +288,7 @@ class Operations:
         old = min(claims, default=None)
         self.place(n, e[1], e[2], key, op,
                    since=old and old[:3] + (old[3] - 1,))
+        self.repeat_main(n, e[1], op)
 
     # ---- acts
     def perform(self, n, act):
@@ -351,7 +392,7 @@ class Operations:
 
     def _do_rmdir(self, n, act, op):
         e = self.entry(n, act.key)
-        self.pin(n, op)
+        self.pin(n, op, e[1])
         for m in self.group(n, e[1]):
             self.unlink(n, m, [DIR_SLOT], op)
         n.touch_dirs([act.key[0]], op)
@@ -360,6 +401,7 @@ class Operations:
         e = self.entry(n, act.key)
         self.fold_twins(n, e, op)
         self.place(n, e[1], act.slot, act.to, op, back=False)
+        self.repeat_main(n, e[1], op)
         n.touch_dirs([act.to[0]], op)
 
     def _do_move(self, n, act, op):
@@ -374,7 +416,7 @@ class Operations:
         else:
             claims = self.claims(n, act.to)
             if e[0] == "d":
-                self.pin(n, op)
+                self.pin(n, op, e[1], act.to[0])
             else:
                 self.fold_twins(n, e, op, names=True)
             if there is not None:
@@ -425,7 +467,9 @@ class Operations:
         a, b = self.claims(n, act.key), self.claims(n, act.to)
         # (of what was shown before any of it moved)
         groups = [x[0] == "d" and self.group(n, x[1]) for x in (e, f)]
-        self.pin(n, op)
+        if "d" in (e[0], f[0]):
+            self.pin(n, op, *(x[1] for x in (e, f) if x[0] == "d"),
+                     act.key[0], act.to[0])
         self.fold_twins(n, e, op, names=True)
         self.fold_twins(n, f, op, names=True)
         self.move(n, e, act.to, op, b, groups[0])
@@ -441,7 +485,7 @@ class Operations:
         b = main if act.how == "main" or e[0] != "s" else i.branch(e[4])
         over = [x for x in i.groups if x is not main] if act.all else \
             [x for x in [b] if x is not main]
-        self.content(n, e[1], main, b.hash, op, over)
+        self.content(n, e[1], main, b.hash, op, over, again=b is main)
 
     def _do_auto(self, n, act, op):
         """A hook settles: its result replaces what it was made of."""

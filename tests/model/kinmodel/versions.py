@@ -10,6 +10,8 @@ ROOT = 0
 DIR_SLOT = 0
 VOID = "void"
 ANCESTORS_MAX = 8
+ANCESTORS_AGAIN = 2     # of a main that stands alone, asserted again
+SEEN_BEHIND = 1         # ancestors of what is removed beside that
 ANCESTORS_ALONE = 4     # of a content that stands alone: rows stay short
 ANCESTORS_RESTAMPED = 16    # each re-stamp adds one, and drops none
 TAG_MIX = 0x9e3779b97f4a7c15    # makes a tag that is nobody's dot
@@ -51,13 +53,16 @@ class Link:
 
 class Content:
     __slots__ = ("hash", "rank", "branch", "branch_hlc", "label", "author",
-                 "anc", "seen", "auto", "leaves")
+                 "anc", "seen", "auto", "leaves", "again")
 
     def __init__(self, hash, rank, branch, branch_hlc, label, author,
-                 anc=(), seen=frozenset(), auto=False, leaves=frozenset()):
+                 anc=(), seen=frozenset(), auto=False, leaves=frozenset(),
+                 again=None):
         self.hash, self.rank, self.branch = hash, rank, branch
         self.branch_hlc, self.label, self.author = branch_hlc, label, author
         self.anc, self.seen, self.auto, self.leaves = anc, seen, auto, leaves
+        # The content that this is once more, and no edit of.
+        self.again = again
 
     def __repr__(self):
         return str(self.hash)
@@ -91,12 +96,15 @@ def own_stamp(op):
     return (op[1],) + op[0] + (0,)
 
 
-def trail(parents, most):
-    """Newest ancestors: what was replaced, and what that had replaced."""
-    entries = {v.entry for v in parents}
+def trail(parents, most, again=None, renamed=False):
+    """Newest ancestors: what was replaced, and what that had replaced. What
+    is only there again stands first, and has no name of its own among them
+    (but the former one of a version that is renamed)."""
+    entries = {v.entry for v in parents
+               if renamed or not (again and v.value.again)}
     for v in parents:
         entries.update(v.value.anc)
-    return tuple(sorted(entries, key=lambda e: e[0],
+    return tuple(sorted(entries, key=lambda e: (e == again, e[0]),
                         reverse=True)[:most])
 
 
@@ -120,9 +128,16 @@ def order(v):
     return (v.value.rank, v.value.hash != VOID) + v.key
 
 
+def is_again(x, y):
+    """x is an ancestor of y once more, and no edit of it: y goes on."""
+    a, b = x.value, y.value
+    return (a.again and b.hash not in (VOID, a.hash) and
+            a.again in b.anc and mutations.active != "repeat-is-edit")
+
+
 def reverted(x, y):
-    """x repeats what both were made from, and neither writer knew the
-    other's line: then y goes on, and x is no conflict."""
+    """x was changed back to what both were made from, and neither writer
+    knew the other's line: then y goes on, and x is no conflict."""
     a, b = x.value, y.value
     if b.hash == VOID or a.hash == b.hash:
         return False
@@ -164,12 +179,24 @@ def _name(groups):
         used.add(b.tag)
 
 
+def _top(under, x):
+    while x in under:
+        x = under[x]
+    return x
+
+
 def branches(contents):
     """Groups of contents in order, main first."""
     under = _subsumed(contents)
     if len(contents) > 1:
-        down = sorted((v for v in contents if v not in under), key=order,
-                      reverse=True)
+        down = sorted(contents, key=order, reverse=True)
+        for x in reversed(down):        # (under what may be hidden, too)
+            y = x not in under and next(
+                (y for y in down if y is not x and is_again(x, y) and
+                 _top(under, y) is not x), None)
+            if y:
+                under[x] = y
+        down = [v for v in down if v not in under]
         for x in reversed(down):        # lowest first; only what is shown
             for y in down:              # hides
                 if y is not x and y not in under and reverted(x, y):
@@ -181,10 +208,7 @@ def branches(contents):
             h = v.value.hash
             groups.setdefault(h, Branch(h)).versions.append(v)
     for x in under:
-        y = x
-        while y in under:
-            y = under[y]
-        groups[y.value.hash].hidden.append(x)
+        groups[_top(under, x).value.hash].hidden.append(x)
     for b in groups.values():
         b.top = max(b.versions, key=order)
     out = sorted(groups.values(), key=lambda b: order(b.top), reverse=True)

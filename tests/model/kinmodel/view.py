@@ -20,9 +20,14 @@ class View:
     {canonical directory: its group}; alive: ids of what is shown or shows
     something; claims: {key: [(seniority, id, slot)]}, those that hold the
     name, in order; head: {(id, slot): (id, slot)} of twins that are folded
-    into another; dirs: {directory: key of its entry}."""
+    into another; dirs: {directory: key of its entry}; cyclic: directories
+    whose LINKs close a cycle."""
     __slots__ = ("names", "eff", "members", "alive", "claims", "head",
-                 "dirs", "_paths")
+                 "dirs", "cyclic", "_can", "_paths")
+
+    def canonical(self, d):
+        """The directory of its group that stands for it."""
+        return self._can.get(d, d)
 
     def twins(self, o, slot):
         """The others that are one entry with this one."""
@@ -77,10 +82,11 @@ def _cycles(eff):
             yield path[path.index(x):]
 
 
-def effective(dirs, dev, naming):
+def effective(dirs, dev, naming, cyclic):
     """{directory: (parent, name)}. Of each cycle the latest placement
     loses, the cycle whose latest is oldest being cut first; it goes back to
-    where it was before, if that is rooted."""
+    where it was before, if that is rooted. Adds to `cyclic` what was in a
+    cycle."""
     eff = {d: i.links[DIR_SLOT].value.place for d, i in dirs.items()}
 
     def rank(d):
@@ -90,7 +96,9 @@ def effective(dirs, dev, naming):
         return key if mutations.active == "tie-without-objid" else key + (d,)
 
     while True:
-        losers = [max(c, key=rank) for c in _cycles(eff)]
+        cycles = list(_cycles(eff))
+        cyclic.update(d for c in cycles for d in c)
+        losers = [max(c, key=rank) for c in cycles]
         if not losers:
             break
         d = min(losers, key=lambda x: (rank(x), x))
@@ -141,7 +149,8 @@ def build(node):
             dirs[o] = i
         elif i.live_file():
             files.append((o, i))
-    v.eff = eff = effective(dirs, node.dev, naming)
+    v.cyclic = set()
+    v.eff = eff = effective(dirs, node.dev, naming, v.cyclic)
     v._paths = None
 
     # A directory lives if it is strong, or something in it lives.
@@ -167,6 +176,7 @@ def build(node):
 
     # Directories of one place are one.
     depth, can, group = _depths(eff, live), {ROOT: ROOT}, {}
+    v._can = can
     v.members = defaultdict(list)
     for d in sorted(live, key=lambda d: (depth[d], d)):
         key = can[eff[d][0]], eff[d][1]

@@ -506,8 +506,7 @@ static void test_one_name_moved_twice(void)
 	assert_int_equal(tree_conflict_count(a->tree), 0);
 }
 
-/* void || link of the same file: the new link shows nothing until main is
- * written, and nothing is lost. */
+/* Who makes a link asks for what the file shows: that outlives rm of main. */
 static void test_void_against_link(void)
 {
 	char name[256];
@@ -518,18 +517,73 @@ static void test_void_against_link(void)
 	rm(a, ROOT, "f");
 	ln(b, "f", "g");
 	sync_all();
-	gone(c, "f");
-	gone(c, "g");
+	expect_file(c, "f", "bob's");
+	expect_file(c, "g", "bob's");
+	expect_links(c, "g", 2);
 	expect_like(c, "conflict", "alice's");
-	assert_int_equal(entries(c), 1);
-	/* the sibling is the last content: both names show it, when it is
-	 * what main was */
+	assert_int_equal(entries(c), 3);
 	name_with(c, ROOT, "conflict", name);
 	mv(c, ROOT, name, ROOT, "f");
 	sync_all();
 	expect_file(b, "f", "alice's");
 	expect_file(b, "g", "alice's");
-	expect_links(b, "g", 2);
+}
+
+/* So does who renames it. */
+static void test_void_against_rename(void)
+{
+	make_conflict("f");
+	sync_all();
+	rm(a, ROOT, "f");
+	mv(b, ROOT, "f", ROOT, "g");
+	sync_all();
+	gone(c, "f");
+	expect_file(c, "g", "bob's");
+	expect_like(c, "g (conflict", "alice's");
+	assert_int_equal(entries(c), 2);
+}
+
+/* That settles nothing: who did wins, and so does an edit. */
+static void test_rename_against_settlement(void)
+{
+	char name[256];
+
+	make_conflict("f");
+	sync_all();
+	name_with(a, ROOT, "conflict", name);
+	mv(a, ROOT, name, ROOT, "f");
+	mv(b, ROOT, "f", ROOT, "g");
+	sync_all();
+	expect_file(c, "g", "alice's");
+	assert_int_equal(entries(c), 1);
+}
+
+static void test_rename_against_edit_in_conflict(void)
+{
+	make_conflict("f");
+	sync_all();
+	write_name(a, "f", "edited");
+	mv(b, ROOT, "f", ROOT, "g");
+	mv(b, ROOT, "g", ROOT, "h");
+	sync_all();
+	expect_file(c, "h", "edited");
+	assert_int_equal(entries(c), 2);
+}
+
+/* The sibling goes and main is asserted again; the other edits main, the
+ * sibling before his eyes: one file, as edited. */
+static void test_sibling_gone_against_edit(void)
+{
+	char name[256];
+
+	make_conflict("f");
+	sync_all();
+	name_with(a, ROOT, "conflict", name);
+	rm(a, ROOT, name);
+	write_name(b, "f", "edited");
+	sync_all();
+	expect_file(c, "f", "edited");
+	assert_int_equal(entries(c), 1);
 }
 
 /* ---- exchange */
@@ -796,6 +850,10 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_link_of_twin),
 	SCENARIO(test_one_name_moved_twice),
 	SCENARIO(test_void_against_link),
+	SCENARIO(test_void_against_rename),
+	SCENARIO(test_rename_against_settlement),
+	SCENARIO(test_rename_against_edit_in_conflict),
+	SCENARIO(test_sibling_gone_against_edit),
 	SCENARIO(test_exchange),
 	SCENARIO(test_same_exchange_twice),
 	SCENARIO(test_exchange_against_rename),

@@ -60,7 +60,7 @@ static void test_undone_by_second(void)
 }
 
 /*
- * alice settles bob's sibling for main, writes on, and ends with main's text
+ * alice takes bob's sibling for main, writes on, and ends with main's text
  * as it was; bob, who had seen his sibling, edits main. Both are shown, for
  * what alice wrote comes from what bob saw and left beside: her oldest
  * ancestor, which she still knows when she is re-stamped.
@@ -81,7 +81,7 @@ static void settled_stays_shown(int saves)
 	sync_all();
 	assert_int_equal(entries(a), 3);
 	name_with(a, ROOT, "conflict bob", name);
-	rm(a, ROOT, name);
+	mv(a, ROOT, name, ROOT, "f");
 	for (int k = 0; k < saves; k++)
 		write_name(a, "f", k % 2 ? "odd" : "even");
 	write_name(a, "f", "main");
