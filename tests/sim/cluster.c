@@ -570,6 +570,28 @@ void node_poke(struct node *n)
 	n->tick_ms = MIN_OF(n->tick_ms, c->now_ms);
 }
 
+/*
+ * What is purged was acknowledged by all that are not lapsed: where nobody
+ * lapses, nobody is behind a horizon. (Who purges too early does no other
+ * harm that would be seen here: others come back by full streams.)
+ */
+static void check_horizon(struct node *n)
+{
+	struct cluster *c = n->cluster;
+	const struct know *g = replica_horizon(n->tree);
+
+	if (c->options.late || c->options.lapse_after_ms || c->restores)
+		return;
+	for (int i = 0; i < c->node_count; i++) {
+		struct node *m = &c->nodes[i];
+
+		if (m->running && !node_is_sick(m) &&
+		    !know_leq(g, replica_know(m->tree)))
+			cluster_fail(c, "node %d purged what node %d has not "
+				     "acknowledged", n->index, i);
+	}
+}
+
 /* A slice of a large cut may have been merged: before anything local. */
 static void node_tick(struct node *n)
 {
@@ -582,6 +604,8 @@ static void node_tick(struct node *n)
 	core_counters(n->core, &after);
 	if (before.fulls_received != after.fulls_received)
 		cluster_say(c, "node %d took a full stream", n->index);
+	if (before.rows_purged != after.rows_purged)
+		check_horizon(n);
 	if (applying || before.cuts_received != after.cuts_received) {
 		n->changed = false;
 		if (c->on_change)
