@@ -55,7 +55,7 @@ struct segments {
 	uint32_t number; /* of the segment that is appended to */
 	uint64_t end;	 /* where the next append goes */
 	bool exists;	 /* that segment has a file */
-	bool dir_dirty;	 /* a file was made since the last sync */
+	bool dir_dirty;	 /* a name may not be on the disk */
 	uint64_t appended_bytes;
 };
 
@@ -154,6 +154,8 @@ static int segments_resume(struct segments *s, bool fresh)
 	if (r)
 		return r;
 	s->exists = true;
+	/* (who made it may have been killed before the sync of its name) */
+	s->dir_dirty = true;
 	if (!fresh && s->end < s->segment_bytes)
 		return 0;
 	if (s->number == UINT32_MAX)

@@ -295,8 +295,14 @@ void disk_synced_dir(const char *path)
 {
 	struct disk *d = disk_of_path(path);
 	size_t len = strlen(path);
+	char sub[256];
 
-	for (size_t i = 0; d && !d->frozen && i < d->file_count; i++)
+	if (!d || d->frozen)
+		return;
+	/* (Also of what nobody has written to yet.) */
+	snprintf(sub, sizeof(sub), "%s/", path + d->dir_len);
+	note_files(d, sub);
+	for (size_t i = 0; i < d->file_count; i++)
 		if (!strncmp(d->files[i].path, path, len) &&
 		    d->files[i].path[len] == '/')
 			d->files[i].named = true;
@@ -406,5 +412,6 @@ void disk_cut_power(struct disk *d)
 		    strstr(d->files[i].path, "/seg/"))
 			unlink(d->files[i].path);
 	forget_files(d);
+	note_files(d, "/seg/");
 	d->used = true;
 }

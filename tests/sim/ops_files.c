@@ -19,6 +19,11 @@ static int write_bytes(struct op *op, uint64_t ino, struct text_bytes *t)
 	back = malloc(t->len + 1);
 	kin_assert(back);
 	n = tree_read(op->node->tree, ino, 0, back, t->len);
+	/* (The store failed in this very write.) */
+	if (n < 0 && node_is_sick(op->node)) {
+		free(back);
+		return (int)n;
+	}
 	if (n != (int64_t)t->len || memcmp(back, t->data, t->len))
 		cluster_fail(op->ops->cluster,
 			     "node %d reads back other "
