@@ -7,13 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void unlink_one(struct op *op, int what)
+static void unlink_item(struct op *op, const struct item *i)
 {
-	const struct item *i = items_pick(&op->ops->rng, &op->before, what);
 	struct spot s;
 
-	if (!i)
-		return;
 	op_subject(op, i->id);
 	op_say(op, "removes", i->path, "");
 	op->takes = true;
@@ -26,6 +23,14 @@ static void unlink_one(struct op *op, int what)
 	op->kept_all = i;
 }
 
+static void unlink_one(struct op *op, int what)
+{
+	const struct item *i = items_pick(&op->ops->rng, &op->before, what);
+
+	if (i)
+		unlink_item(op, i);
+}
+
 void op_unlink(struct op *op)
 {
 	unlink_one(op, PICK_FILE | PICK_LINK);
@@ -36,13 +41,10 @@ void op_unlink_sibling(struct op *op)
 	unlink_one(op, PICK_SIBLING);
 }
 
-void op_rmdir(struct op *op)
+static void rmdir_item(struct op *op, const struct item *i)
 {
-	const struct item *i = items_pick(&op->ops->rng, &op->before, PICK_DIR);
 	struct spot s;
 
-	if (!i)
-		return;
 	op_subject(op, i->id);
 	op_say(op, "removes directory", i->path, "");
 	op_expect(op, spot_find(op->node, i->path, &s)
@@ -51,6 +53,64 @@ void op_rmdir(struct op *op)
 			      : -ENOENT);
 	if (op->r >= 0)
 		op->gone = i;
+}
+
+void op_rmdir(struct op *op)
+{
+	const struct item *i = items_pick(&op->ops->rng, &op->before, PICK_DIR);
+
+	if (i)
+		rmdir_item(op, i);
+}
+
+/* What `rm -r` takes next: the longest path has nothing below it. NULL: the
+ * directory is gone. */
+static const struct item *next_below(const struct items *v, const char *dir)
+{
+	const struct item *best = NULL;
+	size_t len = strlen(dir);
+
+	for (size_t i = 0; i < v->count; i++) {
+		const struct item *x = &v->list[i];
+
+		if (strncmp(x->path, dir, len) ||
+		    (x->path[len] && x->path[len] != '/'))
+			continue;
+		if (!best || strlen(x->path) > strlen(best->path))
+			best = x;
+	}
+	return best;
+}
+
+/* Entries that one rm -r removes; more may come up as names become free. */
+#define RM_ENTRIES_MAX 60
+
+/* Each entry is an operation of its own, looked at as such. */
+void op_rm_tree(struct op *op)
+{
+	const struct item *dir =
+		items_pick(&op->ops->rng, &op->before, PICK_DIR);
+
+	for (int n = 0; dir && n < RM_ENTRIES_MAX; n++) {
+		struct op one = {.ops = op->ops, .node = op->node};
+		const struct item *i;
+
+		if (!items_take(op->node, &one.before))
+			return;
+		i = next_below(&one.before, dir->path);
+		if (!i) {
+			items_release(&one.before);
+			return;
+		}
+		oracle_before(op->ops->oracle, op->node);
+		if (i->kind == KIND_DIR)
+			rmdir_item(&one, i);
+		else
+			unlink_item(&one, i);
+		op_done(&one);
+		if (one.r < 0 || !op->node->running)
+			return;
+	}
 }
 
 enum onto { ONTO_ANY, ONTO_SOMETHING };

@@ -191,6 +191,29 @@ const struct profile profiles[] = {
 			   [FAULT_partition] = 6,
 			   [FAULT_away] = 16},
 	},
+	/* Whole directories are removed, while somebody who is away works in
+	 * them. */
+	{
+		.name = "trees",
+		.share = 0,
+		.calm = 6,
+		.lapse = true,
+		.names = 4,
+		.ops = {[OP_create] = 12,
+			[OP_mkdir] = 16,
+			[OP_symlink] = 1,
+			[OP_save] = 28,
+			[OP_patch] = 8,
+			[OP_unlink] = 3,
+			[OP_rmdir] = 2,
+			[OP_rename] = 5,
+			[OP_rename_dir] = 5,
+			[OP_rm_tree] = 12},
+		.faults = {[FAULT_cut] = 8,
+			   [FAULT_mend] = 14,
+			   [FAULT_partition] = 6,
+			   [FAULT_away] = 16},
+	},
 	/* Backups that are brought back, stores that are copied. */
 	{
 		.name = "forks",

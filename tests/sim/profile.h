@@ -40,7 +40,8 @@
 	X(xattr)                                                               \
 	X(sync)                                                                \
 	X(undo)                                                                \
-	X(swap)
+	X(swap)                                                                \
+	X(rm_tree)
 
 /* Faults: faults.c, in the same way fault_NAME(). */
 #define FAULTS(X)                                                              \
