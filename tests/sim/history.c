@@ -14,6 +14,8 @@
 /* Longest time to become quiet, simulated: several PING and retry times. */
 #define QUIET_LIMIT_MS (20 * 60 * 1000)
 #define QUIET_MS 20000
+/* Bytes a ms: some rows take as long as a few operations. */
+#define NARROW_BANDWIDTH 4
 
 struct history {
 	const struct history_options *options;
@@ -260,6 +262,8 @@ void history_run(const struct history_options *options,
 	/* (Only who is not there yet can come with a copy.) */
 	if (p->forks && !o.late && o.nodes > 2)
 		o.late = (int)(options->seed % 2);
+	if (p->narrow)
+		o.bandwidth = NARROW_BANDWIDTH;
 	if (p->groups)
 		draw_groups(options->seed, &o);
 	draw_purge(options->seed, p, &o);

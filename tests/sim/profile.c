@@ -191,6 +191,25 @@ const struct profile profiles[] = {
 			   [FAULT_partition] = 6,
 			   [FAULT_away] = 16},
 	},
+	/* The same, and they come back by streams that do not end. */
+	{
+		.name = "returns",
+		.share = 0,
+		.calm = 4,
+		.slices = true,
+		.lapse = true,
+		.narrow = true,
+		.ops = {[OP_create] = 24,
+			[OP_unlink] = 22,
+			[OP_rmdir] = 6,
+			[OP_rm_tree] = 4},
+		.faults = {[FAULT_kill] = 2,
+			   [FAULT_cut] = 12,
+			   [FAULT_mend] = 20,
+			   [FAULT_away] = 10,
+			   [FAULT_power] = 1,
+			   [FAULT_kill_inside] = 1},
+	},
 	/* Whole directories are removed, while somebody who is away works in
 	 * them. */
 	{

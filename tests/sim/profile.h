@@ -84,6 +84,7 @@ struct profile {
 	bool disks; /* always with disks that fail */
 	bool groups; /* the store commits after a few operations */
 	bool slices; /* always with large cuts, in slices */
+	bool narrow; /* always with links that take their time */
 	bool lapse; /* always with members that lapse, and a quick purge */
 	/* Stores are copied: one number of an origin may have two histories,
 	 * which truth.h cannot tell apart. It looks away then. */
