@@ -11,7 +11,7 @@
 #include "fs/tree/bucket.h"
 #include "fs/tree/chain.h"
 #include "fs/tree/info.h"
-#include "tests/sim/truth.h"
+#include "tests/sim/cluster.h"
 
 /* Names of one file that are looked at. */
 #define LINEAGE_NAMES_MAX 8
@@ -249,7 +249,10 @@ static int add_lineage(void *arg, struct objid id, struct slice row)
 		r = info_init(&i, &o);
 	if (r < 0)
 		return r;
-	l->list = truth_grow(l->list, l->count, sizeof(*l->list));
+	if (!(l->count & (l->count - 1)))
+		l->list = realloc(l->list, (l->count ? 2 * l->count : 1) *
+						   sizeof(*l->list));
+	kin_assert(l->list);
 	x = &l->list[l->count++];
 	*x = (struct lineage){.id = id};
 	x->needed = info_live_file(&i) || (i.kind == KIND_DIR && i.strong);
