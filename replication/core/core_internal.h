@@ -492,7 +492,10 @@ must_check int heard_load(struct core *);
 /* A frame came: time passed in which others could be heard of. */
 void heard_exchange(struct core *, const struct device *from);
 /* News of a member, by whatever way. */
-void heard_of(struct core *, const struct device *);
+void heard_of_row(struct core *, const struct device *, uint64_t beat);
+void heard_of_head(struct core *, const struct device *, uint64_t hlc);
+/* A link fell, which may be the end of this process. Part of an operation. */
+must_check int heard_put(struct core *);
 /* Our K is about to grow: who has all of it was not silent so far. */
 void heard_grows(struct core *);
 /* Judges who lapsed. */

@@ -359,7 +359,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 		more_content = !know_leq(&s->c, &old->c);
 	if (!old || !know_leq(&s->k, &old->k))
 		purge_wake(c);
-	heard_of(c, &s->device);
+	heard_of_row(c, &s->device, s->beat);
 	r = gossip_adopt_status(c, s);
 	if (r < 0)
 		return r;

@@ -29,7 +29,7 @@ static const char heard_key[] = "core.heard";
 
 /* ---- the store */
 
-static int heard_put(struct core *c)
+int heard_put(struct core *c)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
 
@@ -40,6 +40,8 @@ static int heard_put(struct core *c)
 
 		buf_put(&b, e->member.device.b, sizeof(struct device));
 		buf_put_u64(&b, e->heard_at_ms);
+		buf_put_u64(&b, e->heard_beat);
+		buf_put_u64(&b, e->heard_hlc);
 	}
 	if (buf_error(&b) < 0)
 		return -ENOMEM;
@@ -47,7 +49,9 @@ static int heard_put(struct core *c)
 			 buf_slice(&b));
 }
 
-/* Not synced: to lose an hour of it only delays a lapse. */
+/* Each hour, and when links fall (remember.c), as they do before a clean end:
+ * a machine may never be up for an hour. Not synced: to lose as much only
+ * delays a lapse. */
 static int heard_save(struct core *c)
 {
 	int r;
@@ -76,13 +80,18 @@ static void heard_decode(struct core *c, struct slice value)
 	for (uint64_t i = 0; i < count && !r.failed; i++) {
 		struct member_entry *e;
 		struct device device;
-		uint64_t at;
+		uint64_t at, beat, hlc;
 
 		reader_copy(&r, device.b, sizeof(device.b));
 		at = reader_u64(&r);
+		beat = reader_u64(&r);
+		hlc = reader_u64(&r);
 		e = r.failed ? NULL : members_find(&c->members, &device);
-		if (e)
-			e->heard_at_ms = MIN_OF(at, c->heard_ms);
+		if (!e)
+			continue;
+		e->heard_at_ms = MIN_OF(at, c->heard_ms);
+		e->heard_beat = beat;
+		e->heard_hlc = hlc;
 	}
 }
 
@@ -96,7 +105,8 @@ int heard_load(struct core *c)
 	if (r == 0)
 		heard_decode(c, value);
 	store_unlock(c->store);
-	c->heard_saved_ms = c->heard_judged_ms = c->heard_ms;
+	/* (who lapsed is not kept, but judged at once) */
+	c->heard_saved_ms = c->heard_ms;
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -111,12 +121,25 @@ static void heard_entry(struct core *c, struct member_entry *e)
 	log_info("'%s' is heard of again", e->label);
 }
 
-void heard_of(struct core *c, const struct device *device)
+/* (After a restart others pass on old ones, which are news here only.) */
+void heard_of_row(struct core *c, const struct device *device, uint64_t beat)
 {
 	struct member_entry *e = members_find(&c->members, device);
 
-	if (e)
-		heard_entry(c, e);
+	if (!e || beat <= e->heard_beat)
+		return;
+	e->heard_beat = beat;
+	heard_entry(c, e);
+}
+
+void heard_of_head(struct core *c, const struct device *device, uint64_t hlc)
+{
+	struct member_entry *e = members_find(&c->members, device);
+
+	if (!e || hlc <= e->heard_hlc)
+		return;
+	e->heard_hlc = hlc;
+	heard_entry(c, e);
 }
 
 static void heard_pass(struct core *c)
@@ -129,8 +152,18 @@ static void heard_pass(struct core *c)
 
 void heard_exchange(struct core *c, const struct device *from)
 {
+	struct member_entry *e = members_find(&c->members, from);
+
 	heard_pass(c);
-	heard_of(c, from);
+	if (e)
+		heard_entry(c, e);
+}
+
+/* Is it known to have all that is here? (A node that has just started has
+ * not looked what that is: it must not take all for heard.) */
+static bool has_all(const struct core *c, const struct status *s)
+{
+	return s && c->own.k.count && know_leq(&c->own.k, &s->k);
 }
 
 void heard_grows(struct core *c)
@@ -144,9 +177,8 @@ void heard_grows(struct core *c)
 	}
 	for (size_t i = 0; i < c->members.count; i++) {
 		struct member_entry *e = c->members.list[i];
-		struct status *s = status_of(c, &e->member.device);
 
-		if (s && know_leq(&c->own.k, &s->k))
+		if (has_all(c, status_of(c, &e->member.device)))
 			heard_entry(c, e);
 	}
 }
@@ -161,12 +193,10 @@ bool member_is_active(struct core *c, const struct member_entry *e)
 
 static void heard_judge(struct core *c, struct member_entry *e)
 {
-	struct status *s = status_of(c, &e->member.device);
-
 	if (e->removed)
 		return;
 	if (device_equal(&e->member.device, &c->self) ||
-	    (s && know_leq(&c->own.k, &s->k))) {
+	    has_all(c, status_of(c, &e->member.device))) {
 		heard_entry(c, e);
 		return;
 	}
@@ -182,8 +212,8 @@ void heard_tick(struct core *c)
 {
 	uint64_t since = c->heard_ms - c->heard_judged_ms;
 
-	if (since > c->lapse_after_ms / JUDGE_STEPS ||
-	    since > HEARD_STEP_MS) {
+	if (c->own.k.count && (since > c->lapse_after_ms / JUDGE_STEPS ||
+			       since > HEARD_STEP_MS)) {
 		c->heard_judged_ms = c->heard_ms;
 		for (size_t i = 0; i < c->members.count; i++)
 			heard_judge(c, c->members.list[i]);

@@ -161,7 +161,7 @@ int heartbeat_frame(struct core *c, struct peer *from, struct reader *r)
 	if (!p)
 		return -ENOMEM;
 	pulse_put(p, &h);
-	heard_of(c, &h.device);
+	heard_of_head(c, &h.device, h.hlc);
 	head_send_to_all(c, &h, from);
 	return 0;
 }

@@ -20,8 +20,9 @@ struct member_entry {
 	char label[LABEL_BYTES_MAX + 1];
 	char addresses[ADDRESSES_BYTES_MAX + 1];
 	uint64_t heard_ms; /* when its last link fell; 0: none did */
-	/* Time heard (heard.c) at its last sign of life. */
-	uint64_t heard_at_ms;
+	/* Time heard (heard.c) at its last sign of life; and the newest of
+	 * its rows and heartbeats, so that no old one is taken for a sign. */
+	uint64_t heard_at_ms, heard_beat, heard_hlc;
 	bool lapsed;
 	int64_t skew_ms;   /* its clock less ours, at its last HELLO */
 	bool skew_known;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What others said of themselves, over a restart: without it a node that
+ * What others said of themselves, and when they were heard of, over a restart: without it a node that
  * starts while a peer is away could not tell what that peer still lacks.
  * Rows are kept in META ("core.status/" and the device) when a link falls,
  * which is when they matter; a row of an older beat is never harmful, only
@@ -57,6 +57,8 @@ int remember_save(struct core *c)
 	r = store_op_begin(c->store);
 	if (r == 0) {
 		r = remember_put(c);
+		if (r == 0)
+			r = heard_put(c);
 		if (r == 0)
 			r = store_op_end(c->store);
 		else

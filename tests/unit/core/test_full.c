@@ -21,7 +21,8 @@
 static char test_dir[64];
 
 /* All to all: 0 is the founder. */
-static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
+static void open_with(struct cluster *c, int nodes, size_t slice_rows,
+		      uint64_t lapse_ms)
 {
 	struct cluster_options o = {
 		.seed = 11,
@@ -32,7 +33,9 @@ static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
 		.trace = getenv("KIN_TEST_TRACE"),
 		.small_rows = slice_rows,
 		.slice_rows = slice_rows,
-		.lapse_after_ms = LAPSE_MS,
+		.lapse_after_ms = lapse_ms,
+		/* (each costs signatures) */
+		.heartbeat_ms = lapse_ms > LAPSE_MS ? lapse_ms / 60 : 0,
 		.purge_settle_ms = 50,
 	};
 	static int count;
@@ -45,6 +48,11 @@ static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
 	for (int a = 0; a < nodes; a++)
 		for (int b = a + 1; b < nodes; b++)
 			cluster_connect(c, a, b);
+}
+
+static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
+{
+	open_with(c, nodes, slice_rows, LAPSE_MS);
 }
 
 static void close_nodes(struct cluster *c)
@@ -364,6 +372,43 @@ static void test_waits_for_what_they_knew(void **state)
 	close_nodes(&c);
 }
 
+/* What was heard is remembered, to the hour: who restarts each few hours
+ * does not begin to wait again. */
+static void test_heard_through_restarts(void **state)
+{
+	const uint64_t hour = 3600 * 1000;
+	struct cluster c;
+	uint64_t waited = 0, before;
+
+	(void)state;
+	open_with(&c, 3, 0, 10 * hour);
+	make_file(&c, 0, "", "doc", "text");
+	quiet(&c);
+	before = rows(&c, 0);
+	isolate(&c, 2);
+	remove_at(&c, 0, "", "doc");
+	while (!peer(&c, 0, 2).lapsed) {
+		/* (an hour counts as one at most: there must be talk) */
+		for (int k = 0; k < 10; k++) {
+			make_file(&c, 1, "", "tick", "x");
+			cluster_run(&c, c.now_ms + hour / 8);
+			remove_at(&c, 1, "", "tick");
+			cluster_run(&c, c.now_ms + hour / 8);
+		}
+		waited += 10 * hour / 4;
+		assert_true(waited < 30 * hour);
+		node_kill(&c.nodes[0], 10);
+		cluster_run(&c, c.now_ms + 1000);
+	}
+	/* Not before its time; and of each life an hour at most is lost. */
+	assert_in_range(waited, 10 * hour, 20 * hour);
+	quiet(&c);
+	assert_int_equal(rows(&c, 0), before - 1);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	close_nodes(&c);
+}
+
 /* ---- lapse and return */
 
 static void fill(struct cluster *c)
@@ -628,6 +673,35 @@ static void test_revived_row_meets_purged(void **state)
 	close_nodes(&c);
 }
 
+/* What it did comes to 0, where the row is purged, in a cut as it is made: by
+ * 1, which has the file open still, and its row. */
+static void test_revived_in_a_small_cut(void **state)
+{
+	struct cluster c;
+	uint64_t ino;
+
+	(void)state;
+	open_nodes(&c, 3, 0);
+	fill(&c);
+	ino = at(&c, 1, "gone/sub/edited");
+	assert_int_equal(tree_open_file(c.nodes[1].tree, ino, false), 0);
+	isolate(&c, 2);
+	work_alone(&c, 2);
+	remove_elsewhere(&c);
+	let_lapse(&c, 2);
+	assert_true(rows(&c, 1) > rows(&c, 0));
+	cluster_mend(&c, 1, 2);
+	cluster_run(&c, c.now_ms + 3000);
+	assert_true(shows(&c, 0, "gone/sub/edited", "new"));
+	assert_int_equal(counters(&c, 0).fulls_received, 0);
+	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	tree_release_file(c.nodes[1].tree, ino, false);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	expect_home(&c, 3);
+	close_nodes(&c);
+}
+
 /* Local work goes on while a full stream is applied, row by row. */
 static void test_work_between_slices(void **state)
 {
@@ -877,12 +951,14 @@ int main(void)
 		cmocka_unit_test(test_absent_member_holds),
 		cmocka_unit_test(test_two_phases),
 		cmocka_unit_test(test_waits_for_what_they_knew),
+		cmocka_unit_test(test_heard_through_restarts),
 		cmocka_unit_test(test_lapse_and_return),
 		cmocka_unit_test(test_killed_while_applying),
 		cmocka_unit_test(test_purged_since_it_was_staged),
 		cmocka_unit_test(test_return_with_nothing),
 		cmocka_unit_test(test_returns_into_purged),
 		cmocka_unit_test(test_revived_row_meets_purged),
+		cmocka_unit_test(test_revived_in_a_small_cut),
 		cmocka_unit_test(test_work_between_slices),
 		cmocka_unit_test(test_open_through_a_full_stream),
 		cmocka_unit_test(test_two_halves),
