@@ -513,25 +513,6 @@ void tree_label(struct tree *t, char ret[LABEL_BYTES_MAX + 1])
 	store_unlock(t->store);
 }
 
-int tree_set_label(struct tree *t, struct slice label)
-{
-	int r;
-
-	if (!label_is_valid(label))
-		return -EINVAL;
-	r = op_begin(t);
-	if (r)
-		return r;
-	r = op_end(t, meta_put(t, "label", label));
-	if (r)
-		return r;
-	store_lock(t->store);
-	memcpy(t->label, label.data, label.len);
-	t->label[label.len] = '\0';
-	store_unlock(t->store);
-	return 0;
-}
-
 void tree_statfs(struct tree *t, struct tree_statfs *ret)
 {
 	store_lock(t->store);

@@ -113,9 +113,8 @@ struct store *tree_store(struct tree *);
 struct volid tree_volume(struct tree *);
 /* CAUSE_NONE: it is the first one. Errors: of the store. */
 must_check int tree_incarnation(struct tree *, struct tree_incarnation *ret);
-/* This node's label; setting it changes future versions only. */
+/* This node's label. */
 void tree_label(struct tree *, char ret[LABEL_BYTES_MAX + 1]);
-must_check int tree_set_label(struct tree *, struct slice label);
 
 /* ---- what programs see */
 #define TREE_ROOT_INO 1

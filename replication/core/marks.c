@@ -47,24 +47,6 @@ int heads_take(struct tree *t, const struct know *k, struct heads *ret)
 	return 0;
 }
 
-int heads_copy(struct heads *ret, const struct heads *from, size_t count)
-{
-	struct heads h;
-	int r = heads_alloc(&h, count, from->birth_count);
-
-	if (r < 0)
-		return r;
-	if (from->marks)
-		memcpy(h.marks, from->marks, count * sizeof(*h.marks));
-	if (from->birth_count)
-		memcpy(h.births, from->births,
-		       from->birth_count * sizeof(*h.births));
-	h.birth_count = from->birth_count;
-	heads_release(ret);
-	*ret = h;
-	return 0;
-}
-
 void heads_encode(const struct heads *h, size_t count, struct buf *b)
 {
 	for (size_t i = 0; i < count; i++)

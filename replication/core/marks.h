@@ -26,8 +26,6 @@ void heads_release(struct heads *);
 /* Of this K, which the tree covers. [store locked] */
 must_check int heads_take(struct tree *, const struct know *,
 			  struct heads *ret);
-must_check int heads_copy(struct heads *ret, const struct heads *from,
-			  size_t count);
 void heads_encode(const struct heads *, size_t count, struct buf *);
 must_check int heads_decode(struct reader *, const struct know *,
 			    struct heads *ret);
