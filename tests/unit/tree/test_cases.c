@@ -286,6 +286,132 @@ static void test_rotated_logs(void)
 	expect_like(c, "f (conflict alice", "alice's");
 }
 
+/* ---- a cycle whose last mover has no way back */
+
+/* y/d/x and x/y: what moved last was always in what it is in now. It is
+ * found at the top, whole, and goes where somebody moves it. */
+static void test_cycle_without_a_way_back(void)
+{
+	static char names[4][256];
+	uint64_t y = make_dir(a, ROOT, "y"), x = make_dir(a, y, "x");
+
+	make_dir(a, y, "d");
+	make_file(a, x, "in", "x");
+	sync_all();
+	mv(a, y, "x", ROOT, "x");
+	mv(a, ROOT, "y", look(a, ROOT, "x"), "y");
+	later(b, a);
+	mv(b, look(b, ROOT, "y"), "x", look(b, look(b, ROOT, "y"), "d"), "x");
+	sync_all();
+	assert_int_equal(list(c, ROOT, names, 4), 1);
+	assert_memory_equal(names[0], "lost+found-", 11);
+	x = look(c, ROOT, names[0]);
+	expect_bytes(c, look(c, x, "in"), "x");
+	look(c, look(c, x, "y"), "d");
+	mv(c, ROOT, names[0], ROOT, "back");
+	sync_all();
+	assert_int_equal(entries(b), 1);
+	x = look(b, ROOT, "back");
+	expect_bytes(b, look(b, x, "in"), "x");
+	look(b, look(b, x, "y"), "d");
+}
+
+/* ---- siblings of equal rank */
+
+/* Main is written at two nodes beside an open conflict: two contents of one
+ * rank, and a third. Whoever saves one of them, it stays where it is. */
+static void test_edits_of_equal_rank(void)
+{
+	char alices[256], tied[256];
+
+	make_conflict("f");
+	sync_all();
+	name_with(c, ROOT, "conflict alice", alices);
+	write_name(a, "f", "main by alice");
+	later(b, a);
+	write_name(b, "f", "main by bob");
+	sync_all();
+	assert_int_equal(entries(c), 3);
+	expect_file(c, "f", "main by bob");
+	expect_file(c, alices, "alice's");
+	for (int k = 0; k < 3; k++) {
+		static char names[4][256];
+
+		list(&nodes[k], ROOT, names, 4);
+		for (int i = 0; i < 3; i++)
+			if (strcmp(names[i], "f") && strcmp(names[i], alices))
+				strcpy(tied, names[i]);
+	}
+	expect_file(c, tied, "main by alice");
+	later(c, b);
+	write_name(c, tied, "by carol, last");
+	sync_all();
+	assert_int_equal(entries(a), 3);
+	expect_file(a, "f", "main by bob");
+	expect_file(a, tied, "by carol, last");
+	expect_file(a, alices, "alice's");
+	/* ... twice, and main itself by who is behind */
+	write_name(c, tied, "once more");
+	a->now_ns -= 3600000000000;
+	write_name(a, "f", "main again");
+	sync_all();
+	expect_file(b, "f", "main again");
+	expect_file(b, tied, "once more");
+}
+
+struct paths {
+	int count;
+	char path[4][256];
+};
+
+static int note_conflict(void *arg, const struct conflict *f)
+{
+	struct paths *p = arg;
+
+	snprintf(p->path[p->count++], 256, "%.*s", (int)f->path.len,
+		 (const char *)f->path.data);
+	return 0;
+}
+
+static void expect_listed(struct fixture *f, uint64_t ino, int count,
+			  const char *first)
+{
+	struct paths p = { 0 };
+
+	assert_int_equal(tree_conflicts(f->tree, ino, note_conflict, &p), 0);
+	assert_int_equal(p.count, count);
+	if (count)
+		assert_string_equal(p.path[0], first);
+}
+
+/* Below a directory, not below one whose name begins alike; of a file; of a
+ * sibling. */
+static void test_listed_below_a_path(void)
+{
+	static const char *const dirs[] = { "d", "d1", "d-" };
+	char name[256];
+	uint64_t d;
+
+	for (int k = 0; k < 3; k++)
+		make_file(a, make_dir(a, ROOT, dirs[k]), "f", "base");
+	sync_all();
+	for (int k = 0; k < 2; k++) {
+		write_file(a, look(a, look(a, ROOT, dirs[k]), "f"), "alice's");
+		later(b, a);
+		write_file(b, look(b, look(b, ROOT, dirs[k]), "f"), "bob's");
+	}
+	sync_all();
+	d = look(c, ROOT, "d");
+	expect_listed(c, ROOT, 2, "d/f");
+	expect_listed(c, d, 1, "d/f");
+	expect_listed(c, look(c, ROOT, "d1"), 1, "d1/f");
+	expect_listed(c, look(c, ROOT, "d-"), 0, NULL);
+	expect_listed(c, look(c, d, "f"), 1, "d/f");
+	name_with(c, d, "conflict", name);
+	expect_listed(c, look(c, d, name), 1, "d/f");
+	expect_listed(c, look(c, look(c, ROOT, "d-"), "f"), 0, NULL);
+}
+
 /* ---- odd names */
 
 /* Two files of one name; the one that loses it is called ... */
@@ -472,6 +598,9 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_swapped_at_two),
 	SCENARIO(test_rotated_at_three),
 	SCENARIO(test_rotated_logs),
+	SCENARIO(test_cycle_without_a_way_back),
+	SCENARIO(test_edits_of_equal_rank),
+	SCENARIO(test_listed_below_a_path),
 	SCENARIO(test_extension),
 	SCENARIO(test_tar_gz),
 	SCENARIO(test_leading_dot),

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "fs/tree/decided.h"
+
 #define ROOT TREE_ROOT_INO
 
 /* ---- two or three nodes */
@@ -632,6 +634,128 @@ static void test_too_many_origins(void **state)
 	nodes_close(&n);
 }
 
+/* ---- what is named again */
+
+static bool readopt(struct fixture *f, struct objid id, struct fixture *from)
+{
+	struct buf copy = BUF_INIT;
+	struct slice row;
+	int r, e;
+
+	store_lock(from->store);
+	assert_int_equal(replica_row(from->tree, id, &row), 0);
+	buf_put_slice(&copy, row);
+	store_unlock(from->store);
+	store_lock(f->store);
+	assert_int_equal(replica_begin(f->tree), 0);
+	r = replica_readopt(f->tree, id, buf_slice(&copy));
+	assert_true(r >= 0);
+	e = replica_finish(f->tree);
+	assert_int_equal(replica_end(f->tree, e), 0);
+	store_unlock(f->store);
+	buf_release(&copy);
+	return r;
+}
+
+static uint32_t perm_at(struct fixture *f, const char *name)
+{
+	struct attr at;
+
+	assert_int_equal(tree_getattr(f->tree, look(f, ROOT, name), &at), 0);
+	return at.mode & 07777;
+}
+
+static int count_any(void *arg, const struct decision *d)
+{
+	(void)d;
+	++*(int *)arg;
+	return 0;
+}
+
+static int decisions(struct fixture *f)
+{
+	int n = 0;
+
+	assert_int_equal(tree_decided(f->tree, ROOT, count_any, &n), 0);
+	return n;
+}
+
+/*
+ * A directory that two nodes have purged comes back to both, from a third
+ * that still has it, for what is new in it. Each writes the same values under
+ * dots of its own: that is one directory, and nothing of it was decided. Of
+ * several values that the third has, what it shows comes back.
+ */
+static void test_readopted_at_two(void **state)
+{
+	struct tree_setattr s = { .set = TREE_SET_MODE, .perm = 0700 };
+	struct nodes n;
+	struct objid id;
+	struct attr at;
+	uint64_t dir;
+
+	(void)state;
+	nodes_open(&n);
+	make_dir(&n.a, ROOT, "d");
+	id = id_of(&n.a, "d");
+	merge_from(&n.b, &n.a);
+	merge_from(&n.c, &n.a);
+	/* Two modes at once; c shows the later one. */
+	assert_int_equal(tree_setattr(n.a.tree, look(&n.a, ROOT, "d"), &s,
+				      &at), 0);
+	s.perm = 0750;
+	n.c.now_ns = n.a.now_ns + 1000000000;
+	dir = look(&n.c, ROOT, "d");
+	assert_int_equal(tree_setattr(n.c.tree, dir, &s, &at), 0);
+	merge_from(&n.c, &n.a);
+	merge_from(&n.b, &n.c);
+	merge_from(&n.a, &n.b);
+	assert_int_equal(perm_at(&n.c, "d"), 0750);
+	remove_dir(&n.a, ROOT, "d");
+	note_cut(&n.a);
+	merge_from(&n.b, &n.a);
+	note_cut(&n.b);
+	/* (c has lapsed) */
+	assert_int_equal(purge_with(&n.a, &n.b).purged, 1);
+	assert_int_equal(purge_with(&n.b, &n.a).purged, 1);
+	/* Nothing names it: it stays away. */
+	assert_false(readopt(&n.a, id, &n.c));
+	assert_false(has_row(&n.a, id));
+	make_file(&n.c, dir, "new", "text");
+	merge_from(&n.a, &n.c);
+	merge_from(&n.b, &n.c);
+	assert_true(readopt(&n.a, id, &n.c));
+	assert_true(readopt(&n.b, id, &n.c));
+	/* (once) */
+	assert_false(readopt(&n.a, id, &n.c));
+	for (int k = 0; k < 2; k++) {
+		merge_from(&n.a, &n.b);
+		merge_from(&n.b, &n.a);
+		merge_from(&n.c, &n.a);
+	}
+	for (int k = 0; k < 3; k++) {
+		struct fixture *f = k == 0 ? &n.a : k == 1 ? &n.b : &n.c;
+
+		assert_int_equal(list(f, ROOT, NULL, 0), 1);
+		expect_bytes(f, look(f, look(f, ROOT, "d"), "new"), "text");
+		assert_int_equal(perm_at(f, "d"), 0750);
+		assert_int_equal(tree_conflict_count(f->tree), 0);
+	}
+	assert_int_equal(decisions(&n.a), decisions(&n.b));
+	/* A later value replaces both. */
+	s.perm = 0711;
+	assert_int_equal(tree_setattr(n.b.tree, look(&n.b, ROOT, "d"), &s,
+				      &at), 0);
+	merge_from(&n.a, &n.b);
+	assert_int_equal(perm_at(&n.a, "d"), 0711);
+	/* Nobody placed it: empty, it is not shown. */
+	remove_file(&n.a, look(&n.a, ROOT, "d"), "new");
+	assert_int_equal(look_error(&n.a, ROOT, "d"), -ENOENT);
+	merge_from(&n.b, &n.a);
+	assert_int_equal(list(&n.b, ROOT, NULL, 0), 0);
+	nodes_close(&n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -650,6 +774,7 @@ int main(void)
 		cmocka_unit_test(test_moved_after_it_was_revived),
 		cmocka_unit_test(test_removal_after_the_move),
 		cmocka_unit_test(test_too_many_origins),
+		cmocka_unit_test(test_readopted_at_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
