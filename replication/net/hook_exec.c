@@ -92,19 +92,10 @@ static int set_user(const struct hook_child *c)
 }
 
 /*
- * What is not in the bounding set cannot be had by any exec, not by one of
- * root either. (Without CAP_SETPCAP it cannot be changed, and there is
- * nothing to lose.)
+ * No capabilities are left. With no_new_privs no exec gives any that were
+ * not there before: not one of a setuid program, and not one by root, who
+ * else has all of them again.
  */
-static int bound_privileges(void)
-{
-	for (unsigned long cap = 0;
-	     prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-}
-
-/* None are left, nor any that an exec would hand on. */
 static int drop_privileges(void)
 {
 	struct __user_cap_header_struct header = {
@@ -114,6 +105,8 @@ static int drop_privileges(void)
 		{ .effective = 0 },
 	};
 
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
 	return (int)syscall(SYS_capset, &header, none);
 }
 
@@ -150,8 +143,6 @@ noreturn_fn void hook_exec(const struct hook_child *c, unsigned int spaces)
 		fail(c, STAGE_STDIO, errno);
 	if (set_limits(c) < 0)
 		fail(c, STAGE_LIMITS, errno);
-	if (bound_privileges() < 0)
-		fail(c, STAGE_PRIVILEGES, errno);
 	if (set_user(c) < 0)
 		fail(c, STAGE_USER, errno);
 	/* After it: who has too many processes already could not exec. */
