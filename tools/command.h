@@ -30,6 +30,7 @@ struct command {
 };
 
 int cmd_conflicts(int argc, char **argv);
+int cmd_hooks(int argc, char **argv);
 int cmd_invite(int argc, char **argv);
 int cmd_join(int argc, char **argv);
 int cmd_member(int argc, char **argv);

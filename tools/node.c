@@ -38,7 +38,7 @@ struct node {
 	struct tree *tree;
 	struct identity identity;
 	bool has_identity;
-	char *socket_path;
+	char *socket_path, *hooks_folder;
 	struct wiring wiring;
 	struct housekeeping housekeeping;
 	pthread_t signal_thread;
@@ -334,6 +334,7 @@ static int open_agent(struct node *node, const struct node_options *options,
 		.lapse_days = options->lapse_days,
 		.control_path = node->socket_path,
 		.mountpoint = options->place->mountpoint,
+		.hooks_folder = node->hooks_folder,
 		.has_mount = true,
 		.only_peers = options->only_peers,
 		.stop = wiring_stop,
@@ -357,6 +358,9 @@ static int open_rest(struct node *node, const struct node_options *options,
 	if (r == 0)
 		r = volume_place_socket(options->place, why,
 					&node->socket_path);
+	if (r == 0)
+		r = volume_place_hooks(options->place, why,
+				       &node->hooks_folder);
 	if (r == 0)
 		r = open_mount(node, options, why);
 	if (r == 0)
@@ -470,6 +474,7 @@ int node_close(struct node *node)
 		r = store_close(node->store);
 	wiring_release(w);
 	free(node->socket_path);
+	free(node->hooks_folder);
 	free(node->store_path);
 	free(node);
 	return r;

@@ -38,6 +38,7 @@
 #define ESCAPED_MAX 200
 #define ROOT_DATA_DIR "/var/lib/kinfs"
 #define ROOT_RUN_DIR "/run/kinfs"
+#define ROOT_CONFIG_DIR "/etc/kinfs"
 
 void volume_place_release(struct volume_place *p)
 {
@@ -495,6 +496,29 @@ int volume_place_cookie(struct slice key, struct buf *why, char **ret)
 	hash_bytes(key.data, key.len, &h);
 	hex_encode(h.b, 8, digits);
 	return asprintf(ret, "%s/%s", dir, digits) < 0 ? -ENOMEM : 0;
+}
+
+int volume_place_hooks(const struct volume_place *p, struct buf *why,
+		       char **ret)
+{
+	const char *config = directory_variable("XDG_CONFIG_HOME");
+	const char *home = directory_variable("HOME");
+	char name[NAME_MAX + 1];
+	int r;
+
+	store_name(p->mountpoint, name);
+	if (config)
+		r = asprintf(ret, "%s/kinfs/hooks/%s", config, name);
+	else if (geteuid() == 0)
+		r = asprintf(ret, ROOT_CONFIG_DIR "/hooks/%s", name);
+	else if (home)
+		r = asprintf(ret, "%s/.config/kinfs/hooks/%s", home, name);
+	else {
+		buf_printf(why, "$HOME is not set; set it, or "
+			   "XDG_CONFIG_HOME");
+		return -ENOENT;
+	}
+	return r < 0 ? -ENOMEM : 0;
 }
 
 int volume_place_socket(const struct volume_place *p, struct buf *why,

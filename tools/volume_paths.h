@@ -9,6 +9,10 @@
  *		 that was mounted there last, wherever it is
  *	cookies  DATA/.cookies/<16 hex digits of the hash of the node's key>:
  *		 by which a store is known for a copy (fs/store/cookie.h)
+ *	hooks    $XDG_CONFIG_HOME/kinfs/hooks/<escaped mountpoint>, else the
+ *		 same below ~/.config; root without the variable: below
+ *		 /etc/kinfs, since hooks that run as somebody else have to
+ *		 be reached by them
  *	sockets  $XDG_RUNTIME_DIR/kinfs/<16 hex digits of the store path's
  *		 hash>.sock; root without the variable: /run/kinfs; without
  *		 either: `control.sock` in the store
@@ -60,6 +64,10 @@ must_check int volume_place_socket(const struct volume_place *,
 /* Where the cookie of the node with this key is kept; makes the directory. */
 must_check int volume_place_cookie(struct slice key, struct buf *why,
 				   char **ret);
+
+/* Where the hooks of the node are; makes nothing. */
+must_check int volume_place_hooks(const struct volume_place *,
+				  struct buf *why, char **ret);
 
 /* As systemd-escape --path; ret has 4 * strlen(path) + 2 bytes. */
 void path_escape(const char *path, char *ret);

@@ -196,6 +196,7 @@ static void agent_free(struct agent *a)
 	free(a->only_peers);
 	free(a->control_path);
 	free(a->mountpoint);
+	free(a->hooks_folder);
 	free(a);
 }
 
@@ -238,8 +239,10 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	buf_init(&a->addresses);
 	a->control_path = strdup(o->control_path);
 	a->mountpoint = strdup(o->mountpoint ? o->mountpoint : "");
+	a->hooks_folder = o->hooks_folder ? strdup(o->hooks_folder) : NULL;
 	a->peers = calloc(MEMBERS_MAX, sizeof(*a->peers));
 	if (!a->control_path || !a->mountpoint || !a->peers ||
+	    (o->hooks_folder && !a->hooks_folder) ||
 	    copy_labels(a, o->only_peers)) {
 		agent_free(a);
 		return -ENOMEM;

@@ -24,6 +24,8 @@ struct agent_options {
 					 * the store remembers, else any */
 	const char *control_path;	/* Unix socket to serve */
 	const char *mountpoint;		/* for answers and logs; absolute */
+	/* Where the hooks of this node are (hook_dir.h); NULL: nowhere. */
+	const char *hooks_folder;
 	bool has_mount;
 	/* Exchange only with these labels (NULL-ended), or NULL: with all. */
 	const char *const *only_peers;

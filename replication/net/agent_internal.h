@@ -11,6 +11,7 @@
  *	wait.c		the request that takes long
  *	verify.c	another: `kin verify`; deep_run.c its thread
  *	wait.c		the one request that takes long
+ *	hook_list.c	`kin hooks`: what is installed
  *	acks.c		fsync that waits for other nodes
  *	settle.c	cutting local files for it, on a thread of its own
  */
@@ -96,7 +97,7 @@ struct agent {
 	struct tree *tree;
 	struct store *store;
 	const struct identity *identity;
-	char *control_path, *mountpoint;
+	char *control_path, *mountpoint, *hooks_folder;
 	char **only_peers;		/* NULL-ended, or NULL */
 	bool has_mount;
 	void (*stop)(void *arg);
@@ -195,6 +196,10 @@ json_t *agent_undo(struct agent *, struct control_client *,
 		   const json_t *request);
 json_t *agent_swap(struct agent *, struct control_client *,
 		   const json_t *request);
+
+/* ---- hook_list.c */
+json_t *agent_hooks(struct agent *, struct control_client *,
+		    const json_t *request);
 
 /* ---- verify.c */
 /* The answer at once, or null: later. */

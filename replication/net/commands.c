@@ -594,6 +594,7 @@ static const struct {
 	{ "decided", agent_decided },
 	{ "undo", agent_undo },
 	{ "swap", agent_swap },
+	{ "hooks", agent_hooks },
 	{ "unmount", cmd_unmount },
 };
 

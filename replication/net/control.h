@@ -43,10 +43,13 @@
  *             {value,label,node,time}, value null: removed
  *   undo      id, or path; dry_run (bool) -> decision{as above}
  *   swap      path -> path, where it is now
+ *   hooks     make (bool: the folder, if it is missing) -> folder, refused,
+ *             hooks[{name,refused}]; refused: null, or why neither the folder
+ *             nor what is in it, or why this hook, would be run
  *   unmount   -> ok, and then the daemon ends
  *
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
- * "path_hex". Numbers are integers but for timeout.
+ * "path_hex"; so do "name", "folder" and "refused". Numbers are integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H
 #define KINFS_NET_CONTROL_H

@@ -31,6 +31,25 @@ bool hook_name_valid(struct slice name)
 	return true;
 }
 
+int hook_folder_make(const char *folder)
+{
+	autofree char *path = strdup(folder);
+
+	if (!path)
+		return -ENOMEM;
+	for (char *at = path + 1; at[-1]; at++) {
+		char end = *at;
+
+		if (end && end != '/')
+			continue;
+		*at = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*at = end;
+	}
+	return 0;
+}
+
 static int system_error(struct buf *why, const char *path)
 {
 	int r = -errno;

@@ -57,6 +57,10 @@ struct hook {
 
 #define HOOK_INIT ((struct hook){ .fd = -1 })
 
+/* Makes the folder and what is missing above it, mode 0755: those whom a
+ * hook runs as have to reach it. Errors: of the system. */
+must_check int hook_folder_make(const char *folder);
+
 bool hook_name_valid(struct slice name);
 
 /*

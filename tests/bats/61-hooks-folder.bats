@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# kin hooks dir, kin hooks list: where hooks are, and which would be run.
+
+setup() {
+	load helpers
+	kin_setup
+	# (The folder has to be one that nobody else can exchange.)
+	chmod go-w "$T"
+}
+
+teardown() {
+	kin_cleanup
+}
+
+hook() {
+	printf '#!/bin/sh\nexit 1\n' >"$folder/$1"
+	chmod "$2" "$folder/$1"
+}
+
+@test "each node has a folder of its own, made when it is asked for" {
+	need_fuse
+	kin_mount a
+	kin_join a b
+	run -0 kin hooks list a
+	assert_output "no hooks in $T/config/kinfs/hooks/$(systemd_name a)"
+	[ ! -e config ]
+	folder=$(kin hooks dir a)
+	assert_equal "$folder" "$T/config/kinfs/hooks/$(systemd_name a)"
+	[ -d "$folder" ]
+	assert_equal "$(kin hooks dir a/.)" "$folder"
+	assert_not_equal "$(kin hooks dir b)" "$folder"
+	hook merge 755
+	run -0 kin hooks list b
+	assert_output --partial "no hooks in"
+	run -0 kin hooks list a
+	assert_line --index 0 --regexp '^merge +ready$'
+	assert_equal "${#lines[@]}" 1
+}
+
+# systemd_name NAME: as systemd-escape --path writes it
+systemd_name() {
+	sed 's|^/||; s|-|\\x2d|g; s|/|-|g' <<<"$T/$1"
+}
+
+@test "what would not be run is listed with the reason" {
+	need_fuse
+	kin_mount a
+	folder=$(kin hooks dir a)
+	hook good 700
+	hook plain 644
+	hook shared 775
+	hook open 757
+	hook 'a b' 755
+	hook .hidden 755
+	ln -s good "$folder/link"
+	mkdir "$folder/dir"
+	run -0 kin hooks list a
+	assert_line --regexp '^good +ready$'
+	assert_line --regexp '^plain +refused: mode: .*chmod \+x'
+	assert_line --regexp '^shared +refused: mode: .*its group.*chmod go-w'
+	assert_line --regexp '^open +refused: mode: .*others.*chmod go-w'
+	assert_line --regexp '^a b +refused: a hook is named by'
+	assert_line --regexp '^link +refused: .*symbolic link'
+	assert_line --regexp '^dir +refused: .*not a regular file'
+	assert_equal "${#lines[@]}" 7
+	run -0 kin hooks list --json a
+	assert_equal "$(jq -r .folder <<<"$output")" "$folder"
+	assert_equal "$(jq -r '.hooks[] | select(.refused == null).name' \
+		<<<"$output")" good
+	assert_equal "$(jq '.hooks | length' <<<"$output")" 7
+	# The command that it names mends it.
+	chmod go-w "$folder/shared"
+	run -0 kin hooks list a
+	assert_line --regexp '^shared +ready$'
+}
+
+@test "a folder that others can write is refused as a whole" {
+	need_fuse
+	kin_mount a
+	folder=$(kin hooks dir a)
+	hook good 755
+	chmod g+w "$folder"
+	run -1 kin hooks list a
+	assert_output --partial "no hook is run: refused: mode: $folder"
+	assert_equal "$(kin hooks list --json a | jq -c .hooks)" '[]'
+	chmod g-w "$folder"
+	# One above it too: there it could be exchanged.
+	chmod o+w config/kinfs
+	run -1 kin hooks list a
+	assert_output --partial "refused: mode: $T/config/kinfs is writable"
+	chmod o-w config/kinfs
+	run -0 kin hooks list a
+	assert_output --regexp '^good +ready$'
+}
+
+@test "a hook of somebody else is refused" {
+	need_fuse
+	need_root
+	kin_mount a
+	folder=$(kin hooks dir a)
+	hook good 755
+	chown 65534 "$folder/good"
+	run -0 kin hooks list a
+	assert_output --partial "refused: owner: $folder/good belongs to uid"
+}
+
+@test "names that are no text are told apart" {
+	need_fuse
+	kin_mount a
+	folder=$(kin hooks dir a)
+	hook $'\xff' 755
+	hook $'new\nline' 755
+	run -0 kin hooks list a
+	assert_equal "${#lines[@]}" 2
+	assert_equal "$(kin hooks list --json a | jq -r '.hooks[].name_hex' |
+		grep -v null)" ff
+}
+
+@test "kin hooks: wrong usage" {
+	run -2 kin hooks
+	run -2 kin hooks remove
+	assert_output --partial "say dir or list"
+	run -2 kin hooks dir
+	assert_output --partial "MOUNTPOINT"
+	run -2 kin hooks dir --json "$T"
+	run -4 kin hooks list "$T"
+}
