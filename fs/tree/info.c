@@ -154,7 +154,7 @@ static bool is_below(const struct scratch *s, size_t x, size_t top)
 }
 
 /* s->v is sorted, greatest first. */
-static void find_hidden(struct scratch *s)
+static void hide_replaced(struct scratch *s)
 {
 	for (size_t x = 0; x < s->count; x++) {
 		s->under[x] = NONE;
@@ -169,6 +169,30 @@ static void find_hidden(struct scratch *s)
 			if (y != x && is_again(s->v[x], s->v[y]) &&
 			    !is_below(s, y, x))
 				s->under[x] = y;
+}
+
+/* Hidden for nothing else: not an automatic one, nor one that is again. */
+static bool is_hidden_as_reverted(const struct scratch *s, size_t x)
+{
+	const struct version *v = s->v[x], *y;
+
+	if (s->under[x] == NONE)
+		return false;
+	y = s->v[s->under[x]];
+	return !is_again(v, y) &&
+	       !(is_auto(v) && is_auto(y) && subsumed(v, y));
+}
+
+static bool is_shown_by_another(const struct scratch *s, size_t x)
+{
+	for (size_t z = 0; z < s->count; z++)
+		if (s->under[z] == NONE && same_value(s->v[z], s->v[x]))
+			return true;
+	return false;
+}
+
+static void hide_reverted(struct scratch *s)
+{
 	/* Lowest first; only something shown hides. */
 	for (size_t x = s->count; x-- > 0;) {
 		if (s->under[x] != NONE)
@@ -181,6 +205,10 @@ static void find_hidden(struct scratch *s)
 			break;
 		}
 	}
+	/* The same, asserted by somebody else, is shown: it is that. */
+	for (size_t x = 0; x < s->count; x++)
+		if (is_hidden_as_reverted(s, x) && is_shown_by_another(s, x))
+			s->under[x] = NONE;
 }
 
 static void make_groups(struct info *i, struct scratch *s)
@@ -266,7 +294,8 @@ static int read_contents(struct info *i, const struct object *o, size_t n)
 			s.v[at++] = &o->versions[k];
 	if (n > 1)
 		qsort(s.v, n, sizeof(*s.v), descending);
-	find_hidden(&s);
+	hide_replaced(&s);
+	hide_reverted(&s);
 	make_groups(i, &s);
 	name_groups(i);
 	for (size_t g = 0; g < i->branch_count; g++) {

@@ -736,8 +736,9 @@ def directory_times_revive_nothing():
 def histories_once_wrong():
     """2005403: a handle of a removed file is closed; of the directory only
     attributes are left, and nobody knows its place. 2006929: what a hidden
-    settlement replaced is main again."""
-    for seed in 2005403, 2006929:
+    settlement replaced is main again. 3010482: of two that assert main again
+    one knows more of its line, and was hidden for that."""
+    for seed in 2005403, 2006929, 3010482:
         World(seed, FEATURES, False).run()
 
 

@@ -197,11 +197,18 @@ def branches(contents):
             if y:
                 under[x] = y
         down = [v for v in down if v not in under]
+        back = []
         for x in reversed(down):        # lowest first; only what is shown
             for y in down:              # hides
                 if y is not x and y not in under and reverted(x, y):
                     under[x] = y
+                    back.append(x)
                     break
+        # (the same, asserted by somebody else, is shown: it is that)
+        shown = {v.value.hash for v in contents if v not in under}
+        for x in back:
+            if x.value.hash in shown:
+                del under[x]
     groups = {}
     for v in contents:
         if v not in under:
