@@ -8,8 +8,7 @@ setup() {
 	load helpers
 	kin_setup
 	need_fuse
-	kin_mount a
-	kin_join a b
+	two_nodes
 	echo old >a/doc
 	kin_wait a
 	saves=0

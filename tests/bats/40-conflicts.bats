@@ -7,26 +7,15 @@ setup() {
 	load helpers
 	kin_setup
 	need_fuse
-	kin_mount a
-	kin_join a b
-	kin_wait a
+	two_nodes
 }
 
 teardown() {
 	kin_cleanup
 }
 
-meet() {
-	together a b
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
-}
-
 settled() {
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
+	all_alike a b
 	assert_equal "$(conflict_count a)" 0
 	assert_equal "$(conflict_count b)" 0
 	assert_equal "$(siblings a "$1")" ""
@@ -39,7 +28,7 @@ edit_edit() {
 	apart a b
 	echo "of a" >a/doc.txt
 	echo "of b, longer" >b/doc.txt
-	meet
+	meet a b
 	assert_equal "$(sort a/doc*)" $'of a\nof b, longer'
 	sibling=$(siblings a doc)
 	[ -n "$sibling" ]
@@ -77,7 +66,7 @@ edit_edit() {
 	apart a b
 	echo 1 >a/in/doc
 	echo 2 >b/in/doc
-	meet
+	meet a b
 	assert_equal "$(kin conflicts --json a/in | jq length)" 1
 	assert_equal "$(kin conflicts --json a/out | jq length)" 0
 	run -0 kin conflicts a/out
@@ -102,7 +91,7 @@ edit_edit() {
 	apart a b
 	echo "new of a" >a/new.txt
 	echo "new of b" >b/new.txt
-	meet
+	meet a b
 	assert_equal "$(sort a/new*)" $'new of a\nnew of b'
 	assert_equal "$(ls a | wc -l)" 2
 	assert_equal "$(kin conflicts --json a | jq -r '.[0].kind')" name
@@ -115,10 +104,7 @@ edit_edit() {
 	apart a b
 	echo equal >a/new.txt
 	echo equal >b/new.txt
-	together a b
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
+	meet a b
 	assert_equal "$(ls a)" new.txt
 	assert_equal "$(conflict_count a)" 0
 	# It is one file from now on: an edit is no conflict, a removal is one.
@@ -137,7 +123,7 @@ edit_edit() {
 	apart a b
 	echo edited >a/doc
 	rm b/doc
-	meet
+	meet a b
 	assert_equal "$(cat b/doc)" edited
 	assert_equal "$(conflict_count a)" 0
 }
@@ -148,7 +134,7 @@ edit_edit() {
 	apart a b
 	chmod 600 a/doc
 	rm b/doc
-	meet
+	meet a b
 	assert_equal "$(ls a)" ""
 }
 
@@ -158,7 +144,7 @@ edit_edit() {
 	apart a b
 	mv a/doc a/renamed
 	echo edited >b/doc
-	meet
+	meet a b
 	assert_equal "$(ls a)" renamed
 	assert_equal "$(cat a/renamed)" edited
 	assert_equal "$(conflict_count a)" 0
@@ -170,7 +156,7 @@ edit_edit() {
 	apart a b
 	mv a/doc a/one
 	mv b/doc b/two
-	meet
+	meet a b
 	assert_equal "$(ls a | wc -l)" 1
 	assert_equal "$(cat a/*)" text
 }
@@ -181,7 +167,7 @@ edit_edit() {
 	apart a b
 	mv a/doc a/renamed
 	rm b/doc
-	meet
+	meet a b
 	assert_equal "$(cat b/renamed)" text
 }
 
@@ -192,7 +178,7 @@ edit_edit() {
 	echo 2 >b/dir/of-b
 	echo a >a/dir/both
 	echo b >b/dir/both
-	meet
+	meet a b
 	assert_equal "$(ls a)" dir
 	assert_equal "$(cat a/dir/of-a a/dir/of-b | tr '\n' ' ')" "1 2 "
 	assert_equal "$(sort a/dir/both*)" $'a\nb'
@@ -212,7 +198,7 @@ edit_edit() {
 	apart a b
 	rm -r a/dir
 	echo new >b/dir/sub/new
-	meet
+	meet a b
 	assert_equal "$(cat a/dir/sub/new)" new
 	[ ! -e a/dir/old ]
 }
@@ -221,7 +207,7 @@ edit_edit() {
 	apart a b
 	mkdir a/thing
 	echo file >b/thing
-	meet
+	meet a b
 	[ -d b/thing ]
 	assert_equal "$(cat "a/$(siblings a thing)")" file
 }
@@ -234,7 +220,7 @@ edit_edit() {
 	apart a b
 	mv a/x a/y/
 	mv b/y b/x/
-	meet
+	meet a b
 	assert_equal "$(find a -type f | wc -l)" 2
 }
 
@@ -281,7 +267,7 @@ edit_edit() {
 	apart a b
 	echo "new of a" >a/new.txt
 	echo "new of b" >b/new.txt
-	meet
+	meet a b
 	kin resolve a/new.txt --take b
 	settled new
 	assert_equal "$(cat b/new.txt)" "new of b"
@@ -323,7 +309,7 @@ edit_edit() {
 	apart a b
 	echo "of a" >a/d/doc.txt
 	echo "of b" >b/d/doc.txt
-	meet
+	meet a b
 	sibling=$(siblings a/d doc)
 	rm a/d/doc.txt
 	kin_wait a
@@ -358,10 +344,7 @@ edit_edit() {
 	apart a b
 	kin resolve a/doc.txt --take a
 	echo "third, of b" >b/doc.txt
-	together a b
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
+	meet a b
 	run -0 cat a/doc*
 	assert_output --partial "third, of b"
 	assert_output --partial "of a"
@@ -377,7 +360,7 @@ edit_edit() {
 		node=$([ $((i % 2)) = 0 ] && echo a || echo b)
 		echo "$i" >"$node/${odd[$i]}"
 	done
-	meet
+	meet a b
 	assert_equal "$(find a -type f | wc -l)" 8
 	assert_equal "$(conflict_count a)" 0
 	for i in "${!odd[@]}"; do
@@ -393,7 +376,7 @@ $i"
 	apart a b
 	echo 1 >"a/$name"
 	echo 2 >"b/$name"
-	meet
+	meet a b
 	assert_equal "$(kin conflicts --json a | jq -r '.[0].path_hex')" 62e472
 	kin resolve "a/$name" --take a
 	kin_wait a

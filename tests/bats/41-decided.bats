@@ -7,20 +7,11 @@ setup() {
 	load helpers
 	kin_setup
 	need_fuse
-	kin_mount a
-	kin_join a b
-	kin_wait a
+	two_nodes
 }
 
 teardown() {
 	kin_cleanup
-}
-
-meet() {
-	together a b
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
 }
 
 decided() {
@@ -38,9 +29,7 @@ field() {
 }
 
 settled() {
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
+	all_alike a b
 	assert_equal "$(decided a)" "[]"
 	assert_equal "$(decided b)" "[]"
 }
@@ -51,7 +40,7 @@ two_names() {
 	apart a b
 	mv a/doc a/one
 	mv b/doc b/two
-	meet
+	meet a b
 }
 
 @test "nothing was decided" {
@@ -108,8 +97,8 @@ two_names() {
 	assert_line "would take back:"
 	assert_equal "$(ls a)" "$name"
 	kin undo "a/$name"
-	[ ! -e "a/$name" ]
 	settled
+	[ ! -e "a/$name" ]
 	[ ! -e "b/$name" ]
 	assert_equal "$(cat a/*)" text
 }
@@ -134,7 +123,7 @@ two_names() {
 	apart a b
 	chmod 600 a/doc
 	chmod 755 b/doc
-	meet
+	meet a b
 	mode=0$(stat -c %a a/doc)
 	assert_equal "$(field .kind)" mode
 	assert_equal "$(field .chosen.value)" "$mode"
@@ -161,7 +150,7 @@ two_names() {
 	chmod 600 a/doc
 	setfattr -x user.tag b/doc
 	chmod 755 b/doc
-	meet
+	meet a b
 	list=$(decided a)
 	assert_equal "$(jq -r '[.[].kind] | sort | join(",")' <<<"$list")" \
 		mode,xattr
@@ -186,7 +175,7 @@ two_names() {
 	apart a b
 	echo edited >a/doc
 	rm b/doc
-	meet
+	meet a b
 	assert_equal "$(cat b/doc)" edited
 	assert_equal "$(field .kind)" revived
 	assert_equal "$(field .chosen.label)" a
@@ -203,7 +192,7 @@ two_names() {
 	apart a b
 	echo edited >a/doc
 	rm b/doc
-	meet
+	meet a b
 	echo again >b/doc
 	settled
 	assert_equal "$(cat a/doc)" again
@@ -215,7 +204,7 @@ two_names() {
 	apart a b
 	rmdir a/dir
 	echo new >b/dir/new
-	meet
+	meet a b
 	assert_equal "$(field .kind)" revived
 	assert_equal "$(field .directory)" true
 	assert_equal "$(field .can_undo)" false
@@ -236,7 +225,7 @@ two_names() {
 	apart a b
 	mv a/x a/y/
 	mv b/y b/x/
-	meet
+	meet a b
 	assert_equal "$(field .kind)" cycle
 	was=$(ls a)
 	top=$([ "$was" = x ] && echo y || echo x)
@@ -255,7 +244,7 @@ two_names() {
 	echo other >a/doc
 	echo base >a/doc
 	echo "of b" >b/doc
-	meet
+	meet a b
 	assert_equal "$(cat a/doc)" "of b"
 	assert_equal "$(field .kind)" reverted
 	kin undo b/doc
@@ -270,7 +259,7 @@ two_names() {
 	apart a b
 	echo "of a" >a/doc
 	echo "of b" >b/doc
-	meet
+	meet a b
 	kin resolve a/doc --take a
 	kin_wait a
 	run -1 kin undo a/doc

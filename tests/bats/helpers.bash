@@ -82,6 +82,13 @@ kin_join() {
 		--listen 127.0.0.1:0 "$@" "$code" "$T/$name"
 }
 
+# two_nodes: a, and b, which joined it
+two_nodes() {
+	kin_mount a
+	kin_join a b
+	kin_wait a
+}
+
 # connect NODES EDGES: "a b c" "a:b b:c"; the first is the founder. All join
 # at first by the founder, then each is restricted to its neighbours.
 connect() {
@@ -181,6 +188,22 @@ together() {
 	for name; do
 		kin resume "$T/$name"
 	done
+}
+
+# all_alike NAME...: all have everything, and show the same
+all_alike() {
+	local name
+
+	for name; do
+		kin_wait "$name"
+	done
+	assert_same_trees "$@"
+}
+
+# meet NAME...: those who were apart hear each other again, and are alike
+meet() {
+	together "$@"
+	all_alike "$@"
 }
 
 is_mounted() {

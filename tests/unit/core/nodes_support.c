@@ -14,6 +14,17 @@ static const struct tree_new new_file = {.kind = KIND_FILE,
 
 /* ---- clusters */
 
+const char *nodes_dir(void)
+{
+	static char dir[64];
+	static int count;
+
+	snprintf(dir, sizeof(dir), "%s/kin-test-%d-%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid(), ++count);
+	return dir;
+}
+
 struct cluster_options nodes_options(int nodes, uint64_t seed)
 {
 	return (struct cluster_options){
@@ -27,14 +38,7 @@ struct cluster_options nodes_options(int nodes, uint64_t seed)
 
 void nodes_open(struct cluster *c, struct cluster_options o)
 {
-	/* (the cluster keeps the name) */
-	static char dir[64];
-	static int count;
-
-	snprintf(dir, sizeof(dir), "%s/kin-test-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	o.dir = dir;
+	o.dir = nodes_dir();
 	if (!cluster_open(c, &o))
 		fail_msg("%s", c->failure);
 }
@@ -181,14 +185,65 @@ void move(struct cluster *c, int node, const char *from, const char *to)
 	node_poke(&c->nodes[node]);
 }
 
-void remove_path(struct cluster *c, int node, const char *path, bool is_dir)
+void remove_path(struct cluster *c, int node, const char *path)
 {
 	struct tree *t = c->nodes[node].tree;
 	const char *name;
 	uint64_t dir = parent_of(c, node, path, &name);
-	int r = is_dir ? tree_rmdir(t, dir, SLICE_STR(name))
-		       : tree_unlink(t, dir, SLICE_STR(name));
+	int r = tree_unlink(t, dir, SLICE_STR(name));
 
+	if (r == -EISDIR)
+		r = tree_rmdir(t, dir, SLICE_STR(name));
 	assert_int_equal(r, 0);
 	node_poke(&c->nodes[node]);
+}
+
+/* ---- what is there */
+
+bool shows(struct cluster *c, int node, const char *path, const char *text)
+{
+	char bytes[256];
+	int64_t n;
+
+	if (!is_there(c, node, path))
+		return false;
+	n = tree_read(c->nodes[node].tree, at(c, node, path), 0, bytes,
+		      sizeof(bytes));
+	return n >= 0 && slice_equal(SLICE(bytes, n), SLICE_STR(text));
+}
+
+struct search {
+	const char *path;
+	struct objid id;
+	bool found;
+};
+
+static int search_entry(void *arg, const struct replica_view_entry *e)
+{
+	struct search *s = arg;
+
+	if (!e->is_sibling && slice_equal(e->path, SLICE_STR(s->path))) {
+		s->id = e->id;
+		s->found = true;
+	}
+	return 0;
+}
+
+struct objid object_at(struct cluster *c, int node, const char *path)
+{
+	struct search s = {.path = path};
+
+	assert_int_equal(replica_view(c->nodes[node].tree, search_entry, &s),
+			 0);
+	if (!s.found)
+		fail_msg("node %d shows no '%s'", node, path);
+	return s.id;
+}
+
+struct core_counters counters_of(struct cluster *c, int node)
+{
+	struct core_counters n;
+
+	core_counters(c->nodes[node].core, &n);
+	return n;
 }

@@ -11,7 +11,10 @@
 
 #define ROOT TREE_ROOT_INO
 
-/* A quick network, and no fault; a directory of its own at each opening.
+/* A directory of its own, in memory where there is room for that: its name,
+ * until the next call. */
+const char *nodes_dir(void);
+/* A quick network, and no fault; nodes_open() gives it a directory.
  * KIN_TEST_TRACE in the environment prints what happens. */
 struct cluster_options nodes_options(int nodes, uint64_t seed);
 void nodes_open(struct cluster *, struct cluster_options);
@@ -42,6 +45,14 @@ void put(struct cluster *, int node, uint64_t ino, const char *text);
 void done(struct cluster *, int node, uint64_t ino);
 void move(struct cluster *, int node, const char *from, const char *to);
 /* A file, or an empty directory. */
-void remove_path(struct cluster *, int node, const char *path, bool is_dir);
+void remove_path(struct cluster *, int node, const char *path);
+
+/* ---- what is there */
+/* The file is there and holds this. */
+bool shows(struct cluster *, int node, const char *path, const char *text);
+/* What is shown at a path; none: the test fails. */
+struct objid object_at(struct cluster *, int node, const char *path);
+/* All that it did so far. */
+struct core_counters counters_of(struct cluster *, int node);
 
 #endif

@@ -4,7 +4,7 @@
  * side, with local operations between slices; and what must be refused
  * whole. On the simulator's cluster, with small limits.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,42 +13,19 @@
 #include <unistd.h>
 
 #include "replication/core/core_internal.h"
-#include "tests/sim/cluster.h"
 
 #define FILES 40
-
-static char test_dir[64];
 
 /* bandwidth: bytes a ms. */
 static void open_cluster(struct cluster *c, int nodes, uint32_t bandwidth)
 {
-	struct cluster_options o = {
-		.seed = 1,
-		.nodes = nodes,
-		.dir = test_dir,
-		.delay_max = 2,
-		.bandwidth = bandwidth,
-		.trace = getenv("KIN_TEST_TRACE"),
-		.small_rows = 5,
-		.slice_rows = 3,
-	};
-	static int count;
+	struct cluster_options o = nodes_options(nodes, 1);
 
-	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-apply-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
-}
-
-static void close_cluster(struct cluster *c)
-{
-	char failure[sizeof(c->failure)];
-
-	snprintf(failure, sizeof(failure), "%s", c->failure);
-	cluster_close(c);
-	if (failure[0])
-		fail_msg("%s", failure);
+	o.delay_max = 2;
+	o.bandwidth = bandwidth;
+	o.small_rows = 5;
+	o.slice_rows = 3;
+	nodes_open(c, o);
 }
 
 static uint64_t staged(struct cluster *c, int node)
@@ -64,93 +41,9 @@ static uint64_t staged(struct cluster *c, int node)
 /* The end of every test: all equal, and nothing left over. */
 static void go_quiet(struct cluster *c)
 {
-	assert_true(cluster_run_quiet(c, 7000, 300000));
-	cluster_check_equal(c, true);
-	cluster_check_nodes(c);
-	if (cluster_failed(c))
-		fail_msg("%s", c->failure);
+	nodes_quiet(c);
 	for (int i = 0; i < c->node_count; i++)
 		assert_int_equal(staged(c, i), 0);
-}
-
-static uint64_t parent_of(struct cluster *c, int node, const char *path,
-			  const char **ret_name)
-{
-	const char *slash = strrchr(path, '/');
-	uint64_t ino = TREE_ROOT_INO;
-
-	*ret_name = slash ? slash + 1 : path;
-	if (slash)
-		assert_int_equal(tree_resolve_path(c->nodes[node].tree,
-						   SLICE(path, slash - path),
-						   &ino),
-				 0);
-	return ino;
-}
-
-static const struct tree_new new_file = {.kind = KIND_FILE,
-					 .perm = 0644,
-					 .user = {(const uint8_t *)"u", 1},
-					 .group = {(const uint8_t *)"u", 1}};
-
-static void write_file(struct cluster *c, int node, const char *path,
-		       const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	struct tree_setattr cut = {.set = TREE_SET_SIZE};
-	const char *name;
-	uint64_t dir = parent_of(c, node, path, &name);
-	struct entry e;
-	struct attr attr;
-	int r = tree_lookup(t, dir, SLICE_STR(name), &e);
-
-	if (r == -ENOENT) {
-		r = tree_create(t, dir, SLICE_STR(name), &new_file, true, &e);
-	} else if (r == 0) {
-		r = tree_open_file(t, e.attr.ino, true);
-		if (r == 0)
-			r = tree_setattr(t, e.attr.ino, &cut, &attr);
-	}
-	assert_int_equal(r, 0);
-	assert_int_equal(
-		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
-	tree_release_file(t, e.attr.ino, true);
-	node_poke(&c->nodes[node]);
-}
-
-static void make_dir(struct cluster *c, int node, const char *path)
-{
-	struct tree_new new = new_file;
-	const char *name;
-	uint64_t dir = parent_of(c, node, path, &name);
-	struct entry e;
-
-	new.kind = KIND_DIR;
-	assert_int_equal(tree_create(c->nodes[node].tree, dir, SLICE_STR(name),
-				     &new, false, &e),
-			 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void remove_path(struct cluster *c, int node, const char *path,
-			bool is_dir)
-{
-	struct tree *t = c->nodes[node].tree;
-	const char *name;
-	uint64_t dir = parent_of(c, node, path, &name);
-
-	assert_int_equal(is_dir ? tree_rmdir(t, dir, SLICE_STR(name))
-				: tree_unlink(t, dir, SLICE_STR(name)),
-			 0);
-	node_poke(&c->nodes[node]);
-}
-
-static bool shows(struct cluster *c, int node, const char *path)
-{
-	uint64_t ino;
-
-	return tree_resolve_path(c->nodes[node].tree, SLICE_STR(path), &ino) ==
-	       0;
 }
 
 static const char *file_name(const char *prefix, int i)
@@ -173,7 +66,7 @@ static void write_many(struct cluster *c, int node, const char *prefix,
 static void assert_shows_many(struct cluster *c, int node, const char *prefix)
 {
 	for (int i = 0; i < FILES; i++)
-		assert_true(shows(c, node, file_name(prefix, i)));
+		assert_true(is_there(c, node, file_name(prefix, i)));
 }
 
 static size_t count_shown(struct cluster *c, int node, const char *prefix)
@@ -181,7 +74,7 @@ static size_t count_shown(struct cluster *c, int node, const char *prefix)
 	size_t n = 0;
 
 	for (int i = 0; i < FILES; i++)
-		n += shows(c, node, file_name(prefix, i));
+		n += is_there(c, node, file_name(prefix, i));
 	return n;
 }
 
@@ -238,7 +131,7 @@ static void test_crash_after_every_slice(void **state)
 	cluster_mend(&c, 0, 1);
 	go_quiet(&c);
 	assert_int_equal(rows_sent(&c, 0), FILES + 1);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_crash_while_staging(void **state)
@@ -262,7 +155,7 @@ static void test_crash_while_staging(void **state)
 	assert_true(most > 10);
 	go_quiet(&c);
 	assert_shows_many(&c, 1, "f");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* The link falls again and again: the stream goes on where it was. */
@@ -297,7 +190,7 @@ static void test_resume(void **state)
 	/* Each row came once: what was on its way is no more than a frame. */
 	core_counters(c.nodes[1].core, &n);
 	assert_true(n.rows_received <= 10 * FILES + 1 + 3 * (uint64_t)falls);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* A restarted sender begins anew: its places may mean other rows. */
@@ -314,12 +207,12 @@ static void test_sender_restarts(void **state)
 		node_kill(&c.nodes[0], 10);
 		cluster_run(&c, c.now_ms + 20);
 		write_file(&c, 0, file_name("f", i), "text, changed");
-		remove_path(&c, 0, file_name("f", FILES - 1 - i), false);
+		remove_path(&c, 0, file_name("f", FILES - 1 - i));
 	}
 	go_quiet(&c);
-	assert_false(shows(&c, 1, file_name("f", FILES - 1)));
+	assert_false(is_there(&c, 1, file_name("f", FILES - 1)));
 	assert_int_equal(count_shown(&c, 1, "f"), FILES - 5);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static uint64_t tag_of(struct cluster *c, int node)
@@ -366,7 +259,7 @@ static void test_two_peers_at_once(void **state)
 	cluster_mend(&c, 1, 2);
 	go_quiet(&c);
 	assert_shows_many(&c, 0, "b");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- what arrives while a stream goes out */
@@ -439,7 +332,7 @@ static void change_while_it_streams(bool break_link)
 	while (perm_of(&c, 1, "x") != 0600)
 		cluster_run(&c, c.now_ms + 1);
 	/* It is still on its way. */
-	assert_false(shows(&c, 0, "bulk0"));
+	assert_false(is_there(&c, 0, "bulk0"));
 	if (break_link) {
 		while (!staged(&c, 0))
 			cluster_run(&c, c.now_ms + 1);
@@ -448,13 +341,13 @@ static void change_while_it_streams(bool break_link)
 		cluster_mend(&c, 0, 1);
 	}
 	assert_true(cluster_run_quiet(&c, 7000, 300000));
-	assert_true(shows(&c, 0, "bulk0"));
+	assert_true(is_there(&c, 0, "bulk0"));
 	assert_int_equal(perm_of(&c, 0, "x"), 0600);
 	cluster_mend(&c, 0, 2);
 	cluster_mend(&c, 1, 2);
 	go_quiet(&c);
 	assert_int_equal(perm_of(&c, 2, "x"), 0600);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_changed_while_it_streams(void **state)
@@ -498,7 +391,7 @@ static void test_edits_between_slices(void **state)
 	go_quiet(&c);
 	conflicts = tree_conflict_count(c.nodes[0].tree);
 	assert_true(conflicts > 0 && conflicts < FILES);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* What was merged and edited or removed since is not merged again. */
@@ -514,8 +407,8 @@ static void test_removed_between_slices(void **state)
 	run_until_applying(&c, 1);
 	while (applying(&c, 1)) {
 		for (int i = 0; i < FILES; i++)
-			if (shows(&c, 1, file_name("f", i))) {
-				remove_path(&c, 1, file_name("f", i), false);
+			if (is_there(&c, 1, file_name("f", i))) {
+				remove_path(&c, 1, file_name("f", i));
 				removed++;
 			}
 		node_kill(&c.nodes[1], 0);
@@ -524,7 +417,7 @@ static void test_removed_between_slices(void **state)
 	go_quiet(&c);
 	assert_true(removed > FILES / 2);
 	assert_int_equal(count_shown(&c, 0, "f"), FILES - removed);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* A directory dies in one slice and something lives in it at the end, or its
@@ -541,9 +434,9 @@ static void test_revival_after_slices(void **state)
 	write_file(&c, 0, "d/e/x", "x");
 	go_quiet(&c);
 	cluster_cut(&c, 0, 1);
-	remove_path(&c, 0, "d/e/x", false);
-	remove_path(&c, 0, "d/e", true);
-	remove_path(&c, 0, "d", true);
+	remove_path(&c, 0, "d/e/x");
+	remove_path(&c, 0, "d/e");
+	remove_path(&c, 0, "d");
 	write_many(&c, 0, "f", "text");
 	write_file(&c, 1, "d/e/new", "unseen by the remover");
 	cluster_run(&c, c.now_ms + 1500);
@@ -553,11 +446,11 @@ static void test_revival_after_slices(void **state)
 		node_kill(&c.nodes[1], 0);
 		cluster_run(&c, c.now_ms + 1);
 	}
-	assert_true(shows(&c, 1, "d/e/new"));
-	assert_false(shows(&c, 1, "d/e/x"));
+	assert_true(is_there(&c, 1, "d/e/new"));
+	assert_false(is_there(&c, 1, "d/e/x"));
 	go_quiet(&c);
-	assert_true(shows(&c, 0, "d/e/new"));
-	close_cluster(&c);
+	assert_true(is_there(&c, 0, "d/e/new"));
+	nodes_close(&c);
 }
 
 /* ---- peers at fault */
@@ -694,7 +587,7 @@ static void fake_end(struct fake *f, bool refused)
 	assert_int_equal(count_shown(&f->c, 1, "bad"), refused ? 0 : 30);
 	assert_false(applying(&f->c, 1));
 	buf_release(&f->frame);
-	close_cluster(&f->c);
+	nodes_close(&f->c);
 }
 
 static void test_bad_row_rejects_all(void **state)
@@ -826,7 +719,7 @@ static void test_restamp_of_several(void **state)
 		know_release(&k);
 		object_release(&row);
 		object_release(&theirs);
-		close_cluster(&c);
+		nodes_close(&c);
 	}
 }
 
@@ -895,7 +788,7 @@ static void restamp_removed(bool named)
 	know_release(&k);
 	object_release(&row);
 	object_release(&theirs);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_restamp_of_removed(void **state)
@@ -909,7 +802,7 @@ static void test_restamp_of_removed(void **state)
 
 static void test_table(void **state)
 {
-	struct store_options o = {.path = test_dir, .no_sync = true};
+	struct store_options o = {.path = nodes_dir(), .no_sync = true};
 	char command[100];
 	struct stage *s, *loaded = NULL;
 	cleanup(buf_release) struct buf row = BUF_INIT;
@@ -919,8 +812,6 @@ static void test_table(void **state)
 	struct slice v;
 
 	(void)state;
-	snprintf(test_dir, sizeof(test_dir), "/tmp/kin-test-stage-%d",
-		 (int)getpid());
 	assert_int_equal(store_open(&o, NULL, &store), 0);
 	assert_int_equal(stage_new(store, 3, &s), 0);
 	s->tag = 9;
@@ -974,7 +865,7 @@ static void test_table(void **state)
 	store_unlock(store);
 	stage_free(loaded);
 	store_abandon(store);
-	snprintf(command, sizeof(command), "rm -rf '%s'", test_dir);
+	snprintf(command, sizeof(command), "rm -rf '%s'", o.path);
 	assert_int_equal(system(command), 0);
 }
 

@@ -4,7 +4,7 @@
  * is sent, in each topology; content of each size; restarts; `wait`; what a
  * peer at fault gets. The random ones are kin-sim's.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,52 +13,10 @@
 #include <unistd.h>
 
 #include "replication/core/wire.h"
-#include "tests/sim/cluster.h"
-
-static char test_dir[64];
-
-static void open_cluster(struct cluster *c, int nodes, uint64_t seed)
-{
-	struct cluster_options o = {
-		.seed = seed,
-		.nodes = nodes,
-		.dir = test_dir,
-		.delay_max = 10,
-		.bandwidth = 10000,
-		.trace = getenv("KIN_TEST_TRACE"),
-	};
-
-	static int count;
-
-	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-core-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
-}
-
-static void close_cluster(struct cluster *c)
-{
-	char failure[sizeof(c->failure)];
-
-	snprintf(failure, sizeof(failure), "%s", c->failure);
-	cluster_close(c);
-	if (failure[0])
-		fail_msg("%s", failure);
-}
-
-static void go_quiet(struct cluster *c)
-{
-	assert_true(cluster_run_quiet(c, 5000, 120000));
-	cluster_check_equal(c, true);
-	cluster_check_nodes(c);
-	if (cluster_failed(c))
-		fail_msg("%s", c->failure);
-}
 
 /* ---- files, as programs see them */
 
-static void write_file(struct cluster *c, int node, const char *name,
+static void fill_file(struct cluster *c, int node, const char *name,
 		       size_t size, uint8_t fill)
 {
 	struct tree *t = c->nodes[node].tree;
@@ -126,10 +84,10 @@ static void assert_one_change_costs(struct cluster *c, int node,
 {
 	struct core_counters before, after;
 
-	go_quiet(c);
+	nodes_quiet(c);
 	before = counters(c);
-	write_file(c, node, "one", 10, 1);
-	go_quiet(c);
+	fill_file(c, node, "one", 10, 1);
+	nodes_quiet(c);
 	after = counters(c);
 	for (int i = 0; i < c->node_count; i++)
 		assert_int_equal(file_size(c, i, "one"), 10);
@@ -143,10 +101,10 @@ static void test_pair(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 2, 1);
+	nodes_open(&c, nodes_options(2, 1));
 	cluster_connect(&c, 0, 1);
 	assert_one_change_costs(&c, 0, 1);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_chain(void **state)
@@ -154,11 +112,11 @@ static void test_chain(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 3, 1);
+	nodes_open(&c, nodes_options(3, 1));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
 	assert_one_change_costs(&c, 0, 2);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_ring(void **state)
@@ -167,11 +125,11 @@ static void test_ring(void **state)
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		struct cluster c;
 
-		open_cluster(&c, 4, seed);
+		nodes_open(&c, nodes_options(4, seed));
 		for (int i = 0; i < 4; i++)
 			cluster_connect(&c, i, (i + 1) % 4);
 		assert_one_change_costs(&c, (int)seed % 4, 3);
-		close_cluster(&c);
+		nodes_close(&c);
 	}
 }
 
@@ -180,11 +138,11 @@ static void test_star(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 5, 1);
+	nodes_open(&c, nodes_options(5, 1));
 	for (int i = 1; i < 5; i++)
 		cluster_connect(&c, 0, i);
 	assert_one_change_costs(&c, 1, 4);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_all_to_all(void **state)
@@ -193,12 +151,12 @@ static void test_all_to_all(void **state)
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		struct cluster c;
 
-		open_cluster(&c, 4, seed);
+		nodes_open(&c, nodes_options(4, seed));
 		for (int i = 0; i < 4; i++)
 			for (int k = i + 1; k < 4; k++)
 				cluster_connect(&c, i, k);
 		assert_one_change_costs(&c, (int)seed % 4, 3);
-		close_cluster(&c);
+		nodes_close(&c);
 	}
 }
 
@@ -237,20 +195,20 @@ static void test_content_of_all_sizes(void **state)
 	char name[32];
 
 	(void)state;
-	open_cluster(&c, 3, 7);
+	nodes_open(&c, nodes_options(3, 7));
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		snprintf(name, sizeof(name), "size-%zu", sizes[i]);
-		write_file(&c, 0, name, sizes[i], (uint8_t)i);
+		fill_file(&c, 0, name, sizes[i], (uint8_t)i);
 	}
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		snprintf(name, sizeof(name), "size-%zu", sizes[i]);
 		assert_same_bytes(&c, 0, 1, name);
 		assert_same_bytes(&c, 0, 2, name);
 	}
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static int count_hash(void *arg, const struct hash *h)
@@ -285,9 +243,9 @@ static void test_readers_come_first(void **state)
 	int64_t r, missing;
 
 	(void)state;
-	open_cluster(&c, 2, 3);
+	nodes_open(&c, nodes_options(2, 3));
 	c.wires[0][1].bandwidth = 1000;
-	write_file(&c, 0, "large", 12000000, 1);
+	fill_file(&c, 0, "large", 12000000, 1);
 	cluster_connect(&c, 0, 1);
 	while (tree_lookup(c.nodes[1].tree, TREE_ROOT_INO, SLICE_STR("large"),
 			   &e) == -ENOENT)
@@ -310,9 +268,9 @@ static void test_readers_come_first(void **state)
 	assert_int_equal(r, 100);
 	/* No more came first than what was queued on the link already. */
 	assert_true(missing - count_missing(&c, 1) < 30);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_same_bytes(&c, 0, 1, "large");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* A second copy of what is there sends no content. */
@@ -322,17 +280,17 @@ static void test_known_content_is_not_sent(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 2, 7);
+	nodes_open(&c, nodes_options(2, 7));
 	cluster_connect(&c, 0, 1);
-	write_file(&c, 0, "big", 2000000, 3);
-	go_quiet(&c);
+	fill_file(&c, 0, "big", 2000000, 3);
+	nodes_quiet(&c);
 	before = counters(&c);
-	write_file(&c, 0, "copy", 2000000, 3);
-	go_quiet(&c);
+	fill_file(&c, 0, "copy", 2000000, 3);
+	nodes_quiet(&c);
 	after = counters(&c);
 	assert_int_equal(before.chunks_sent, after.chunks_sent);
 	assert_same_bytes(&c, 0, 1, "copy");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- away and back */
@@ -344,27 +302,27 @@ static void test_catch_up(void **state)
 	char name[32];
 
 	(void)state;
-	open_cluster(&c, 2, 9);
+	nodes_open(&c, nodes_options(2, 9));
 	cluster_connect(&c, 0, 1);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "old-%d", i);
-		write_file(&c, 0, name, 20, (uint8_t)i);
+		fill_file(&c, 0, name, 20, (uint8_t)i);
 	}
-	go_quiet(&c);
+	nodes_quiet(&c);
 	cluster_cut(&c, 0, 1);
 	for (int i = 0; i < 20; i++) {
 		snprintf(name, sizeof(name), "new-%d", i);
-		write_file(&c, 0, name, 20, (uint8_t)i);
+		fill_file(&c, 0, name, 20, (uint8_t)i);
 	}
 	cluster_run(&c, c.now_ms + 60000);
 	before = counters(&c);
 	cluster_mend(&c, 0, 1);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	after = counters(&c);
 	assert_int_equal(file_size(&c, 1, "new-19"), 20);
 	/* From where it stood: not the old ones again. */
 	assert_true(after.rows_sent - before.rows_sent <= 21);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_kill_and_restart(void **state)
@@ -372,75 +330,23 @@ static void test_kill_and_restart(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 3, 9);
+	nodes_open(&c, nodes_options(3, 9));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
-	write_file(&c, 0, "a", 500000, 1);
+	fill_file(&c, 0, "a", 500000, 1);
 	cluster_run(&c, c.now_ms + 300);
 	node_kill(&c.nodes[1], 1000);
-	write_file(&c, 2, "b", 5000, 2);
+	fill_file(&c, 2, "b", 5000, 2);
 	node_kill(&c.nodes[2], 10);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_same_bytes(&c, 0, 2, "a");
 	assert_same_bytes(&c, 0, 2, "b");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- kin wait */
 
 /* ---- saves: what leaves the machine */
-
-static uint64_t make_open(struct cluster *c, int node, const char *name)
-{
-	struct tree_new new = {.kind = KIND_FILE,
-			       .perm = 0644,
-			       .user = SLICE_STR("u"),
-			       .group = SLICE_STR("g")};
-	struct entry e;
-
-	assert_int_equal(tree_create(c->nodes[node].tree, TREE_ROOT_INO,
-				     SLICE_STR(name), &new, true, &e),
-			 0);
-	node_poke(&c->nodes[node]);
-	return e.attr.ino;
-}
-
-static void put(struct cluster *c, int node, uint64_t ino, const char *text)
-{
-	assert_int_equal(tree_write(c->nodes[node].tree, ino, 0,
-				    SLICE_STR(text), false),
-			 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void done(struct cluster *c, int node, uint64_t ino)
-{
-	tree_release_file(c->nodes[node].tree, ino, true);
-	node_poke(&c->nodes[node]);
-}
-
-static void rename_file(struct cluster *c, int node, const char *from,
-			const char *to)
-{
-	assert_int_equal(tree_rename(c->nodes[node].tree, TREE_ROOT_INO,
-				     SLICE_STR(from), TREE_ROOT_INO,
-				     SLICE_STR(to), 0),
-			 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void unlink_file(struct cluster *c, int node, const char *name)
-{
-	assert_int_equal(tree_unlink(c->nodes[node].tree, TREE_ROOT_INO,
-				     SLICE_STR(name)),
-			 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void pass(struct cluster *c, uint64_t ms)
-{
-	cluster_run(c, c->now_ms + ms);
-}
 
 static uint64_t objects(struct cluster *c, int node)
 {
@@ -456,20 +362,20 @@ static void save(struct cluster *c, bool by_backup, uint64_t step_ms)
 	uint64_t ino = make_open(c, 0, "lock");
 
 	done(c, 0, ino);
-	pass(c, step_ms);
-	unlink_file(c, 0, "lock");
+	nodes_pass(c, step_ms);
+	remove_path(c, 0, "lock");
 	if (by_backup)
-		rename_file(c, 0, "doc", "doc~");
+		move(c, 0, "doc", "doc~");
 	ino = make_open(c, 0, by_backup ? "doc" : ".doc.tmp");
-	pass(c, step_ms);
+	nodes_pass(c, step_ms);
 	put(c, 0, ino, "a new content");
-	pass(c, step_ms);
+	nodes_pass(c, step_ms);
 	done(c, 0, ino);
-	pass(c, step_ms);
+	nodes_pass(c, step_ms);
 	if (by_backup)
-		unlink_file(c, 0, "doc~");
+		remove_path(c, 0, "doc~");
 	else
-		rename_file(c, 0, ".doc.tmp", "doc");
+		move(c, 0, ".doc.tmp", "doc");
 }
 
 /* Neither a temporary nor a backup nor a lock is ever received: the rows of
@@ -481,13 +387,13 @@ static void test_saves_send_the_file_only(void **state)
 		struct cluster c;
 		struct core_counters before, after;
 
-		open_cluster(&c, 2, 21);
+		nodes_open(&c, nodes_options(2, 21));
 		cluster_connect(&c, 0, 1);
-		write_file(&c, 0, "doc", 10, 1);
-		go_quiet(&c);
+		fill_file(&c, 0, "doc", 10, 1);
+		nodes_quiet(&c);
 		before = counters(&c);
 		save(&c, by_backup, 40);
-		go_quiet(&c);
+		nodes_quiet(&c);
 		after = counters(&c);
 		assert_int_equal(after.rows_received - before.rows_received, 2);
 		assert_int_equal(after.cuts_sent - before.cuts_sent, 1);
@@ -496,11 +402,11 @@ static void test_saves_send_the_file_only(void **state)
 		assert_int_equal(objects(&c, 1), 2);
 		/* A slow one is told of before its end, and ends well. */
 		save(&c, by_backup, 700);
-		go_quiet(&c);
+		nodes_quiet(&c);
 		assert_int_equal(file_size(&c, 1, "doc"), 13);
 		assert_int_equal(file_size(&c, 1, ".doc.tmp"), -ENOENT);
 		assert_int_equal(file_size(&c, 1, "doc~"), -ENOENT);
-		close_cluster(&c);
+		nodes_close(&c);
 	}
 }
 
@@ -510,7 +416,7 @@ static uint64_t arrival_ms(struct cluster *c, const char *name, int64_t size)
 	uint64_t from = c->now_ms;
 
 	while (c->now_ms < from + 60000 && file_size(c, 1, name) != size)
-		pass(c, 1);
+		nodes_pass(c, 1);
 	return c->now_ms - from;
 }
 
@@ -529,44 +435,44 @@ static void test_instant_of_a_cut(void **state)
 	uint64_t ino;
 
 	(void)state;
-	open_cluster(&c, 2, 22);
+	nodes_open(&c, nodes_options(2, 22));
 	cluster_connect(&c, 0, 1);
 	/* A new file: when it is sure to be one. */
-	write_file(&c, 0, "doc", 10, 1);
+	fill_file(&c, 0, "doc", 10, 1);
 	assert_in_range(arrival_ms(&c, "doc", 10), 200, 300);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	/* An edit in place waits for nothing, nor does the end of a save. */
-	write_file(&c, 0, "doc", 20, 2);
+	fill_file(&c, 0, "doc", 20, 2);
 	assert_in_range(arrival_ms(&c, "doc", 20), 10, 60);
-	go_quiet(&c);
-	write_file(&c, 0, ".tmp", 30, 3);
-	rename_file(&c, 0, ".tmp", "doc");
+	nodes_quiet(&c);
+	fill_file(&c, 0, ".tmp", 30, 3);
+	move(&c, 0, ".tmp", "doc");
 	assert_in_range(arrival_ms(&c, "doc", 30), 10, 60);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	/* Beside a file that is written for long: a second, no more. */
 	ino = make_open(&c, 0, "long");
 	put(&c, 0, ino, "and");
-	pass(&c, 100);
-	write_file(&c, 0, "doc", 40, 4);
+	nodes_pass(&c, 100);
+	fill_file(&c, 0, "doc", 40, 4);
 	assert_in_range(arrival_ms(&c, "doc", 40), 800, 1000);
-	pass(&c, 300);
-	write_file(&c, 0, "doc", 50, 5);
+	nodes_pass(&c, 300);
+	fill_file(&c, 0, "doc", 50, 5);
 	assert_in_range(arrival_ms(&c, "doc", 50), 900, 1100);
 	/* But who waits gets it at once. */
-	write_file(&c, 0, "doc", 60, 6);
+	fill_file(&c, 0, "doc", 60, 6);
 	assert_true(cluster_wait(&c, 0, 400));
 	assert_int_equal(file_size(&c, 1, "doc"), 60);
-	write_file(&c, 0, "doc", 70, 7);
+	fill_file(&c, 0, "doc", 70, 7);
 	assert_true(cluster_wait(&c, 1, 700));
 	assert_int_equal(file_size(&c, 1, "doc"), 70);
 	/* ... whatever is begun after that. */
-	write_file(&c, 0, "doc", 80, 8);
+	fill_file(&c, 0, "doc", 80, 8);
 	instant_now_by_token(&c, 0);
 	make_open(&c, 0, "another");
 	assert_in_range(arrival_ms(&c, "doc", 80), 5, 100);
 	done(&c, 0, ino);
-	go_quiet(&c);
-	close_cluster(&c);
+	nodes_quiet(&c);
+	nodes_close(&c);
 }
 
 static void test_wait(void **state)
@@ -576,11 +482,11 @@ static void test_wait(void **state)
 	int id;
 
 	(void)state;
-	open_cluster(&c, 3, 5);
+	nodes_open(&c, nodes_options(3, 5));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
-	go_quiet(&c);
-	write_file(&c, 2, "far", 200000, 1);
+	nodes_quiet(&c);
+	fill_file(&c, 2, "far", 200000, 1);
 	/* What any has when it hears of it, through others too. */
 	assert_true(cluster_wait(&c, 0, 10000));
 	assert_int_equal(file_size(&c, 0, "far"), 200000);
@@ -605,7 +511,7 @@ static void test_wait(void **state)
 	cluster_run(&c, c.now_ms + 1000);
 	assert_int_equal(core_wait_state(c.nodes[0].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[0].core, id);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* Begins a wait of node 0, and lets it go on for a second. */
@@ -635,12 +541,12 @@ static void test_wait_for_token(void **state)
 	int id;
 
 	(void)state;
-	open_cluster(&c, 3, 6);
+	nodes_open(&c, nodes_options(3, 6));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	cluster_cut(&c, 0, 1);
-	write_file(&c, 2, "far", 200000, 1);
+	fill_file(&c, 2, "far", 200000, 1);
 	assert_int_equal(core_knowledge(c.nodes[2].core, c.now_ms, &token), 0);
 	cluster_run(&c, c.now_ms + 5000);
 	id = begin_wait(&c, o);
@@ -658,7 +564,7 @@ static void test_wait_for_token(void **state)
 	id = core_wait_begin(c.nodes[2].core, c.now_ms, &o);
 	assert_int_equal(core_wait_state(c.nodes[2].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[2].core, id);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_wait_for_fresh(void **state)
@@ -668,12 +574,12 @@ static void test_wait_for_fresh(void **state)
 	int id;
 
 	(void)state;
-	open_cluster(&c, 3, 7);
+	nodes_open(&c, nodes_options(3, 7));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 0, 2);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	cluster_cut(&c, 0, 2);
-	write_file(&c, 1, "one", 10, 1);
+	fill_file(&c, 1, "one", 10, 1);
 	/* One is enough; two are not there; of more than all it is all. */
 	id = begin_wait(&c, (struct core_wait_options){CORE_WAIT_FRESH,
 						       .fresh = 1});
@@ -685,12 +591,12 @@ static void test_wait_for_fresh(void **state)
 	assert_string_equal(missing[0].label, "node2");
 	assert_int_equal(core_wait_state(c.nodes[0].core, id),
 			 CORE_WAIT_PENDING);
-	write_file(&c, 2, "two", 20, 1);
+	fill_file(&c, 2, "two", 20, 1);
 	cluster_mend(&c, 0, 2);
 	cluster_run(&c, c.now_ms + 10000);
 	assert_wait(&c, id, CORE_WAIT_DONE);
 	assert_int_equal(file_size(&c, 0, "two"), 20);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static struct core_peer_status peer_status_of(struct cluster *c, int node,
@@ -711,7 +617,6 @@ static void test_staleness(void **state)
 {
 	struct cluster_options o = {.seed = 8,
 				    .nodes = 3,
-				    .dir = test_dir,
 				    .delay_max = 5,
 				    .bandwidth = 1000,
 				    .heartbeat_ms = 10000};
@@ -719,7 +624,7 @@ static void test_staleness(void **state)
 	struct cluster c;
 
 	(void)state;
-	assert_true(cluster_open(&c, &o));
+	nodes_open(&c, o);
 	cluster_connect(&c, 0, 1);
 	p = peer_status_of(&c, 0, "node1");
 	assert_false(p.stale_known);
@@ -736,8 +641,8 @@ static void test_staleness(void **state)
 
 	/* Cut off: it grows with the clock, and what the others lack, too. */
 	cluster_cut(&c, 0, 1);
-	write_file(&c, 2, "far", 1000, 1);
-	write_file(&c, 0, "near", 1000, 1);
+	fill_file(&c, 2, "far", 1000, 1);
+	fill_file(&c, 0, "near", 1000, 1);
 	cluster_run(&c, c.now_ms + 60000);
 	p = peer_status_of(&c, 0, "node2");
 	assert_true(p.stale_ms > 59000 && p.stale_ms < 71000);
@@ -748,14 +653,13 @@ static void test_staleness(void **state)
 	p = peer_status_of(&c, 0, "node2");
 	assert_true(p.stale_ms < 10100);
 	assert_true(!p.behind.changes && !p.behind_ms);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_wait_for_mounts(void **state)
 {
 	struct cluster_options o = {.seed = 3,
 				    .nodes = 2,
-				    .dir = test_dir,
 				    .delay_max = 5,
 				    .bandwidth = 1000,
 				    .mounts = true};
@@ -763,11 +667,11 @@ static void test_wait_for_mounts(void **state)
 	int id;
 
 	(void)state;
-	assert_true(cluster_open(&c, &o));
+	nodes_open(&c, o);
 	cluster_connect(&c, 0, 1);
 	cluster_run(&c, c.now_ms + 2000);
 	c.nodes[1].show_ms = c.now_ms + 3000; /* its notifier is slow */
-	write_file(&c, 0, "x", 10, 1);
+	fill_file(&c, 0, "x", 10, 1);
 	id = core_wait_begin(c.nodes[0].core, c.now_ms,
 			     &(struct core_wait_options){.kind = CORE_WAIT_ALL});
 	c.nodes[0].tick_ms = c.now_ms;
@@ -778,7 +682,7 @@ static void test_wait_for_mounts(void **state)
 	cluster_run(&c, c.now_ms + 1000);
 	assert_int_equal(core_wait_state(c.nodes[0].core, id), CORE_WAIT_DONE);
 	core_wait_end(c.nodes[0].core, id);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- members */
@@ -790,10 +694,10 @@ static void test_members_travel(void **state)
 
 	(void)state;
 	/* Node 0 let all in, one after the other: the first knew only 0. */
-	open_cluster(&c, 4, 2);
+	nodes_open(&c, nodes_options(4, 2));
 	for (int i = 0; i < 3; i++)
 		cluster_connect(&c, i, i + 1);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	for (int i = 0; i < 4; i++) {
 		assert_int_equal(core_peers(c.nodes[i].core, peers, 5), 3);
 		for (int k = 0; k < 3; k++) {
@@ -807,7 +711,7 @@ static void test_members_travel(void **state)
 	assert_int_equal(
 		core_link_up(c.nodes[0].core, c.now_ms, 99, &c.nodes[1].device),
 		-EALREADY);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- peers at fault */
@@ -820,7 +724,7 @@ struct fault {
 static void fault_open(struct fault *f)
 {
 	memset(f, 0, sizeof(*f));
-	open_cluster(&f->c, 2, 4);
+	nodes_open(&f->c, nodes_options(2, 4));
 	f->c.options.bad_frames = true;
 	cluster_connect(&f->c, 0, 1);
 	cluster_run(&f->c, f->c.now_ms + 2000);
@@ -844,10 +748,10 @@ static void assert_refused(const struct buf *frame)
 
 	fault_open(&f);
 	assert_true(inject(&f, frame));
-	write_file(&f.c, 0, "after", 10, 1);
-	go_quiet(&f.c); /* a new link, and all goes on */
+	fill_file(&f.c, 0, "after", 10, 1);
+	nodes_quiet(&f.c); /* a new link, and all goes on */
 	assert_int_equal(file_size(&f.c, 1, "after"), 10);
-	close_cluster(&f.c);
+	nodes_close(&f.c);
 }
 
 static void assert_rec_refused(uint64_t position, uint64_t raw_len)
@@ -867,10 +771,10 @@ static void assert_rec_refused(uint64_t position, uint64_t raw_len)
 	buf_put(&b, "xxxx", 4);
 	assert_int_equal(frame_end(&b), 0);
 	assert_true(inject(&f, &b));
-	write_file(&f.c, 0, "after", 10, 1);
-	go_quiet(&f.c);
+	fill_file(&f.c, 0, "after", 10, 1);
+	nodes_quiet(&f.c);
 	assert_int_equal(file_size(&f.c, 1, "after"), 10);
-	close_cluster(&f.c);
+	nodes_close(&f.c);
 }
 
 static void test_faults(void **state)
@@ -950,10 +854,10 @@ static void test_garbage(void **state)
 		if (rng_one_in(&rng, 3))
 			cluster_run(&f.c, f.c.now_ms + 700);
 	}
-	write_file(&f.c, 0, "after", 10, 1);
-	go_quiet(&f.c);
+	fill_file(&f.c, 0, "after", 10, 1);
+	nodes_quiet(&f.c);
 	assert_int_equal(file_size(&f.c, 1, "after"), 10);
-	close_cluster(&f.c);
+	nodes_close(&f.c);
 }
 
 int main(void)

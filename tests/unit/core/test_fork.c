@@ -4,40 +4,23 @@
  * other when one origin has two histories. The trees alone are tested in
  * tests/unit/tree/test_fork.c, random histories by kin-sim.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
 #include "tests/sim/backup.h"
 
-static char test_dir[64];
-
 static void open_with(struct cluster *c, int nodes, int late, uint64_t seed,
 		      size_t small_rows)
 {
-	struct cluster_options o = {
-		.seed = seed,
-		.nodes = nodes,
-		.late = late,
-		.dir = test_dir,
-		.delay_max = 10,
-		.bandwidth = 10000,
-		.trace = getenv("KIN_TEST_TRACE"),
-		.small_rows = small_rows,
-		.slice_rows = small_rows,
-	};
-	static int count;
+	struct cluster_options o = nodes_options(nodes, seed);
 
-	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-fork-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
+	o.late = late;
+	o.small_rows = o.slice_rows = small_rows;
+	nodes_open(c, o);
 }
 
 static void open_cluster(struct cluster *c, int nodes, uint64_t seed,
@@ -50,53 +33,6 @@ static void open_cluster_late(struct cluster *c, int nodes, int late,
 			      uint64_t seed)
 {
 	open_with(c, nodes, late, seed, 0);
-}
-
-static void close_cluster(struct cluster *c)
-{
-	char failure[sizeof(c->failure)];
-
-	snprintf(failure, sizeof(failure), "%s", c->failure);
-	cluster_close(c);
-	if (failure[0])
-		fail_msg("%s", failure);
-}
-
-static void go_quiet(struct cluster *c)
-{
-	assert_true(cluster_run_quiet(c, 5000, 240000));
-	cluster_check_equal(c, true);
-	cluster_check_nodes(c);
-	if (cluster_failed(c))
-		fail_msg("%s", c->failure);
-}
-
-static void write_file(struct cluster *c, int node, const char *name,
-		       const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	struct tree_new new = {.kind = KIND_FILE,
-			       .perm = 0644,
-			       .user = SLICE_STR("u"),
-			       .group = SLICE_STR("g")};
-	struct tree_setattr cut = {.set = TREE_SET_SIZE};
-	struct entry e;
-	struct attr attr;
-	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
-
-	if (r == -ENOENT) {
-		r = tree_create(t, TREE_ROOT_INO, SLICE_STR(name), &new, true,
-				&e);
-	} else if (r == 0) {
-		r = tree_open_file(t, e.attr.ino, true);
-		if (r == 0)
-			r = tree_setattr(t, e.attr.ino, &cut, &attr);
-	}
-	assert_int_equal(r, 0);
-	assert_int_equal(
-		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
-	tree_release_file(t, e.attr.ino, true);
-	node_poke(&c->nodes[node]);
 }
 
 struct search_text {
@@ -114,7 +50,7 @@ static int find_text(void *arg, const struct replica_view_entry *e)
 	return 0;
 }
 
-static bool shows(struct cluster *c, int node, const char *text)
+static bool has_text(struct cluster *c, int node, const char *text)
 {
 	struct search_text s = {text, false};
 
@@ -125,7 +61,7 @@ static bool shows(struct cluster *c, int node, const char *text)
 static void assert_all_show(struct cluster *c, const char *text)
 {
 	for (int i = 0; i < c->node_count; i++)
-		if (!shows(c, i, text))
+		if (!has_text(c, i, text))
 			fail_msg("node %d does not show '%s'", i, text);
 }
 
@@ -178,14 +114,14 @@ static void restored_backup(size_t small_rows, int rows)
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 1, 2);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	back_up(&c, 0);
 	write_file(&c, 0, "doc", "before");
 	for (int i = 0; i < rows; i++) {
 		snprintf(name, sizeof(name), "before %d", i);
 		write_file(&c, 0, name, name);
 	}
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_int_equal(forks(&c), 0);
 	cluster_cut(&c, 0, 1);
 	bring_back(&c, 0);
@@ -196,7 +132,7 @@ static void restored_backup(size_t small_rows, int rows)
 	}
 	cluster_run(&c, c.now_ms + 1000);
 	cluster_mend(&c, 0, 1);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_all_show(&c, "before");
 	assert_all_show(&c, "after");
 	for (int i = 0; i < rows; i++) {
@@ -209,10 +145,10 @@ static void restored_backup(size_t small_rows, int rows)
 	/* And it goes on. */
 	write_file(&c, 0, "later", "of the restored");
 	write_file(&c, 2, "later too", "of another");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_all_show(&c, "of the restored");
 	assert_all_show(&c, "of another");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_restored_backup(void **state)
@@ -239,21 +175,21 @@ static void test_lost_numbers(void **state)
 	open_cluster(&c, 2, 2, 0);
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	back_up(&c, 0);
 	old = origin(&c, 0);
 	write_file(&c, 0, "doc", "told");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	bring_back(&c, 0);
 	assert_true(origin(&c, 0) == old);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_true(origin(&c, 0) != old);
 	assert_all_show(&c, "told");
 	write_file(&c, 0, "doc", "again");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_all_show(&c, "again");
-	assert_false(shows(&c, 1, "told"));
-	close_cluster(&c);
+	assert_false(has_text(&c, 1, "told"));
+	nodes_close(&c);
 }
 
 /* Found by nodes that are not the restored one: each is on a branch. */
@@ -267,7 +203,7 @@ static void test_found_by_others(void **state)
 	cluster_connect(&c, 0, 2);
 	cluster_connect(&c, 1, 2);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	back_up(&c, 0);
 	cluster_cut(&c, 0, 2);
 	cluster_cut(&c, 1, 2);
@@ -278,18 +214,18 @@ static void test_found_by_others(void **state)
 	write_file(&c, 0, "doc", "second");
 	cluster_mend(&c, 0, 2);
 	cluster_run(&c, c.now_ms + 5000);
-	assert_true(shows(&c, 1, "first") && shows(&c, 2, "second"));
+	assert_true(has_text(&c, 1, "first") && has_text(&c, 2, "second"));
 	/* Now the one who caused it is away. */
 	node_kill(&c.nodes[0], 60000);
 	cluster_mend(&c, 1, 2);
 	cluster_run(&c, c.now_ms + 20000);
-	assert_true(shows(&c, 1, "second") && shows(&c, 2, "first"));
+	assert_true(has_text(&c, 1, "second") && has_text(&c, 2, "first"));
 	cluster_mend(&c, 0, 1);
 	cluster_run(&c, c.now_ms + 60000);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_all_show(&c, "first");
 	assert_all_show(&c, "second");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* The same backup comes back again and again. */
@@ -304,7 +240,7 @@ static void test_again_and_again(void **state)
 	cluster_connect(&c, 1, 2);
 	cluster_connect(&c, 0, 2);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	back_up(&c, 0);
 	for (int i = 0; i < 5; i++) {
 		/* each time it meets another one first */
@@ -312,19 +248,19 @@ static void test_again_and_again(void **state)
 		snprintf(text, sizeof(text), "time %d", i);
 		write_file(&c, 0, text, text);
 		if (i % 2)
-			go_quiet(&c);
+			nodes_quiet(&c);
 		cluster_run(&c, c.now_ms + 3000);
 		bring_back(&c, 0);
 		cluster_mend(&c, 0, 1 + i % 2);
 	}
 	write_file(&c, 0, "doc", "the end");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	for (int i = 0; i < 5; i++) {
 		snprintf(text, sizeof(text), "time %d", i);
 		assert_all_show(&c, text);
 	}
 	assert_all_show(&c, "the end");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* What was removed and purged since the backup stays away. */
@@ -337,26 +273,26 @@ static void test_removed_stays_removed(void **state)
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "old", "to be removed");
 	write_file(&c, 0, "kept", "kept");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	back_up(&c, 0);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_int_equal(tree_unlink(c.nodes[1].tree, TREE_ROOT_INO,
 				     SLICE_STR("old")),
 			 0);
 	node_poke(&c.nodes[1]);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	cluster_run(&c, c.now_ms + 60000); /* purged */
 	cluster_cut(&c, 0, 1);
 	bring_back(&c, 0);
-	assert_true(shows(&c, 0, "to be removed"));
+	assert_true(has_text(&c, 0, "to be removed"));
 	write_file(&c, 0, "new", "after");
 	cluster_mend(&c, 0, 1);
-	go_quiet(&c);
-	assert_false(shows(&c, 0, "to be removed"));
-	assert_false(shows(&c, 1, "to be removed"));
+	nodes_quiet(&c);
+	assert_false(has_text(&c, 0, "to be removed"));
+	assert_false(has_text(&c, 1, "to be removed"));
 	assert_all_show(&c, "kept");
 	assert_all_show(&c, "after");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* A new member is set up with a copy of another one's store, and both have
@@ -368,19 +304,19 @@ static void copied_for_another(bool meet)
 	open_cluster_late(&c, 3, 1, 6);
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	node_join_by_copy(&c.nodes[2], &c.nodes[0]);
 	assert_true(origin(&c, 2) == origin(&c, 0));
 	write_file(&c, 0, "doc", "of the first");
 	write_file(&c, 2, "doc", "of the copy");
 	write_file(&c, 2, "new", "only there");
 	cluster_connect(&c, meet ? 0 : 1, 2);
-	go_quiet(&c);
+	nodes_quiet(&c);
 	assert_true(origin(&c, 2) != origin(&c, 0));
 	assert_all_show(&c, "of the first");
 	assert_all_show(&c, "of the copy");
 	assert_all_show(&c, "only there");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_copied_for_another(void **state)
@@ -413,7 +349,7 @@ static void test_two_of_one_key(void **state)
 	open_cluster_late(&c, 3, 1, 7);
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "doc", "base");
-	go_quiet(&c);
+	nodes_quiet(&c);
 	node_duplicate(&c.nodes[2], &c.nodes[0]);
 	for (int i = 0; i < 6; i++) {
 		int one = i % 2 ? 2 : 0;
@@ -424,7 +360,7 @@ static void test_two_of_one_key(void **state)
 		write_file(&c, one ? 0 : 2, "doc", text);
 		talk_to(&c, one);
 		snprintf(text, sizeof(text), "turn %d", i);
-		assert_true(shows(&c, 1, text));
+		assert_true(has_text(&c, 1, text));
 	}
 	assert_true(origin(&c, 0) != origin(&c, 2));
 	core_counters(c.nodes[0].core, &n);
@@ -433,14 +369,14 @@ static void test_two_of_one_key(void **state)
 		talk_to(&c, 0);
 		talk_to(&c, 2);
 	}
-	go_quiet(&c);
+	nodes_quiet(&c);
 	for (int i = 0; i < 6; i++) {
 		snprintf(text, sizeof(text), "turn %d", i);
 		assert_all_show(&c, text);
 	}
 	assert_all_show(&c, "beside 4");
 	assert_all_show(&c, "beside 5");
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 int main(void)

@@ -4,47 +4,29 @@
  * return, full streams and what absence means in them, members that are
  * removed. In one operation's slices of one row, and with kills between them.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
-#include "tests/sim/cluster.h"
 
-#define ROOT TREE_ROOT_INO
 /* Time heard until a member lapses; quiet times are longer. */
 #define LAPSE_MS 3000
-
-static char test_dir[64];
 
 /* All to all: 0 is the founder. */
 static void open_with(struct cluster *c, int nodes, size_t slice_rows,
 		      uint64_t lapse_ms)
 {
-	struct cluster_options o = {
-		.seed = 11,
-		.nodes = nodes,
-		.dir = test_dir,
-		.delay_max = 10,
-		.bandwidth = 10000,
-		.trace = getenv("KIN_TEST_TRACE"),
-		.small_rows = slice_rows,
-		.slice_rows = slice_rows,
-		.lapse_after_ms = lapse_ms,
-		/* (each costs signatures) */
-		.heartbeat_ms = lapse_ms > LAPSE_MS ? lapse_ms / 60 : 0,
-		.purge_settle_ms = 50,
-	};
-	static int count;
+	struct cluster_options o = nodes_options(nodes, 11);
 
-	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-full-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
+	o.small_rows = o.slice_rows = slice_rows;
+	o.lapse_after_ms = lapse_ms;
+	o.purge_settle_ms = 50;
+	/* (each costs signatures) */
+	o.heartbeat_ms = lapse_ms > LAPSE_MS ? lapse_ms / 60 : 0;
+	nodes_open(c, o);
 	for (int a = 0; a < nodes; a++)
 		for (int b = a + 1; b < nodes; b++)
 			cluster_connect(c, a, b);
@@ -53,16 +35,6 @@ static void open_with(struct cluster *c, int nodes, size_t slice_rows,
 static void open_nodes(struct cluster *c, int nodes, size_t slice_rows)
 {
 	open_with(c, nodes, slice_rows, LAPSE_MS);
-}
-
-static void close_nodes(struct cluster *c)
-{
-	char failure[sizeof(c->failure)];
-
-	snprintf(failure, sizeof(failure), "%s", c->failure);
-	cluster_close(c);
-	if (failure[0])
-		fail_msg("%s", failure);
 }
 
 static bool is_applying(struct cluster *c)
@@ -94,71 +66,6 @@ static void assert_equal(struct cluster *c)
 
 /* ---- what programs do */
 
-static uint64_t at(struct cluster *c, int node, const char *path)
-{
-	uint64_t ino = 0;
-
-	assert_int_equal(tree_resolve_path(c->nodes[node].tree,
-					   SLICE_STR(path), &ino), 0);
-	return ino;
-}
-
-static bool is_there(struct cluster *c, int node, const char *path)
-{
-	uint64_t ino;
-
-	return !tree_resolve_path(c->nodes[node].tree, SLICE_STR(path), &ino);
-}
-
-static struct tree_new new_of(enum kind kind)
-{
-	return (struct tree_new){.kind = kind,
-				 .perm = 0755,
-				 .user = SLICE_STR("u"),
-				 .group = SLICE_STR("g")};
-}
-
-static void make_dir(struct cluster *c, int node, const char *dir,
-		     const char *name)
-{
-	struct tree_new new = new_of(KIND_DIR);
-	struct entry e;
-
-	assert_int_equal(tree_create(c->nodes[node].tree, at(c, node, dir),
-				     SLICE_STR(name), &new, false, &e), 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void make_file(struct cluster *c, int node, const char *dir,
-		      const char *name, const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	struct tree_new new = new_of(KIND_FILE);
-	struct entry e;
-
-	assert_int_equal(tree_create(t, at(c, node, dir), SLICE_STR(name),
-				     &new, true, &e), 0);
-	assert_int_equal(
-		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
-	tree_release_file(t, e.attr.ino, true);
-	node_poke(&c->nodes[node]);
-}
-
-static void edit(struct cluster *c, int node, const char *path,
-		 const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	struct tree_setattr cut = {.set = TREE_SET_SIZE};
-	uint64_t ino = at(c, node, path);
-	struct attr attr;
-
-	assert_int_equal(tree_open_file(t, ino, true), 0);
-	assert_int_equal(tree_setattr(t, ino, &cut, &attr), 0);
-	assert_int_equal(tree_write(t, ino, 0, SLICE_STR(text), false), 0);
-	tree_release_file(t, ino, true);
-	node_poke(&c->nodes[node]);
-}
-
 static void change_mode(struct cluster *c, int node, const char *path)
 {
 	struct tree_setattr s = {.set = TREE_SET_MODE, .perm = 0700};
@@ -169,66 +76,7 @@ static void change_mode(struct cluster *c, int node, const char *path)
 	node_poke(&c->nodes[node]);
 }
 
-static void remove_at(struct cluster *c, int node, const char *dir,
-		      const char *name)
-{
-	struct tree *t = c->nodes[node].tree;
-	int r = tree_unlink(t, at(c, node, dir), SLICE_STR(name));
-
-	if (r == -EISDIR)
-		r = tree_rmdir(t, at(c, node, dir), SLICE_STR(name));
-	assert_int_equal(r, 0);
-	node_poke(&c->nodes[node]);
-}
-
-static void move(struct cluster *c, int node, const char *dir,
-		 const char *name, const char *to, const char *new_name)
-{
-	assert_int_equal(tree_rename(c->nodes[node].tree, at(c, node, dir),
-				     SLICE_STR(name), at(c, node, to),
-				     SLICE_STR(new_name), 0), 0);
-	node_poke(&c->nodes[node]);
-}
-
-static bool shows(struct cluster *c, int node, const char *path,
-		  const char *text)
-{
-	char bytes[256];
-	int64_t n;
-
-	if (!is_there(c, node, path))
-		return false;
-	n = tree_read(c->nodes[node].tree, at(c, node, path), 0, bytes,
-		      sizeof(bytes));
-	return n >= 0 && slice_equal(SLICE(bytes, n), SLICE_STR(text));
-}
-
 /* ---- facts */
-
-struct find {
-	const char *path;
-	struct objid id;
-	bool found;
-};
-
-static int find_entry(void *arg, const struct replica_view_entry *e)
-{
-	struct find *f = arg;
-
-	if (slice_equal(e->path, SLICE_STR(f->path))) {
-		f->id = e->id;
-		f->found = true;
-	}
-	return 0;
-}
-
-static struct core_counters counters(struct cluster *c, int node)
-{
-	struct core_counters n;
-
-	core_counters(c->nodes[node].core, &n);
-	return n;
-}
 
 /* Of all rows, dead ones too. */
 static uint64_t rows(struct cluster *c, int node)
@@ -271,9 +119,9 @@ static void let_lapse(struct cluster *c, int node)
 	int by = node ? 0 : 1;
 
 	for (int i = 0; i < 20 && !peer(c, by, node).lapsed; i++) {
-		make_file(c, by, "", "tick", "x");
+		write_file(c, by, "tick", "x");
 		cluster_run(c, c->now_ms + LAPSE_MS / 2);
-		remove_at(c, by, "", "tick");
+		remove_path(c, by, "tick");
 		cluster_run(c, c->now_ms + LAPSE_MS / 2);
 	}
 	assert_true(peer(c, by, node).lapsed);
@@ -289,11 +137,11 @@ static void test_absent_member_holds(void **state)
 
 	(void)state;
 	open_nodes(&c, 3, 0);
-	make_file(&c, 0, "", "doc", "text");
+	write_file(&c, 0, "doc", "text");
 	quiet(&c);
 	before = rows(&c, 0);
 	isolate(&c, 2);
-	remove_at(&c, 0, "", "doc");
+	remove_path(&c, 0, "doc");
 	cluster_run(&c, c.now_ms + LAPSE_MS / 3);
 	/* 1 has acknowledged it, 2 has not. */
 	assert_int_equal(rows(&c, 0), before);
@@ -303,10 +151,10 @@ static void test_absent_member_holds(void **state)
 	assert_equal(&c);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(rows(&c, i), before - 1);
-		assert_int_equal(counters(&c, i).rows_purged, 1);
-		assert_int_equal(counters(&c, i).fulls_received, 0);
+		assert_int_equal(counters_of(&c, i).rows_purged, 1);
+		assert_int_equal(counters_of(&c, i).fulls_received, 0);
 	}
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /*
@@ -320,19 +168,19 @@ static void test_two_phases(void **state)
 	(void)state;
 	open_nodes(&c, 3, 0);
 	cluster_disconnect(&c, 0, 2);
-	make_file(&c, 0, "", "doc", "text");
+	write_file(&c, 0, "doc", "text");
 	quiet(&c);
 	/* What 2 writes reaches nobody; what it acknowledges does not either,
 	 * until both come at once. */
 	cluster_deafen(&c, 2, 1);
-	edit(&c, 2, "doc", "edited");
-	remove_at(&c, 0, "", "doc");
+	write_file(&c, 2, "doc", "edited");
+	remove_path(&c, 0, "doc");
 	cluster_run(&c, c.now_ms + 1000);
 	cluster_mend(&c, 1, 2);
 	assert_equal(&c);
 	for (int i = 0; i < 3; i++)
 		assert_true(shows(&c, i, "doc", "edited"));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /*
@@ -347,13 +195,13 @@ static void test_waits_for_what_they_knew(void **state)
 	(void)state;
 	open_nodes(&c, 3, 0);
 	cluster_disconnect(&c, 0, 2);
-	make_file(&c, 0, "", "doc", "text");
-	make_file(&c, 0, "", "other", "text");
+	write_file(&c, 0, "doc", "text");
+	write_file(&c, 0, "other", "text");
 	quiet(&c);
 	cluster_cut(&c, 1, 2);
-	edit(&c, 2, "doc", "edited");
-	remove_at(&c, 0, "", "doc");
-	remove_at(&c, 0, "", "other");
+	write_file(&c, 2, "doc", "edited");
+	remove_path(&c, 0, "doc");
+	remove_path(&c, 0, "other");
 	cluster_run(&c, c.now_ms + 500);
 	cluster_mend(&c, 1, 2);
 	limit = c.now_ms + 5000;
@@ -363,13 +211,13 @@ static void test_waits_for_what_they_knew(void **state)
 	}
 	cluster_cut(&c, 0, 1);
 	cluster_run(&c, c.now_ms + 1000);
-	assert_int_equal(counters(&c, 0).rows_purged, 0);
+	assert_int_equal(counters_of(&c, 0).rows_purged, 0);
 	cluster_mend(&c, 0, 1);
 	assert_equal(&c);
-	assert_int_equal(counters(&c, 0).rows_purged, 1);
+	assert_int_equal(counters_of(&c, 0).rows_purged, 1);
 	for (int i = 0; i < 3; i++)
 		assert_true(shows(&c, i, "doc", "edited"));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* What was heard is remembered, to the hour: who restarts each few hours
@@ -382,17 +230,17 @@ static void test_heard_through_restarts(void **state)
 
 	(void)state;
 	open_with(&c, 3, 0, 10 * hour);
-	make_file(&c, 0, "", "doc", "text");
+	write_file(&c, 0, "doc", "text");
 	quiet(&c);
 	before = rows(&c, 0);
 	isolate(&c, 2);
-	remove_at(&c, 0, "", "doc");
+	remove_path(&c, 0, "doc");
 	while (!peer(&c, 0, 2).lapsed) {
 		/* (an hour counts as one at most: there must be talk) */
 		for (int k = 0; k < 10; k++) {
-			make_file(&c, 1, "", "tick", "x");
+			write_file(&c, 1, "tick", "x");
 			cluster_run(&c, c.now_ms + hour / 8);
-			remove_at(&c, 1, "", "tick");
+			remove_path(&c, 1, "tick");
 			cluster_run(&c, c.now_ms + hour / 8);
 		}
 		waited += 10 * hour / 4;
@@ -406,46 +254,46 @@ static void test_heard_through_restarts(void **state)
 	assert_int_equal(rows(&c, 0), before - 1);
 	bring_home(&c, 2);
 	assert_equal(&c);
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* ---- lapse and return */
 
 static void fill(struct cluster *c)
 {
-	make_dir(c, 0, "", "keep");
-	make_file(c, 0, "keep", "same", "same");
-	make_dir(c, 0, "", "gone");
-	make_dir(c, 0, "gone", "sub");
-	make_file(c, 0, "gone", "dead", "dead");
-	make_file(c, 0, "gone/sub", "edited", "old");
-	make_file(c, 0, "gone", "touched", "old");
-	make_file(c, 0, "", "moved", "moved");
-	make_file(c, 0, "", "removed", "removed");
-	make_dir(c, 0, "", "other");
-	make_file(c, 0, "other", "inside", "inside");
+	make_dir(c, 0, "keep");
+	write_file(c, 0, "keep/same", "same");
+	make_dir(c, 0, "gone");
+	make_dir(c, 0, "gone/sub");
+	write_file(c, 0, "gone/dead", "dead");
+	write_file(c, 0, "gone/sub/edited", "old");
+	write_file(c, 0, "gone/touched", "old");
+	write_file(c, 0, "moved", "moved");
+	write_file(c, 0, "removed", "removed");
+	make_dir(c, 0, "other");
+	write_file(c, 0, "other/inside", "inside");
 	quiet(c);
 }
 
 static void remove_elsewhere(struct cluster *c)
 {
-	remove_at(c, 0, "gone", "dead");
-	remove_at(c, 0, "gone", "touched");
-	remove_at(c, 0, "gone/sub", "edited");
-	remove_at(c, 0, "gone", "sub");
-	remove_at(c, 0, "", "gone");
-	remove_at(c, 0, "", "removed");
-	remove_at(c, 0, "other", "inside");
-	remove_at(c, 0, "", "other");
+	remove_path(c, 0, "gone/dead");
+	remove_path(c, 0, "gone/touched");
+	remove_path(c, 0, "gone/sub/edited");
+	remove_path(c, 0, "gone/sub");
+	remove_path(c, 0, "gone");
+	remove_path(c, 0, "removed");
+	remove_path(c, 0, "other/inside");
+	remove_path(c, 0, "other");
 }
 
 /* What it did while it was away. */
 static void work_alone(struct cluster *c, int node)
 {
-	edit(c, node, "gone/sub/edited", "new");
+	write_file(c, node, "gone/sub/edited", "new");
 	change_mode(c, node, "gone/touched");
-	make_file(c, node, "gone", "created", "created");
-	move(c, node, "", "moved", "other", "moved");
+	write_file(c, node, "gone/created", "created");
+	move(c, node, "moved", "other/moved");
 }
 
 static void expect_home(struct cluster *c, int nodes)
@@ -470,13 +318,11 @@ static void expect_home(struct cluster *c, int nodes)
 static bool only_weak(struct cluster *c, int node, const char *path)
 {
 	cleanup(object_release) struct object row;
-	struct find f = {.path = path};
+	struct objid id = object_at(c, node, path);
 	bool weak = true;
 
-	assert_int_equal(replica_view(c->nodes[node].tree, find_entry, &f), 0);
-	assert_true(f.found);
 	store_lock(c->nodes[node].store);
-	assert_int_equal(replica_row_load(c->nodes[node].tree, f.id, &row), 0);
+	assert_int_equal(replica_row_load(c->nodes[node].tree, id, &row), 0);
 	store_unlock(c->nodes[node].store);
 	for (size_t i = 0; i < row.count; i++)
 		weak &= row.versions[i].reg != REG_LINK ||
@@ -494,7 +340,7 @@ static void lapse_and_return(size_t slice_rows, int kills)
 	work_alone(&c, 2);
 	remove_elsewhere(&c);
 	let_lapse(&c, 2);
-	assert_true(counters(&c, 0).rows_purged >= 8);
+	assert_true(counters_of(&c, 0).rows_purged >= 8);
 	bring_home(&c, 2);
 	for (int k = 0; k < kills; k++) {
 		uint64_t limit = c.now_ms + 60000;
@@ -512,15 +358,15 @@ static void lapse_and_return(size_t slice_rows, int kills)
 	assert_true(only_weak(&c, 0, "gone"));
 	assert_true(only_weak(&c, 0, "other"));
 	if (!kills)
-		assert_int_equal(counters(&c, 2).fulls_received, 1);
-	assert_int_equal(counters(&c, 0).fulls_received, 0);
+		assert_int_equal(counters_of(&c, 2).fulls_received, 1);
+	assert_int_equal(counters_of(&c, 0).fulls_received, 0);
 	assert_false(peer(&c, 0, 2).lapsed);
 	/* Nobody is below anybody's horizon any more. */
-	edit(&c, 2, "keep/same", "after");
+	write_file(&c, 2, "keep/same", "after");
 	assert_equal(&c);
 	assert_true(shows(&c, 0, "keep/same", "after"));
-	assert_int_equal(counters(&c, 0).fulls_received, 0);
-	close_nodes(&c);
+	assert_int_equal(counters_of(&c, 0).fulls_received, 0);
+	nodes_close(&c);
 }
 
 static void test_lapse_and_return(void **state)
@@ -550,7 +396,7 @@ static void test_purged_since_it_was_staged(void **state)
 	(void)state;
 	rng_init(&rng, 1);
 	open_nodes(&c, 3, 1);
-	make_file(&c, 0, "", "victim", "alive");
+	write_file(&c, 0, "victim", "alive");
 	for (int i = 0; i < 30; i++) {
 		char name[16];
 
@@ -558,11 +404,11 @@ static void test_purged_since_it_was_staged(void **state)
 			text[k] = (char)('!' + rng_below(&rng, 90));
 		text[sizeof(text) - 1] = '\0';
 		snprintf(name, sizeof(name), "file%d", i);
-		make_file(&c, 0, "", name, text);
+		write_file(&c, 0, name, text);
 	}
 	quiet(&c);
 	isolate(&c, 2);
-	remove_at(&c, 0, "", "file0");
+	remove_path(&c, 0, "file0");
 	let_lapse(&c, 2);
 	cluster_mend(&c, 0, 2);
 	limit = c.now_ms + 20000;
@@ -571,24 +417,24 @@ static void test_purged_since_it_was_staged(void **state)
 		cluster_run(&c, c.now_ms + 1);
 	}
 	cluster_lose_after(&c, 0, 2, 40000);
-	had = counters(&c, 2).rows_received;
-	while (counters(&c, 2).rows_received < had + 10) {
+	had = counters_of(&c, 2).rows_received;
+	while (counters_of(&c, 2).rows_received < had + 10) {
 		assert_true(c.now_ms < limit);
 		cluster_run(&c, c.now_ms + 1);
 	}
 	cluster_cut(&c, 0, 2);
 	cluster_run(&c, c.now_ms + 100);
-	assert_int_equal(counters(&c, 2).fulls_received, 0);
-	remove_at(&c, 0, "", "victim");
+	assert_int_equal(counters_of(&c, 2).fulls_received, 0);
+	remove_path(&c, 0, "victim");
 	let_lapse(&c, 2);
-	assert_true(counters(&c, 0).rows_purged >= 2);
+	assert_true(counters_of(&c, 0).rows_purged >= 2);
 	cluster_mend(&c, 0, 2);
 	assert_equal(&c);
-	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	assert_int_equal(counters_of(&c, 2).fulls_received, 1);
 	for (int i = 0; i < 3; i++)
 		assert_false(is_there(&c, i, "victim"));
-	assert_int_equal(counters(&c, 0).divergences, 0);
-	close_nodes(&c);
+	assert_int_equal(counters_of(&c, 0).divergences, 0);
+	nodes_close(&c);
 }
 
 /* One that did nothing: it only forgets. */
@@ -608,7 +454,7 @@ static void test_return_with_nothing(void **state)
 	assert_false(is_there(&c, 2, "other"));
 	assert_true(shows(&c, 2, "keep/same", "same"));
 	assert_int_equal(rows(&c, 2), rows(&c, 0));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* What was moved away there into a directory that is purged, and removed there,
@@ -618,25 +464,25 @@ static void returns_into_purged(size_t slice_rows)
 	struct cluster c;
 
 	open_nodes(&c, 3, slice_rows);
-	make_dir(&c, 0, "", "d");
-	make_dir(&c, 0, "d", "e");
-	make_dir(&c, 0, "", "x");
+	make_dir(&c, 0, "d");
+	make_dir(&c, 0, "d/e");
+	make_dir(&c, 0, "x");
 	quiet(&c);
 	isolate(&c, 2);
-	remove_at(&c, 0, "d", "e");
-	remove_at(&c, 0, "", "d");
-	move(&c, 2, "", "x", "d/e", "x");
-	remove_at(&c, 2, "d/e", "x");
+	remove_path(&c, 0, "d/e");
+	remove_path(&c, 0, "d");
+	move(&c, 2, "x", "d/e/x");
+	remove_path(&c, 2, "d/e/x");
 	let_lapse(&c, 2);
-	assert_true(counters(&c, 0).rows_purged >= 2);
-	make_file(&c, 0, "x", "f", "text");
+	assert_true(counters_of(&c, 0).rows_purged >= 2);
+	write_file(&c, 0, "x/f", "text");
 	quiet(&c);
 	bring_home(&c, 2);
 	assert_equal(&c);
-	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	assert_int_equal(counters_of(&c, 2).fulls_received, 1);
 	for (int i = 0; i < 3; i++)
 		assert_true(shows(&c, i, "d/e/x/f", "text"));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 static void test_returns_into_purged(void **state)
@@ -661,16 +507,16 @@ static void test_revived_row_meets_purged(void **state)
 	remove_elsewhere(&c);
 	cluster_run(&c, c.now_ms + 500);
 	isolate(&c, 1);
-	assert_int_equal(counters(&c, 1).rows_purged, 0);
+	assert_int_equal(counters_of(&c, 1).rows_purged, 0);
 	cluster_mend(&c, 1, 2);
 	quiet(&c);
 	expect_home(&c, 0);
-	assert_int_equal(counters(&c, 2).fulls_received, 0);
+	assert_int_equal(counters_of(&c, 2).fulls_received, 0);
 	bring_home(&c, 1);
 	bring_home(&c, 2);
 	assert_equal(&c);
 	expect_home(&c, 3);
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* What it did comes to 0, where the row is purged, in a cut as it is made: by
@@ -693,13 +539,13 @@ static void test_revived_in_a_small_cut(void **state)
 	cluster_mend(&c, 1, 2);
 	cluster_run(&c, c.now_ms + 3000);
 	assert_true(shows(&c, 0, "gone/sub/edited", "new"));
-	assert_int_equal(counters(&c, 0).fulls_received, 0);
-	assert_int_equal(counters(&c, 2).fulls_received, 1);
+	assert_int_equal(counters_of(&c, 0).fulls_received, 0);
+	assert_int_equal(counters_of(&c, 2).fulls_received, 1);
 	tree_release_file(c.nodes[1].tree, ino, false);
 	bring_home(&c, 2);
 	assert_equal(&c);
 	expect_home(&c, 3);
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* Local work goes on while a full stream is applied, row by row. */
@@ -722,13 +568,12 @@ static void test_work_between_slices(void **state)
 	assert_true(core_is_applying(c.nodes[2].core));
 	assert_true(is_there(&c, 2, "gone/sub/edited"));
 	while (core_is_applying(c.nodes[2].core) && c.now_ms < limit) {
-		char name[16];
+		bool below = is_there(&c, 2, "gone/sub") && done % 5 == 0;
+		char path[32];
 
-		snprintf(name, sizeof(name), "n%d", done++);
-		if (is_there(&c, 2, "gone/sub") && done % 5 == 1)
-			make_file(&c, 2, "gone/sub", name, "between");
-		else
-			make_file(&c, 2, "keep", name, "between");
+		snprintf(path, sizeof(path), "%s/n%d",
+			 below ? "gone/sub" : "keep", done++);
+		write_file(&c, 2, path, "between");
 		cluster_run(&c, c.now_ms + 20);
 	}
 	assert_true(done > 5);
@@ -745,7 +590,7 @@ static void test_work_between_slices(void **state)
 	assert_true(shows(&c, 0, "gone/sub/n0", "between"));
 	assert_false(is_there(&c, 0, "gone/sub/edited"));
 	assert_false(is_there(&c, 0, "gone/dead"));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* Unsent writes of an open file survive, with the directories above it. */
@@ -778,7 +623,7 @@ static void test_open_through_a_full_stream(void **state)
 		assert_true(shows(&c, i, "gone/sub/edited", "new"));
 		assert_false(is_there(&c, i, "gone/dead"));
 	}
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /*
@@ -793,13 +638,14 @@ static void two_halves(size_t slice_rows)
 	open_nodes(&c, 4, slice_rows);
 	for (int k = 0; k < 2; k++) {
 		const char *other = dirs[!k];
-		char deep[8];
+		char path[16];
 
-		make_dir(&c, 0, "", dirs[k]);
-		make_dir(&c, 0, dirs[k], "deep");
-		snprintf(deep, sizeof(deep), "%s/deep", dirs[k]);
-		make_file(&c, 0, deep, "old", "old");
-		make_file(&c, 0, "", k ? "b" : "a", other);
+		make_dir(&c, 0, dirs[k]);
+		snprintf(path, sizeof(path), "%s/deep", dirs[k]);
+		make_dir(&c, 0, path);
+		snprintf(path, sizeof(path), "%s/deep/old", dirs[k]);
+		write_file(&c, 0, path, "old");
+		write_file(&c, 0, k ? "b" : "a", other);
 	}
 	quiet(&c);
 	for (int a = 0; a < 2; a++)
@@ -808,28 +654,30 @@ static void two_halves(size_t slice_rows)
 	/* Half k removes directory k, and works in the other. */
 	for (int k = 0; k < 2; k++) {
 		int node = 2 * k;
-		char gone[8], into[8];
+		char path[16];
 
-		snprintf(gone, sizeof(gone), "%s/deep", dirs[k]);
-		snprintf(into, sizeof(into), "%s/deep", dirs[!k]);
-		remove_at(&c, node, gone, "old");
-		remove_at(&c, node, dirs[k], "deep");
-		remove_at(&c, node, "", dirs[k]);
-		move(&c, node, "", k ? "b" : "a", into, "moved");
-		make_file(&c, node, into, "made", "made");
+		snprintf(path, sizeof(path), "%s/deep/old", dirs[k]);
+		remove_path(&c, node, path);
+		snprintf(path, sizeof(path), "%s/deep", dirs[k]);
+		remove_path(&c, node, path);
+		remove_path(&c, node, dirs[k]);
+		snprintf(path, sizeof(path), "%s/deep/moved", dirs[!k]);
+		move(&c, node, k ? "b" : "a", path);
+		snprintf(path, sizeof(path), "%s/deep/made", dirs[!k]);
+		write_file(&c, node, path, "made");
 	}
 	for (int i = 0; i < 30 && !(peer(&c, 0, 2).lapsed &&
 				    peer(&c, 2, 0).lapsed); i++) {
-		make_file(&c, 1, "", "tick", "x");
-		make_file(&c, 3, "", "tack", "x");
+		write_file(&c, 1, "tick", "x");
+		write_file(&c, 3, "tack", "x");
 		cluster_run(&c, c.now_ms + LAPSE_MS / 2);
-		remove_at(&c, 1, "", "tick");
-		remove_at(&c, 3, "", "tack");
+		remove_path(&c, 1, "tick");
+		remove_path(&c, 3, "tack");
 		cluster_run(&c, c.now_ms + LAPSE_MS / 2);
 	}
 	quiet(&c);
-	assert_true(counters(&c, 0).rows_purged >= 3);
-	assert_true(counters(&c, 2).rows_purged >= 3);
+	assert_true(counters_of(&c, 0).rows_purged >= 3);
+	assert_true(counters_of(&c, 2).rows_purged >= 3);
 	for (int a = 0; a < 2; a++)
 		for (int b = 2; b < 4; b++)
 			cluster_mend(&c, a, b);
@@ -842,7 +690,7 @@ static void two_halves(size_t slice_rows)
 		assert_false(is_there(&c, i, "x/deep/old"));
 		assert_false(is_there(&c, i, "y/deep/old"));
 	}
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 static void test_two_halves(void **state)
@@ -875,13 +723,13 @@ static void test_removed_member(void **state)
 	/* 3 is linked to 2 only, and what it writes is passed on. */
 	cluster_disconnect(&c, 0, 3);
 	cluster_disconnect(&c, 1, 3);
-	make_file(&c, 3, "", "shared", "shared");
-	make_file(&c, 0, "", "doc", "text");
+	write_file(&c, 3, "shared", "shared");
+	write_file(&c, 0, "doc", "text");
 	quiet(&c);
 	isolate(&c, 2);
 	cluster_mend(&c, 2, 3);
 	cluster_run(&c, c.now_ms + 2000);
-	make_file(&c, 3, "", "late", "late");
+	write_file(&c, 3, "late", "late");
 	cluster_run(&c, c.now_ms + 1000);
 	assert_true(shows(&c, 2, "late", "late"));
 	/* 0 removes 3 without having its last work; 2 has it. */
@@ -897,9 +745,9 @@ static void test_removed_member(void **state)
 	assert_true(shows(&c, 0, "late", "late"));
 	assert_true(shows(&c, 1, "late", "late"));
 	/* Its later work goes nowhere, and nobody waits for it. */
-	make_file(&c, 3, "", "lost", "lost");
+	write_file(&c, 3, "lost", "lost");
 	before = rows(&c, 0);
-	remove_at(&c, 1, "", "doc");
+	remove_path(&c, 1, "doc");
 	quiet(&c);
 	assert_int_equal(rows(&c, 0), before - 1);
 	assert_false(is_there(&c, 2, "lost"));
@@ -916,7 +764,7 @@ static void test_removed_member(void **state)
 	assert_true(core_is_removed(c.nodes[3].core, &c.nodes[3].device));
 	node_kill(&c.nodes[3], 1000000000);
 	assert_equal(&c);
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 /* A key that was removed is not let in again. */
@@ -939,10 +787,10 @@ static void test_removed_key(void **state)
 	remove_member(&c, 1, 0);
 	cluster_mend(&c, 0, 1);
 	cluster_run(&c, c.now_ms + 3000);
-	make_file(&c, 0, "", "x", "x");
+	write_file(&c, 0, "x", "x");
 	cluster_run(&c, c.now_ms + 3000);
 	assert_false(is_there(&c, 1, "x"));
-	close_nodes(&c);
+	nodes_close(&c);
 }
 
 int main(void)

@@ -34,7 +34,7 @@
  *
  * Rule 17 (a tree that is removed while it is moved) has its row at the end.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +43,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/sim/cluster.h"
 #include "tests/unit/core/matrix_cells.h"
 
 #define CELLS (sizeof(cells) / sizeof(*cells))
@@ -75,7 +74,7 @@ static void must(const struct at *at, int r)
 }
 
 /* Splits a path in the cell's directory. */
-static uint64_t parent_of(const struct at *at, const char *path,
+static uint64_t dir_of(const struct at *at, const char *path,
 			  const char **ret_name)
 {
 	char full[128], dir[32];
@@ -93,7 +92,7 @@ static uint64_t parent_of(const struct at *at, const char *path,
 static uint64_t ino_of(const struct at *at, const char *path)
 {
 	const char *name;
-	uint64_t dir = parent_of(at, path, &name);
+	uint64_t dir = dir_of(at, path, &name);
 	struct entry e;
 
 	must(at, tree_lookup(at->tree, dir, SLICE_STR(name), &e));
@@ -112,7 +111,7 @@ static void write_text(const struct at *at, const char *path,
 {
 	struct tree_setattr empty = { .set = TREE_SET_SIZE };
 	const char *name;
-	uint64_t dir = parent_of(at, path, &name), ino;
+	uint64_t dir = dir_of(at, path, &name), ino;
 	struct entry e;
 	struct attr a;
 
@@ -133,7 +132,7 @@ static void two_names(const struct at *at, const char *what, const char *a,
 		      const char *b)
 {
 	const char *from, *to;
-	uint64_t d1 = parent_of(at, a, &from), d2 = parent_of(at, b, &to);
+	uint64_t d1 = dir_of(at, a, &from), d2 = dir_of(at, b, &to);
 	struct entry e;
 
 	if (!strcmp(what, "ln"))
@@ -163,7 +162,7 @@ static void do_command(const struct at *at)
 
 	assert_true(sscanf(at->command, "%7s %31s %31s %31s", what, a, b,
 			   c) >= 2);
-	dir = strcmp(what, "chmod") ? parent_of(at, a, &name) : 0;
+	dir = strcmp(what, "chmod") ? dir_of(at, a, &name) : 0;
 	if (!strcmp(what, "c") || !strcmp(what, "w"))
 		write_text(at, a, b, *what == 'c');
 	else if (!strcmp(what, "mkdir"))
@@ -335,15 +334,7 @@ static const struct delivery deliveries[] = {
 
 static void open_nodes(struct cluster *c)
 {
-	static char dir[64];
-	struct cluster_options o = { .seed = 7, .nodes = NODES, .dir = dir,
-				     .delay_max = 10, .bandwidth = 10000 };
-
-	snprintf(dir, sizeof(dir), "%s/kin-test-matrix-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid());
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
+	nodes_open(c, nodes_options(NODES, 7));
 	/* (all, until each member knows of the others) */
 	for (int a = 0; a < NODES; a++)
 		for (int b = a + 1; b < NODES; b++)

@@ -211,7 +211,7 @@ static void step(struct run *u, int node, const char *s)
 		move(c, node, a, b);
 	else if (!strcmp(verb, "rm") ||
 		 (!strcmp(verb, "rmf") && is_there(c, node, a)))
-		remove_path(c, node, a, false);
+		remove_path(c, node, a);
 	else if (!strcmp(verb, "ln"))
 		make_link(c, node, a, b);
 	else if (!strcmp(verb, "sym"))

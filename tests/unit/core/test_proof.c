@@ -5,62 +5,21 @@
  * round trips and repaired by union, whatever was lost and on which side,
  * and nothing that either side held is gone. And the frames.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
 #include "replication/core/sums.h"
-#include "tests/sim/cluster.h"
 #include "tests/sim/plant.h"
-
-static char test_dir[64];
-
-static void open_cluster(struct cluster *c, int nodes, uint64_t seed)
-{
-	struct cluster_options o = {
-		.seed = seed,
-		.nodes = nodes,
-		.dir = test_dir,
-		.delay_max = 10,
-		.bandwidth = 10000,
-		.trace = getenv("KIN_TEST_TRACE"),
-	};
-	static int count;
-
-	snprintf(test_dir, sizeof(test_dir), "%s/kin-test-proof-%d-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid(), ++count);
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
-}
-
-static void close_cluster(struct cluster *c)
-{
-	char failure[sizeof(c->failure)];
-
-	snprintf(failure, sizeof(failure), "%s", c->failure);
-	cluster_close(c);
-	if (failure[0])
-		fail_msg("%s", failure);
-}
 
 static void go_quiet(struct cluster *c)
 {
 	assert_true(cluster_run_quiet(c, 5000, 120000));
 	if (cluster_failed(c))
 		fail_msg("%s", c->failure);
-}
-
-static struct core_counters counters_of(struct cluster *c, int node)
-{
-	struct core_counters n;
-
-	core_counters(c->nodes[node].core, &n);
-	return n;
 }
 
 static struct core_counters counters(struct cluster *c)
@@ -88,76 +47,6 @@ static void assert_equal(struct cluster *c)
 		fail_msg("%s", c->failure);
 }
 
-static void write_file(struct cluster *c, int node, const char *name,
-		       const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	struct tree_new new = {.kind = KIND_FILE,
-			       .perm = 0644,
-			       .user = SLICE_STR("u"),
-			       .group = SLICE_STR("g")};
-	struct tree_setattr cut = {.set = TREE_SET_SIZE};
-	struct entry e;
-	struct attr attr;
-	int r = tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e);
-
-	if (r == -ENOENT) {
-		r = tree_create(t, TREE_ROOT_INO, SLICE_STR(name), &new, true,
-				&e);
-	} else {
-		r = tree_open_file(t, e.attr.ino, true);
-		if (r == 0)
-			r = tree_setattr(t, e.attr.ino, &cut, &attr);
-	}
-	assert_int_equal(r, 0);
-	assert_int_equal(
-		tree_write(t, e.attr.ino, 0, SLICE_STR(text), false), 0);
-	tree_release_file(t, e.attr.ino, true);
-	node_poke(&c->nodes[node]);
-}
-
-/* ---- finding an object by its path */
-
-struct find {
-	const char *name;
-	struct objid id;
-	bool found;
-};
-
-static int find_entry(void *arg, const struct replica_view_entry *e)
-{
-	struct find *f = arg;
-
-	if (slice_equal(e->path, SLICE_STR(f->name)) && !e->is_sibling) {
-		f->id = e->id;
-		f->found = true;
-	}
-	return 0;
-}
-
-static struct objid find(struct cluster *c, int node, const char *name)
-{
-	struct find f = {.name = name};
-
-	assert_int_equal(replica_view(c->nodes[node].tree, find_entry, &f), 0);
-	assert_true(f.found);
-	return f.id;
-}
-
-static bool shows(struct cluster *c, int node, const char *name,
-		  const char *text)
-{
-	struct tree *t = c->nodes[node].tree;
-	char bytes[256];
-	struct entry e;
-	int64_t n;
-
-	if (tree_lookup(t, TREE_ROOT_INO, SLICE_STR(name), &e) < 0)
-		return false;
-	n = tree_read(t, e.attr.ino, 0, bytes, sizeof(bytes));
-	return n >= 0 && slice_equal(SLICE(bytes, n), SLICE_STR(text));
-}
-
 /* ---- the quiet case */
 
 static void test_said_once(void **state)
@@ -168,7 +57,7 @@ static void test_said_once(void **state)
 	uint64_t frames;
 
 	(void)state;
-	open_cluster(&c, 2, 1);
+	nodes_open(&c, nodes_options(2, 1));
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "a", "1");
 	go_quiet(&c);
@@ -192,7 +81,7 @@ static void test_said_once(void **state)
 	write_file(&c, 1, "b", "2");
 	go_quiet(&c);
 	assert_int_equal(counters(&c).proofs, n.proofs + 2);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* Peers that differ in knowledge say nothing. */
@@ -203,7 +92,7 @@ static void test_not_while_behind(void **state)
 	uint64_t proofs;
 
 	(void)state;
-	open_cluster(&c, 2, 1);
+	nodes_open(&c, nodes_options(2, 1));
 	cluster_connect(&c, 0, 1);
 	go_quiet(&c);
 	proofs = counters(&c).proofs;
@@ -219,7 +108,7 @@ static void test_not_while_behind(void **state)
 	assert_int_equal(core_proofs(c.nodes[0].core, 0, &proof, 1), 1);
 	assert_int_equal(proof.state, CORE_PROOF_EQUAL);
 	assert_int_equal(counters(&c).divergences, 0);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- divergences */
@@ -256,7 +145,7 @@ static void damage_and_repair(int nodes, int at, enum plant kind)
 	char name[16];
 	int who;
 
-	open_cluster(&c, nodes, 10 + (uint64_t)kind);
+	nodes_open(&c, nodes_options(nodes, 10 + (uint64_t)kind));
 	for (int i = 1; i < nodes; i++)
 		cluster_connect(&c, i - 1, i);
 	for (int i = 0; i < 30; i++) {
@@ -270,7 +159,7 @@ static void damage_and_repair(int nodes, int at, enum plant kind)
 	before = counters(&c);
 	/* at 0: on who repairs, 1: on the other. */
 	who = nodes > 2 ? at : at ^ repairer(&c);
-	assert_int_equal(damage(&c, who, find(&c, who, "f7"), kind),
+	assert_int_equal(damage(&c, who, object_at(&c, who, "f7"), kind),
 			 0);
 	cluster_check_nodes(&c); /* nothing that one node sees alone */
 	assert_false(shows(&c, who, "f7", "newer") &&
@@ -293,7 +182,7 @@ static void damage_and_repair(int nodes, int at, enum plant kind)
 	/* And it is quiet again. */
 	ask(&c, nodes > 2);
 	assert_int_equal(counters(&c).divergences, n.divergences);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 static void test_lost_rows(void **state)
@@ -323,7 +212,7 @@ static void test_three_round_trips(void **state)
 	int who;
 
 	(void)state;
-	open_cluster(&c, 2, 5);
+	nodes_open(&c, nodes_options(2, 5));
 	cluster_connect(&c, 0, 1);
 	for (int i = 0; i < 3000; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
@@ -332,7 +221,7 @@ static void test_three_round_trips(void **state)
 	go_quiet(&c);
 	who = repairer(&c);
 	before = counters_of(&c, who);
-	id = find(&c, !who, "f1234");
+	id = object_at(&c, !who, "f1234");
 	assert_int_equal(damage(&c, !who, id, PLANT_NAMES_LOST), 0);
 	ask(&c, who);
 	after = counters_of(&c, who);
@@ -347,7 +236,7 @@ static void test_three_round_trips(void **state)
 	assert_true(shows(&c, 0, "f1234", "f1234"));
 	assert_true(shows(&c, 1, "f1234", "f1234"));
 	assert_equal(&c);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* A next change, of anything, shows it without being asked. */
@@ -356,11 +245,11 @@ static void test_found_by_itself(void **state)
 	struct cluster c;
 
 	(void)state;
-	open_cluster(&c, 2, 6);
+	nodes_open(&c, nodes_options(2, 6));
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "x", "text");
 	go_quiet(&c);
-	assert_int_equal(damage(&c, 1, find(&c, 1, "x"),
+	assert_int_equal(damage(&c, 1, object_at(&c, 1, "x"),
 			       PLANT_ROW_LOST),
 			 0);
 	write_file(&c, 1, "y", "other");
@@ -368,7 +257,7 @@ static void test_found_by_itself(void **state)
 	assert_int_equal(counters(&c).repaired, 1);
 	assert_true(shows(&c, 1, "x", "text"));
 	assert_equal(&c);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* What is dead on both sides does not count, however it differs: nothing of
@@ -379,7 +268,7 @@ static void test_dead_rows(void **state)
 	struct objid x, y;
 
 	(void)state;
-	open_cluster(&c, 3, 7);
+	nodes_open(&c, nodes_options(3, 7));
 	cluster_connect(&c, 0, 1);
 	cluster_connect(&c, 0, 2);
 	write_file(&c, 0, "x", "text");
@@ -387,8 +276,8 @@ static void test_dead_rows(void **state)
 	go_quiet(&c);
 	/* A member that is away: what is dead stays. */
 	node_kill(&c.nodes[2], 3600000);
-	x = find(&c, 0, "x");
-	y = find(&c, 0, "y");
+	x = object_at(&c, 0, "x");
+	y = object_at(&c, 0, "y");
 	assert_int_equal(tree_unlink(c.nodes[0].tree, TREE_ROOT_INO,
 				     SLICE_STR("x")),
 			 0);
@@ -404,13 +293,13 @@ static void test_dead_rows(void **state)
 	/* Dead here, live there: that is a difference. */
 	write_file(&c, 0, "z", "text");
 	go_quiet(&c);
-	x = find(&c, 0, "z");
+	x = object_at(&c, 0, "z");
 	assert_int_equal(damage(&c, 0, x, PLANT_CONTENT_LOST), 0);
 	ask(&c, 1);
 	assert_int_equal(counters(&c).repaired, 1);
 	assert_true(shows(&c, 0, "z", "text"));
 	assert_equal(&c);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* More than one round takes, and more rounds than a minute allows. */
@@ -421,7 +310,7 @@ static void test_many(void **state)
 	char name[16];
 
 	(void)state;
-	open_cluster(&c, 2, 8);
+	nodes_open(&c, nodes_options(2, 8));
 	cluster_connect(&c, 0, 1);
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
@@ -430,7 +319,7 @@ static void test_many(void **state)
 	go_quiet(&c);
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
-		assert_int_equal(damage(&c, 1, find(&c, 1, name),
+		assert_int_equal(damage(&c, 1, object_at(&c, 1, name),
 				       PLANT_ROW_LOST),
 				 0);
 	}
@@ -452,7 +341,7 @@ static void test_many(void **state)
 		assert_true(shows(&c, 1, name, name));
 	}
 	assert_equal(&c);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* Changes that go on while it is searched: nothing is repaired that is only
@@ -463,11 +352,11 @@ static void test_busy(void **state)
 	char name[16];
 
 	(void)state;
-	open_cluster(&c, 2, 9);
+	nodes_open(&c, nodes_options(2, 9));
 	cluster_connect(&c, 0, 1);
 	write_file(&c, 0, "x", "text");
 	go_quiet(&c);
-	assert_int_equal(damage(&c, 0, find(&c, 0, "x"),
+	assert_int_equal(damage(&c, 0, object_at(&c, 0, "x"),
 			       PLANT_ROW_LOST),
 			 0);
 	for (int i = 0; i < 400; i++) {
@@ -482,7 +371,7 @@ static void test_busy(void **state)
 	assert_int_equal(counters(&c).repaired, 1);
 	assert_true(shows(&c, 0, "x", "text"));
 	assert_equal(&c);
-	close_cluster(&c);
+	nodes_close(&c);
 }
 
 /* ---- frames */

@@ -4,13 +4,11 @@
  * a file before it was here, and meanwhile it was replaced. Nodes between him
  * and who has it pass his want on.
  */
-#include "tests/unit/core/core_support.h"
+#include "tests/unit/core/nodes_support.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "fs/base/log.h"
-#include "tests/sim/cluster.h"
 
 #define NODES 4
 #define LARGE_BYTES 100000
@@ -18,21 +16,12 @@
 
 static uint8_t large[LARGE_BYTES];
 
-static void open_chain(struct cluster *c, char dir[64])
+static void open_chain(struct cluster *c)
 {
-	struct cluster_options o = {
-		.seed = 7,
-		.nodes = NODES,
-		.dir = dir,
-		.delay_max = 10,
-		.bandwidth = 20, /* a large file takes five seconds */
-	};
+	struct cluster_options o = nodes_options(NODES, 7);
 
-	snprintf(dir, 64, "%s/kin-test-want-%d",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-		 (int)getpid());
-	if (!cluster_open(c, &o))
-		fail_msg("%s", c->failure);
+	o.bandwidth = 20; /* a large file takes five seconds */
+	nodes_open(c, o);
 	for (int i = 1; i < NODES; i++) {
 		cluster_connect(c, i - 1, i);
 		cluster_wire(c, i - 1, i)->bandwidth = 20;
@@ -79,7 +68,6 @@ static int count_entry(void *arg, const struct replica_view_entry *e)
 static void test_passed_on(void **state)
 {
 	struct tree_setattr empty = {.set = TREE_SET_SIZE};
-	char dir[64];
 	struct cluster c;
 	struct tree *last;
 	struct rng rng;
@@ -89,7 +77,7 @@ static void test_passed_on(void **state)
 	(void)state;
 	rng_init(&rng, 1);
 	rng_fill(&rng, large, sizeof(large));
-	open_chain(&c, dir);
+	open_chain(&c);
 	ino = create(&c, SLICE(large, sizeof(large)));
 	far = name_comes(&c, NODES - 1);
 	last = c.nodes[NODES - 1].tree;
@@ -125,9 +113,7 @@ static void test_passed_on(void **state)
 					      &found), 0);
 		assert_int_equal(found, 1);
 	}
-	if (cluster_failed(&c))
-		fail_msg("%s", c.failure);
-	cluster_close(&c);
+	nodes_close(&c);
 }
 
 int main(void)
