@@ -1,64 +1,282 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kin resolve */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "tools/control_client.h"
+#include "tools/conflicts.h"
+#include "tools/output.h"
 
 static const char help[] =
-"usage: kin resolve FILE --take main|SIBLING-NAME|NODE-LABEL\n"
+"usage: kin resolve [--dry-run] FILE --take VERSION\n"
+"       kin resolve [--dry-run] --all DIRECTORY --take VERSION\n"
+"       kin resolve --wait [--timeout SECONDS] FILE\n"
 "Settles the conflict of a file, everywhere: the version taken becomes\n"
 "its content, the others go. FILE is its main name or a sibling's.\n"
 "\n"
 "  --take main            the version that has the plain name\n"
 "  --take SIBLING-NAME    the version that stands under this name\n"
 "  --take NODE-LABEL      the version that this node wrote\n"
+"  --take newest|largest  the one written last, by its author's clock; the\n"
+"                         one with most bytes; main, if it is one of several\n"
+"  --all      all conflicts at or below a directory, one by one; what cannot\n"
+"             be settled so is left, and told, and the exit code is 1\n"
+"  --dry-run  only says what would be done\n"
+"  --wait     until nobody, a rule or a hook, has left it in conflict;\n"
+"             --timeout: at most so long, 60 s\n"
 "\n"
 "It beats only what it has seen: a version that arrives later from a node\n"
-"that did not know of it is a conflict again.\n";
+"that did not know of it is a conflict again; one that was written since it\n"
+"was looked at is not settled.\n"
+"\n"
+"What was not taken is not kept, so that `kin undo` cannot bring it back:\n"
+"copy it first, if in doubt; a copy is an ordinary file.\n";
 
-enum { OPTION_TAKE = OPTION_FIRST };
+enum { OPTION_TAKE = OPTION_FIRST, OPTION_ALL, OPTION_DRY_RUN, OPTION_WAIT,
+       OPTION_TIMEOUT };
 
 static const struct option options[] = {
 	{ "take", required_argument, NULL, OPTION_TAKE },
+	{ "all", no_argument, NULL, OPTION_ALL },
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+	{ "wait", no_argument, NULL, OPTION_WAIT },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ NULL, 0, NULL, 0 },
 };
+
+#define TIMEOUT_DEFAULT_S 60
+/* Eleven days: above it a typing error is likelier. */
+#define TIMEOUT_MAX_S 1e6
+/* Between two looks. */
+#define WAIT_STEP_MS 250
+
+struct resolve_args {
+	const char *take;
+	bool all, dry_run, wait;
+	double timeout_s;
+};
+
+/* ---- one conflict */
+
+/* A place says no size, and newer is what holds already. */
+static bool take_makes_sense(const json_t *conflict, const char *take)
+{
+	return strcmp(json_text(conflict, "kind"), "place") ||
+	       (strcmp(take, "newest") && strcmp(take, "largest"));
+}
+
+static int settle(const struct subject *subject,
+		  const struct resolve_args *args, const json_t *conflict)
+{
+	const json_t *version;
+	size_t n;
+	int r;
+
+	if (!take_makes_sense(conflict, args->take))
+		return complain(subject->command, EXIT_FAILED, "%s: it was "
+				"renamed in several places; `kin swap` takes "
+				"its other name, --take main this one",
+				json_text(conflict, "path"));
+	version = conflict_choose(conflict, args->take, &n);
+	if (!version && n > 1)
+		return complain(subject->command, EXIT_FAILED, "%s: several "
+				"versions are of \"%s\"; take one by its name",
+				json_text(conflict, "path"), args->take);
+	if (!version)
+		return complain(subject->command, EXIT_FAILED, "%s: it has no "
+				"version \"%s\"; `kin conflicts` lists them",
+				json_text(conflict, "path"), args->take);
+	r = args->dry_run ? EXIT_OK : conflict_take(subject, conflict,
+						    version);
+	if (r != EXIT_OK)
+		return r;
+	conflict_print_path(subject, conflict);
+	puts(args->dry_run ? ": would take" : ": took");
+	version_print(version);
+	return EXIT_OK;
+}
+
+/* ---- the file, or all that is below */
+
+static int not_in_conflict(const struct subject *subject,
+			   const json_t *conflicts)
+{
+	if (json_array_size(conflicts))
+		return complain(subject->command, EXIT_FAILED, "%s: is not in "
+				"conflict, but %zu below it; --all settles "
+				"them all", subject->path,
+				json_array_size(conflicts));
+	return complain(subject->command, EXIT_FAILED, "%s: is not in "
+			"conflict", subject->path);
+}
+
+/* Content first: as the daemon takes them. */
+static const json_t *first_of(const json_t *conflicts,
+			      const struct subject *subject)
+{
+	static const char *const kinds[] = { "content", "name", "place" };
+	const json_t *conflict;
+	size_t i;
+
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		json_array_foreach(conflicts, i, conflict)
+			if (conflict_is_of(conflict, subject) &&
+			    !strcmp(json_text(conflict, "kind"), kinds[k]))
+				return conflict;
+	return NULL;
+}
+
+static int resolve_one(const struct subject *subject,
+		       const struct resolve_args *args)
+{
+	json_t *conflicts;
+	const json_t *conflict;
+	int r = conflicts_ask(subject, &conflicts);
+
+	if (r != EXIT_OK)
+		return r;
+	conflict = first_of(conflicts, subject);
+	r = conflict ? settle(subject, args, conflict) :
+		       not_in_conflict(subject, conflicts);
+	json_decref(conflicts);
+	return r == EXIT_OK ? output_done(subject->command) : r;
+}
+
+static int resolve_all(const struct subject *subject,
+		       const struct resolve_args *args)
+{
+	json_t *conflicts;
+	const json_t *conflict;
+	size_t i, left = 0;
+	int r = conflicts_ask(subject, &conflicts);
+
+	if (r != EXIT_OK)
+		return r;
+	json_array_foreach(conflicts, i, conflict) {
+		r = settle(subject, args, conflict);
+		if (r == EXIT_NOT_MOUNTED)
+			break;
+		left += r != EXIT_OK;
+	}
+	if (!json_array_size(conflicts))
+		puts("no conflicts");
+	json_decref(conflicts);
+	if (r == EXIT_NOT_MOUNTED)
+		return r;
+	r = output_done(subject->command);
+	return left ? EXIT_FAILED : r;
+}
+
+static int wait_settled(const struct subject *subject, double timeout_s)
+{
+	const struct timespec step = { .tv_nsec = WAIT_STEP_MS * 1000000 };
+	double waited_s = 0;
+	bool in_conflict;
+
+	for (;;) {
+		json_t *conflicts;
+		int r;
+
+		/* A sibling's name goes with the conflict. */
+		if (waited_s > 0) {
+			cleanup(buf_release) struct buf at = BUF_INIT;
+
+			buf_printf(&at, "%s/%s", subject->mountpoint,
+				   subject->path);
+			buf_put_u8(&at, 0);
+			if (!buf_error(&at) &&
+			    access((char *)at.data, F_OK) && errno == ENOENT)
+				return EXIT_OK;
+		}
+		r = conflicts_ask(subject, &conflicts);
+		if (r != EXIT_OK)
+			return r;
+		in_conflict = first_of(conflicts, subject);
+		json_decref(conflicts);
+		if (!in_conflict)
+			return EXIT_OK;
+		if (waited_s >= timeout_s)
+			return complain(subject->command, EXIT_FAILED, "%s: "
+					"is still in conflict", subject->path);
+		nanosleep(&step, NULL);
+		waited_s += WAIT_STEP_MS / 1e3;
+	}
+}
+
+/* ---- */
+
+static int parse_timeout(struct resolve_args *args, const char *text)
+{
+	char *end;
+
+	errno = 0;
+	args->timeout_s = strtod(text, &end);
+	if (end == text || *end || errno ||
+	    !(args->timeout_s >= 0 && args->timeout_s <= TIMEOUT_MAX_S))
+		return complain("resolve", EXIT_USAGE, "--timeout \"%s\": is "
+				"no number of seconds, 0 to %.0f", text,
+				TIMEOUT_MAX_S);
+	return EXIT_OK;
+}
+
+/* Negative: go on; else the exit code. */
+static int parse(struct cmdline *line, struct resolve_args *args)
+{
+	int c;
+
+	while ((c = cmdline_next(line)) >= OPTION_FIRST) {
+		switch (c) {
+		case OPTION_TAKE:
+			args->take = optarg;
+			break;
+		case OPTION_ALL:
+			args->all = true;
+			break;
+		case OPTION_DRY_RUN:
+			args->dry_run = true;
+			break;
+		case OPTION_WAIT:
+			args->wait = true;
+			break;
+		case OPTION_TIMEOUT:
+			if (parse_timeout(args, optarg) != EXIT_OK)
+				return EXIT_USAGE;
+			break;
+		}
+	}
+	if (c != CMDLINE_END)
+		return cmdline_exit(c);
+	if (cmdline_operands(line, 1, 1) != EXIT_OK)
+		return EXIT_USAGE;
+	if (args->wait && (args->take || args->all || args->dry_run))
+		return complain("resolve", EXIT_USAGE, "--wait settles "
+				"nothing; give it alone");
+	if (!args->wait && (!args->take || !*args->take))
+		return complain("resolve", EXIT_USAGE, "which version? say "
+				"--take main, newest, largest, a sibling's "
+				"name or a node's label; `kin conflicts` "
+				"lists them");
+	return -1;
+}
 
 int cmd_resolve(int argc, char **argv)
 {
 	struct cmdline line = { argc, argv, help, options };
-	const char *take = NULL, *slash;
+	struct resolve_args args = { .timeout_s = TIMEOUT_DEFAULT_S };
 	struct subject subject;
-	json_t *request, *answer = NULL;
-	int c, r;
+	int r = parse(&line, &args);
 
-	while ((c = cmdline_next(&line)) == OPTION_TAKE)
-		take = optarg;
-	if (c != CMDLINE_END)
-		return cmdline_exit(c);
-	if (cmdline_operands(&line, 1, 1) != EXIT_OK)
-		return EXIT_USAGE;
-	if (!take || !*take)
-		return complain(argv[0], EXIT_USAGE, "which version? say "
-				"--take main, a sibling's name or a node's "
-				"label; `kin conflicts` lists them");
-	/* A path, as the shell completes it, means its last component. */
-	slash = strrchr(take, '/');
-	if (slash && slash[1])
-		take = slash + 1;
+	if (r >= 0)
+		return r;
 	r = subject_init(&subject, argv[0], argv[optind]);
 	if (r != EXIT_OK)
 		return r;
-	request = json_pack("{s:s, s:s}", "cmd", "resolve", "take", take);
-	if (!request) {
-		subject_release(&subject);
-		return complain(argv[0], EXIT_FAILED, "--take: the name is "
-				"not UTF-8; take the version by its node's "
-				"label");
-	}
-	subject_put_path(&subject, request);
-	r = control_call(&subject, request, &answer);
-	json_decref(answer);
+	r = args.wait ? wait_settled(&subject, args.timeout_s) :
+	    args.all  ? resolve_all(&subject, &args) :
+			resolve_one(&subject, &args);
 	subject_release(&subject);
 	return r;
 }

@@ -44,6 +44,17 @@ void tell_applied(struct tree *t)
 		t->observer.applied(t->observer.arg, t->lseq);
 }
 
+uint64_t tree_tell_shown(struct tree *t)
+{
+	uint64_t lseq;
+
+	store_lock(t->store);
+	tell_applied(t);
+	lseq = t->applied;
+	store_unlock(t->store);
+	return lseq;
+}
+
 uint64_t replica_applied(struct tree *t)
 {
 	return t->applied;

@@ -317,6 +317,11 @@ uint64_t tree_conflict_count(struct tree *);
  */
 must_check int tree_resolve(struct tree *, uint64_t parent, struct slice name,
 			    struct slice take);
+/*
+ * Notes for the kernel what operations that it did not ask for have changed,
+ * under a number that the observer's applied() gets; returns it.
+ */
+uint64_t tree_tell_shown(struct tree *);
 /* Path of an inode, relative to the root, without a leading '/'. */
 must_check int tree_path(struct tree *, uint64_t ino, struct buf *ret);
 /* Inode at a path relative to the root ("" is the root). */

@@ -8,10 +8,11 @@
  *	link.c		connections: who may be linked, and to which use
  *	admit.c		the inviter's side of joining
  *	commands.c	what the control socket's requests mean
- *	wait.c		the request that takes long
+ *	conflicts.c	those about conflicts; decided.c about decisions
  *	verify.c	another: `kin verify`; deep_run.c its thread
  *	wait.c		the one request that takes long
  *	hook_list.c	`kin hooks`: what is installed
+ *	show.c		answers that wait until the kernel was told
  *	acks.c		fsync that waits for other nodes
  *	settle.c	cutting local files for it, on a thread of its own
  */
@@ -83,6 +84,7 @@ must_check int settle_done(struct settle *, uint64_t ticket);
 
 struct agent_wait;
 struct agent_verify;
+struct agent_show;
 struct acks_wait;
 
 struct listener {
@@ -114,6 +116,7 @@ struct agent {
 	LIST_HEAD(, link) links;
 	LIST_HEAD(, agent_wait) waits;
 	LIST_HEAD(, agent_verify) verifies;
+	LIST_HEAD(, agent_show) shows;
 	struct {
 		pthread_mutex_t mutex;	/* guards: */
 		LIST_HEAD(, acks_wait) waits;
@@ -185,9 +188,18 @@ void agent_put_text(json_t *, const char *key, const char *hex_key,
 
 /* A path relative to the root, from `path` or `path_hex`. -EINVAL: none. */
 must_check int agent_get_path(const json_t *request, struct buf *ret);
+/* Any bytes that went as agent_put_text() sends them. */
+must_check int agent_get_bytes(const json_t *request, const char *key,
+			       const char *hex_key, struct buf *ret);
 json_t *agent_path_error(int r, const struct buf *path);
 void agent_split_path(struct slice path, struct slice *ret_dir,
 		      struct slice *ret_name);
+
+/* ---- conflicts.c */
+json_t *agent_conflicts(struct agent *, struct control_client *,
+			const json_t *request);
+json_t *agent_resolve(struct agent *, struct control_client *,
+		      const json_t *request);
 
 /* ---- decided.c */
 json_t *agent_decided(struct agent *, struct control_client *,
@@ -209,6 +221,18 @@ json_t *agent_verify_start(struct agent *, struct control_client *,
 bool agent_verify_gone(struct agent *, void *data);
 void agent_verifies_poll(struct agent *, uint64_t now_ms);
 void agent_verifies_release(struct agent *);
+
+/* ---- show.c */
+/*
+ * For requests that changed what is shown. Takes ownership of the answer.
+ * Gives it back to be sent at once, or null: it is sent when it is shown.
+ */
+json_t *agent_answer_shown(struct agent *, struct control_client *,
+			   json_t *answer);
+/* The client went; false: it waited for nothing to be shown. */
+bool agent_show_gone(struct agent *, void *data);
+void agent_shows_poll(struct agent *, uint64_t now_ms);
+void agent_shows_release(struct agent *);
 
 /* ---- wait.c */
 /* give_token: only settles, and answers with a token. */

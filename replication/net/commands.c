@@ -47,11 +47,12 @@ void agent_put_text(json_t *o, const char *key, const char *hex_key,
 	json_object_set_new(o, key, text);
 }
 
-int agent_get_path(const json_t *request, struct buf *ret)
+int agent_get_bytes(const json_t *request, const char *key,
+		    const char *hex_key, struct buf *ret)
 {
-	const json_t *text = json_object_get(request, "path");
+	const json_t *text = json_object_get(request, key);
 	const char *hex = json_string_value(json_object_get(request,
-							    "path_hex"));
+							    hex_key));
 	uint8_t *at;
 
 	if (json_is_string(text)) {
@@ -65,6 +66,11 @@ int agent_get_path(const json_t *request, struct buf *ret)
 		return 0;
 	at = buf_extend(ret, strlen(hex) / 2);
 	return at ? hex_decode(hex, at, strlen(hex) / 2) : -ENOMEM;
+}
+
+int agent_get_path(const json_t *request, struct buf *ret)
+{
+	return agent_get_bytes(request, "path", "path_hex", ret);
 }
 
 static json_t *ok(void)
@@ -430,65 +436,6 @@ static json_t *cmd_remove(struct agent *a, struct control_client *client,
 	return json_pack("{s:b, s:o}", "ok", 1, "member", member_json(&m));
 }
 
-/* ---- conflicts */
-
-static const char *kind_name(enum conflict_kind kind)
-{
-	switch (kind) {
-	case CONFLICT_CONTENT:
-		return "content";
-	case CONFLICT_NAME:
-		return "name";
-	case CONFLICT_PLACE:
-		return "place";
-	}
-	return "content";
-}
-
-struct conflict_list {
-	struct core *core;
-	json_t *json;
-};
-
-/* The author's node as `kin status` names it; of one that nobody here has
- * heard of, the number under which it wrote. */
-static json_t *version_json(struct core *core,
-			    const struct conflict_version *v)
-{
-	json_t *o = json_object();
-	struct device device;
-	uint8_t origin[8];
-	char node[MAX_OF(DEVICE_TEXT_BYTES, 2 * sizeof(origin) + 1)];
-
-	put_be64(origin, v->dot.origin);
-	if (core_author(core, v->dot.origin, v->label, &device))
-		device_format(&device, node);
-	else
-		hex_encode(origin, sizeof(origin), node);
-	agent_put_text(o, "path", "path_hex", v->path);
-	agent_put_text(o, "label", "label_hex", v->label);
-	json_object_set_new(o, "node", json_string(node));
-	json_object_set_new(o, "time", json_integer(v->time.tv_sec));
-	json_object_set_new(o, "size", number(v->size));
-	json_object_set_new(o, "main", json_boolean(v->main));
-	return o;
-}
-
-static int add_conflict(void *arg, const struct conflict *c)
-{
-	struct conflict_list *list = arg;
-	json_t *o = json_object(), *versions = json_array();
-
-	agent_put_text(o, "path", "path_hex", c->path);
-	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
-	for (size_t i = 0; i < c->count; i++)
-		json_array_append_new(versions,
-				      version_json(list->core,
-						   &c->versions[i]));
-	json_object_set_new(o, "versions", versions);
-	return json_array_append_new(list->json, o) ? -ENOMEM : 0;
-}
-
 json_t *agent_path_error(int r, const struct buf *path)
 {
 	if (r == -EINVAL && !path->len)
@@ -496,48 +443,6 @@ json_t *agent_path_error(int r, const struct buf *path)
 	return control_error(r, CONTROL_FAILED, "%.*s: %s", (int)path->len,
 			     path->data ? (char *)path->data : "",
 			     strerror(-r));
-}
-
-static json_t *cmd_conflicts(struct agent *a, struct control_client *client,
-			     const json_t *request)
-{
-	cleanup(buf_release) struct buf path = BUF_INIT;
-	struct conflict_list list = { a->core, json_array() };
-	uint64_t ino;
-	int r = agent_get_path(request, &path);
-
-	(void)client;
-	if (!r)
-		r = tree_resolve_path(a->tree, buf_slice(&path), &ino);
-	if (!r)
-		r = tree_conflicts(a->tree, ino, add_conflict, &list);
-	if (r) {
-		json_decref(list.json);
-		return agent_path_error(r, &path);
-	}
-	return json_pack("{s:b, s:o}", "ok", 1, "conflicts",
-			 list.json);
-}
-
-static json_t *resolve_error(int r, const struct buf *path, const char *take)
-{
-	const char *p = path->data ? (const char *)path->data : "";
-	int len = (int)path->len;
-
-	switch (r) {
-	case -ENODATA:
-		return control_error(r, CONTROL_FAILED, "%.*s: is not in "
-				     "conflict", len, p);
-	case -EEXIST:
-		return control_error(r, CONTROL_FAILED, "%.*s: several "
-				     "versions are of \"%s\"; take one by "
-				     "its name", len, p, take);
-	case -ENOENT:
-		return control_error(r, CONTROL_FAILED, "%.*s: no such file, "
-				     "or it has no version \"%s\"; `kin "
-				     "conflicts` lists them", len, p, take);
-	}
-	return agent_path_error(r, path);
 }
 
 void agent_split_path(struct slice path, struct slice *ret_dir,
@@ -548,28 +453,6 @@ void agent_split_path(struct slice path, struct slice *ret_dir,
 	*ret_dir = SLICE(path.data, slash ? (size_t)(slash - path.data) : 0);
 	*ret_name = slash ? SLICE(slash + 1, path.len - ret_dir->len - 1) :
 			    path;
-}
-
-static json_t *cmd_resolve(struct agent *a, struct control_client *client,
-			   const json_t *request)
-{
-	const char *take = json_string_value(json_object_get(request, "take"));
-	cleanup(buf_release) struct buf path = BUF_INIT;
-	struct slice dir, name;
-	uint64_t parent;
-	int r = take ? agent_get_path(request, &path) : -EINVAL;
-
-	(void)client;
-	if (!take)
-		return control_error(r, CONTROL_USAGE, "which version? give "
-				     "take");
-	if (r || !path.len)
-		return agent_path_error(r ? r : -EINVAL, &path);
-	agent_split_path(buf_slice(&path), &dir, &name);
-	r = tree_resolve_path(a->tree, dir, &parent);
-	if (!r)
-		r = tree_resolve(a->tree, parent, name, SLICE_STR(take));
-	return r ? resolve_error(r, &path, take) : ok();
 }
 
 /* ---- the table */
@@ -589,8 +472,8 @@ static const struct {
 	{ "revoke", cmd_revoke },
 	{ "members", cmd_members },
 	{ "remove", cmd_remove },
-	{ "conflicts", cmd_conflicts },
-	{ "resolve", cmd_resolve },
+	{ "conflicts", agent_conflicts },
+	{ "resolve", agent_resolve },
 	{ "decided", agent_decided },
 	{ "undo", agent_undo },
 	{ "swap", agent_swap },
@@ -621,7 +504,7 @@ static void on_request(void *arg, struct control_client *client,
 static void on_gone(void *arg, struct control_client *client, void *data)
 {
 	(void)client;
-	if (!agent_verify_gone(arg, data))
+	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data))
 		agent_wait_gone(data);
 }
 

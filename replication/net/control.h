@@ -34,9 +34,11 @@
  *   members   -> members[{label,id,state,self,added,removed_at,last_change,
  *                last_change_kept}]; state: member, lapsed, removed
  *   remove    label -> member{as above}
- *   conflicts path ("" is the root) -> conflicts[{path,kind,versions[{path,
- *             label,node,time,size,main}]}]
- *   resolve   path, take
+ *   conflicts path ("" is the root) -> conflicts[{path,kind,token,versions[
+ *             {path,label,node,time,time_ms,size,main}]}]; token: of these
+ *             versions, in these places
+ *   resolve   path, take; token (of `conflicts`; without it: whatever is
+ *             there)
  *   decided   path -> decisions[{id,kind,path,directory,xattr,chosen,lost,
  *             why,can_undo}]; kind: rename, mode, owner, times, xattr, cycle,
  *             revived, reverted; xattr: of an xattr only; chosen, lost:
@@ -49,7 +51,8 @@
  *   unmount   -> ok, and then the daemon ends
  *
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
- * "path_hex"; so do "name", "folder" and "refused". Numbers are integers but for timeout.
+ * "path_hex"; so do "name", "folder", "refused" and "take". Numbers are
+ * integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H
 #define KINFS_NET_CONTROL_H

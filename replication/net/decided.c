@@ -282,7 +282,6 @@ json_t *agent_undo(struct agent *a, struct control_client *client,
 	json_t *decision, *answer;
 	int r = id ? 0 : agent_get_path(request, &path);
 
-	(void)client;
 	if (id)
 		p.id = SLICE_STR(id);
 	else if (!r && path.len)
@@ -306,7 +305,7 @@ json_t *agent_undo(struct agent *a, struct control_client *client,
 	answer = r ? undo_error(r, id) :
 		 json_pack("{s:b, s:O}", "ok", 1, "decision", decision);
 	json_decref(p.json);
-	return answer;
+	return r || dry_run ? answer : agent_answer_shown(a, client, answer);
 }
 
 /* ---- the other name */
@@ -349,7 +348,6 @@ json_t *agent_swap(struct agent *a, struct control_client *client,
 	json_t *answer;
 	int r = agent_get_path(request, &path);
 
-	(void)client;
 	if (r || !path.len)
 		return agent_path_error(r ? r : -EINVAL, &path);
 	agent_split_path(buf_slice(&path), &dir, &name);
@@ -363,5 +361,5 @@ json_t *agent_swap(struct agent *a, struct control_client *client,
 	answer = json_pack("{s:b}", "ok", 1);
 	if (!tree_path(a->tree, ino, &now))
 		agent_put_text(answer, "path", "path_hex", buf_slice(&now));
-	return answer;
+	return agent_answer_shown(a, client, answer);
 }

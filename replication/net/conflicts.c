@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests about conflicts: the list, and taking one version of a file.
+ *
+ * A conflict in the list has a token, made of what names its versions and of
+ * where they stand. Whoever settles gives it back, so that what came between
+ * the look and the word is not decided unseen. The few microseconds between
+ * the comparison and the settlement are not covered; what is written in them
+ * is settled as if it had been written just before.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/base/hash.h"
+#include "replication/net/agent_internal.h"
+
+static const char *kind_name(enum conflict_kind kind)
+{
+	switch (kind) {
+	case CONFLICT_CONTENT:
+		return "content";
+	case CONFLICT_NAME:
+		return "name";
+	case CONFLICT_PLACE:
+		return "place";
+	}
+	return "content";
+}
+
+struct conflict_list {
+	struct core *core;
+	json_t *json;
+};
+
+/* The author's node as `kin status` names it; of one that nobody here has
+ * heard of, the number under which it wrote. */
+static json_t *version_json(struct core *core,
+			    const struct conflict_version *v)
+{
+	json_t *o = json_object();
+	struct device device;
+	uint8_t origin[8];
+	char node[MAX_OF(DEVICE_TEXT_BYTES, 2 * sizeof(origin) + 1)];
+
+	put_be64(origin, v->dot.origin);
+	if (core_author(core, v->dot.origin, v->label, &device))
+		device_format(&device, node);
+	else
+		hex_encode(origin, sizeof(origin), node);
+	agent_put_text(o, "path", "path_hex", v->path);
+	agent_put_text(o, "label", "label_hex", v->label);
+	json_object_set_new(o, "node", json_string(node));
+	json_object_set_new(o, "time", json_integer(v->time.tv_sec));
+	json_object_set_new(o, "time_ms", json_integer(
+		(json_int_t)v->time.tv_sec * 1000 + v->time.tv_nsec / 1000000));
+	json_object_set_new(o, "size", json_integer(
+		(json_int_t)MIN_OF(v->size, (uint64_t)INT64_MAX)));
+	json_object_set_new(o, "main", json_boolean(v->main));
+	return o;
+}
+
+#define CONFLICT_TOKEN_BYTES (2 * sizeof(struct hash) + 1)
+
+/* Names what is there now: whoever settles says what was looked at. */
+static void conflict_token(const struct conflict *c,
+			   char ret[CONFLICT_TOKEN_BYTES])
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	struct hash h;
+
+	buf_put_u8(&b, (uint8_t)c->kind);
+	buf_put_u64(&b, c->count);
+	for (size_t i = 0; i < c->count; i++) {
+		buf_put_u64(&b, c->versions[i].dot.origin);
+		buf_put_u64(&b, c->versions[i].dot.seq);
+		buf_put_u8(&b, c->versions[i].main);
+		/* (of places, and of files of one name, too) */
+		buf_put_string(&b, c->versions[i].path);
+	}
+	ret[0] = '\0';	/* like none, without memory */
+	if (buf_error(&b))
+		return;
+	hash_bytes(b.data, b.len, &h);
+	hex_encode(h.b, sizeof(h.b), ret);
+}
+
+static int add_conflict(void *arg, const struct conflict *c)
+{
+	struct conflict_list *list = arg;
+	json_t *o = json_object(), *versions = json_array();
+	char token[CONFLICT_TOKEN_BYTES];
+
+	agent_put_text(o, "path", "path_hex", c->path);
+	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
+	conflict_token(c, token);
+	json_object_set_new(o, "token", json_string(token));
+	for (size_t i = 0; i < c->count; i++)
+		json_array_append_new(versions,
+				      version_json(list->core,
+						   &c->versions[i]));
+	json_object_set_new(o, "versions", versions);
+	return json_array_append_new(list->json, o) ? -ENOMEM : 0;
+}
+
+json_t *agent_conflicts(struct agent *a, struct control_client *client,
+			const json_t *request)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	struct conflict_list list = { a->core, json_array() };
+	uint64_t ino;
+	int r = agent_get_path(request, &path);
+
+	(void)client;
+	if (!r)
+		r = tree_resolve_path(a->tree, buf_slice(&path), &ino);
+	if (!r)
+		r = tree_conflicts(a->tree, ino, add_conflict, &list);
+	if (r) {
+		json_decref(list.json);
+		return agent_path_error(r, &path);
+	}
+	return json_pack("{s:b, s:o}", "ok", 1, "conflicts",
+			 list.json);
+}
+
+static json_t *resolve_error(int r, const struct buf *path,
+			     const struct buf *take)
+{
+	const char *p = path->data ? (const char *)path->data : "";
+	int len = (int)path->len;
+
+	switch (r) {
+	case -ENODATA:
+		return control_error(r, CONTROL_FAILED, "%.*s: is not in "
+				     "conflict", len, p);
+	case -EEXIST:
+		return control_error(r, CONTROL_FAILED, "%.*s: several "
+				     "versions are of \"%.*s\"; take one by "
+				     "its name", len, p, (int)take->len,
+				     (const char *)take->data);
+	case -ENOENT:
+		return control_error(r, CONTROL_FAILED, "%.*s: no such file, "
+				     "or it has no version \"%.*s\"; `kin "
+				     "conflicts` lists them", len, p,
+				     (int)take->len,
+				     (const char *)take->data);
+	case -EISDIR:
+		return control_error(r, CONTROL_FAILED, "%.*s: a directory "
+				     "has that name and keeps it; rename the "
+				     "file, or take main, and it is removed",
+				     len, p);
+	case -ESTALE:
+		return control_error(r, CONTROL_FAILED, "%.*s: it changed "
+				     "meanwhile; look again", len, p);
+	}
+	return agent_path_error(r, path);
+}
+
+struct looked_at {
+	const char *token;
+	bool found;
+};
+
+static int is_looked_at(void *arg, const struct conflict *c)
+{
+	struct looked_at *l = arg;
+	char token[CONFLICT_TOKEN_BYTES];
+
+	conflict_token(c, token);
+	l->found = l->found || (token[0] && !strcmp(token, l->token));
+	return 0;
+}
+
+/* -ESTALE: what was looked at is not what is there now. */
+static int check_token(struct agent *a, const json_t *request,
+		       struct slice path)
+{
+	struct looked_at l = { .token = json_string_value(
+				json_object_get(request, "token")) };
+	uint64_t ino;
+	int r = l.token ? tree_resolve_path(a->tree, path, &ino) : 0;
+
+	if (!l.token)
+		return 0;
+	if (!r)
+		r = tree_conflicts(a->tree, ino, is_looked_at, &l);
+	return r ? r : l.found ? 0 : -ESTALE;
+}
+
+json_t *agent_resolve(struct agent *a, struct control_client *client,
+		      const json_t *request)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT, take = BUF_INIT;
+	struct slice dir, name;
+	uint64_t parent;
+	int r = agent_get_bytes(request, "take", "take_hex", &take);
+
+	if (r || !take.len)
+		return control_error(-EINVAL, CONTROL_USAGE,
+				     "which version? give take");
+	r = agent_get_path(request, &path);
+	if (r || !path.len)
+		return agent_path_error(r ? r : -EINVAL, &path);
+	agent_split_path(buf_slice(&path), &dir, &name);
+	r = check_token(a, request, buf_slice(&path));
+	if (!r)
+		r = tree_resolve_path(a->tree, dir, &parent);
+	if (!r)
+		r = tree_resolve(a->tree, parent, name, buf_slice(&take));
+	return r ? resolve_error(r, &path, &take) :
+		   agent_answer_shown(a, client,
+				      json_pack("{s:b}", "ok", 1));
+}
