@@ -251,14 +251,35 @@ static int pair_load(struct tree *t, const struct left *l, struct pair *p)
 
 /* ---- going back */
 
+/*
+ * Are the directories that its LINKs named shown where it left its name?
+ * Several may be one there, and that one may be gone, or elsewhere, by now:
+ * a LINK that was put back would have the file vanish, or follow it.
+ */
+static int links_stand(struct tree *t, const struct left *l, bool *ret)
+{
+	struct idlist members = { 0 };
+	int r = group_members(t, l->from.parent, &members);
+
+	*ret = true;
+	for (size_t k = 0; !r && k < l->links.count; k++)
+		if (!idlist_has(&members, l->links.versions[k].link.at.parent))
+			*ret = false;
+	idlist_release(&members);
+	return r;
+}
+
 /* The old object's name is what it was. */
 static int return_place(struct tree *t, const struct left *l, struct row *old,
 			const struct info *i)
 {
 	struct stamp since = i->links[0].link->link.since;
-	int r = 0;
+	bool stand;
+	int r = links_stand(t, l, &stand);
 
-	if (old->lseq != l->lseq || l->dot.seq <= t->held_seq) {
+	if (r)
+		return r;
+	if (!stand || old->lseq != l->lseq || l->dot.seq <= t->held_seq) {
 		for (size_t k = 0; k < l->links.count; k++)
 			if (!(l->links.versions[k].flags & VERSION_WEAK))
 				since = l->links.versions[k].link.since;

@@ -79,16 +79,22 @@ static void expect_file(struct fixture *f, const char *name, const char *text)
 	expect_bytes(f, look(f, ROOT, name), text);
 }
 
-static uint64_t create_open(struct fixture *f, const char *name)
+static uint64_t create_open_in(struct fixture *f, uint64_t dir,
+			       const char *name)
 {
 	struct tree_new n = { .kind = KIND_FILE, .perm = 0644,
 			      .user = SLICE_STR("root"),
 			      .group = SLICE_STR("root") };
 	struct entry e;
 
-	assert_int_equal(tree_create(f->tree, ROOT, SLICE_STR(name), &n, true,
+	assert_int_equal(tree_create(f->tree, dir, SLICE_STR(name), &n, true,
 				     &e), 0);
 	return e.attr.ino;
+}
+
+static uint64_t create_open(struct fixture *f, const char *name)
+{
+	return create_open_in(f, ROOT, name);
 }
 
 static void put(struct fixture *f, uint64_t ino, uint64_t at,
@@ -932,6 +938,51 @@ static void test_backup_unlinked_before_close(void **state)
 	pair_close(&p);
 }
 
+/*
+ * The save goes on in a merged directory, and the one of those merged that
+ * the file was made in is removed elsewhere meanwhile: the name that returns
+ * is in what is left of it.
+ */
+static void test_backup_in_merged_directory(void **state)
+{
+	struct fixture f, g, h;
+	uint64_t dir, ino;
+
+	(void)state;
+	for (int kept = 0; kept < 2; kept++) {
+		fixture_open(&f, "alice", true);
+		fixture_open(&g, "bob", false);
+		fixture_open(&h, "carol", false);
+		merge_from(&g, &f);
+		/* (the older one stands for both) */
+		make_file(&g, make_dir(&g, ROOT, "d"), "bob's", "text");
+		later(&f, 1000);
+		dir = make_dir(&f, ROOT, "d");
+		merge_from(&h, &f);
+		make_file(&f, dir, "doc", "old");
+		merge_from(&f, &g);
+		dir = look(&f, ROOT, "d");
+		assert_int_equal(list(&f, dir, NULL, 0), 2);
+		assert_int_equal(tree_rename(f.tree, dir, SLICE_STR("doc"),
+					     dir, SLICE_STR("doc~"), 0), 0);
+		ino = create_open_in(&f, dir, "doc");
+		put(&f, ino, 0, "new");
+		assert_int_equal(tree_rmdir(h.tree, ROOT, SLICE_STR("d")), 0);
+		merge_from(&f, &h);
+		dir = look(&f, ROOT, "d");
+		if (!kept)
+			assert_int_equal(tree_unlink(f.tree, dir,
+						     SLICE_STR("doc~")), 0);
+		tree_release_file(f.tree, ino, true);
+		expect_bytes(&f, look(&f, dir, "doc"), "new");
+		assert_int_equal(list(&f, dir, NULL, 0), 2 + (size_t)kept);
+		check_tree(&f);
+		fixture_close(&f);
+		fixture_close(&g);
+		fixture_close(&h);
+	}
+}
+
 /* The backup is kept: it is the new object, and the old one is doc. Nobody
  * sees a number or a byte change. */
 static void test_backup_kept(void **state)
@@ -1412,6 +1463,7 @@ int main(void)
 		cmocka_unit_test(test_handles_of_the_target),
 		cmocka_unit_test(test_backup_unlinked),
 		cmocka_unit_test(test_backup_unlinked_before_close),
+		cmocka_unit_test(test_backup_in_merged_directory),
 		cmocka_unit_test(test_backup_kept),
 		cmocka_unit_test(test_backup_while_written),
 		cmocka_unit_test(test_backup_and_move),
