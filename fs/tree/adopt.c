@@ -116,10 +116,14 @@ int dirty_is_whole(struct tree *t, uint64_t ino, bool *ret)
 
 /* ---- handing over */
 
+/* It is an operation, though no row may be left that tells of it (the root
+ * of who has just joined has none): the number that others know must not be
+ * durable without it. */
 int row_erase(struct tree *t, struct row *row)
 {
 	int r;
 
+	op_tick(t);
 	while (row->o.count)
 		object_remove(&row->o, row->o.count - 1);
 	r = row_store(t, row, 0);

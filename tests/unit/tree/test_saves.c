@@ -1340,6 +1340,31 @@ static void test_no_backup(void **state)
 
 /* ---- without a trace */
 
+/*
+ * What goes without a trace is an operation all the same, where no row tells
+ * of it: a member that has not even the root yet. Else what others are told
+ * of it could be durable there, and that it went not.
+ */
+static void test_no_trace_but_a_number(void **state)
+{
+	struct fixture f;
+	uint64_t before, after;
+
+	(void)state;
+	fixture_open(&f, "bob", false);
+	make_file(&f, ROOT, "probe", "text");
+	store_lock(f.store);
+	before = know_get(replica_know(f.tree), replica_origin(f.tree));
+	store_unlock(f.store);
+	rm(&f, "probe");
+	assert_int_equal(rows(&f), 0);
+	store_lock(f.store);
+	after = know_get(replica_know(f.tree), replica_origin(f.tree));
+	store_unlock(f.store);
+	assert_int_equal(after, before + 1);
+	fixture_close(&f);
+}
+
 static void test_unlinked_without_trace(void **state)
 {
 	struct pair p;
@@ -1473,6 +1498,7 @@ int main(void)
 		cmocka_unit_test(test_backup_against_others),
 		cmocka_unit_test(test_backup_heard_of),
 		cmocka_unit_test(test_no_backup),
+		cmocka_unit_test(test_no_trace_but_a_number),
 		cmocka_unit_test(test_unlinked_without_trace),
 		cmocka_unit_test(test_unsettled),
 	};
