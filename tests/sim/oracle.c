@@ -281,6 +281,7 @@ void oracle_before(struct oracle *o, struct node *n)
 	sights_release(&o->before);
 	o->writing = n->writers;
 	look_at(o, n, &o->before);
+	o->first_count = o->before.count;
 }
 
 void oracle_meanwhile(struct oracle *o, struct node *n)
@@ -391,8 +392,24 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 	sights_release(&after);
 }
 
+/*
+ * Shown in the middle of an operation that was interrupted, and by nobody
+ * before: it wrote that itself, and no disk need have it. By the name alone
+ * it is found, for its directory may have been moved meanwhile.
+ */
+static bool is_own_half(struct oracle *o, const struct oracle_op *op, size_t at)
+{
+	const struct sight *s = &o->before.list[at];
+
+	return at >= o->first_count && !fact_of(o, s->hash) &&
+	       (is_named_as(s->path, op->path) || is_named_as(s->path, op->to));
+}
+
 void oracle_interrupted(struct oracle *o, const struct oracle_op *op)
 {
+	for (size_t i = 0; i < o->before.count; i++)
+		if (is_own_half(o, op, i))
+			excuse(o, op->node, &o->before.list[i]);
 	note_all(o, op, &o->before);
 	for (size_t i = 0; i < o->before.count; i++)
 		if (is_about(op, &o->before.list[i]))
