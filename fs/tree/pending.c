@@ -95,6 +95,16 @@ int pending_check(struct tree *t, struct row *row)
 	bytes = incomplete_bytes(t, row);
 	if (!bytes && !row->pending)
 		return 0;
+	/* It came a moment ago, and nobody has looked yet: what is shown until
+	 * then is changed by who tells of that (recheck_row()), not by an
+	 * operation that is about something else. */
+	if (!bytes && !t->remote && row->has_prior) {
+		if (t->wants)
+			t->wants->stale = true;
+		if (t->observer.wanted)
+			t->observer.wanted(t->observer.arg);
+		return 0;
+	}
 	if (!bytes) {
 		r = store_del(t->store, TABLE_PENDING,
 			      pending_key(key, row->pending, row->o.id));

@@ -599,7 +599,9 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 	size_t n;
 	int r;
 
-	if (row->has_prior && main_is_here(t, i))
+	/* (or main is what this operation wrote) */
+	if (row->has_prior && main_is_here(t, i) &&
+	    (t->remote || dot_equal(i->branches[0].top->dot, t->op_dot)))
 		row->has_prior = false;
 	row->absent = row_is_absent(t, row, i);
 	r = claims_of(t, row, i, &now, &n);

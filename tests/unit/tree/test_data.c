@@ -783,6 +783,48 @@ static void test_pending(void **state)
 	fixture_close(&b);
 }
 
+/*
+ * All of the next content is here, for it was written here, too, and nobody
+ * has looked yet: a chmod does not show it. Who reads the file goes on with what he reads, and the kernel
+ * is told when it changes.
+ */
+static void test_chmod_as_content_comes(void **state)
+{
+	struct tree_setattr mode = { .set = TREE_SET_MODE, .perm = 0600 };
+	char one[10000], two[10000];
+	struct fixture a, b;
+	struct attr attr;
+	uint64_t ino;
+
+	(void)state;
+	fill(one, '1', sizeof(one));
+	fill(two, '2', sizeof(two));
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", one);
+	merge_from(&b, &a);
+	fetch(&b, &a);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, true), 0);
+	write_file(&a, look(&a, ROOT, "f"), two);
+	merge_from(&b, &a);
+	make_file(&b, ROOT, "the same", two);
+	assert_int_equal(tree_setattr(b.tree, ino, &mode, &attr), 0);
+	expect_bytes(&b, ino, one);
+	assert_int_equal(look(&b, ROOT, "f"), ino);
+	fetch(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), two);
+	expect_bytes(&b, ino, one);
+	/* What is written to it is a sibling, for it had not shown the other. */
+	assert_int_equal(tree_write(b.tree, ino, 0, SLICE_STR("bob"), false),
+			 0);
+	tree_release_file(b.tree, ino, true);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 3);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 /* What was written over what is not here is read back at once, and is a
  * version when the rest came; a name that is taken away is gone. */
 static void test_write_over_absent(void **state)
@@ -1149,6 +1191,7 @@ int main(void)
 		cmocka_unit_test(test_written_before_it_came),
 		cmocka_unit_test(test_appended_before_it_came),
 		cmocka_unit_test(test_pending),
+		cmocka_unit_test(test_chmod_as_content_comes),
 		cmocka_unit_test(test_write_over_absent),
 		cmocka_unit_test(test_remove_while_coming),
 		cmocka_unit_test(test_remove_twice_while_coming),
