@@ -132,20 +132,20 @@ static int save_rename(struct op *op, struct save *s, const char *from,
 }
 
 /*
- * A save with a backup, before this one, made two files, and may have waited
- * for a name of either to go, to see which of them is the old one: then what
- * had the name is the backup now.
+ * The file had been made where another had left its name a moment ago (mv
+ * doc old), and was not closed yet. Its save shows which of the two people
+ * know as doc: they change places, and nothing is seen of that.
  */
-static bool is_backup_now(const struct items *now, const struct save *s)
+static bool is_backup_now(struct op *op, const struct items *now,
+			  const struct save *s, const struct item *x)
 {
-	size_t len = strlen(s->at.path);
+	for (size_t i = 0; i < op->before.count; i++) {
+		const struct item *was = &op->before.list[i];
+		const struct item *is = items_at(now, was->path);
 
-	for (size_t i = 0; i < now->count; i++) {
-		const char *path = now->list[i].path;
-
-		if (objid_equal(now->list[i].id, s->file->id) &&
-		    !strncmp(path, s->at.path, len) &&
-		    path[strlen(path) - 1] == '~')
+		if (objid_equal(was->id, x->id) && is &&
+		    objid_equal(is->id, s->file->id) &&
+		    is->content == was->content)
 			return true;
 	}
 	return false;
@@ -174,7 +174,7 @@ static void save_end(struct op *op, struct save *s)
 	    items_take(op->node, &now)) {
 		x = items_at(&now, s->at.path);
 		if (!x || (!objid_equal(x->id, s->file->id) &&
-			   !is_backup_now(&now, s)))
+			   !is_backup_now(op, &now, s, x)))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s '%s': it is another file",
 				     op->node->index, op->what, s->at.path);
