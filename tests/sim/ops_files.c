@@ -224,6 +224,8 @@ void op_handle(struct op *op)
 	/* Unlinked meanwhile, and its number forgotten, is no error. */
 	if (r != -ESTALE && r != -ENOENT)
 		op_must(op, r);
+	if (!r)
+		oracle_overwritten(op->ops->oracle, op->node, op->saw);
 	for (size_t i = 0; i < op->before.count; i++)
 		op->before.list[i].kind = KIND_DIR;
 	free(t.data);

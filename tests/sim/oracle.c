@@ -276,6 +276,13 @@ static void excuse(struct oracle *o, struct node *n, const struct sight *s)
 	fact_of(o, s->hash)->excused = true;
 }
 
+void oracle_overwritten(struct oracle *o, struct node *n, uint64_t hash)
+{
+	char path[] = "a handle";
+
+	excuse(o, n, &(struct sight){.path = path, .hash = hash});
+}
+
 void oracle_before(struct oracle *o, struct node *n)
 {
 	sights_release(&o->before);
@@ -372,6 +379,48 @@ static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 	}
 }
 
+/* What had a name is another inode there now, or nothing. */
+static bool is_gone(const struct oracle *o, const struct sights *after,
+		    const char *path)
+{
+	for (size_t i = 0; path && i < o->before.count; i++) {
+		const struct sight *s = &o->before.list[i];
+
+		if (strcmp(s->path, path))
+			continue;
+		for (size_t k = 0; k < after->count; k++)
+			if (!strcmp(after->list[k].path, path) &&
+			    after->list[k].ino == s->ino)
+				return false;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A file of several names is gone when each of them was removed, though at
+ * different nodes: rm of a name is no decision about a content while there
+ * are others. So it may go with a sibling that only one of them had seen,
+ * beside a name that he left.
+ */
+static void note_names_gone(struct oracle *o, const struct oracle_op *op,
+			    const struct sights *after)
+{
+	if (!is_gone(o, after, op->path) && !is_gone(o, after, op->to))
+		return;
+	for (size_t i = 0; i < o->count; i++) {
+		struct content_fact *f = &o->facts[i];
+
+		if (is_named_as(f->last, op->path) ||
+		    is_named_as(f->last, op->to))
+			f->name_gone = true;
+		else if (f->since_ms[op->node->index] &&
+			 is_alias(o, op, f->last))
+			f->link_gone = true;
+		f->excused |= f->name_gone && f->link_gone;
+	}
+}
+
 void oracle_after(struct oracle *o, const struct oracle_op *op)
 {
 	struct sights after = {0};
@@ -389,6 +438,7 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 		    (is_taken(op, s) || !still_there(op, &after, s->hash)))
 			excuse(o, op->node, s);
 	}
+	note_names_gone(o, op, &after);
 	sights_release(&after);
 }
 

@@ -36,6 +36,8 @@ struct content_fact {
 	uint64_t since_ms[CLUSTER_NODES_MAX];
 	bool durable;	/* fsync returned after it */
 	bool excused;	/* somebody who saw it took it away */
+	bool name_gone;	/* its file's name was taken away somewhere ... */
+	bool link_gone; /* ... and another one, where it was seen */
 };
 
 struct oracle {
@@ -73,6 +75,9 @@ struct oracle_op {
 };
 /* A hash of what an inode shows; 0: nothing. */
 uint64_t oracle_read(struct oracle *, struct node *, uint64_t ino);
+/* A handle that showed this was written to: it goes with what that makes,
+ * also where no name shows it (but what another handle left unsent). */
+void oracle_overwritten(struct oracle *, struct node *, uint64_t hash);
 void oracle_before(struct oracle *, struct node *);
 /* Time passed in the operation: more may be shown that it is about. */
 void oracle_meanwhile(struct oracle *, struct node *);
