@@ -37,6 +37,9 @@
 
 bool row_is_here_only(const struct tree *t, const struct row *row)
 {
+	/* (its dots do not tell: what was written again has new ones) */
+	if (!row->born)
+		return false;
 	for (size_t k = 0; k < row->o.count; k++) {
 		struct dot dot = row->o.versions[k].dot;
 

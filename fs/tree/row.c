@@ -22,6 +22,7 @@
 #define LOCAL_HAS_PRIOR 1
 #define LOCAL_ABSENT 2
 #define LOCAL_COUNTS 4
+#define LOCAL_BORN 8
 /* Cookies below this are for "." and "..", see tree_readdir(). */
 #define NAME_HASH_MIN 16
 #define DIR_KEY_BYTES 48
@@ -66,6 +67,7 @@ static int local_decode(struct row *row, struct slice value,
 	row->pending = reader_varint(&r);
 	row->has_prior = flags & LOCAL_HAS_PRIOR;
 	row->absent = flags & LOCAL_ABSENT;
+	row->born = flags & LOCAL_BORN;
 	if (row->has_prior) {
 		struct slice prior = reader_string(&r, ROW_BYTES_MAX);
 
@@ -86,6 +88,7 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 	buf_put_u8(b, LOCAL_FORMAT);
 	buf_put_u8(b, (row->has_prior ? LOCAL_HAS_PRIOR : 0) |
 			      (row->absent ? LOCAL_ABSENT : 0) |
+			      (row->born ? LOCAL_BORN : 0) |
 			      (counts ? LOCAL_COUNTS : 0));
 	buf_put_u64(b, row->lseq);
 	buf_put_u64(b, row->ino);
@@ -673,6 +676,7 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	if (!row->o.count)
 		return row_delete(t, row);
 	row->from = from;
+	row->born = !t->remote && (row->born || !row->exists);
 	row->ctime_ns = ctime_ns;
 	r = row_sequence(t, row, false);
 	if (!r)

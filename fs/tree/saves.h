@@ -16,8 +16,8 @@
  * file of its own, which somebody may know. */
 #define TEMP_YOUNG_MS (60 * 60 * 1000)
 
-/* Nothing but this store's open group holds the row: no peer was sent it,
- * no commit has it. Then it may go without a trace. */
+/* It was made here, and nothing but this store's open group holds the row: no
+ * peer was sent it, no commit has it. Then it may go without a trace. */
 bool row_is_here_only(const struct tree *, const struct row *);
 /* Takes the row away without a trace. It must be here only. */
 must_check int row_erase(struct tree *, struct row *);

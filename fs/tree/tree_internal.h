@@ -264,6 +264,7 @@ struct row {
 	uint64_t ino_before;	/* the number when it was loaded */
 	int64_t ctime_ns;
 	uint64_t pending;	/* lseq under which it is in PENDING, or 0 */
+	bool born;		/* by an operation here, and by no merge since */
 	bool absent;		/* main is not complete, nor is a prior here */
 	bool borrows;		/* while it is stored: what was written here
 				 * may have parts that are not here */

@@ -108,12 +108,29 @@ static void test_settled_stays_shown(void)
 		settled_stays_shown(saves);
 }
 
+/*
+ * Each version of a file is alice's own, and newer than what anybody was
+ * sent: she wrote them again. She has not made it, and what removes it leaves
+ * a trace.
+ */
+static void test_written_again_is_not_new(void)
+{
+	make_file(b, ROOT, "f", "text");
+	sync_all();
+	union_with_nothing(a, "f");
+	rm(a, ROOT, "f");
+	sync_all();
+	for (int k = 0; k < 3; k++)
+		assert_int_equal(entries(&nodes[k]), 0);
+}
+
 int main(void)
 {
 	static const struct scenario all[] = {
 		SCENARIO(test_undone_by_first),
 		SCENARIO(test_undone_by_second),
 		SCENARIO(test_settled_stays_shown),
+		SCENARIO(test_written_again_is_not_new),
 	};
 
 	return scenarios_run(all, ARRAY_SIZE(all));
