@@ -255,20 +255,53 @@ static bool cut_borrows(const struct cut *c, const struct row *row)
 	       object_find(&row->o, &c->d.base.versions[0]) < 0;
 }
 
+/*
+ * The version may be main from now on though it was written by a number that
+ * the name had before: others replaced the base of that, and this is newer.
+ * Then it is another content that the name shows, as if it had come from
+ * elsewhere; who has the name's number open goes on with what that showed.
+ * Else the name would go on to show the unsent writes of that number, and
+ * who removes or replaces the file would take a main that he never saw.
+ */
+static int cut_leads(struct tree *t, const struct cut *c, struct row *row,
+		     const struct version *shown)
+{
+	struct info now;
+	int r;
+
+	if (row->ino == c->ino || !c->made.seq)
+		return 0;
+	r = info_init(&now, &row->o);
+	if (!r && now.branch_count &&
+	    dot_equal(now.branches[0].top->dot, c->made))
+		r = data_changed(t, row, shown, now.branches[0].top);
+	info_release(&now);
+	return r;
+}
+
 static int cut_row(struct tree *t, struct cut *c)
 {
+	const struct version *shown;
+	struct version was;
 	struct row row;
 	struct info i;
+	uint64_t ino;
 	int r = row_load(t, c->d.id, &row);
 
 	if (r)
 		return r;
+	ino = row.ino;
 	row.borrows = cut_borrows(c, &row);
 	r = info_init(&i, &row.o);
 	if (!r)
 		r = remove_twins_of(t, &row, &i);
+	shown = r ? NULL : row_shown_content(&row, &i);
+	if (shown) /* (what it borrows stays in the arena) */
+		was = *shown;
 	if (!r)
 		r = cut_write(t, c, &row, &i);
+	if (!r)
+		r = cut_leads(t, c, &row, shown ? &was : NULL);
 	if (!r)
 		r = cut_reattach(t, c, &row);
 	if (!r)
@@ -277,6 +310,10 @@ static int cut_row(struct tree *t, struct cut *c)
 	if (!r)
 		r = row_store_at(t, &row, 0,
 				 MAX_OF(c->d.ctime_ns, row.ctime_ns));
+	if (!r && row.ino != ino)
+		event_inode(t, ino);
+	for (size_t k = 0; !r && row.ino != ino && k < row.claim_count; k++)
+		r = work_spot(t, &row.claims[k].at);
 	info_release(&i);
 	row_release(&row);
 	return r;

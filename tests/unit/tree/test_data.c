@@ -280,6 +280,60 @@ static void test_failed_cut_of_detached(void **state)
 	fixture_close(&b);
 }
 
+/*
+ * Bob writes the file by two handles; what one of them was opened on, alice
+ * has replaced meanwhile, so each makes a branch, and the last one made is
+ * main. The name shows that at once, also while the other handle has unsent
+ * writes: who removes the file has seen what goes.
+ */
+static void test_main_by_another_handle(void **state)
+{
+	for (int removed = 0; removed < 2; removed++) {
+		struct fixture a, b;
+		uint64_t first, second;
+		char name[256];
+
+		(void)state;
+		fixture_open(&a, "alice", true);
+		fixture_open(&b, "bob", false);
+		make_file(&a, ROOT, "f", "base");
+		merge_from(&b, &a);
+		first = look(&b, ROOT, "f");
+		assert_int_equal(tree_open_file(b.tree, first, true), 0);
+		assert_int_equal(tree_write(b.tree, first, 0,
+					    SLICE_STR("FIRST"), false), 0);
+		write_file(&a, look(&a, ROOT, "f"), "alice's");
+		merge_from(&b, &a);
+		second = look(&b, ROOT, "f");
+		assert_int_not_equal(first, second);
+		assert_int_equal(tree_open_file(b.tree, second, true), 0);
+		assert_int_equal(tree_write(b.tree, second, 0,
+					    SLICE_STR("SECOND"), false), 0);
+		expect_bytes(&b, look(&b, ROOT, "f"), "SECONDs");
+		tree_release_file(b.tree, first, true);
+		/* the first is main, newer than alice's; and shown */
+		expect_bytes(&b, look(&b, ROOT, "f"), "FIRST");
+		expect_bytes(&b, second, "SECONDs");
+		name_with(&b, ROOT, "conflict alice", name);
+		expect_bytes(&b, look(&b, ROOT, name), "alice's");
+		check_tree(&b);
+		if (removed)
+			assert_int_equal(tree_unlink(b.tree, ROOT,
+						     SLICE_STR("f")), 0);
+		/* the second was made from alice's, and is that branch */
+		tree_release_file(b.tree, second, true);
+		name_with(&b, ROOT, "conflict alice", name);
+		expect_bytes(&b, look(&b, ROOT, name), "SECONDs");
+		if (removed)
+			assert_int_equal(look_error(&b, ROOT, "f"), -ENOENT);
+		else
+			expect_bytes(&b, look(&b, ROOT, "f"), "FIRST");
+		check_tree(&b);
+		fixture_close(&a);
+		fixture_close(&b);
+	}
+}
+
 /* ---- handles that outlive names */
 
 static void test_rename_over_open(void **state)
@@ -1182,6 +1236,7 @@ int main(void)
 		cmocka_unit_test(test_failed_write),
 		cmocka_unit_test(test_failed_create),
 		cmocka_unit_test(test_failed_cut_of_detached),
+		cmocka_unit_test(test_main_by_another_handle),
 		cmocka_unit_test(test_rename_over_open),
 		cmocka_unit_test(test_unlinked_is_not_built),
 		cmocka_unit_test(test_remove_sibling_while_open),
