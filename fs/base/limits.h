@@ -41,6 +41,8 @@
 /* ... and by one that was re-stamped, each time with one more, so that what
  * is shown is the same after it: repairs and long absences are rare. */
 #define ANCESTORS_RESTAMPED_MAX 16
+/* ... and behind these, with a gap: only to find what was a base. */
+#define FAR_MAX 2
 /* CONTENT versions named by `seen` of one version: the shown siblings cap. */
 #define SEEN_MAX 64
 /* Of a main that is asserted again, and stands alone: what it repeats, and

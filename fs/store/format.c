@@ -28,7 +28,7 @@ const char *table_name(enum store_table t)
 		[TABLE_MEMBER] = "member",   [TABLE_BUCKET] = "bucket",
 		[TABLE_MARK] = "mark",	     [TABLE_GROUP] = "group",
 		[TABLE_PENDING] = "pending", [TABLE_DEAD] = "dead",
-		[TABLE_CHAIN] = "chain",
+		[TABLE_CHAIN] = "chain",     [TABLE_BASE] = "base",
 	};
 
 	kin_assert(t < TABLE_COUNT);

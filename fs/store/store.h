@@ -60,6 +60,7 @@ enum store_table {
 	TABLE_PENDING,	/* local sequence, object: content not all here */
 	TABLE_DEAD,	/* what is to be purged, and what holds it back */
 	TABLE_CHAIN,	/* origin, number / 16 -> marks of operations */
+	TABLE_BASE,	/* object, version -> content that was replaced */
 	TABLE_COUNT,
 };
 

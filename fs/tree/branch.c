@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/base.h"
 #include "fs/tree/saves.h"
 
 /* A settlement lowers or raises a level by this. */
@@ -97,8 +98,32 @@ static struct entry_name repeated(const struct version *v)
  * older one than there is, and what undoes that would be taken for what was
  * left unchanged, and hidden.
  */
-static int make_trail(struct row *row, const struct version *const *line,
-		      size_t count, bool alone, const struct version *again,
+/* What is older than the newest ancestors, all[0..n), and those of what was
+ * older than theirs: base.c chooses. */
+static int make_far(struct tree *t, struct row *row,
+		    const struct version *const *line, size_t count,
+		    const struct entry_name *all, size_t n,
+		    struct content_value *c)
+{
+	struct dot *old;
+	size_t out = 0;
+
+	old = object_alloc(&row->o, (n + count * FAR_MAX + 1) * sizeof(*old));
+	c->far = object_alloc(&row->o, FAR_MAX * sizeof(*c->far));
+	if (!old || !c->far)
+		return -ENOMEM;
+	for (size_t k = 0; k < n; k++)
+		if (!has_entry(c->anc, c->anc_count, &all[k]))
+			old[out++] = all[k].dot;
+	for (size_t k = 0; k < count; k++)
+		for (size_t a = 0; a < line[k]->content.far_count; a++)
+			old[out++] = line[k]->content.far[a];
+	c->far_count = base_choose_far(t, old, out, c->far);
+	return 0;
+}
+
+static int make_trail(struct tree *t, struct row *row,
+		      const struct version *const *line, size_t count, bool alone, const struct version *again,
 		      struct content_value *c)
 {
 	const size_t max = !alone  ? ANCESTORS_MAX
@@ -129,7 +154,7 @@ static int make_trail(struct row *row, const struct version *const *line,
 			anc[out++] = all[k];
 	c->anc = anc;
 	c->anc_count = out;
-	return 0;
+	return make_far(t, row, line, count, all, n, c);
 }
 
 static bool among(const struct version *const *list, size_t n,
@@ -347,6 +372,21 @@ static bool stands_alone(const struct info *i, const struct branch *b,
 	return true;
 }
 
+/* What is replaced may be what others go on from; so may what this was made
+ * from, though it was replaced before. */
+static int note_bases(struct tree *t, struct row *row, const struct info *i,
+		      const struct version *gone, size_t n,
+		      const struct version *base)
+{
+	int r = 0;
+
+	if (t->alone && i->branch_count < 2)
+		return 0;
+	for (size_t k = 0; !r && k < n; k++)
+		r = base_note(t, row->o.id, &gone[k]);
+	return r || !base ? r : base_note(t, row->o.id, base);
+}
+
 int branch_write(struct tree *t, struct row *row, const struct info *i,
 		 const struct branch *b, const struct version *base,
 		 const struct content_write *w)
@@ -371,13 +411,18 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	else
 		v.flags = VERSION_VOID;
 	v.content.mtime = w->mtime;
+	if (w->leaves_count) {
+		v.flags |= VERSION_AUTO;
+		v.content.leaves = (struct dot *)w->leaves;
+		v.content.leaves_count = w->leaves_count;
+	}
 	make_rank(t, i, b, w, &v.content);
 	line = w->again ? b->count : n;
 	/* Made from a version that others replaced meanwhile: its line goes
 	 * on, and what is here now was not seen by the writer. */
 	if (!b && base)
 		gone[line++] = base;
-	r = make_trail(row, gone, line, stands_alone(i, b, w),
+	r = make_trail(t, row, gone, line, stands_alone(i, b, w),
 		       w->again ? b->top : NULL, &v.content);
 	if (!r)
 		r = make_seen(row, i, gone, line, n, &v.content);
@@ -392,11 +437,15 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 	}
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];
+	if (!r)
+		r = note_bases(t, row, i, copies, n, b ? NULL : base);
 	if (!r && w->keep)
 		r = row_keep(t, row, i);
 	if (!r)
 		r = drop_versions(row, copies, n);
-	return r ? r : row_add(row, &v);
+	if (!r)
+		r = row_add(row, &v);
+	return r ? r : base_trim(t, &row->o);
 }
 
 /* ---- names */

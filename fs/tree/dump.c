@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/base.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/list.h"
 
@@ -231,7 +232,7 @@ int replica_rows(struct tree *t,
 struct check {
 	struct seen_list seen;
 	struct buf *why;
-	uint64_t rows, claims, remains, marks;
+	uint64_t rows, claims, remains, marks, bases;
 	struct sum *leaves;	/* LEAVES, counted again */
 };
 
@@ -398,6 +399,8 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 		return r;
 	if (info_is_live(&i))
 		r = check_add_sum(t, c, row);
+	if (!r && base_check(t, row->o.id, &c->bases))
+		r = complain(c, row->o.id, "what it was before is damaged");
 	if (!r && marks_check(t, row->o.id, &i, &c->marks))
 		r = complain(c, row->o.id, "something lost in it, and it is "
 					   "not marked");
@@ -426,7 +429,7 @@ static int check_unique(struct check *c)
 int replica_check(struct tree *t, struct buf *why)
 {
 	struct check c = { .why = why };
-	uint64_t rows, claims, seqs, remains, marks = 0;
+	uint64_t rows, claims, seqs, remains, bases, marks = 0;
 	const char *what;
 	int r;
 
@@ -449,6 +452,7 @@ int replica_check(struct tree *t, struct buf *why)
 		if (r == -EUCLEAN && why)
 			buf_printf(why, "%s", what);
 	}
+	bases = store_count(t->store, TABLE_BASE);
 	remains = store_count(t->store, TABLE_DEAD);
 	if (!r)
 		r = returned_count(t, &c.remains);
@@ -456,7 +460,8 @@ int replica_check(struct tree *t, struct buf *why)
 		r = marks_count(t, &marks);
 	store_unlock(t->store);
 	if (!r && (rows != c.rows || seqs != c.rows || claims != c.claims ||
-		   remains != c.remains || marks != c.marks)) {
+		   remains != c.remains || marks != c.marks ||
+		   bases != c.bases)) {
 		r = -EUCLEAN;
 		if (why)
 			buf_printf(why, "the indexes have entries of no row");

@@ -295,7 +295,7 @@ int replica_reincarnate(struct tree *t, enum tree_cause cause)
 		return r;
 	t->origin = origin;
 	t->skip_to = t->ceiling = 0;
-	t->held_seq = 0;
+	t->held_seq = t->sent_seq = 0;
 	lefts_release(t);
 	t->chain_head = (struct hash){ { 0 } };
 	t->chain_begun = false;

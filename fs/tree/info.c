@@ -118,14 +118,15 @@ static bool leaves_within(const struct version *a, const struct version *b)
 /* An automatic x is redundant beside an automatic y that settles more. */
 static bool subsumed(const struct version *x, const struct version *y)
 {
-	int r;
+	uint64_t a, b;
 
 	if (!leaves_within(x, y))
 		return false;
 	if (x->content.leaves_count < y->content.leaves_count)
 		return true;
-	r = content_compare(&y->content.content, &x->content.content);
-	return r > 0 || (!r && version_key_compare(y, x) > 0);
+	a = version_entry_name(x).hash64;
+	b = version_entry_name(y).hash64;
+	return b > a || (a == b && version_key_compare(y, x) > 0);
 }
 
 /* ---- grouping */

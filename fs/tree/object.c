@@ -276,6 +276,12 @@ static struct entry_name *dup_entries(struct object *o,
 		o, SLICE(e, n * sizeof(*e))).data;
 }
 
+static struct dot *dup_dots(struct object *o, const struct dot *list, size_t n)
+{
+	return (struct dot *)object_dup(o, SLICE(list, n * sizeof(*list)))
+		.data;
+}
+
 static void dup_link(struct object *o, struct link_value *l)
 {
 	l->at.name = object_dup(o, l->at.name);
@@ -299,12 +305,12 @@ int object_add_copy(struct object *o, const struct version *from)
 		v.content.author = object_dup(o, v.content.author);
 		v.content.anc = dup_entries(o, v.content.anc,
 					    v.content.anc_count);
+		v.content.far = dup_dots(o, v.content.far,
+					 v.content.far_count);
 		v.content.seen = dup_entries(o, v.content.seen,
 					     v.content.seen_count);
-		v.content.leaves = (struct dot *)object_dup(
-			o, SLICE(v.content.leaves,
-				 v.content.leaves_count *
-					 sizeof(*v.content.leaves))).data;
+		v.content.leaves = dup_dots(o, v.content.leaves,
+					    v.content.leaves_count);
 		break;
 	case REG_MODE:
 		v.mode.acl = object_dup(o, v.mode.acl);

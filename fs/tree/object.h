@@ -100,6 +100,10 @@ struct content_value {
 	 * stands before the others. */
 	struct entry_name *anc;
 	size_t anc_count;
+	/* Older ones, newest first, by first dots: only to find what several
+	 * versions were made from (base.c). */
+	struct dot *far;
+	size_t far_count;
 	struct entry_name *seen; /* versions its writer saw and left beside */
 	size_t seen_count;
 	struct dot *leaves;	/* automatic versions only */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/base.h"
 #include "fs/tree/tree_internal.h"
 
 /* Entries of the cut table before the older half is thinned: a peer that
@@ -196,6 +197,8 @@ int replica_row_store(struct tree *t, struct object *o, uint64_t from)
 	before = row.o;
 	row.o = *o;
 	row.before = row.exists ? &before : NULL;
+	if (!r && row.exists)
+		r = base_merged(t, &before, &row.o);
 	if (!r)
 		r = row_store(t, &row, from);
 	*o = row.o;
@@ -214,7 +217,7 @@ int replica_rows_after(struct tree *t, uint64_t after, size_t max,
 		       int (*fn)(void *arg, const struct replica_row *),
 		       void *arg)
 {
-	t->held_seq = know_get(&t->know, t->origin);
+	t->held_seq = t->sent_seq = know_get(&t->know, t->origin);
 	return replica_rows_look(t, after, max, fn, arg);
 }
 
@@ -490,12 +493,17 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 	at = object_find(&row.o, old);
 	if (at >= 0)
 		object_remove(&row.o, (size_t)at);
+	/* (others may go on from the old one) */
 	if (v.reg == REG_CONTENT)
+		r = base_note(t, id, old);
+	if (!r && v.reg == REG_CONTENT)
 		r = restamp_trail(&row.o, &v);
 	op_tick_again(t);
 	v.dot = t->op_dot;
 	if (!r)
 		r = row_add(&row, &v);
+	if (!r && v.reg == REG_CONTENT)
+		r = base_trim(t, &row.o);
 	if (!r)
 		r = row_store(t, &row, 0);
 	row_release(&row);

@@ -136,6 +136,19 @@ struct replica_purged {
 must_check int replica_purge(struct tree *, const struct know *acked,
 			     size_t max, struct replica_purged *ret);
 
+/*
+ * Nobody but this node is a member: what is replaced need not be remembered
+ * for those who make something of it elsewhere. False until it is said.
+ */
+void replica_set_alone(struct tree *, bool alone);
+/*
+ * One slice, an operation of its own: looks at no more than max objects that
+ * have bases (base.h), and forgets those of what all have as it is. `acked`
+ * as for replica_purge(). Goes on where the last slice ended, until done.
+ */
+must_check int replica_base_prune(struct tree *, const struct know *acked,
+				  size_t max, bool *ret_done);
+
 /* Dead rows here, and empty directories that nobody placed; how many of them
  * something still names as its parent. Looks at each of them. */
 struct replica_graves {

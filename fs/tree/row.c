@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/base.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/tree_internal.h"
 
@@ -644,6 +645,8 @@ int row_delete(struct tree *t, struct row *row)
 		r = remains_update(t, row, NULL);
 	if (!r)
 		r = marks_update(t, row->o.id, NULL);
+	if (!r)
+		r = base_forget(t, row->o.id);
 	if (!r)
 		r = store_del(t->store, TABLE_OBJ,
 			      SLICE(row->o.id.b, sizeof(row->o.id.b)));

@@ -76,6 +76,8 @@ static int origins_of_content(struct origins *l,
 		r = origins_add(l, c->branch.origin);
 	for (size_t k = 0; !r && k < c->anc_count; k++)
 		r = origins_add(l, c->anc[k].dot.origin);
+	for (size_t k = 0; !r && k < c->far_count; k++)
+		r = origins_add(l, c->far[k].origin);
 	for (size_t k = 0; !r && k < c->seen_count; k++)
 		r = origins_add(l, c->seen[k].dot.origin);
 	for (size_t k = 0; !r && k < c->leaves_count; k++)
@@ -195,6 +197,8 @@ static void put_content(struct encoder *e, const struct version *v)
 	buf_put_varint(b, c->leaves_count);
 	for (size_t i = 0; i < c->leaves_count; i++)
 		put_dot(e, c->leaves[i]);
+	for (size_t i = 0; i < c->far_count; i++)
+		put_dot(e, c->far[i]);
 }
 
 static bool place_same(const struct place *a, const struct place *b)
@@ -502,12 +506,30 @@ static struct slice get_label(struct reader *r)
 	return s;
 }
 
+/* Ascending: a set is no larger than it says. */
+static void get_leaves(struct decoder *d, struct reader *r,
+		       struct content_value *c)
+{
+	uint64_t n = reader_varint(r);
+
+	if (n > LEAVES_MAX)
+		reader_fail(r);
+	if (!n || r->failed)
+		return;
+	c->leaves = object_alloc(d->o, n * sizeof(*c->leaves));
+	for (uint64_t i = 0; c->leaves && i < n; i++) {
+		c->leaves[i] = get_dot(d, r);
+		if (i && dot_compare(c->leaves[i - 1], c->leaves[i]) >= 0)
+			reader_fail(r);
+	}
+	c->leaves_count = c->leaves ? (size_t)n : 0;
+}
+
 static void get_content(struct decoder *d, struct reader *r,
 			struct version *v)
 {
 	struct content_value *c = &v->content;
 	uint8_t form;
-	uint64_t n;
 
 	if (!(v->flags & VERSION_VOID))
 		get_content_body(r, &c->content);
@@ -530,15 +552,12 @@ static void get_content(struct decoder *d, struct reader *r,
 		c->author = c->label;
 	c->anc = get_entries(d, r, ANCESTORS_RESTAMPED_MAX, &c->anc_count);
 	c->seen = get_entries(d, r, SEEN_MAX, &c->seen_count);
-	n = reader_varint(r);
-	if (n > LEAVES_MAX)
-		reader_fail(r);
-	if (!n || r->failed)
+	get_leaves(d, r, c);
+	if (!reader_left(r) || r->failed)
 		return;
-	c->leaves = object_alloc(d->o, n * sizeof(*c->leaves));
-	for (uint64_t i = 0; c->leaves && i < n; i++)
-		c->leaves[i] = get_dot(d, r);
-	c->leaves_count = c->leaves ? (size_t)n : 0;
+	c->far = object_alloc(d->o, FAR_MAX * sizeof(*c->far));
+	while (c->far && reader_left(r) && c->far_count < FAR_MAX)
+		c->far[c->far_count++] = get_dot(d, r);
 }
 
 static void get_link_rest(struct decoder *d, struct reader *r,

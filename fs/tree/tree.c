@@ -192,6 +192,7 @@ static int meta_load(struct tree *t)
 	reader_copy(&in, t->chain_head.b, sizeof(t->chain_head.b));
 	if (reader_done(&in))
 		return -EUCLEAN;
+	t->sent_seq = seq; /* for all that is known */
 	/* Not given back: the last run did not end by tree_stop(). */
 	t->skip_to = t->ceiling;
 	r = know_set(&t->know, t->origin, seq);
@@ -483,6 +484,8 @@ void tree_close(struct tree *t)
 	free(t->births);
 	mac_free(t->mac);
 	know_release(&t->horizon);
+	know_release(&t->base_acked);
+	know_release(&t->base_walk);
 	know_release(&t->applying);
 	pthread_cond_destroy(&t->cut_cond);
 	pthread_mutex_destroy(&t->cut_mutex);

@@ -150,6 +150,13 @@ struct tree {
 		bool weak;	/* where the next slice begins: in which ... */
 		uint64_t after;	/* ... index, behind which number */
 	} purge;
+	/* base.c: there is no other member; own numbers that a peer may have
+	 * been sent; what all were known to have when the table was last gone
+	 * through, and the walk in hand. */
+	bool alone;
+	uint64_t sent_seq;
+	struct know base_acked, base_walk;
+	struct objid base_next;	/* ROOT_ID: it is to begin */
 	/* META "applying": K of the large cut in hand. */
 	struct know applying;
 	bool is_applying;
@@ -595,6 +602,9 @@ struct content_write {
 	bool keep;		/* KEEP: the edit survives a removal */
 	bool leads;		/* a new branch that is main at once */
 	bool again;		/* the branch once more: VERSION_AGAIN */
+	/* Made by a policy or a hook, of these human versions. */
+	const struct dot *leaves;
+	size_t leaves_count;
 	/* Branches replaced besides the one written. */
 	const struct branch **over;
 	size_t over_count;
@@ -618,6 +628,11 @@ must_check int row_keep(struct tree *, struct row *, const struct info *);
  * so that it outlives a removal by who has not seen this.
  */
 must_check int row_repeat_main(struct tree *, struct row *);
+/* Adds to `ret` (LEAVES_MAX) the human versions that this one is made of.
+ * -E2BIG. */
+must_check int leaves_add(const struct version *, struct dot *ret,
+			  size_t *count);
+void leaves_sort(struct dot *, size_t count);
 /* Are these the branch's bytes? */
 bool branch_has_content(const struct branch *, const struct content *);
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a

@@ -65,6 +65,7 @@ static int purge_acked(struct core *c, struct know *ret)
 static int purge_slice(struct core *c, struct replica_purged *ret)
 {
 	cleanup(know_release) struct know acked = KNOW_INIT;
+	bool bases = true;
 	int r = purge_acked(c, &acked);
 
 	*ret = (struct replica_purged){.done = true};
@@ -72,6 +73,9 @@ static int purge_slice(struct core *c, struct replica_purged *ret)
 		return r;
 	store_lock(c->store);
 	r = replica_purge(c->tree, &acked, PURGE_ROWS, ret);
+	if (r == 0)
+		r = replica_base_prune(c->tree, &acked, PURGE_ROWS, &bases);
+	ret->done &= bases;
 	store_unlock(c->store);
 	return r;
 }
