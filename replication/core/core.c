@@ -312,6 +312,8 @@ static int core_load(struct core *c)
 	if (r == 0 && !members_find(&c->members, &c->self))
 		r = -EUCLEAN;
 	if (r == 0)
+		members_tell_tree(c);
+	if (r == 0)
 		r = apply_load(c);
 	if (r == 0)
 		r = remember_load(c);

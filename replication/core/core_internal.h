@@ -485,6 +485,10 @@ must_check int stages_coming(struct core *, struct know *);
 /* ---- purge.c */
 /* Somebody acknowledged something, or stopped counting. */
 void purge_wake(struct core *);
+/* Who is a member is another set now: says so. [not locked] */
+void members_changed(struct core *);
+/* What only others could go on from is not kept while there are none. */
+void members_tell_tree(struct core *);
 void purge_tick(struct core *);
 
 /* ---- heard.c */

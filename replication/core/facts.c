@@ -196,7 +196,7 @@ int core_admit(struct core *c, uint64_t now_ms, const struct device *device,
 			return r;
 		}
 		gossip_new_members(c, before, NULL);
-		c->env.members_changed(c->env.arg);
+		members_changed(c);
 	}
 	members_encode(&c->members, 0, ret_records);
 	r = buf_error(ret_records);

@@ -186,7 +186,7 @@ int gossip_removals(struct core *c, const struct peer *but)
 			  "this node was removed from the volume");
 	waits_forget_removed(c);
 	purge_wake(c);
-	c->env.members_changed(c->env.arg);
+	members_changed(c);
 	return 0;
 }
 
@@ -206,7 +206,7 @@ int gossip_members(struct core *c, struct peer *p, struct reader *r)
 		log_info("%zu new member%s", c->members.count - before,
 			 c->members.count - before > 1 ? "s" : "");
 		gossip_new_members(c, before, p);
-		c->env.members_changed(c->env.arg);
+		members_changed(c);
 	}
 	if (c->removal_news) {
 		int k = gossip_removals(c, p);
@@ -232,7 +232,7 @@ static int addresses_heard(struct core *c, const struct status *s)
 		at++;
 	r = members_save(c->store, &c->members, at, at + 1);
 	if (r == 0)
-		c->env.members_changed(c->env.arg);
+		members_changed(c);
 	return r;
 }
 

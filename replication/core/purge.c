@@ -40,6 +40,27 @@ void purge_wake(struct core *c)
 		c->purge_due_ms = c->now_ms + c->purge_settle_ms;
 }
 
+void members_tell_tree(struct core *c)
+{
+	bool alone = true;
+
+	for (size_t i = 0; alone && i < c->members.count; i++) {
+		const struct device *d = &c->members.list[i]->member.device;
+
+		alone = device_equal(d, &c->self) ||
+			!members_has(&c->members, d);
+	}
+	store_lock(c->store);
+	replica_set_alone(c->tree, alone);
+	store_unlock(c->store);
+}
+
+void members_changed(struct core *c)
+{
+	members_tell_tree(c);
+	c->env.members_changed(c->env.arg);
+}
+
 /* The meet of what all know. Returns 1 if the second phase is reached. */
 static int purge_acked(struct core *c, struct know *ret)
 {
