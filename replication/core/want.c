@@ -192,29 +192,55 @@ static bool want_is_new(const struct want *w, const struct peer *p)
 	return w->peer == p && !want_tried(w, p);
 }
 
-static uint8_t want_flags(const struct want *w)
+/* In which order it is asked for: what somebody here waits for, somebody a
+ * hop away, and so on; last what nobody waits for. */
+#define WANT_RANKS (WANT_HOPS_MAX + 2)
+
+static size_t want_rank(const struct want *w)
 {
-	return w->urgent ? (uint8_t)(WANT_URGENT | w->hops << WANT_HOPS_SHIFT)
-			 : 0;
+	return w->urgent ? w->hops : WANT_RANKS - 1;
 }
 
-/* Those assigned to it and not yet asked for. */
-static void want_send_new(struct core *c, struct peer *p, uint8_t flags)
+static uint8_t rank_flags(size_t rank)
+{
+	return rank == WANT_RANKS - 1
+		       ? 0
+		       : (uint8_t)(WANT_URGENT | rank << WANT_HOPS_SHIFT);
+}
+
+/* Those assigned to it and not yet asked for: sorted by rank, in the order
+ * of the table. Each rank is a frame, or several. */
+static void want_send_new(struct core *c, struct peer *p)
 {
 	struct hash_list list = {.count = 0};
+	uint16_t order[WANTS_MAX];
+	size_t ends[WANT_RANKS] = {0}, starts[WANT_RANKS], n = 0;
 
-	for (size_t i = 0; i < c->want_count; i++) {
-		struct want *w = &c->wants[i];
-
-		if (!want_is_new(w, p) || want_flags(w) != flags)
-			continue;
-		/* Asked once; what it answers decides about a second time. */
-		want_set_tried(w, p, true);
-		list.hash[list.count++] = w->hash;
-		if (list.count == WANT_HASHES_MAX)
-			want_send(c, p, &list, flags);
+	for (size_t i = 0; i < c->want_count; i++)
+		if (want_is_new(&c->wants[i], p))
+			ends[want_rank(&c->wants[i])]++;
+	for (size_t rank = 0; rank < WANT_RANKS; rank++) {
+		starts[rank] = n;
+		n = ends[rank] += n;
 	}
-	want_send(c, p, &list, flags);
+	if (!n)
+		return;
+	for (size_t i = 0; i < c->want_count; i++)
+		if (want_is_new(&c->wants[i], p))
+			order[starts[want_rank(&c->wants[i])]++] = (uint16_t)i;
+	for (size_t k = 0, rank = 0; rank < WANT_RANKS; rank++) {
+		for (; k < ends[rank]; k++) {
+			struct want *w = &c->wants[order[k]];
+
+			/* Asked once; what it answers decides about a second
+			 * time. */
+			want_set_tried(w, p, true);
+			list.hash[list.count++] = w->hash;
+			if (list.count == WANT_HASHES_MAX)
+				want_send(c, p, &list, rank_flags(rank));
+		}
+		want_send(c, p, &list, rank_flags(rank));
+	}
 }
 
 /* Stalled peers lose what was asked of them; waiting ends by and by. */
@@ -269,15 +295,9 @@ static size_t want_room(const struct core *c)
 static void want_ask(struct core *c)
 {
 	want_assign(c);
-	for (size_t i = 0; i < c->peer_count; i++) {
-		if (c->peers[i]->dead)
-			continue;
-		for (uint8_t hops = 0; hops <= WANT_HOPS_MAX; hops++)
-			want_send_new(c, c->peers[i],
-				      (uint8_t)(WANT_URGENT |
-						hops << WANT_HOPS_SHIFT));
-		want_send_new(c, c->peers[i], 0);
-	}
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (!c->peers[i]->dead)
+			want_send_new(c, c->peers[i]);
 }
 
 /* Readers wait only while there is somebody to wait for. */
