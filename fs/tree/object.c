@@ -2,7 +2,7 @@
 /*
  * An object in memory: an array of versions, and an arena for what they
  * point to. Versions move when one is added; what they point to does not.
- * row_codec.c has the bytes.
+ * row_encode.c and row_decode.c have the bytes.
  */
 #include "fs/tree/object.h"
 

@@ -43,7 +43,7 @@ enum version_flags {
 	VERSION_WEAK = 1,	/* LINK: a keep-stamp or a revival */
 	VERSION_AUTO = 2,	/* CONTENT: made by a policy or a hook */
 	VERSION_VOID = 4,	/* CONTENT: main was removed, siblings stay */
-	/* (8 is taken in rows: row_codec.c) */
+	/* (8 is taken in rows: row_codec.h) */
 	/* CONTENT: what anc[0] names once more, and no edit of it: who only
 	 * had that and replaced it has replaced this. */
 	VERSION_AGAIN = 16,
