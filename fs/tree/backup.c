@@ -101,12 +101,6 @@ static struct left *left_of(struct tree *t, struct objid id, bool taker)
 	return NULL;
 }
 
-static bool same_spot(const struct spot *a, const struct spot *b)
-{
-	return a->hash == b->hash && objid_equal(a->parent, b->parent) &&
-	       slice_equal(spot_name(a), spot_name(b));
-}
-
 int left_note(struct tree *t, struct left *l)
 {
 	struct left *slot;
@@ -124,7 +118,7 @@ int left_note(struct tree *t, struct left *l)
 	l->at_ns = t->env->monotonic_ns(t->env->arg);
 	/* Who took the name since an older one left it has left it too. */
 	for (size_t k = 0; k < LEFTS_MAX; k++)
-		if (t->lefts[k].used && same_spot(&t->lefts[k].from, &l->from))
+		if (t->lefts[k].used && spot_equal(&t->lefts[k].from, &l->from))
 			t->lefts[k].used = false;
 	slot = left_of(t, l->id, false);
 	if (!slot)

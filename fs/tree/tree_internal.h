@@ -5,7 +5,7 @@
  *
  * Layers inside this folder, lower ones first:
  *	know, object, info	pure values
- *	row			a row with its local part, stored and indexed
+ *	row, claim		a row with its local part, stored and indexed
  *	names, place, group	the view: who is shown where under which name
  *	cycle, settle		keep the view's indexes after rows changed
  *	inode, data		numbers, open files, unsent writes
@@ -286,10 +286,6 @@ struct row {
 	const struct object *before;
 };
 
-uint64_t name_hash(struct slice name);
-struct slice spot_name(const struct spot *);
-struct spot spot_at(struct objid parent, struct slice name);
-
 /* Loads, or starts an empty one when there is none. */
 must_check int row_load(struct tree *, struct objid, struct row *);
 /* The same without its claims: to look at, not to be stored. */
@@ -307,13 +303,34 @@ must_check int row_store_at(struct tree *, struct row *, uint64_t from,
 must_check int row_delete(struct tree *, struct row *);
 /* Only the local part changed. */
 must_check int row_store_local(struct tree *, struct row *);
+/* Main content as shown: prior when main is not complete; NULL: none. */
+const struct version *row_shown_content(const struct row *,
+					const struct info *);
+
+/* From a stored value: the versions, behind the local part. */
+must_check int versions_of(struct slice value, struct slice *ret,
+			   uint64_t *from);
+/* From a stored value: the versions, and whether they are in the sums. */
+must_check int row_counts(struct slice value, struct slice *ret_versions,
+			  bool *ret);
+
+/* ---- claim.c: the names under which objects may be shown */
+uint64_t name_hash(struct slice name);
+struct slice spot_name(const struct spot *);
+struct spot spot_at(struct objid parent, struct slice name);
+bool spot_equal(const struct spot *, const struct spot *);
 /* Effective place of a directory: its override, or its LINK's. */
 must_check int dir_place(struct tree *, const struct info *, struct objid,
 			 struct spot *ret);
-/* All LINKs name this row's parent; false when it has none. */
+/* Those of a row as it is now; to be freed. */
 must_check int claims_of(struct tree *, const struct row *,
 			 const struct info *, struct claim **ret,
 			 size_t *ret_count);
+/* Brings DIR from the row's claims to these, which it takes; the places
+ * that change are looked at again. */
+must_check int claims_update(struct tree *, struct row *, struct claim *now,
+			     size_t n);
+
 /* ---- grave.c: what is dead, and what names a directory as its parent */
 bool row_is_dead(struct objid, const struct info *);
 must_check int remains_of(struct tree *, const struct row *,
@@ -331,17 +348,6 @@ must_check int dir_is_named(struct tree *, struct objid dir, bool *ret);
  * byte. -ENOENT at the end of the sort. */
 must_check int dead_seek(struct tree *, char sort, struct slice from,
 			 struct slice *ret_key, struct slice *ret_value);
-
-/* Main content as shown: prior when main is not complete; NULL: none. */
-const struct version *row_shown_content(const struct row *,
-					const struct info *);
-
-/* From a stored value: the versions, behind the local part. */
-must_check int versions_of(struct slice value, struct slice *ret,
-			   uint64_t *from);
-/* From a stored value: the versions, and whether they are in the sums. */
-must_check int row_counts(struct slice value, struct slice *ret_versions,
-			  bool *ret);
 
 /* ---- bucket.c */
 /* What a row that counts adds to its leaf. */
@@ -659,10 +665,6 @@ must_check int row_set_times(struct tree *, struct row *,
 /* All events of an applied change were made: tells the observer so. */
 void tell_applied(struct tree *);
 
-/* A CONTENT version gets a new dot: the old one becomes its newest ancestor.
- * The trail is allocated in the object. */
-must_check int restamp_trail(struct object *, struct version *);
-
 /* ---- apply.c */
 /* Reads META "applying". */
 must_check int applying_load(struct tree *);
@@ -678,7 +680,10 @@ must_check int64_t pending_wait(struct tree *, const struct content *,
 				uint64_t offset, uint64_t len);
 void pending_release(struct tree *);
 
-/* ---- revival (replica.c) */
+/* ---- revive.c */
+/* A CONTENT version gets a new dot: the old one becomes its newest ancestor.
+ * The trail is allocated in the object. */
+must_check int restamp_trail(struct object *, struct version *);
 must_check int revive_up(struct tree *, struct objid dir);
 /* A weak LINK of this operation: the one of which the TOMB tells. Borrows
  * what the TOMB borrows. */

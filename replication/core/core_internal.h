@@ -434,7 +434,11 @@ must_check int full_end(struct core *, struct stage *, const struct know *k,
 void full_undone(struct core *);
 void full_done(struct core *);
 
-/* ---- fork.c (and history.h) */
+/* ---- fork.c, fork_cut.c (and history.h) */
+/* Is this node on the branch that became the alias, under an older name?
+ * The origin that it has here, 0: no. [locked] */
+must_check int fork_holds_branch(struct tree *, const struct birth *,
+				 uint64_t *ret_origin);
 /* Compares the histories that the peer's row tells of with ours. It may
  * rename a branch, and end all links. */
 must_check int fork_check(struct core *, struct peer *);
