@@ -286,7 +286,6 @@ void oracle_overwritten(struct oracle *o, struct node *n, uint64_t hash)
 void oracle_before(struct oracle *o, struct node *n)
 {
 	sights_release(&o->before);
-	o->writing = n->writers;
 	look_at(o, n, &o->before);
 	o->first_count = o->before.count;
 }
@@ -295,7 +294,6 @@ void oracle_meanwhile(struct oracle *o, struct node *n)
 {
 	if (!n->running)
 		return;
-	o->writing |= n->writers > 0;
 	look_at(o, n, &o->before);
 }
 
@@ -353,10 +351,6 @@ static bool is_size_of_blind(const struct oracle *o,
  * heard of it. It may have been renamed here, too, while older bytes were
  * shown; so one of that very size is what was seen. (What does not come with
  * its row is large, and sizes are drawn.)
- *
- * A known gap, to be closed in the tree, and this with it: while a handle has
- * unsent writes, its path may show these although another branch became main
- * by a cut of this node; who removes that path takes the branch unseen.
  */
 static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 {
@@ -425,7 +419,7 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 {
 	struct sights after = {0};
 
-	if (o->writing || is_blind(o, op))
+	if (is_blind(o, op))
 		excuse_coming(o, op);
 
 	note_all(o, op, &o->before);

@@ -46,7 +46,6 @@ struct oracle {
 	size_t count;
 	struct sights before; /* of the operation in hand */
 	size_t first_count;   /* of these, before any time had passed in it */
-	bool writing;	      /* a handle had unsent writes */
 	char **coming; /* paths of which only the names were seen */
 	size_t coming_count;
 	uint64_t reads;
