@@ -508,6 +508,10 @@ merges=(merge-text union-lines merge-json merge-pim merge-keepass)
 	version 2 'a\nc\n'
 	settles union-lines
 	gives 'a\nnew\nc\n'
+	# in the place of a line, and after it
+	version 2 'a\nB\nc\n'
+	settles union-lines
+	gives 'a\nB\nnew\nc\n'
 }
 
 @test "union: separators go with the entry above them" {
@@ -610,8 +614,8 @@ merges=(merge-text union-lines merge-json merge-pim merge-keepass)
 	version 2 '%s\n2%s\n' "$long" "$long"
 	settles union-lines
 	gives '%s\n1%s\n2%s\n' "$long" "$long" "$long"
-	head -c 33554432 /dev/zero | tr '\0' x | version 2
-	leaves union-lines "above 32 MiB"
+	head -c 16777216 /dev/zero | tr '\0' x | version 2
+	leaves union-lines "above 16 MiB"
 	yes | head -n 1000001 | version 2
 	leaves union-lines "million lines"
 }
@@ -770,14 +774,16 @@ merges=(merge-text union-lines merge-json merge-pim merge-keepass)
 		'{"a":1,}' '{"a":"\\ud800"}' '{"a":"\377"}' '{"a\0":1}' \
 		'\357\273\277{"a":3}' '{"a":1,"a":3}' '{"a":{"b":1,"b":{}}}' \
 		'{"a":1-2}' '{"a":"x\ny}' '"a' '{"a":"b\n","c":"\n"' \
-		'{"a":1 2}' '{1:2}' '{"\\ud800":1}' '[1,2' '// x\n{"a":4}'; do
+		'{"a":1 2}' '{1:2}' '{"\\ud800":1}' '[1,2' '// x\n{"a":4}' \
+		'{"a":tru1e}' '{"a":true1}' '{"a":true false}' '{"a":-}' \
+		'{"a":1\001}' '{"a":"\t"}' '{"a":5"b":6}' '{"a":"\\x"}'; do
 		version 2 "$text"
 		leaves merge-json
 		[[ $stderr != *changed* ]] || fail "taken as valid: $text"
 	done
 	base '{"a":1'
 	version 2 '{"a":1,"b":2}'
-	leaves merge-json "the common ancestor is not one valid JSON value"
+	leaves merge-json "the common ancestor is not valid JSON"
 }
 
 @test "json: large, deep and one long line; a limit" {
