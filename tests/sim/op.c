@@ -123,11 +123,32 @@ static bool op_moved_what_is_read(struct op *op)
 	       oracle_read(op->ops->oracle, op->node, ino) == hash;
 }
 
+/* A name of it that only a keep-stamp held, and that was not shown, beside
+ * those of which the last was removed: NULL if there is none. */
+static const struct item *name_that_shows_up(const struct op *op,
+					     const struct items *after)
+{
+	for (size_t i = 0; op->removed && i < after->count; i++) {
+		const struct item *x = &after->list[i];
+
+		if (!x->sibling && objid_equal(x->id, op->removed->id) &&
+		    !strstr(x->path, " (conflict ") &&
+		    !items_at(&op->before, x->path))
+			return x;
+	}
+	return NULL;
+}
+
 static void op_check_shown(struct op *op, const struct items *after)
 {
 	struct cluster *c = op->ops->cluster;
 	const struct item *x;
 
+	x = name_that_shows_up(op, after);
+	if (x)
+		cluster_fail(c, "node %d %s '%s': its name '%s' shows up",
+			     op->node->index, op->what, op->removed->path,
+			     x->path);
 	if (op->gone && (x = items_at(after, op->gone->path)) &&
 	    objid_equal(x->id, op->gone->id) &&
 	    x->content == op->gone->content && x->sibling == op->gone->sibling)

@@ -20,6 +20,7 @@ struct op {
 	int r;
 	/* What must be shown (with: so) or not shown after it. */
 	const struct item *gone;
+	const struct item *removed; /* no name of it comes up instead */
 	const struct item *kept_main; /* main of an edited sibling */
 	const struct item *kept_all;  /* all but this of its object stay */
 	/* For the oracle: where it may take content away. */

@@ -20,6 +20,7 @@ static void unlink_item(struct op *op, const struct item *i)
 	}
 	op_must(op, tree_unlink(op->node->tree, s.parent, SLICE_STR(s.name)));
 	op->gone = i;
+	op->removed = i->sibling ? NULL : i;
 	op->kept_all = i;
 }
 
