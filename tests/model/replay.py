@@ -79,12 +79,12 @@ def one_of_core(program, seed, profile):
     return replay(lines) + (early,)
 
 
-def against_core(program, seeds, profile, seconds):
+def against_core(program, seeds, profile, seconds, failures):
     """Histories of the simulator, as it plays them now."""
     failed, early, events, start = 0, 0, Counter(), time.monotonic()
     runs = 0
     for seed in seeds:
-        if time.monotonic() - start > seconds:
+        if time.monotonic() - start > seconds or failed == failures:
             break
         r, e, ended = one_of_core(program, seed, profile)
         runs += 1
@@ -109,6 +109,8 @@ def main():
     p.add_argument("--seeds", default="1..100", metavar="A..B")
     p.add_argument("--seconds", type=float, default=1e9)
     p.add_argument("--profile", help="of the simulator")
+    p.add_argument("--failures", type=int, default=-1, metavar="N",
+                   help="so many are enough")
     p.add_argument("--write", type=int, metavar="SEED",
                    help="print a history of the model")
     a = p.parse_args()
@@ -121,7 +123,7 @@ def main():
     if a.core:
         first, last = map(int, a.seeds.split(".."))
         return against_core(a.core, range(first, last + 1), a.profile,
-                            a.seconds)
+                            a.seconds, a.failures)
     failed = 0
     for name in a.files:
         with open(name, encoding="utf-8") as f:
