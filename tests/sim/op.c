@@ -42,7 +42,8 @@ void new_path(struct ops *o, const struct items *v, char *ret)
 
 struct text_bytes new_bytes(struct ops *o)
 {
-	struct text_bytes t = {.unique = !rng_one_in(&o->rng, 6)};
+	uint64_t same = o->profile->same ? o->profile->same : 6;
+	struct text_bytes t = {.unique = !rng_one_in(&o->rng, same)};
 	uint64_t x = rng_below(&o->rng, 100);
 
 	t.len = x < 70	 ? rng_between(&o->rng, 0, 100)

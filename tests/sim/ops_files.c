@@ -124,10 +124,10 @@ static void save(struct op *op, int what)
 			snprintf(op->shown_path, PATH_BYTES, "%s", i->path);
 			op->shown_content = content_hash64(&c);
 		}
-		/* Equal contents are one: nothing to say then. */
+		/* Equal contents are one, and main is the one. */
 		if (t.unique)
 			op_keep_others(op, i);
-		else
+		else if (i->sibling)
 			op->shown_path[0] = '\0';
 	}
 	free(t.data);

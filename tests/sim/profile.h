@@ -89,6 +89,8 @@ struct profile {
 	/* Stores are copied: one number of an origin may have two histories,
 	 * which truth.h cannot tell apart. It looks away then. */
 	bool forks;
+	/* One content in so many is one of four. 0: the usual number. */
+	uint8_t same;
 	/* Names to choose from. 0: all. */
 	uint8_t names;
 	/* Only what a recorded history can tell (record.h). */

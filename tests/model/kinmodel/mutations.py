@@ -107,7 +107,8 @@ ALL = {
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
-        "names-not-folded", "absence-by-links-only"}
+        "names-not-folded", "absence-by-links-only", "no-pin", "pin-anew",
+        "pin-always"}
 
 active = None
 
