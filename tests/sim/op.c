@@ -295,6 +295,9 @@ void op_done(struct op *op)
 	oracle_after(o->oracle, &about);
 	if (items_take(op->node, &after)) {
 		op_note_erased(op, &after);
+		/* (and twins, which were not shown) */
+		if (!op->node->disk.frozen)
+			truth_find_erased(op->ops->truth, op->node);
 		/* (A close cannot tell that its version has to wait.) */
 		if (op->r >= 0 && !node_is_sick(op->node))
 			op_check_shown(op, &after);
