@@ -40,12 +40,12 @@ struct hook_child {
 	gid_t gid;
 	const gid_t *groups;
 	size_t group_count;
-	/* Limits. processes_outside: where those of the user's other
-	 * processes count too. */
+	/* Limits. Of processes with the supervisor; processes_outside: where
+	 * the user's other ones count too. */
 	uint64_t time_ms, grace_ms;
 	rlim_t file_bytes, memory_bytes, files, cpu_s;
 	rlim_t processes, processes_outside;
-	bool unbounded_processes;
+	bool unbounded_processes;	/* by the kernel: it is root */
 	/* Namespaces are to be tried; what is hidden in them, NULL-ended. */
 	bool spaces;
 	char *const *hide;
@@ -60,6 +60,7 @@ enum hook_report_kind {
 	REPORT_FAILED,		/* stage, value: errno; the hook never ran */
 	REPORT_TIME,		/* the time limit was over */
 	REPORT_EXIT,		/* value: of the hook, as wait(2) says */
+	REPORT_PROCESSES,	/* it had too many, and is killed */
 	REPORT_SURVIVORS,	/* not everything could be killed */
 };
 

@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,9 @@
 /* How long the guard tries to kill what is left of a hook; each try kills
  * all that it sees. */
 #define SWEEP_MS 10000
+/* Between two counts of the processes of root, whom the kernel gives as many
+ * as it has: not so many come in this time that the machine stands still. */
+#define COUNT_NS 50000000
 /* Between two tries when nothing has died. */
 #define SWEEP_PAUSE_NS 1000000
 
@@ -120,10 +124,51 @@ static void reap(const struct hook_child *c, pid_t hook)
 	}
 }
 
+/* Those that a /proc of its own shows, this one not counted. */
+static rlim_t count_processes(void)
+{
+	struct entry {		/* struct linux_dirent64 */
+		uint64_t ino;
+		int64_t off;
+		uint16_t len;
+		uint8_t type;
+		char name[];
+	};
+	char bytes[16384] __attribute__((aligned(8)));
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rlim_t count = 0;
+	long n;
+
+	if (fd < 0)
+		return 0;
+	while ((n = syscall(SYS_getdents64, fd, bytes, sizeof(bytes))) > 0)
+		for (long at = 0; at < n;) {
+			const struct entry *e = (void *)(bytes + at);
+
+			count += e->name[0] >= '0' && e->name[0] <= '9';
+			at += e->len;
+		}
+	close(fd);
+	return count ? count - 1 : 0;
+}
+
+/* SIGCHLD or SIGTERM, or -1 when it is time to count. */
+static int next_signal(bool counts)
+{
+	struct timespec tick = { .tv_nsec = COUNT_NS };
+	sigset_t wanted;
+
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGCHLD);
+	sigaddset(&wanted, SIGTERM);
+	return counts ? sigtimedwait(&wanted, NULL, &tick) :
+			sigwaitinfo(&wanted, NULL);
+}
+
 static noreturn_fn void supervise(const struct hook_child *c,
 				  unsigned int spaces)
 {
-	sigset_t wanted;
+	bool counts;
 	pid_t hook;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -141,14 +186,17 @@ static noreturn_fn void supervise(const struct hook_child *c,
 	/* Only the hook's own copies are to hold them open. */
 	close(c->out_fd);
 	close(c->err_fd);
-	sigemptyset(&wanted);
-	sigaddset(&wanted, SIGCHLD);
-	sigaddset(&wanted, SIGTERM);
+	counts = c->unbounded_processes && (spaces & SPACE_PROC);
 	for (;;) {
 		/* Only the guard sends SIGTERM: the time is over. */
-		if (sigwaitinfo(&wanted, NULL) == SIGTERM)
+		if (next_signal(counts) == SIGTERM)
 			(void)kill(-hook, SIGTERM);
 		reap(c, hook);
+		if (!counts || count_processes() < c->processes)
+			continue;
+		/* All end with process 1. */
+		hook_report(c, REPORT_PROCESSES, 0, 0);
+		_exit(1);
 	}
 }
 

@@ -129,7 +129,7 @@ static int options_copy(struct hook_run *run,
 
 	run->options = *o;
 	if (r == 0)
-		r = words_copy(run->hook.name, o->args, &run->argv);
+		r = words_copy(run->hook.path, o->args, &run->argv);
 	if (r == 0)
 		r = words_copy(NULL, o->hide, &run->hide);
 	if (r == 0)
@@ -344,6 +344,9 @@ static void conclude(struct hook_outcome *o, const struct hook_run *run,
 	else if (end->timed_out)
 		fail(o, "it took longer than %g s",
 		     (double)run->options.limits.time_ms / 1000);
+	else if (end->too_many)
+		fail(o, "it had more than %" PRIu64 " processes",
+		     run->options.limits.processes);
 	else if (!end->exited)
 		fail(o, "what watched over it was killed");
 	else if (WIFSIGNALED(end->status))

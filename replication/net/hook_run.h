@@ -5,7 +5,8 @@
  * when and how often a hook is to run.
  *
  * What a hook gets
- *	argv	its name, and the arguments given
+ *	argv	its path, by which it finds what stands beside it, and the
+ *		arguments given
  *	stdin	/dev/null; stdout and stderr are collected; no other
  *		descriptors
  *	cwd	an empty directory of its own
@@ -22,8 +23,10 @@
  * What it may
  *	time	then SIGTERM to its group, and SIGKILL to all 5 s later
  *	memory, open files, CPU seconds, size of a file: for each process
- *	processes: all of it together. (Not for a hook that runs as root: the
- *		kernel counts none of root's.)
+ *	processes: all of it together. (The kernel does not count root's. A
+ *		hook that runs as root is killed when it is seen to have
+ *		more, where it has a /proc of its own; else it is not
+ *		limited.)
  *	What it writes into all its files together is not limited, but by the
  *		time and the disk.
  *	output	64 KiB of stdout and of stderr are kept, the last of each

@@ -111,7 +111,8 @@ static int map_ids(pid_t pid)
 	return r;
 }
 
-/* 0 and a parent and a child that go on, or a failure of the parent. */
+/* As fork(2); -1 too where its ids cannot be mapped: then the child, which
+ * waits for that, is gone. */
 static pid_t fork_user(int *ends)
 {
 	char byte = 0;

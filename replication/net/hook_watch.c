@@ -174,6 +174,9 @@ static void take_report(const struct hook_report *m, struct hook_end *end)
 	case REPORT_TIME:
 		end->timed_out = true;
 		break;
+	case REPORT_PROCESSES:
+		end->too_many = true;
+		break;
 	case REPORT_EXIT:
 		end->exited = true;
 		end->status = m->value;

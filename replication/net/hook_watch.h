@@ -13,7 +13,7 @@ struct hook_end {
 	bool failed;		/* it never ran: */
 	enum hook_stage stage;
 	int error;		/* an errno value, positive */
-	bool timed_out, survivors;
+	bool timed_out, too_many, survivors;
 	bool exited;		/* status is as wait(2) says */
 	int status;
 };
