@@ -7,21 +7,31 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/conflicts.h"
+#include "tools/child.h"
 #include "tools/output.h"
+#include "tools/resolve.h"
 
 static const char help[] =
-"usage: kin resolve [--dry-run] FILE --take VERSION\n"
-"       kin resolve [--dry-run] --all DIRECTORY --take VERSION\n"
+"usage: kin resolve FILE\n"
+"       kin resolve [--dry-run] FILE --take VERSION | --merge | --tool PROGRAM\n"
+"       kin resolve [--dry-run] --all DIRECTORY --take VERSION | --merge\n"
 "       kin resolve --wait [--timeout SECONDS] FILE\n"
-"Settles the conflict of a file, everywhere: the version taken becomes\n"
-"its content, the others go. FILE is its main name or a sibling's.\n"
+"Settles the conflict of a file, everywhere: what is taken becomes its\n"
+"content, the others go. FILE is its main name or a sibling's. Without\n"
+"options, on a terminal, shows the versions, how they differ, and asks.\n"
 "\n"
 "  --take main            the version that has the plain name\n"
 "  --take SIBLING-NAME    the version that stands under this name\n"
 "  --take NODE-LABEL      the version that this node wrote\n"
 "  --take newest|largest  the one written last, by its author's clock; the\n"
 "                         one with most bytes; main, if it is one of several\n"
+"  --merge    a text by lines, from what all versions were made of; by git or\n"
+"             diff3. What two changed is not guessed: nothing is done then\n"
+"  --tool PROGRAM  lets meld, vimdiff, nvimdiff, kdiff3 or another one make\n"
+"             the result: it gets BASE OURS THEIRS OUTPUT, or what stands for\n"
+"             {base} {ours} {theirs} {output} among its arguments; the same in\n"
+"             KIN_BASE (unset: not known), KIN_OURS, KIN_THEIRS, KIN_OUTPUT.\n"
+"             What KIN_MERGETOOL names is for --tool=\n"
 "  --all      all conflicts at or below a directory, one by one; what cannot\n"
 "             be settled so is left, and told, and the exit code is 1\n"
 "  --dry-run  only says what would be done\n"
@@ -36,10 +46,12 @@ static const char help[] =
 "copy it first, if in doubt; a copy is an ordinary file.\n";
 
 enum { OPTION_TAKE = OPTION_FIRST, OPTION_ALL, OPTION_DRY_RUN, OPTION_WAIT,
-       OPTION_TIMEOUT };
+       OPTION_TIMEOUT, OPTION_MERGE, OPTION_TOOL };
 
 static const struct option options[] = {
 	{ "take", required_argument, NULL, OPTION_TAKE },
+	{ "merge", no_argument, NULL, OPTION_MERGE },
+	{ "tool", required_argument, NULL, OPTION_TOOL },
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
 	{ "wait", no_argument, NULL, OPTION_WAIT },
@@ -53,12 +65,6 @@ static const struct option options[] = {
 /* Between two looks. */
 #define WAIT_STEP_MS 250
 
-struct resolve_args {
-	const char *take;
-	bool all, dry_run, wait;
-	double timeout_s;
-};
-
 /* ---- one conflict */
 
 /* A place says no size, and newer is what holds already. */
@@ -68,6 +74,51 @@ static bool take_makes_sense(const json_t *conflict, const char *take)
 	       (strcmp(take, "newest") && strcmp(take, "largest"));
 }
 
+static int merge_in(const struct room *room, const struct resolve_args *args)
+{
+	autofree char *result = NULL;
+	enum merged merged = MERGED_CLEAN;
+	const char *p = json_text(room->conflict, "path");
+	int r = args->merge ? room_merge(room, &merged, &result) :
+			      room_tool(room, args->tool, &result);
+
+	if (r != EXIT_OK)
+		return r;
+	if (merged == MERGED_MARKED)
+		return complain(room->subject->command, EXIT_FAILED, "%s: not "
+				"merged: the same lines were changed; use "
+				"--take, or --tool", p);
+	if (interrupted())
+		return EXIT_FAILED;
+	r = args->dry_run ? EXIT_OK : room_settle(room, result);
+	if (r != EXIT_OK)
+		return r;
+	conflict_print_path(room->subject, room->conflict);
+	puts(args->dry_run ? ": would be merged" : ": merged");
+	return EXIT_OK;
+}
+
+static int settle_by_content(const struct subject *subject,
+			     const struct resolve_args *args,
+			     const json_t *conflict)
+{
+	struct room room;
+	int r;
+
+	if (strcmp(json_text(conflict, "kind"), "content"))
+		return complain(subject->command, EXIT_FAILED, "%s: %s: there "
+				"is nothing to merge; use --take",
+				json_text(conflict, "path"),
+				conflict_sentence(conflict));
+	interrupts_catch();
+	r = room_open(subject, conflict, &room);
+	if (r != EXIT_OK)
+		return r;
+	r = merge_in(&room, args);
+	room_release(&room);
+	return r;
+}
+
 static int settle(const struct subject *subject,
 		  const struct resolve_args *args, const json_t *conflict)
 {
@@ -75,6 +126,8 @@ static int settle(const struct subject *subject,
 	size_t n;
 	int r;
 
+	if (!args->take)
+		return settle_by_content(subject, args, conflict);
 	if (!take_makes_sense(conflict, args->take))
 		return complain(subject->command, EXIT_FAILED, "%s: it was "
 				"renamed in several places; `kin swap` takes "
@@ -139,8 +192,12 @@ static int resolve_one(const struct subject *subject,
 	if (r != EXIT_OK)
 		return r;
 	conflict = first_of(conflicts, subject);
-	r = conflict ? settle(subject, args, conflict) :
-		       not_in_conflict(subject, conflicts);
+	if (!conflict)
+		r = not_in_conflict(subject, conflicts);
+	else if (args->take || args->merge || args->tool)
+		r = settle(subject, args, conflict);
+	else
+		r = resolve_ask(subject, conflict);
 	json_decref(conflicts);
 	return r == EXIT_OK ? output_done(subject->command) : r;
 }
@@ -157,15 +214,15 @@ static int resolve_all(const struct subject *subject,
 		return r;
 	json_array_foreach(conflicts, i, conflict) {
 		r = settle(subject, args, conflict);
-		if (r == EXIT_NOT_MOUNTED)
+		if (r == EXIT_NOT_MOUNTED || interrupted())
 			break;
 		left += r != EXIT_OK;
 	}
 	if (!json_array_size(conflicts))
 		puts("no conflicts");
 	json_decref(conflicts);
-	if (r == EXIT_NOT_MOUNTED)
-		return r;
+	if (r == EXIT_NOT_MOUNTED || interrupted())
+		return r == EXIT_OK ? EXIT_FAILED : r;
 	r = output_done(subject->command);
 	return left ? EXIT_FAILED : r;
 }
@@ -225,12 +282,22 @@ static int parse_timeout(struct resolve_args *args, const char *text)
 /* Negative: go on; else the exit code. */
 static int parse(struct cmdline *line, struct resolve_args *args)
 {
-	int c;
+	int c, ways;
 
 	while ((c = cmdline_next(line)) >= OPTION_FIRST) {
 		switch (c) {
 		case OPTION_TAKE:
 			args->take = optarg;
+			break;
+		case OPTION_MERGE:
+			args->merge = true;
+			break;
+		case OPTION_TOOL:
+			args->tool = *optarg ? optarg : default_tool();
+			if (!args->tool)
+				return complain("resolve", EXIT_USAGE,
+						"--tool: KIN_MERGETOOL names "
+						"no program");
 			break;
 		case OPTION_ALL:
 			args->all = true;
@@ -251,14 +318,21 @@ static int parse(struct cmdline *line, struct resolve_args *args)
 		return cmdline_exit(c);
 	if (cmdline_operands(line, 1, 1) != EXIT_OK)
 		return EXIT_USAGE;
-	if (args->wait && (args->take || args->all || args->dry_run))
+	ways = !!args->take + args->merge + !!args->tool;
+	if (args->wait && (ways || args->all || args->dry_run))
 		return complain("resolve", EXIT_USAGE, "--wait settles "
 				"nothing; give it alone");
-	if (!args->wait && (!args->take || !*args->take))
+	if (ways > 1)
+		return complain("resolve", EXIT_USAGE, "--take, --merge and "
+				"--tool: give one of them");
+	if (args->wait || (ways && !(args->take && !*args->take)))
+		return -1;
+	if (args->all || args->dry_run || args->take ||
+	    !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return complain("resolve", EXIT_USAGE, "which version? say "
 				"--take main, newest, largest, a sibling's "
-				"name or a node's label; `kin conflicts` "
-				"lists them");
+				"name or a node's label (`kin conflicts` "
+				"lists them), or --merge, or --tool PROGRAM");
 	return -1;
 }
 

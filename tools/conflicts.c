@@ -115,6 +115,23 @@ void conflict_print(const struct subject *subject, const json_t *conflict)
 
 /* ---- choosing */
 
+const json_t *conflict_version(const json_t *conflict, size_t number)
+{
+	const json_t *versions = json_object_get(conflict, "versions"), *v;
+	size_t i, at = 0;
+
+	/* (main is the first that is listed, mostly) */
+	json_array_foreach(versions, i, v)
+		if (json_is_true(json_object_get(v, "main")) &&
+		    ++at == number)
+			return v;
+	json_array_foreach(versions, i, v)
+		if (!json_is_true(json_object_get(v, "main")) &&
+		    ++at == number)
+			return v;
+	return NULL;
+}
+
 static const json_t *greatest(const json_t *versions, const char *key)
 {
 	const json_t *version, *best = NULL;

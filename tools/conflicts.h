@@ -19,6 +19,9 @@ void version_print(const json_t *version);
 /* "MOUNTPOINT/PATH", as people may see it. */
 void conflict_print_path(const struct subject *, const json_t *conflict);
 
+/* The versions in the order in which people are asked: main is 1. NULL:
+ * there are not so many. */
+const json_t *conflict_version(const json_t *conflict, size_t number);
 /*
  * The version that a word means: main, newest, largest, the last component
  * of its name, or the label of its author, in this order. NULL: none, or

@@ -223,7 +223,30 @@ static int complain_unreachable(const struct subject *t, int r)
 	}
 }
 
-static int send_line(int fd, const json_t *request)
+/* The descriptor, or -1, goes with the first bytes. */
+static ssize_t send_with(int fd, const char *text, size_t len, int with)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} room = { .bytes = { 0 } };
+	struct iovec part = { (char *)text, len };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *h;
+
+	if (with >= 0) {
+		message.msg_control = room.bytes;
+		message.msg_controllen = sizeof(room.bytes);
+		h = CMSG_FIRSTHDR(&message);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(with));
+		memcpy(CMSG_DATA(h), &with, sizeof(with));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static int send_line(int fd, const json_t *request, int with)
 {
 	autofree char *text = json_dumps(request, JSON_COMPACT);
 	size_t len = text ? strlen(text) : 0;
@@ -233,7 +256,8 @@ static int send_line(int fd, const json_t *request)
 		return -ENOMEM;
 	text[len++] = '\n';	/* in place of the NUL */
 	while (sent < len) {
-		ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
+		ssize_t n = send_with(fd, text + sent, len - sent,
+				      sent ? -1 : with);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -295,10 +319,9 @@ int control_ask(const struct subject *t, json_t *request, double timeout_s,
 				    ret_answer);
 }
 
-int control_ask_watching(const struct subject *t, json_t *request,
-			 double timeout_s,
-			 void (*fn)(void *arg, const json_t *event),
-			 void *arg, json_t **ret_answer)
+static int ask(const struct subject *t, json_t *request, int with,
+	       double timeout_s, void (*fn)(void *arg, const json_t *event),
+	       void *arg, json_t **ret_answer)
 {
 	pid_t pid;
 	int fd, exit_code;
@@ -306,7 +329,7 @@ int control_ask_watching(const struct subject *t, json_t *request,
 
 	*ret_answer = NULL;
 	if (r == 0) {
-		r = send_line(fd, request);
+		r = send_line(fd, request, with);
 		if (r < 0)
 			close(fd);
 		else
@@ -323,6 +346,14 @@ int control_ask_watching(const struct subject *t, json_t *request,
 	return exit_code > 0 && exit_code < 128 ? exit_code : EXIT_FAILED;
 }
 
+int control_ask_watching(const struct subject *t, json_t *request,
+			 double timeout_s,
+			 void (*fn)(void *arg, const json_t *event),
+			 void *arg, json_t **ret_answer)
+{
+	return ask(t, request, -1, timeout_s, fn, arg, ret_answer);
+}
+
 int control_refused(const struct subject *t, const json_t *answer,
 		    int exit_code)
 {
@@ -337,7 +368,14 @@ int control_refused(const struct subject *t, const json_t *answer,
 int control_call(const struct subject *t, json_t *request,
 		 json_t **ret_answer)
 {
-	int r = control_ask(t, request, CONTROL_TIMEOUT_S, ret_answer);
+	return control_call_with(t, request, -1, ret_answer);
+}
+
+int control_call_with(const struct subject *t, json_t *request, int fd,
+		      json_t **ret_answer)
+{
+	int r = ask(t, request, fd, CONTROL_TIMEOUT_S, NULL, NULL,
+		    ret_answer);
 
 	if (r != EXIT_OK) {
 		r = control_refused(t, *ret_answer, r);

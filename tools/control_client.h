@@ -53,6 +53,11 @@ int control_refused(const struct subject *, const json_t *answer,
 int control_call(const struct subject *, json_t *request,
 		 json_t **ret_answer);
 
+/* As control_call(), with a descriptor that the daemon may use; it stays the
+ * caller's. */
+int control_call_with(const struct subject *, json_t *request, int fd,
+		      json_t **ret_answer);
+
 /*
  * Connects. ret_pid: of the daemon, 0 if it cannot be told. Errors:
  * -ECONNREFUSED and -ENOENT the daemon is gone, -EACCES, -EPERM it is

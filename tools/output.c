@@ -67,8 +67,14 @@ void output_name(struct slice name)
 
 void output_path_of(const json_t *object, struct buf *ret)
 {
-	const json_t *path = json_object_get(object, "path");
-	const char *hex = json_text(object, "path_hex");
+	output_bytes_of(object, "path", "path_hex", ret);
+}
+
+void output_bytes_of(const json_t *object, const char *key,
+		     const char *hex_key, struct buf *ret)
+{
+	const json_t *path = json_object_get(object, key);
+	const char *hex = json_text(object, hex_key);
 	size_t len = strlen(hex) / 2;
 	uint8_t *to;
 

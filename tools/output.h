@@ -23,6 +23,8 @@ int output_done(const char *command);
 void output_name(struct slice name);
 /* `path`, or `path_hex`, of a JSON object; the caller releases ret. */
 void output_path_of(const json_t *object, struct buf *ret);
+void output_bytes_of(const json_t *object, const char *key,
+		     const char *hex_key, struct buf *ret);
 /* "1.5 MiB", "12 bytes". */
 const char *text_bytes(uint64_t bytes, char ret[TEXT_BYTES]);
 /* "3 changes", "1 change". */

@@ -134,6 +134,7 @@ static uint64_t agent_tick(struct agent *a)
 	next_ms = MIN_OF(next_ms, links_dial(a, now_ms));
 	agent_waits_poll(a, now_ms);
 	agent_verifies_poll(a, now_ms);
+	agent_runs_poll(a);
 	agent_shows_poll(a, now_ms);
 	return MIN_OF(next_ms, acks_poll(a, now_ms));
 }
@@ -148,6 +149,7 @@ static void *agent_run(void *arg)
 	until_ms = sys_now_ms() + STOP_MS;
 	agent_waits_release(a);
 	agent_verifies_release(a);
+	agent_runs_release(a);
 	agent_shows_release(a);
 	control_flush(a->control);
 	a->paused = true; /* nobody new */
@@ -236,6 +238,7 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	LIST_INIT(&a->waits);
 	LIST_INIT(&a->verifies);
 	LIST_INIT(&a->shows);
+	LIST_INIT(&a->runs);
 	acks_init(a);
 	listener_init(a);
 	dialer_init(&a->dialer);

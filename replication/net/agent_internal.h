@@ -9,6 +9,7 @@
  *	admit.c		the inviter's side of joining
  *	commands.c	what the control socket's requests mean
  *	conflicts.c	those about conflicts; decided.c about decisions
+ *	versions.c	those that merge contents, on threads of their own
  *	verify.c	another: `kin verify`; deep_run.c its thread
  *	wait.c		the one request that takes long
  *	hook_list.c	`kin hooks`: what is installed
@@ -85,6 +86,7 @@ must_check int settle_done(struct settle *, uint64_t ticket);
 struct agent_wait;
 struct agent_verify;
 struct agent_show;
+struct agent_run;
 struct acks_wait;
 
 struct listener {
@@ -117,6 +119,7 @@ struct agent {
 	LIST_HEAD(, agent_wait) waits;
 	LIST_HEAD(, agent_verify) verifies;
 	LIST_HEAD(, agent_show) shows;
+	LIST_HEAD(, agent_run) runs;
 	struct {
 		pthread_mutex_t mutex;	/* guards: */
 		LIST_HEAD(, acks_wait) waits;
@@ -200,6 +203,21 @@ json_t *agent_conflicts(struct agent *, struct control_client *,
 			const json_t *request);
 json_t *agent_resolve(struct agent *, struct control_client *,
 		      const json_t *request);
+
+/* Puts `label` and `node`: the author's as `kin status` names it; of one
+ * that nobody here has heard of, the number under which it wrote. */
+void agent_put_author(struct core *, json_t *, struct dot,
+		      struct slice label);
+
+/* ---- versions.c */
+json_t *agent_versions(struct agent *, struct control_client *,
+		       const json_t *request);
+json_t *agent_settle(struct agent *, struct control_client *,
+		     const json_t *request);
+/* The client went; false: it was none of these. */
+bool agent_run_gone(struct agent *, void *data);
+void agent_runs_poll(struct agent *);
+void agent_runs_release(struct agent *);
 
 /* ---- decided.c */
 json_t *agent_decided(struct agent *, struct control_client *,

@@ -474,6 +474,8 @@ static const struct {
 	{ "remove", cmd_remove },
 	{ "conflicts", agent_conflicts },
 	{ "resolve", agent_resolve },
+	{ "versions", agent_versions },
+	{ "settle", agent_settle },
 	{ "decided", agent_decided },
 	{ "undo", agent_undo },
 	{ "swap", agent_swap },
@@ -504,7 +506,8 @@ static void on_request(void *arg, struct control_client *client,
 static void on_gone(void *arg, struct control_client *client, void *data)
 {
 	(void)client;
-	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data))
+	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data) &&
+	    !agent_run_gone(arg, data))
 		agent_wait_gone(data);
 }
 

@@ -32,24 +32,29 @@ struct conflict_list {
 	json_t *json;
 };
 
-/* The author's node as `kin status` names it; of one that nobody here has
- * heard of, the number under which it wrote. */
-static json_t *version_json(struct core *core,
-			    const struct conflict_version *v)
+void agent_put_author(struct core *core, json_t *o, struct dot dot,
+		      struct slice label)
 {
-	json_t *o = json_object();
 	struct device device;
 	uint8_t origin[8];
 	char node[MAX_OF(DEVICE_TEXT_BYTES, 2 * sizeof(origin) + 1)];
 
-	put_be64(origin, v->dot.origin);
-	if (core_author(core, v->dot.origin, v->label, &device))
+	put_be64(origin, dot.origin);
+	if (core_author(core, dot.origin, label, &device))
 		device_format(&device, node);
 	else
 		hex_encode(origin, sizeof(origin), node);
-	agent_put_text(o, "path", "path_hex", v->path);
-	agent_put_text(o, "label", "label_hex", v->label);
+	agent_put_text(o, "label", "label_hex", label);
 	json_object_set_new(o, "node", json_string(node));
+}
+
+static json_t *version_json(struct core *core,
+			    const struct conflict_version *v)
+{
+	json_t *o = json_object();
+
+	agent_put_text(o, "path", "path_hex", v->path);
+	agent_put_author(core, o, v->dot, v->label);
 	json_object_set_new(o, "time", json_integer(v->time.tv_sec));
 	json_object_set_new(o, "time_ms", json_integer(
 		(json_int_t)v->time.tv_sec * 1000 + v->time.tv_nsec / 1000000));

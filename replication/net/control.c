@@ -3,6 +3,8 @@
  * A client sends one line and gets one answer; its states are: reading the
  * line, waiting for the command, writing the answer. A client that hangs in
  * reading or writing is ended, so that it cannot hold its place for ever.
+ *
+ * A descriptor may come with the line (SCM_RIGHTS): one; more are closed.
  */
 #include "replication/net/control_server.h"
 
@@ -39,6 +41,7 @@ struct control_client {
 	struct loop_job free;
 	struct buf in, out;
 	size_t out_at;
+	int fd;			/* that came with the request, or -1 */
 	void *data;
 	void (*then)(void *arg);
 	void *then_arg;
@@ -65,6 +68,8 @@ static void client_free_job(struct loop_job *job)
 
 	buf_release(&c->in);
 	buf_release(&c->out);
+	if (c->fd >= 0)
+		close(c->fd);
 	free(c);
 }
 
@@ -132,6 +137,14 @@ static int put_json(void *out, const json_t *line)
 	buf_put(b, text, strlen(text));
 	buf_put_u8(b, '\n');
 	return buf_error(b);
+}
+
+int control_take_fd(struct control_client *c)
+{
+	int fd = c->fd;
+
+	c->fd = -1;
+	return fd;
 }
 
 void control_set_data(struct control_client *c, void *data)
@@ -224,6 +237,51 @@ static void client_request(struct control_client *c, size_t len)
 	json_decref(request);
 }
 
+/* Keeps the first descriptor of a message, and no other. */
+static void take_descriptors(struct control_client *c, struct msghdr *message)
+{
+	struct cmsghdr *h;
+
+	for (h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
+		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd),
+			       sizeof(fd));
+			if (c->fd < 0)
+				c->fd = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t client_receive(struct control_client *c, uint8_t *at)
+{
+	/* Room for one: the kernel closes what does not fit. */
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} room;
+	struct iovec part = { at, READ_BYTES };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = room.bytes,
+		.msg_controllen = sizeof(room.bytes),
+	};
+	ssize_t n = recvmsg(c->watch.fd, &message,
+			    MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		take_descriptors(c, &message);
+	return n;
+}
+
 static void client_read(struct control_client *c)
 {
 	uint8_t *at = buf_extend(&c->in, READ_BYTES), *end;
@@ -233,7 +291,7 @@ static void client_read(struct control_client *c)
 		client_end(c);
 		return;
 	}
-	n = recv(c->watch.fd, at, READ_BYTES, MSG_DONTWAIT);
+	n = client_receive(c, at);
 	c->in.len -= READ_BYTES - (size_t)MAX_OF(n, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -284,6 +342,7 @@ static int client_new(struct control *control, int fd)
 		return -ENOMEM;
 	*c = (struct control_client){
 		.control = control,
+		.fd = -1,
 		.watch = { .fd = -1, .fn = client_event },
 		.timer.fn = client_timer,
 		.free.fn = client_free_job,

@@ -39,6 +39,13 @@
  *             versions, in these places
  *   resolve   path, take; token (of `conflicts`; without it: whatever is
  *             there)
+ *   versions  path, and the descriptor of a directory -> token,
+ *             base_known, base (its bytes are here), versions[{file,name,
+ *             label,node,time,size,main,automatic}]; the directory has a
+ *             copy of each as `file`, and of what they were made from as
+ *             "base". Of one instant, which the token names
+ *   settle    path, token, and the descriptor of a file: its bytes in place
+ *             of these versions; ESTALE if they are others now
  *   decided   path -> decisions[{id,kind,path,directory,xattr,chosen,lost,
  *             why,can_undo}]; kind: rename, mode, owner, times, xattr, cycle,
  *             revived, reverted; xattr: of an xattr only; chosen, lost:
@@ -50,6 +57,7 @@
  *             nor what is in it, or why this hook, would be run
  *   unmount   -> ok, and then the daemon ends
  *
+ * A descriptor goes beside the first byte of the line (SCM_RIGHTS).
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
  * "path_hex"; so do "name", "folder", "refused" and "take". Numbers are
  * integers but for timeout.

@@ -44,6 +44,8 @@ void control_close(struct control *);
 /* Writes what is still to be written, as far as it goes without waiting. */
 void control_flush(struct control *);
 
+/* The descriptor that came with the request, or -1: now the caller's. */
+int control_take_fd(struct control_client *);
 /* What the command keeps with a client that waits for its answer. */
 void control_set_data(struct control_client *, void *data);
 /* Sends a line before the last one. Takes ownership. Dropped when the
