@@ -16,13 +16,6 @@ teardown() {
 	kin_cleanup
 }
 
-meet() {
-	together a b
-	kin_wait a
-	kin_wait b
-	assert_same_trees a b
-}
-
 settled() {
 	kin_wait a
 	kin_wait b
@@ -48,7 +41,7 @@ conflict_in() {
 	for file; do
 		echo "of b, longer" >"b/$file"
 	done
-	meet
+	meet a b
 }
 
 @test "the newest, the largest" {
@@ -63,7 +56,7 @@ conflict_in() {
 	echo "of b, longest" >b/two
 	kin token b >token
 	echo "of a" >a/two
-	meet
+	meet a b
 	run -0 kin resolve --dry-run b/two --take newest
 	assert_output --partial "would take"
 	assert_output --partial "  a  "
@@ -114,7 +107,7 @@ conflict_in() {
 	echo 2 >b/new
 	mkdir a/d
 	echo 3 >b/d
-	meet
+	meet a b
 	run -1 kin resolve --all a --take "$(siblings a doc)"
 	assert_equal "$(grep -c ": took" <<<"$output")" 1
 	assert_equal "$(grep -c "no version" <<<"$output")" 2
@@ -134,7 +127,7 @@ conflict_in() {
 	apart a b
 	mv a/doc a/one
 	mv b/doc b/two
-	meet
+	meet a b
 	name=$(ls a)
 	run -1 kin resolve "a/$name" --take newest
 	assert_output --partial "kin swap"

@@ -38,14 +38,6 @@ start() {
 	kin_wait "$1"
 }
 
-all_meet() {
-	together "${nodes[@]}"
-	for node in "${nodes[@]}"; do
-		kin_wait "$node"
-	done
-	assert_same_trees "${nodes[@]}"
-}
-
 # conflict DIRECTORY...: one in each; the newest content is main
 conflict() {
 	local dir
@@ -63,7 +55,7 @@ conflict() {
 	for dir; do
 		echo "the main" >"${nodes[1]}/$dir/$NAME"
 	done
-	all_meet
+	meet "${nodes[@]}"
 	for dir; do
 		assert_equal "$(cat "${nodes[0]}/$dir/$NAME")" "the main"
 		assert_equal "$(ls -U "${nodes[0]}/$dir" -q | wc -l)" 2
@@ -147,7 +139,7 @@ settle_all() {
 			settle "${ways[$n]}" "${nodes[$n]}/d$i" >/dev/null
 		done
 	done
-	all_meet
+	meet "${nodes[@]}"
 	i=0
 	for combination; do
 		i=$((i + 1))
