@@ -349,3 +349,72 @@ answers() {
 	run answers '\003' resolve a/doc
 	assert_equal "$(conflict_count a)" 1
 }
+
+# ask SOCKET REQUEST KIND: the answer's error; KIND of the descriptor beside it
+ask() {
+	python3 - "$@" <<-'END'
+	import json, os, socket, sys, tempfile
+	path, request, kind = sys.argv[1:]
+	d = tempfile.mkdtemp()
+	f = os.path.join(d, "f")
+	open(f, "w").write("bytes")
+	os.mkfifo(os.path.join(d, "fifo"))
+	fds = {"none": [], "dir": [os.open(d, os.O_RDONLY)],
+	       "file": [os.open(f, os.O_RDONLY)],
+	       "written": [os.open(f, os.O_WRONLY)],
+	       "fifo": [os.open(os.path.join(d, "fifo"), os.O_RDWR)],
+	       "many": [os.open(f, os.O_RDONLY) for _ in range(200)],
+	       "full": [os.open(d, os.O_RDONLY)]}[kind]
+	if kind == "full":
+	    open(os.path.join(d, "1"), "w").write("kept")
+	s = socket.socket(socket.AF_UNIX)
+	os.chdir(os.path.dirname(path))
+	s.connect(os.path.basename(path))
+	s.settimeout(60)
+	socket.send_fds(s, [request.encode() + b"\n"], fds)
+	answer = json.loads(s.makefile().readline())
+	print(answer.get("error", "ok"))
+	for name in os.listdir(d):
+	    os.unlink(os.path.join(d, name))
+	os.rmdir(d)
+	END
+}
+
+open_files() {
+	for pid in $(daemons_of_test); do ls "/proc/$pid/fd"; done | wc -l
+}
+
+@test "requests to copy and to settle that are wrong" {
+	local socket versions settle token before
+
+	same_line doc
+	socket=$(find "$XDG_RUNTIME_DIR" -type s -print -quit)
+	[ -n "$socket" ]
+	token=$(printf '%064d' 0)
+	before=$(open_files)
+	versions='{"cmd":"versions","path":"doc"}'
+	settle='{"cmd":"settle","path":"doc","token":"'$token'"}'
+	for kind in none file fifo; do
+		assert_equal "$(ask "$socket" "$versions" $kind)" EINVAL
+	done
+	assert_equal "$(ask "$socket" "$versions" many)" EINVAL
+	assert_equal "$(ask "$socket" "$versions" full)" EEXIST
+	assert_equal "$(ask "$socket" "$versions" dir)" ok
+	for kind in none dir fifo; do
+		assert_equal "$(ask "$socket" "$settle" $kind)" EINVAL
+	done
+	assert_equal "$(ask "$socket" "$settle" file)" ESTALE
+	assert_equal "$(ask "$socket" "$settle" many)" ESTALE
+	assert_equal "$(ask "$socket" \
+		'{"cmd":"settle","path":"doc","token":"short"}' file)" EINVAL
+	assert_equal "$(ask "$socket" \
+		'{"cmd":"settle","path":"none","token":"'$token'"}' file)" \
+		ENOENT
+	assert_equal "$(ask "$socket" \
+		'{"cmd":"versions","path":""}' dir)" ENODATA
+	assert_equal "$(ask "$socket" '{"cmd":"versions"}' dir)" EINVAL
+	# A descriptor that comes with anything else is closed.
+	assert_equal "$(ask "$socket" '{"cmd":"status"}' many)" ok
+	assert_equal "$(open_files)" "$before"
+	assert_equal "$(conflict_count a)" 1
+}

@@ -3,6 +3,7 @@
 #include "tests/unit/net/net_support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +369,135 @@ static void test_long_path(void **state)
 	server_release(&s);
 }
 
+/* ---- descriptors */
+
+struct taking {
+	struct server server;
+	int fd;
+};
+
+static void on_request_take(void *arg, struct control_client *c,
+			    const json_t *request)
+{
+	struct taking *t = arg;
+
+	(void)request;
+	t->fd = control_take_fd(c);
+	/* It is the caller's now, and there is no other. */
+	assert_int_equal(control_take_fd(c), -1);
+	control_answer(c, json_pack("{s:b}", "ok", 1));
+}
+
+static const struct control_ops taking_ops = { on_request_take, NULL };
+
+#define DESCRIPTORS_MAX 20
+
+/* A line in two messages, each with so many descriptors of pipes' ends. */
+static void send_with(int fd, const char *text, int write_end, size_t n)
+{
+	union {
+		char bytes[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} room = { .bytes = { 0 } };
+	int fds[DESCRIPTORS_MAX];
+	struct iovec part = { (char *)text, strlen(text) };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *h;
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = write_end;
+	if (n) {
+		m.msg_control = room.bytes;
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		h = CMSG_FIRSTHDR(&m);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(h), fds, n * sizeof(int));
+	}
+	assert_int_equal(sendmsg(fd, &m, MSG_NOSIGNAL), strlen(text));
+}
+
+/* Who holds the other end of the pipe? */
+static bool pipe_is_closed(int read_end)
+{
+	char c;
+
+	return read(read_end, &c, 1) == 0;
+}
+
+/* first, then: descriptors with the two halves of a request. */
+static void try_descriptors(size_t first, size_t then, bool taken)
+{
+	struct taking t = { .fd = -1 };
+	cleanup(buf_release) struct buf why = BUF_INIT;
+	uint64_t until_ms = sys_now_ms() + 15000;
+	int ends[2], fd;
+	char answer[64];
+
+	server_init(&t.server, "unused");
+	control_close(t.server.control);
+	assert_int_equal(control_open(&t.server.loop,
+				      net_dir_file(&t.server.dir, "s"),
+				      &taking_ops, &t, &why,
+				      &t.server.control), 0);
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	fd = dial(&t.server);
+	send_with(fd, "{\"cmd\":", ends[1], first);
+	for (int i = 0; i < 3; i++)
+		loop_turn(&t.server.loop, sys_now_ms() + 1);
+	send_with(fd, "\"x\"}\n", ends[1], then);
+	close(ends[1]);
+	while (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) <= 0) {
+		assert_true(sys_now_ms() < until_ms);
+		loop_turn(&t.server.loop, sys_now_ms() + 1);
+	}
+	assert_int_equal(t.fd >= 0, taken);
+	if (taken) {
+		assert_true(fcntl(t.fd, F_GETFD) & FD_CLOEXEC);
+		assert_false(pipe_is_closed(ends[0]));
+		close(t.fd);
+	}
+	/* All others were closed. */
+	assert_true(pipe_is_closed(ends[0]));
+	close(ends[0]);
+	close(fd);
+	server_release(&t.server);
+}
+
+static void test_descriptors(void **state)
+{
+	(void)state;
+	try_descriptors(0, 0, false);
+	try_descriptors(1, 0, true);
+	try_descriptors(0, 1, true);
+	try_descriptors(1, 1, true);
+	try_descriptors(2, 3, true);
+	try_descriptors(DESCRIPTORS_MAX, DESCRIPTORS_MAX, true);
+}
+
+/* One that nobody takes goes with its client. */
+static void test_descriptor_left(void **state)
+{
+	struct server s;
+	uint64_t until_ms = sys_now_ms() + 15000;
+	int ends[2], fd;
+
+	(void)state;
+	server_init(&s, "s");
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	fd = dial(&s);
+	send_with(fd, "{\"cmd\":\"x\"}\n", ends[1], 1);
+	close(ends[1]);
+	while (!s.requests || !pipe_is_closed(ends[0])) {
+		assert_true(sys_now_ms() < until_ms);
+		loop_turn(&s.loop, sys_now_ms() + 1);
+	}
+	close(ends[0]);
+	close(fd);
+	server_release(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +510,8 @@ int main(void)
 		cmocka_unit_test(test_other_user),
 		cmocka_unit_test(test_stale_and_foreign_files),
 		cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_descriptor_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
