@@ -187,7 +187,9 @@ static bool is_hidden_as_reverted(const struct scratch *s, size_t x)
 static bool is_shown_by_another(const struct scratch *s, size_t x)
 {
 	for (size_t z = 0; z < s->count; z++)
-		if (s->under[z] == NONE && same_value(s->v[z], s->v[x]))
+		if (s->under[z] == NONE && same_value(s->v[z], s->v[x]) &&
+		    stamp_compare(&s->v[z]->content.rank,
+				  &s->v[x]->content.rank) >= 0)
 			return true;
 	return false;
 }
@@ -206,7 +208,7 @@ static void hide_reverted(struct scratch *s)
 			break;
 		}
 	}
-	/* The same, asserted by somebody else, is shown: it is that. */
+	/* The same is shown, with as high a rank: it is that. */
 	for (size_t x = 0; x < s->count; x++)
 		if (is_hidden_as_reverted(s, x) && is_shown_by_another(s, x))
 			s->under[x] = NONE;

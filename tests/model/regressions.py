@@ -737,8 +737,10 @@ def histories_once_wrong():
     """2005403: a handle of a removed file is closed; of the directory only
     attributes are left, and nobody knows its place. 2006929: what a hidden
     settlement replaced is main again. 3010482: of two that assert main again
-    one knows more of its line, and was hidden for that."""
-    for seed in 2005403, 2006929, 3010482:
+    one knows more of its line, and was hidden for that. 3130601: a sibling
+    is saved with what is hidden, of a higher rank than main. 3184832: a
+    re-stamp shows again what was replaced; in another order it does not."""
+    for seed in 2005403, 2006929, 3010482, 3130601, 3184832:
         World(seed, FEATURES, False).run()
 
 

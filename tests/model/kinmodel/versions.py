@@ -204,10 +204,11 @@ def branches(contents):
                     under[x] = y
                     back.append(x)
                     break
-        # (the same, asserted by somebody else, is shown: it is that)
-        shown = {v.value.hash for v in contents if v not in under}
+        # The same is shown, with as high a rank: it is that.
+        shown = [v for v in contents if v not in under]
         for x in back:
-            if x.value.hash in shown:
+            if any(z.value.hash == x.value.hash and
+                   z.value.rank >= x.value.rank for z in shown):
                 del under[x]
     groups = {}
     for v in contents:
