@@ -32,8 +32,8 @@
 /* Extended attributes of one object: a list of the longest names is what
  * listxattr(2) may return. */
 #define XATTRS_MAX 255
-/* Text of a POLICY. */
-#define POLICY_BYTES_MAX 4096
+/* Text of a policy: more than the longest that is understood has. */
+#define POLICY_BYTES_MAX 1024
 /* Ancestors remembered by a CONTENT version; by one that stands alone when
  * it is written: a row of at most 500 bytes. */
 #define ANCESTORS_MAX 8

@@ -57,17 +57,21 @@ static bool row_is_single(const struct row *row, const struct info *i)
 	       i->real_count == 1;
 }
 
+static bool row_is_here(const struct row *row)
+{
+	return !row->pending && !row->has_prior && !row->absent;
+}
+
+/* (What a policy hides would have to go where the content goes.) */
 bool row_is_simple(const struct row *row, const struct info *i)
 {
-	return row_is_single(row, i) && !row->pending && !row->has_prior &&
-	       !row->absent;
+	return row_is_single(row, i) && row_is_here(row) && !i->hidden_count;
 }
 
 /* ... and its next content may be on its way. */
 static bool row_may_adopt(const struct row *row, const struct info *i)
 {
-	return row_is_simple(row, i) ||
-	       (row_is_single(row, i) && row->has_prior);
+	return row_is_single(row, i) && (row_is_here(row) || row->has_prior);
 }
 
 static const struct version *birth_of(const struct row *row)
@@ -173,7 +177,9 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	if (r < 0)
 		return r;
 	if (r || (i && i->dirty))
-		return dirty_rebase(t, from->ino, to->o.id, base);
+		return dirty_rebase(t, from->ino, to, ti);
+	/* (while main is on its way, what is shown is all that was known) */
+	w.known = to->has_prior ? NULL : &to->o;
 	w.content = &fi->branches[0].top->content.content;
 	w.mtime = fi->times ? fi->times->times.mtime
 			    : fi->branches[0].top->content.mtime;

@@ -434,8 +434,8 @@ static const struct shown_link *young_link(struct tree *t,
 
 	if (!old->exists || i->kind != KIND_FILE || !i->strong ||
 	    i->link_count != 2 || i->shown_count != 2 || old->pending ||
-	    i->branch_count != 1 || i->real_count != 1 || old->has_prior ||
-	    old->absent)
+	    i->branch_count != 1 || i->real_count != 1 || i->hidden_count ||
+	    old->has_prior || old->absent)
 		return NULL;
 	if (l->slot == target->slot)
 		l++;

@@ -499,7 +499,7 @@ static int prune_one(struct tree *t, struct objid id)
 	if (r)
 		return r;
 	r = info_init(&i, &row.o);
-	keep = r || i.branch_count > 1;
+	keep = r || i.branch_count + i.hidden_count > 1;
 	for (size_t k = 0; !keep && k < row.o.count; k++)
 		keep = row.o.versions[k].reg == REG_CONTENT &&
 		       !know_covers(&t->base_walk, row.o.versions[k].dot);

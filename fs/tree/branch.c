@@ -5,6 +5,8 @@
  *
  *  - a content write replaces its own branch and what is hidden under it
  *    (and the branches that it settles), never another;
+ *  - where a policy hides some of them (info.h), it replaces of these what
+ *    the writer's node knew of when he wrote;
  *  - with no other branch known, rank and branch are the write's own; else
  *    the rank is the greatest of those replaced and the branch the displayed
  *    tag, with a level that keeps the order: a save never changes who is
@@ -255,6 +257,15 @@ static void make_rank(struct tree *t, const struct info *i,
 	c->branch = t->op_dot;
 	c->branch_hlc = t->op_hlc;
 	c->label = c->author = tree_label_slice(t);
+	/* (nor does it become a sibling of what is hidden, should that show) */
+	for (size_t k = 0; k < i->hidden_count; k++) {
+		const struct branch *x = &i->branches[i->branch_count + k];
+
+		if (stamp_compare(&x->top->content.rank, &c->rank) < 0)
+			continue;
+		c->rank = x->top->content.rank;
+		c->rank.level += LEVEL_STEP;
+	}
 	if (i->branch_count < 2)
 		return;
 	if (!b) {
@@ -320,7 +331,7 @@ int row_keep(struct tree *t, struct row *row, const struct info *i)
 static size_t live_base(const struct info *i, const struct version *base,
 			const struct version **gone, size_t n)
 {
-	for (size_t g = 0; g < i->branch_count; g++)
+	for (size_t g = 0; g < i->branch_count + i->hidden_count; g++)
 		for (size_t k = 0; k < i->branches[g].count; k++) {
 			const struct version *v = i->branches[g].versions[k];
 
@@ -359,6 +370,13 @@ static size_t branches_gone(const struct info *i, const struct branch *b,
 		    branch_replaced(&i->branches[g], b, w))
 			for (size_t k = 0; k < i->branches[g].count; k++)
 				gone[n++] = i->branches[g].versions[k];
+	for (size_t g = 0; w->known && g < i->hidden_count; g++) {
+		const struct branch *x = &i->branches[i->branch_count + g];
+
+		for (size_t k = 0; k < x->count; k++)
+			if (object_find(w->known, x->versions[k]) >= 0)
+				gone[n++] = x->versions[k];
+	}
 	return n;
 }
 
@@ -369,7 +387,7 @@ static bool stands_alone(const struct info *i, const struct branch *b,
 	for (size_t g = 0; g < i->branch_count; g++)
 		if (!branch_replaced(&i->branches[g], b, w))
 			return false;
-	return true;
+	return !i->hidden_count || w->known;
 }
 
 /* What is replaced may be what others go on from; so may what this was made
@@ -380,7 +398,7 @@ static int note_bases(struct tree *t, struct row *row, const struct info *i,
 {
 	int r = 0;
 
-	if (t->alone && i->branch_count < 2)
+	if (t->alone && i->branch_count + i->hidden_count < 2)
 		return 0;
 	for (size_t k = 0; !r && k < n; k++)
 		r = base_note(t, row->o.id, &gone[k]);

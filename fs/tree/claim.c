@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/ruled.h"
 
 /* Cookies below this are for "." and "..", see tree_readdir(). */
 #define NAME_HASH_MIN 16
@@ -286,9 +286,20 @@ static int pass_number(struct tree *t, struct row *gone)
 	return r;
 }
 
+bool claims_same_place(const struct row *row, const struct claim *now,
+		       size_t n)
+{
+	return row->claim_count == n &&
+	       (!n || spot_equal(&row->claims[0].at, &now[0].at));
+}
+
 int claims_update(struct tree *t, struct row *row, struct claim *now,
 		  size_t n)
 {
+	bool dir_moved = (n || row->claim_count) &&
+			 ((n ? now : row->claims)[0].flags & CLAIM_KIND) ==
+				 KIND_DIR &&
+			 !claims_same_place(row, now, n);
 	int r = 0;
 
 	if (!n && row->claim_count && t->group_records &&
@@ -311,5 +322,5 @@ int claims_update(struct tree *t, struct row *row, struct claim *now,
 	free(row->claims);
 	row->claims = now;
 	row->claim_count = n;
-	return r;
+	return !r && dir_moved ? rules_moved(t, row->o.id) : r;
 }

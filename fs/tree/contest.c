@@ -10,6 +10,7 @@
  *			until the next edit, which has seen that it is there
  *			again; of a directory the weak LINK itself tells
  *	REVERTED	a content hidden under another, info.h
+ *	POLICY		a content that the policy hides, info.h
  *
  * TIMES are a decision only where somebody set them: those of a directory
  * follow from what is in it, and those of several contents from these.
@@ -143,10 +144,26 @@ static int reverted_contests(const struct branch *b, contest_fn *fn, void *arg)
 	return r;
 }
 
+static int policy_contests(const struct info *i, contest_fn *fn, void *arg)
+{
+	const struct branch *hidden = i->branches + i->branch_count;
+	int r = 0;
+
+	for (size_t k = 0; !r && k < i->hidden_count; k++) {
+		struct contest c = { DECISION_POLICY, info_chosen(i)->top,
+				     hidden[k].top };
+
+		if (!hidden[k].is_void)
+			r = fn(arg, &c);
+	}
+	return r;
+}
+
 int row_contests(const struct info *i, contest_fn *fn, void *arg)
 {
 	const struct object *o = i->object;
-	bool times = i->branch_count == 1 && i->branches[0].count == 1;
+	bool times = i->branch_count == 1 && !i->hidden_count &&
+		     i->branches[0].count == 1;
 	int r;
 
 	if (!info_is_live(i))
@@ -161,7 +178,7 @@ int row_contests(const struct info *i, contest_fn *fn, void *arg)
 	for (size_t k = 0; !r && k < i->branch_count; k++)
 		if (i->branches[k].count > 1)
 			r = reverted_contests(&i->branches[k], fn, arg);
-	return r;
+	return r ? r : policy_contests(i, fn, arg);
 }
 
 struct dot contest_lost_dot(const struct contest *c)
@@ -172,9 +189,9 @@ struct dot contest_lost_dot(const struct contest *c)
 /* ---- marks */
 
 /* Bits of what a row is marked for. */
-enum { MARKED_PLACE = 1, MARKED_DECIDED = 2 };
+enum { MARKED_PLACE = 1, MARKED_DECIDED = 2, MARKED_CONTENTS = 4 };
 
-static const char mark_of[] = { 'p', 'd' };
+static const char mark_of[] = { 'p', 'd', 'c' };
 
 static int note_mark(void *arg, const struct contest *c)
 {
@@ -187,7 +204,11 @@ static int note_mark(void *arg, const struct contest *c)
 static int marks_wanted(const struct info *i, unsigned *ret)
 {
 	*ret = 0;
-	return i && i->kind ? row_contests(i, note_mark, ret) : 0;
+	if (!i || !i->kind)
+		return 0;
+	if (info_live_file(i) && object_contents(i->object) > 1)
+		*ret = MARKED_CONTENTS;
+	return row_contests(i, note_mark, ret);
 }
 
 static struct slice mark_key(uint8_t key[17], char what, struct objid id)

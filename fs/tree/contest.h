@@ -28,7 +28,8 @@ struct dot contest_lost_dot(const struct contest *);
 
 /*
  * MARK has 'p' for a row with a contested name, which `kin conflicts` lists
- * too, 'd' for one with anything else above. Brings them up to date; NULL:
+ * too, 'd' for one with anything else above, 'c' for a live file with several
+ * contents, whether they show or not. Brings them up to date; NULL:
  * the row goes.
  */
 must_check int marks_update(struct tree *, struct objid, const struct info *);

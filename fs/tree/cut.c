@@ -11,7 +11,8 @@
  * are chunked and hashed without the lock; then one operation writes the
  * version on the branch that the writes were based on. If that branch was
  * replaced meanwhile by somebody who had not seen the writes, the result is
- * a branch of its own, a sibling. If the file was removed elsewhere
+ * a branch of its own, a sibling. What a policy hides goes, as far as it was
+ * here when the writes began. If the file was removed elsewhere
  * meanwhile, the edit keeps it: its name returns where it was.
  */
 #include <errno.h>
@@ -190,7 +191,8 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 {
 	const struct branch *b = cut_branch(i, c);
 	struct content_write w = { .content = &c->content,
-				   .mtime = c->d.mtime, .keep = true };
+				   .mtime = c->d.mtime, .keep = true,
+				   .known = &c->d.known };
 	/* (writing versions moves what the info points to) */
 	struct version back = { .dot = { 0 } };
 	struct timespec btime = i->times ? i->times->times.btime : c->d.mtime;
@@ -336,8 +338,11 @@ static int cut_commit(struct tree *t, struct cut *c)
 	c->d.unlinked = now.unlinked;
 	/* (a fork may have given it another dot) */
 	object_release(&c->d.base);
+	object_release(&c->d.known);
 	c->d.base = now.base;
+	c->d.known = now.known;
 	object_init(&now.base, now.id);
+	object_init(&now.known, now.id);
 	dirty_release(&now);
 	if (!c->d.unlinked)
 		r = cut_row(t, c);

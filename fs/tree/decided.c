@@ -187,7 +187,8 @@ static struct listed *listing_add(struct listing *l)
 	return &l->d[l->count++];
 }
 
-/* The name that the file shows for its first claim. */
+/* The name that the file shows for its first claim: if none, of a sibling
+ * that is all that shows of it. */
 static int shown_name_of(struct tree *t, const struct row *row,
 			 struct objid dir, struct shown *ret)
 {
@@ -202,15 +203,16 @@ static int shown_name_of(struct tree *t, const struct row *row,
 	r = view_virtuals_at(t, dir, spot_name(&c->at), &virtuals);
 	if (!r)
 		r = -ENOENT;
-	for (size_t k = 0; r == -ENOENT && k < virtuals.count; k++) {
-		const struct shown *s = &virtuals.shown[k];
+	for (int sibling = 0; r == -ENOENT && sibling < 2; sibling++)
+		for (size_t k = 0; r == -ENOENT && k < virtuals.count; k++) {
+			const struct shown *s = &virtuals.shown[k];
 
-		if (!objid_equal(s->id, row->o.id) ||
-		    s->type == SHOWN_SIBLING)
-			continue;
-		*ret = *s;
-		r = 0;
-	}
+			if (!objid_equal(s->id, row->o.id) ||
+			    (s->type == SHOWN_SIBLING) != sibling)
+				continue;
+			*ret = *s;
+			r = 0;
+		}
 	shownlist_release(&virtuals);
 	return r;
 }
@@ -229,7 +231,7 @@ int decided_path(struct tree *t, const struct row *row, struct buf *ret)
 	r = shown_name_of(t, row, dir, &s);
 	if (!r)
 		return path_join(t, dir, shown_name(&s), ret);
-	/* (folded into its twin, or only siblings of it are shown) */
+	/* (folded into its twin) */
 	return r == -ENOENT ? path_join(t, dir, spot_name(&row->claims[0].at),
 					ret) : r;
 }
@@ -329,9 +331,11 @@ static int describe(struct tree *t, const struct decided *d,
 	r = decided_path(t, d->row, &ret->path);
 	if (!r && c->kind == DECISION_CYCLE)
 		r = path_of_dir(t, d->row->o.id, &ret->chosen.value);
+	else if (!r && c->kind == DECISION_POLICY)
+		buf_put_slice(&ret->chosen.value, d->row->o.rule);
 	else if (!r && c->kind != DECISION_REVIVED)
 		r = put_value(t, c->chosen, &ret->chosen);
-	if (!r && c->kind != DECISION_REVIVED)
+	if (!r && c->lost && c->kind != DECISION_REVIVED)
 		r = put_value(t, c->lost, &ret->lost);
 	return r ? r : buf_error(&ret->xattr);
 }

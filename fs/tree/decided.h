@@ -25,6 +25,7 @@ enum decision_kind {
 	DECISION_CYCLE,		/* a directory is not where it was moved */
 	DECISION_REVIVED,	/* removed, and something in it was not seen */
 	DECISION_REVERTED,	/* a content that only undid an older one */
+	DECISION_POLICY,	/* a content that the directory's policy hides */
 };
 
 /* Digits of an id, without a NUL. */
@@ -33,7 +34,8 @@ enum decision_kind {
 /* One of the two things that could not both be. */
 struct decision_side {
 	struct slice value;	/* a path, "0644", "user:group", a time, the
-				 * bytes of an attribute; "" if it has none */
+				 * bytes of an attribute, the policy that
+				 * chose; "" if it has none */
 	bool none;		/* XATTR: it was removed */
 	struct slice label;	/* of its author; empty: by the dot only */
 	struct dot dot;
@@ -69,6 +71,7 @@ must_check int tree_decided(struct tree *, uint64_t ino,
  *	REVIVED		a file is removed again. A directory is not: what is
  *			in it was never seen by who removed it
  *	REVERTED	the content that was hidden replaces the other
+ *	POLICY		it replaces the other, and all else that is hidden
  *	others		the other value is set
  *
  * Errors: -ENOENT no such decision (any more), or the other place's

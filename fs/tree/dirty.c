@@ -3,9 +3,10 @@
  * Unsent writes of an inode, as the store keeps them until a content cut
  * makes a version: a header, the version that they are based on, and
  * extents. DIRTY, keys: inode number and, big endian, the offset of an
- * extent; 2^64-1 for the header, 2^64-2 for the base.
+ * extent; 2^64-1 for the header, 2^64-2 for the base, 2^64-3 for what a
+ * policy hid under it, if anything.
  *
- * The base is written once, with the first write; header and extents with
+ * These are written once, with the first write; header and extents with
  * each. Small files keep their bytes in the extents themselves (they will be
  * inline in a row anyway), larger ones in data segments.
  */
@@ -20,6 +21,7 @@
 #define OFFSET_BASE DIRTY_OFFSET_BASE
 #define DIRTY_UNLINKED 1
 #define DIRTY_BORN 2
+#define DIRTY_KNOWN 4
 /* Neighbouring small writes are one extent up to this many bytes. */
 #define EXTENT_MERGE_MAX INLINE_BYTES_MAX
 
@@ -35,6 +37,23 @@ static struct slice dirty_key(uint8_t key[16], uint64_t ino, uint64_t offset)
 void dirty_release(struct dirty *d)
 {
 	object_release(&d->base);
+	object_release(&d->known);
+}
+
+/* CONTENT versions, at most max. */
+static int versions_get(struct tree *t, uint64_t ino, uint64_t offset,
+			size_t max, struct object *ret)
+{
+	uint8_t key[16];
+	struct slice v;
+	int r = store_get(t->store, TABLE_DIRTY, dirty_key(key, ino, offset),
+			  &v);
+
+	if (!r)
+		r = object_decode(v, ret);
+	if (!r && (ret->count > max || object_contents(ret) != ret->count))
+		r = -EUCLEAN;
+	return r;
 }
 
 int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
@@ -43,6 +62,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	struct slice v;
 	struct reader in;
 	uint8_t flags;
+	bool known;
 	int r;
 
 	*ret = (struct dirty){ 0 };
@@ -56,6 +76,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	flags = reader_u8(&in);
 	ret->unlinked = flags & DIRTY_UNLINKED;
 	ret->born = flags & DIRTY_BORN;
+	known = flags & DIRTY_KNOWN;
 	reader_copy(&in, ret->id.b, sizeof(ret->id.b));
 	ret->size = reader_u64(&in);
 	ret->kept = reader_u64(&in);
@@ -65,14 +86,11 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	if (reader_done(&in))
 		return -EUCLEAN;
 	object_init(&ret->base, ret->id);
-	r = store_get(t->store, TABLE_DIRTY,
-		      dirty_key(key, ino, OFFSET_BASE), &v);
-	if (!r)
-		r = object_decode(v, &ret->base);
-	if (!r && (ret->base.count > 1 ||
-		   (ret->base.count &&
-		    ret->base.versions[0].reg != REG_CONTENT)))
-		r = -EUCLEAN;
+	object_init(&ret->known, ret->id);
+	r = versions_get(t, ino, OFFSET_BASE, 1, &ret->base);
+	if (!r && known)
+		r = versions_get(t, ino, DIRTY_OFFSET_KNOWN, ROW_VERSIONS_MAX,
+				 &ret->known);
 	if (r)
 		dirty_release(ret);
 	return r == -EBADMSG || r == -ENOENT ? -EUCLEAN : r;
@@ -85,7 +103,8 @@ int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 
 	buf_put_u8(&b, DIRTY_FORMAT);
 	buf_put_u8(&b, (d->unlinked ? DIRTY_UNLINKED : 0) |
-			       (d->born ? DIRTY_BORN : 0));
+			       (d->born ? DIRTY_BORN : 0) |
+			       (d->known.count ? DIRTY_KNOWN : 0));
 	buf_put(&b, d->id.b, sizeof(d->id.b));
 	buf_put_u64(&b, d->size);
 	buf_put_u64(&b, d->kept);
@@ -96,18 +115,50 @@ int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 			 dirty_key(key, ino, OFFSET_HEADER), buf_slice(&b));
 }
 
-static int base_put(struct tree *t, uint64_t ino, struct dirty *d)
+static int versions_put(struct tree *t, uint64_t ino, uint64_t offset,
+			struct object *o)
 {
 	struct buf b = BUF_INIT;
 	autofree uint8_t *bytes = NULL;
 	uint8_t key[16];
-	int r = object_encode(&d->base, &b);
+	int r = object_encode(o, &b);
 
 	bytes = b.data;
 	if (r)
 		return r;
-	return store_put(t->store, TABLE_DIRTY,
-			 dirty_key(key, ino, OFFSET_BASE), buf_slice(&b));
+	return store_put(t->store, TABLE_DIRTY, dirty_key(key, ino, offset),
+			 buf_slice(&b));
+}
+
+static int base_put(struct tree *t, uint64_t ino, struct dirty *d)
+{
+	uint8_t key[16];
+	int r = versions_put(t, ino, OFFSET_BASE, &d->base);
+
+	if (r)
+		return r;
+	return d->known.count
+		       ? versions_put(t, ino, DIRTY_OFFSET_KNOWN, &d->known)
+		       : store_del(t->store, TABLE_DIRTY,
+				   dirty_key(key, ino, DIRTY_OFFSET_KNOWN));
+}
+
+/* What the policy hides under what is shown there. Of a content that is shown
+ * while a newer one is on its way it hides nothing. */
+static int note_known(struct dirty *d, const struct row *row,
+		      const struct info *i)
+{
+	int r = 0;
+
+	if (row->has_prior)
+		return 0;
+	for (size_t g = 0; g < i->hidden_count; g++) {
+		const struct branch *b = &i->branches[i->branch_count + g];
+
+		for (size_t k = 0; !r && k < b->count; k++)
+			r = object_add_copy(&d->known, b->versions[k]);
+	}
+	return r;
 }
 
 int dirty_set_mtime(struct tree *t, uint64_t ino, struct timespec mtime)
@@ -137,9 +188,10 @@ int dirty_move(struct tree *t, uint64_t ino, struct objid to)
 	return r;
 }
 
-int dirty_rebase(struct tree *t, uint64_t ino, struct objid to,
-		 const struct version *base)
+int dirty_rebase(struct tree *t, uint64_t ino, const struct row *to,
+		 const struct info *i)
 {
+	const struct version *base = row_shown_content(to, i);
 	struct dirty d;
 	int r = dirty_get(t, ino, &d);
 
@@ -148,13 +200,17 @@ int dirty_rebase(struct tree *t, uint64_t ino, struct objid to,
 	if (d.kept)
 		r = -EUCLEAN;
 	object_release(&d.base);
-	d.id = to;
+	object_release(&d.known);
+	d.id = to->o.id;
 	d.born = false;
 	if (inode_find(t, ino))
 		inode_find(t, ino)->born = false;
-	object_init(&d.base, to);
+	object_init(&d.base, d.id);
+	object_init(&d.known, d.id);
 	if (!r && base)
 		r = object_add_copy(&d.base, base);
+	if (!r)
+		r = note_known(&d, to, i);
 	if (!r)
 		r = base_put(t, ino, &d);
 	if (!r)
@@ -174,6 +230,7 @@ static int dirty_start(struct tree *t, uint64_t ino, struct dirty *ret)
 		return r;
 	*ret = (struct dirty){ .id = f.ref.id, .born = i && i->born };
 	object_init(&ret->base, ret->id);
+	object_init(&ret->known, ret->id);
 	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
 		r = -EISDIR;
 	else if (f.info.kind != KIND_FILE)
@@ -182,6 +239,9 @@ static int dirty_start(struct tree *t, uint64_t ino, struct dirty *ret)
 		r = object_add_copy(&ret->base, f.content);
 		ret->size = ret->kept = f.content->content.content.size;
 	}
+	if (!r && f.content && f.info.hidden_count &&
+	    f.content == info_chosen(&f.info)->top)
+		r = note_known(ret, &f.row, &f.info);
 	/* Its last name went while it was open: POSIX, not a removal that
 	 * the writer had not seen. */
 	ret->unlinked = !f.info.shown_count;
@@ -311,7 +371,7 @@ int extent_seek(struct tree *t, uint64_t ino, uint64_t offset,
 	if (r)
 		return r;
 	if (k.len != 16 || get_be64(k.data) != ino ||
-	    get_be64(k.data + 8) >= OFFSET_BASE)
+	    get_be64(k.data + 8) >= DIRTY_OFFSET_KNOWN)
 		return -ENOENT;
 	return extent_decode(v, get_be64(k.data + 8), ret);
 }

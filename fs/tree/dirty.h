@@ -7,6 +7,8 @@
 
 /* DIRTY, inode number and this: the version that the writes are based on. */
 #define DIRTY_OFFSET_BASE (UINT64_MAX - 1)
+/* ... and this: versions that a policy hid under that one. */
+#define DIRTY_OFFSET_KNOWN (UINT64_MAX - 2)
 
 /* Loads the header, or starts one for the first write; the caller puts it
  * with dirty_put() and marks the inode. In an operation. */

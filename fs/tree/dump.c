@@ -10,6 +10,7 @@
 #include "fs/tree/base.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/list.h"
+#include "fs/tree/ruled.h"
 
 /* ---- the view */
 
@@ -129,7 +130,7 @@ static int give_entry(struct tree *t, const struct seen_entry *e,
 		if (!v.content.depth)
 			content_inline(c->content.content.inline_bytes,
 				       &v.content);
-		if (v.is_sibling || row.has_prior)
+		if (v.is_sibling || row.has_prior || i.times_of_hidden)
 			v.mtime = c->content.mtime;
 	}
 	r = fn(arg, &v);
@@ -393,6 +394,9 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 	if (!r && remains_check(t, row, &c->remains))
 		r = complain(c, row->o.id, "what it leaves in the index of "
 					   "the dead is not there");
+	if (!r && !t->is_applying && rule_check(t, &row->o))
+		r = complain(c, row->o.id, "its contents are not read by the "
+					   "policy that holds");
 	if (!r)
 		r = info_init(&i, &row->o);
 	if (r)
@@ -401,6 +405,8 @@ static int check_row(struct tree *t, void *arg, struct row *row)
 		r = check_add_sum(t, c, row);
 	if (!r && base_check(t, row->o.id, &c->bases))
 		r = complain(c, row->o.id, "what it was before is damaged");
+	if (!r && policy_check(t, &i))
+		r = complain(c, row->o.id, "its policy is not in the index");
 	if (!r && marks_check(t, row->o.id, &i, &c->marks))
 		r = complain(c, row->o.id, "something lost in it, and it is "
 					   "not marked");

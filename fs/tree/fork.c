@@ -142,7 +142,9 @@ static int rename_value(struct walk *w, enum store_table table,
 
 static int walk_base(struct walk *w, struct slice value)
 {
-	if (w->key_len != 16 || get_be64(w->key + 8) != DIRTY_OFFSET_BASE ||
+	uint64_t offset = w->key_len == 16 ? get_be64(w->key + 8) : 0;
+
+	if ((offset != DIRTY_OFFSET_BASE && offset != DIRTY_OFFSET_KNOWN) ||
 	    !may_name(w->fork, value))
 		return 0;
 	return rename_value(w, TABLE_DIRTY, value, 0);

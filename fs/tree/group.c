@@ -83,6 +83,7 @@ static int group_record(struct tree *t, struct objid canonical,
 				      SLICE(c, sizeof(c)));
 	}
 	t->group_records = store_count(t->store, TABLE_GROUP);
+	t->work.rules = true;
 	return r;
 }
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/policy.h"
+
 /* ---- order of contents */
 
 static bool is_void(const struct version *v)
@@ -311,6 +313,121 @@ static int read_contents(struct info *i, const struct object *o, size_t n)
 	return 0;
 }
 
+/* ---- the policy */
+
+/* Of the versions that have the branch's content (and, if label is not NULL,
+ * this author) the one of the greatest key; NULL: none. */
+static const struct version *newest_of(const struct branch *b,
+				       const char *label)
+{
+	const struct version *best = NULL;
+
+	for (size_t k = 0; k < b->count; k++) {
+		const struct version *v = b->versions[k];
+
+		if (same_value(v, b->top) &&
+		    (!label || slice_equal(v->content.author,
+					   SLICE_STR(label))) &&
+		    (!best || version_key_compare(v, best) > 0))
+			best = v;
+	}
+	return best;
+}
+
+/* Index of the branch that has the newest version; NONE: there is none. */
+static size_t newest_branch(const struct info *i, const char *label)
+{
+	const struct version *best = NULL;
+	size_t found = NONE;
+
+	for (size_t g = 0; g < i->branch_count; g++) {
+		const struct version *v;
+
+		if (i->branches[g].is_void)
+			continue;
+		v = newest_of(&i->branches[g], label);
+		if (v && (!best || version_key_compare(v, best) > 0)) {
+			best = v;
+			found = g;
+		}
+	}
+	return found;
+}
+
+static size_t policy_chooses(const struct info *i, const struct policy *p)
+{
+	size_t found = NONE;
+
+	if (p->rule == POLICY_LATEST)
+		return newest_branch(i, NULL);
+	for (size_t k = 0; p->rule == POLICY_NODE && found == NONE &&
+			   k < p->label_count;
+	     k++)
+		found = newest_branch(i, p->labels[k]);
+	return found;
+}
+
+/* The chosen one comes first, but for a removed main; the others stand
+ * behind what is shown. */
+static void hide_others(struct info *i, size_t chosen)
+{
+	struct branch b = i->branches[chosen];
+	size_t at = i->branches[0].is_void ? 1 : 0;
+
+	memmove(&i->branches[at + 1], &i->branches[at],
+		(chosen - at) * sizeof(b));
+	i->branches[at] = b;
+	i->hidden_count = i->branch_count - (at + 1);
+	i->branch_count = at + 1;
+	i->real_count = 1;
+}
+
+static void apply_rule(struct info *i)
+{
+	struct policy p;
+	size_t chosen;
+
+	if (i->real_count < 2 || !i->object->rule.len ||
+	    policy_parse(i->object->rule, &p))
+		return;
+	chosen = policy_chooses(i, &p);
+	if (chosen != NONE)
+		hide_others(i, chosen);
+}
+
+const struct branch *info_chosen(const struct info *i)
+{
+	return i->hidden_count ? &i->branches[i->branch_count - 1] : NULL;
+}
+
+/* Was it written with a content that is hidden? Then it is not main's. */
+static bool is_of_hidden(const struct info *i, const struct version *times)
+{
+	const struct branch *b = i->branches + i->branch_count;
+
+	for (size_t g = 0; g < i->hidden_count; g++)
+		for (size_t k = 0; k < b[g].count; k++)
+			if (dot_equal(b[g].versions[k]->dot, times->dot))
+				return true;
+	return false;
+}
+
+static void read_times(struct info *i)
+{
+	const struct version *best = NULL;
+
+	for (size_t k = 0; i->hidden_count && k < i->object->count; k++) {
+		const struct version *v = &i->object->versions[k];
+
+		if (v->reg == REG_TIMES && !is_of_hidden(i, v) &&
+		    (!best || version_key_compare(v, best) > 0))
+			best = v;
+	}
+	i->times_of_hidden = i->hidden_count && i->times && !best;
+	if (best)
+		i->times = best;
+}
+
 /* ---- links and the rest */
 
 static bool link_wins(const struct version *a, const struct version *b)
@@ -401,9 +518,6 @@ int info_init(struct info *i, const struct object *o)
 		case REG_TOMB:
 			keep_max(&i->tomb, v);
 			break;
-		case REG_POLICY:
-			keep_max(&i->policy, v);
-			break;
 		case REG_HOME:
 			if (!i->home || i->home->home.epoch < v->home.epoch)
 				i->home = v;
@@ -415,9 +529,13 @@ int info_init(struct info *i, const struct object *o)
 	r = read_links(i, o, links);
 	if (!r)
 		r = read_contents(i, o, contents);
-	if (r)
+	if (r) {
 		info_release(i);
-	return r;
+		return r;
+	}
+	apply_rule(i);
+	read_times(i);
+	return 0;
 }
 
 void info_release(struct info *i)

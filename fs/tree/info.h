@@ -13,8 +13,12 @@
  *    that is another's ancestor *again* (a rename, or the removal of a
  *    sibling, asserts main without editing it); and a *reverted* one, which
  *    was changed back to what both were made from while neither writer knew
- *    the other's line.
- *  - MODE, OWNER, TIMES, TOMB, POLICY, and XATTR of each name: greatest key.
+ *    the other's line. What is left is read by the policy that holds where
+ *    the file is (object.rule; policy.h): where that chooses one of several
+ *    contents, the others are *hidden*, and the file is read as one that has
+ *    the chosen one only. A main that was removed (void) stays so: then the
+ *    chosen one is its sibling.
+ *  - MODE, OWNER, TIMES, TOMB, and XATTR of each name: greatest key.
  *  - HOME: greatest epoch, then key.
  */
 #ifndef KINFS_TREE_INFO_H
@@ -45,7 +49,7 @@ struct info {
 	const struct object *object;
 	uint8_t kind;			/* 0: no KIND version */
 	const struct version *mode, *owner, *times, *tomb; /* or NULL */
-	const struct version *policy, *home; /* or NULL */
+	const struct version *home;	/* or NULL */
 	struct shown_link *links;	/* all slots, by slot; shown first */
 	size_t link_count;
 	size_t shown_count;		/* links[0..shown_count) are shown */
@@ -53,6 +57,10 @@ struct info {
 	struct branch *branches;	/* main first */
 	size_t branch_count;
 	size_t real_count;		/* branches that are not void */
+	/* branches[branch_count...]: hidden by the policy */
+	size_t hidden_count;
+	/* `times` came with one of these: the mtime is the content's own */
+	bool times_of_hidden;
 };
 
 /* Errors: -ENOMEM. */
@@ -73,7 +81,9 @@ const struct version *info_xattr(const struct info *, struct slice name);
 /* Several strong LINKs of the slot name different places: the name was moved
  * to all of them, and stands where the winner says. */
 bool info_link_contested(const struct info *, const struct shown_link *);
-/* The branch with this tag, or NULL. */
+/* The branch that the policy has chosen, or NULL: it hides nothing. */
+const struct branch *info_chosen(const struct info *);
+/* The branch with this tag, or NULL; no hidden one. */
 const struct branch *info_branch(const struct info *, struct dot tag);
 
 #endif

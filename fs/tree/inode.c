@@ -357,7 +357,8 @@ static int attr_of_file(struct tree *t, const struct target *f,
 		a->mode |= i->mode ? i->mode->mode.perm : 0600;
 	if (f->content) {
 		a->size = f->content->content.content.size;
-		if (f->ref.type == INO_OBJECT && !f->row.has_prior && i->times)
+		if (f->ref.type == INO_OBJECT && !f->row.has_prior &&
+		    i->times && !i->times_of_hidden)
 			a->mtime = i->times->times.mtime;
 		else
 			a->mtime = f->content->content.mtime;

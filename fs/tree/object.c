@@ -159,6 +159,15 @@ bool object_has(const struct object *o, uint8_t reg)
 	return false;
 }
 
+size_t object_contents(const struct object *o)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < o->count; k++)
+		n += o->versions[k].reg == REG_CONTENT;
+	return n;
+}
+
 int object_find(const struct object *o, const struct version *like)
 {
 	for (size_t i = 0; i < o->count; i++)
@@ -325,9 +334,6 @@ int object_add_copy(struct object *o, const struct version *from)
 	case REG_XATTR:
 		v.xattr.name = object_dup(o, v.xattr.name);
 		v.xattr.value = object_dup(o, v.xattr.value);
-		break;
-	case REG_POLICY:
-		v.policy = object_dup(o, v.policy);
 		break;
 	case REG_KIND:
 	case REG_TIMES:

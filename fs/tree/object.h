@@ -30,7 +30,7 @@ enum reg {
 	REG_TIMES = 6,
 	REG_TOMB = 7,		/* trace and last place of a removal */
 	REG_XATTR = 8,		/* one register for each name */
-	REG_POLICY = 9,		/* of a directory, for its subtree */
+	/* (9 is no register) */
 	REG_HOME = 10,		/* of a directory: who may write below it */
 	REG_FIRST_OPAQUE = 11,
 };
@@ -146,7 +146,6 @@ struct version {
 			bool removed;	/* then without value */
 			struct slice value;
 		} xattr;
-		struct slice policy;	/* its text; empty: none */
 		struct {
 			struct device device;
 			uint64_t epoch;
@@ -166,6 +165,9 @@ struct object {
 	struct version *versions;
 	size_t count, alloc;
 	struct arena *arena;
+	/* No part of the versions: the policy by which several contents are
+	 * read (info.h); empty: as all are. In the arena. */
+	struct slice rule;
 };
 
 void object_init(struct object *, struct objid);
@@ -194,6 +196,8 @@ struct slice object_dup(struct object *, struct slice);
 must_check int object_add_copy(struct object *, const struct version *);
 /* Has it any version of this register? */
 bool object_has(const struct object *, uint8_t reg);
+/* How many CONTENT versions? */
+size_t object_contents(const struct object *);
 /* Index of the version with this identity, or -1. */
 int object_find(const struct object *, const struct version *like);
 

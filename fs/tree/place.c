@@ -144,8 +144,8 @@ static int claimant_read(struct tree *t, struct claimant *f)
 			memcpy(f->label_bytes, l->label.data, l->label.len);
 			f->label.len = l->label.len;
 		}
-	f->single = i.branch_count == 1 && i.shown_count == 1 &&
-		    i.branches[0].count == 1 && i.mode &&
+	f->single = i.branch_count == 1 && !i.hidden_count &&
+		    i.shown_count == 1 && i.branches[0].count == 1 && i.mode &&
 		    !inode_is_unborn(t, row.ino);
 	f->perm = i.mode ? i.mode->mode.perm : 0;
 	if (i.branch_count) {

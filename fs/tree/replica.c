@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fs/tree/base.h"
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/ruled.h"
 
 int replica_begin(struct tree *t)
 {
@@ -148,7 +148,7 @@ static int keep_prior(struct tree *t, struct row *row,
 	return r;
 }
 
-static int row_merged(struct tree *t, struct row *row, struct object *o)
+int row_becomes(struct tree *t, struct row *row, const struct object *o)
 {
 	struct info old, new;
 	const struct version *shown;
@@ -186,7 +186,10 @@ int replica_row_store(struct tree *t, struct object *o, uint64_t from)
 	if (r)
 		return r;
 	ino = row.ino;
-	r = row_merged(t, &row, o);
+	o->rule = row.o.rule;
+	r = rule_find(t, o);
+	if (!r)
+		r = row_becomes(t, &row, o);
 	before = row.o;
 	row.o = *o;
 	row.before = row.exists ? &before : NULL;

@@ -12,18 +12,19 @@
 #include "fs/base/hash.h"
 #include "fs/tree/base.h"
 #include "fs/tree/contest.h"
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/ruled.h"
 
 #define LOCAL_FORMAT 1
 #define LOCAL_HAS_PRIOR 1
 #define LOCAL_ABSENT 2
 #define LOCAL_COUNTS 4
 #define LOCAL_BORN 8
+#define LOCAL_HAS_RULE 16
 
 /* ---- local part */
 
 static int local_decode(struct row *row, struct slice value,
-			struct slice *ret_versions)
+			struct slice *ret_rule, struct slice *ret_versions)
 {
 	struct reader r = READER(value.data, value.len);
 	uint8_t flags;
@@ -47,6 +48,8 @@ static int local_decode(struct row *row, struct slice value,
 		if (!e)
 			e = object_decode(prior, &row->prior);
 	}
+	if (flags & LOCAL_HAS_RULE)
+		*ret_rule = reader_string(&r, POLICY_BYTES_MAX);
 	*ret_versions = reader_bytes(&r, reader_left(&r));
 	if (!e)
 		e = reader_ok(&r);
@@ -61,6 +64,7 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 	buf_put_u8(b, (row->has_prior ? LOCAL_HAS_PRIOR : 0) |
 			      (row->absent ? LOCAL_ABSENT : 0) |
 			      (row->born ? LOCAL_BORN : 0) |
+			      (row->o.rule.len ? LOCAL_HAS_RULE : 0) |
 			      (counts ? LOCAL_COUNTS : 0));
 	buf_put_u64(b, row->lseq);
 	buf_put_u64(b, row->ino);
@@ -75,6 +79,8 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 		prior_bytes = prior.data;
 		buf_put_string(b, buf_slice(&prior));
 	}
+	if (row->o.rule.len)
+		buf_put_string(b, row->o.rule);
 }
 
 /* ---- loading */
@@ -91,7 +97,7 @@ void row_release(struct row *row)
 
 int row_read(struct tree *t, struct objid id, struct row *row)
 {
-	struct slice value, versions;
+	struct slice value, versions, rule = SLICE(NULL, 0);
 	int r;
 
 	*row = (struct row){ 0 };
@@ -102,9 +108,13 @@ int row_read(struct tree *t, struct objid id, struct row *row)
 	if (r)
 		return r;
 	row->exists = true;
-	r = local_decode(row, value, &versions);
+	r = local_decode(row, value, &rule, &versions);
 	if (!r)
 		r = object_decode(versions, &row->o);
+	if (!r && rule.len) {
+		row->o.rule = object_dup(&row->o, rule);
+		r = row->o.rule.data ? 0 : -ENOMEM;
+	}
 	if (r)
 		row_release(row);
 	return r == -EBADMSG ? -EUCLEAN : r;
@@ -169,6 +179,8 @@ int versions_of(struct slice value, struct slice *ret, uint64_t *from)
 	(void)reader_varint(&r);
 	if (flags & LOCAL_HAS_PRIOR)
 		(void)reader_string(&r, ROW_BYTES_MAX);
+	if (flags & LOCAL_HAS_RULE)
+		(void)reader_string(&r, POLICY_BYTES_MAX);
 	*ret = reader_bytes(&r, reader_left(&r));
 	return reader_ok(&r) ? -EUCLEAN : 0;
 }
@@ -270,13 +282,6 @@ static int number_siblings(struct tree *t, const struct row *row,
 	return r;
 }
 
-static bool link_winner_same(const struct row *row, const struct claim *now,
-			     size_t n)
-{
-	return row->claim_count == n &&
-	       (!n || spot_equal(&row->claims[0].at, &now[0].at));
-}
-
 /* Indexes that follow from the versions; `now` becomes row's. */
 static bool main_is_here(struct tree *t, const struct info *i)
 {
@@ -307,7 +312,7 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 	r = claims_of(t, row, i, &now, &n);
 	if (r)
 		return r;
-	if (i->kind == KIND_DIR && (!link_winner_same(row, now, n) ||
+	if (i->kind == KIND_DIR && (!claims_same_place(row, now, n) ||
 				    override_get(t, row->o.id, &at) == 0 ||
 				    dir_in_cycle(t, row->o.id)))
 		r = work_dir(t, row->o.id);
@@ -344,6 +349,8 @@ int row_delete(struct tree *t, struct row *row)
 	if (!r)
 		r = base_forget(t, row->o.id);
 	if (!r)
+		r = policy_note(t, row->o.id, NULL);
+	if (!r)
 		r = store_del(t->store, TABLE_OBJ,
 			      SLICE(row->o.id.b, sizeof(row->o.id.b)));
 	return r;
@@ -358,6 +365,16 @@ static void tell_number(struct tree *t, const struct row *row)
 	for (size_t k = 0; row->claim_count > 1 && k < row->claim_count; k++)
 		event_entry(t, row->claims[k].at.parent,
 			    spot_name(&row->claims[k].at));
+}
+
+/* By what rule several contents are read is found when all is in its place:
+ * ruled.c. */
+static int contents_note(struct tree *t, struct row *row)
+{
+	if (object_contents(&row->o) > 1)
+		return idlist_add(&t->work.contents, row->o.id);
+	row->o.rule = SLICE(NULL, 0);
+	return 0;
 }
 
 int row_store(struct tree *t, struct row *row, uint64_t from)
@@ -377,7 +394,9 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	row->from = from;
 	row->born = !t->remote && (row->born || !row->exists);
 	row->ctime_ns = ctime_ns;
-	r = row_sequence(t, row, false);
+	r = contents_note(t, row);
+	if (!r)
+		r = row_sequence(t, row, false);
 	if (!r)
 		r = row_number(t, row);
 	if (!r)
@@ -397,6 +416,8 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		r = marks_update(t, row->o.id, &info);
 	if (!r && info.kind == KIND_DIR)
 		r = acks_note(t, row);
+	if (!r && (info.kind == KIND_DIR || objid_is_root(row->o.id)))
+		r = policy_note(t, row->o.id, &info);
 	live = info_is_live(&info);
 	info_release(&info);
 	tell_number(t, row);
@@ -419,6 +440,21 @@ int row_store_local(struct tree *t, struct row *row)
 	info_release(&info);
 	tell_number(t, row);
 	return r ? r : row_write(t, row, live);
+}
+
+int row_store_view(struct tree *t, struct row *row)
+{
+	struct info info;
+	int r = info_init(&info, &row->o);
+
+	if (r)
+		return r;
+	if (info.branch_count > 1)
+		r = number_siblings(t, row, &info);
+	if (!r)
+		r = marks_update(t, row->o.id, &info);
+	info_release(&info);
+	return r ? r : row_store_local(t, row);
 }
 
 /* ---- small lists */

@@ -268,11 +268,6 @@ static void get_value(struct decoder *d, struct reader *r, struct version *v)
 	case REG_XATTR:
 		get_xattr(r, v);
 		break;
-	case REG_POLICY:
-		v->policy = reader_bytes(r, reader_left(r));
-		if (v->policy.len > POLICY_BYTES_MAX)
-			reader_fail(r);
-		break;
 	case REG_HOME:
 		reader_copy(r, v->home.device.b, sizeof(v->home.device.b));
 		v->home.epoch = reader_varint(r);
@@ -282,7 +277,7 @@ static void get_value(struct decoder *d, struct reader *r, struct version *v)
 		break;
 	default:
 		v->opaque = reader_bytes(r, reader_left(r));
-		if (!v->reg)
+		if (v->reg < REG_FIRST_OPAQUE)
 			reader_fail(r);
 	}
 }

@@ -284,9 +284,6 @@ static void put_value(struct encoder *e, const struct version *v)
 		buf_put_u8(b, v->xattr.removed);
 		buf_put_slice(b, v->xattr.value);
 		break;
-	case REG_POLICY:
-		buf_put_slice(b, v->policy);
-		break;
 	case REG_HOME:
 		buf_put(b, v->home.device.b, sizeof(v->home.device.b));
 		buf_put_varint(b, v->home.epoch);

@@ -7,7 +7,9 @@
  *  2. Merged directories. When the members of a group change, what their
  *     children's names mean changes too: those places are settled next.
  *  3. Marks of places that show names which are view.
- *  4. Events for the kernel's caches.
+ *  4. By which policy the contents of a file are read: when all directories
+ *     are in their places. It changes the marks of files, and no more.
+ *  5. Events for the kernel's caches.
  *
  * All of it is a pure function of the rows: nodes with equal rows end with
  * equal overrides, groups and marks, in whatever order changes came.
@@ -16,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/tree/tree_internal.h"
+#include "fs/tree/ruled.h"
 
 static int spotlist_add(struct spotlist *l, const struct spot *s)
 {
@@ -51,6 +53,8 @@ void work_clear(struct tree *t)
 	t->work.died.count = 0;
 	t->work.live.count = 0;
 	t->work.views.count = 0;
+	t->work.contents.count = 0;
+	t->work.rules = false;
 }
 
 /* ---- groups and marks */
@@ -286,7 +290,7 @@ static int settle_views(struct tree *t)
 	return r;
 }
 
-int settle(struct tree *t)
+static int settle_places(struct tree *t)
 {
 	size_t done_dirs;
 	int r;
@@ -305,5 +309,16 @@ int settle(struct tree *t)
 		}
 		t->work.spots.count = 0;
 	} while (!r && done_dirs && t->work.dirs.count);
+	return r;
+}
+
+int settle(struct tree *t)
+{
+	int r = settle_places(t);
+
+	if (!r)
+		r = rules_settle(t);
+	if (!r)
+		r = settle_places(t);
 	return r ? r : settle_views(t);
 }

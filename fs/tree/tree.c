@@ -479,6 +479,7 @@ void tree_close(struct tree *t)
 	idlist_release(&t->work.dirs);
 	idlist_release(&t->work.died);
 	idlist_release(&t->work.live);
+	idlist_release(&t->work.contents);
 	free(t->work.views.spots);
 	know_release(&t->know);
 	free(t->births);

@@ -56,6 +56,8 @@ struct worklist {
 	struct idlist died;	/* rows that lost their last LINK */
 	struct idlist live;	/* rows stored that are live */
 	struct spotlist views;	/* places whose names of view changed */
+	struct idlist contents;	/* rows stored with several contents */
+	bool rules;		/* policies changed, or what lies below them */
 };
 
 /* An inode that is open or has unsent writes. */
@@ -303,6 +305,8 @@ must_check int row_store_at(struct tree *, struct row *, uint64_t from,
 must_check int row_delete(struct tree *, struct row *);
 /* Only the local part changed. */
 must_check int row_store_local(struct tree *, struct row *);
+/* The same where its contents are read in another way than before. */
+must_check int row_store_view(struct tree *, struct row *);
 /* Main content as shown: prior when main is not complete; NULL: none. */
 const struct version *row_shown_content(const struct row *,
 					const struct info *);
@@ -328,6 +332,8 @@ must_check int claims_of(struct tree *, const struct row *,
 			 size_t *ret_count);
 /* Brings DIR from the row's claims to these, which it takes; the places
  * that change are looked at again. */
+/* As many, the first at the same place: of a directory, where it was. */
+bool claims_same_place(const struct row *, const struct claim *now, size_t n);
 must_check int claims_update(struct tree *, struct row *, struct claim *now,
 			     size_t n);
 
@@ -553,6 +559,8 @@ struct dirty {
 	bool unlinked;
 	bool born;		/* struct inode's */
 	struct object base;	/* no version, or one CONTENT version */
+	/* Those that a policy hid under it when it was first written. */
+	struct object known;
 };
 must_check int dirty_get(struct tree *, uint64_t ino, struct dirty *ret);
 void dirty_release(struct dirty *);
@@ -573,10 +581,10 @@ must_check int dirty_set_mtime(struct tree *, uint64_t ino,
 			       struct timespec);
 /* Unsent writes of the inode belong to that object from now on. */
 must_check int dirty_move(struct tree *, uint64_t ino, struct objid to);
-/* The same where they replace another version than the one they began on,
- * of which nothing may be left in them. */
-must_check int dirty_rebase(struct tree *, uint64_t ino, struct objid to,
-			    const struct version *base);
+/* The same where they replace what that object shows, and not the version
+ * that they began on, of which nothing may be left in them. */
+must_check int dirty_rebase(struct tree *, uint64_t ino, const struct row *to,
+			    const struct info *);
 /* When unsent writes become a version: see cut.c. */
 #define CUT_IDLE_NS (5 * UINT64_C(1000000000))
 #define CUT_APPEND_NS UINT64_C(1000000000)
@@ -614,6 +622,9 @@ struct content_write {
 	/* Branches replaced besides the one written. */
 	const struct branch **over;
 	size_t over_count;
+	/* ... and of what the policy hides, that which the writer's node knew
+	 * of when he wrote. NULL: none. */
+	const struct object *known;
 };
 /*
  * Writes a CONTENT version on branch b (NULL: a new branch beside the
@@ -662,6 +673,10 @@ must_check int row_set_times(struct tree *, struct row *,
 			     struct timespec mtime, struct timespec btime);
 
 /* ---- replica.c */
+/* The row is about to be read as this object says: what is open of what it
+ * shows now goes on with that. */
+must_check int row_becomes(struct tree *, struct row *,
+			   const struct object *);
 /* All events of an applied change were made: tells the observer so. */
 void tell_applied(struct tree *);
 

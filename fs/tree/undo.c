@@ -317,15 +317,34 @@ static const struct branch *branch_over(const struct info *i,
 	return NULL;
 }
 
+/* ... or by the policy: then it is taken in place of what that chose. */
+static const struct branch *hidden_by_policy(const struct info *i,
+					     const struct version *hidden,
+					     const struct version **ret)
+{
+	for (size_t k = 0; k < i->hidden_count; k++) {
+		*ret = i->branches[i->branch_count + k].top;
+		if (version_same(*ret, hidden))
+			return info_chosen(i);
+	}
+	return NULL;
+}
+
 static int take_hidden(struct tree *t, struct row *row, const struct info *i,
-		       const struct version *hidden)
+		       const struct version *lost)
 {
 	struct content_write w = { .keep = true };
-	const struct branch *b = branch_over(i, hidden, &hidden);
-	bool main = b && b == &i->branches[0];
+	const struct version *hidden;
+	const struct branch *b = branch_over(i, lost, &hidden);
 	struct timespec mtime, btime;
+	bool main;
 	int r = 0;
 
+	if (!b) {
+		b = hidden_by_policy(i, lost, &hidden);
+		w.known = &row->o;
+	}
+	main = b && b == &i->branches[0];
 	if (!b)
 		return -ENOENT;
 	/* (not seen: not to be replaced) */
@@ -396,6 +415,7 @@ static int undo_taken(struct tree *t, const struct taken *k)
 		r = undo_revival(t, k);
 		break;
 	case DECISION_REVERTED:
+	case DECISION_POLICY:
 		r = undo_reverted(t, k);
 		break;
 	case DECISION_MODE:

@@ -15,7 +15,7 @@
  *
  * Names that begin with "user.kin." are kinfs's own: what is not known there
  * is refused, so that a misspelt setting is not taken for set. Known is
- * user.kin.acks, of directories (acks.h).
+ * user.kin.acks (acks.h) and user.kin.policy (policy.h), of directories.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@
 
 #include "fs/tree/acks.h"
 #include "fs/tree/op.h"
+#include "fs/tree/policy.h"
 #include "fs/tree/saves.h"
 
 /* Traces of removals that are kept, see above. */
@@ -336,8 +337,11 @@ static int write_locked(struct tree *t, uint64_t ino, struct slice name,
 /* A setting of kinfs: is it one, of the right form? */
 static int check_own(struct slice name, struct slice value)
 {
+	struct policy policy;
 	struct acks acks;
 
+	if (slice_equal(name, SLICE_STR(XATTR_POLICY)))
+		return policy_parse(value, &policy);
 	if (!slice_equal(name, SLICE_STR(XATTR_ACKS)))
 		return -EINVAL;
 	return acks_parse(value, &acks);

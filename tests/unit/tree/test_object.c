@@ -84,9 +84,6 @@ static void make_object(struct object *o)
 	v.xattr.value = SLICE_STR("");
 	v.xattr.removed = true;
 	add(o, &v);
-	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_POLICY };
-	v.policy = SLICE_STR("p");
-	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_HOME };
 	v.home.device = (struct device){ { 5 } };
 	v.home.epoch = 300;
@@ -168,6 +165,32 @@ static void test_first_origin(void **state)
 	assert_int_equal(object_decode(buf_slice(&b), &back), -EBADMSG);
 	put_le64(at, 1);
 	assert_int_equal(object_decode(buf_slice(&b), &back), 0);
+	object_release(&o);
+	object_release(&back);
+	buf_release(&b);
+}
+
+/* What is not known is kept; what is no register is not. */
+static void test_registers(void **state)
+{
+	struct version v = { .dot = { 5, 7 }, .hlc = 9, .reg = 11 };
+	struct buf b = BUF_INIT;
+	struct object o, back;
+	uint8_t *at;
+
+	(void)state;
+	object_init(&o, (struct objid){ { 1 } });
+	object_init(&back, o.id);
+	v.opaque = SLICE_STR("later");
+	add(&o, &v);
+	assert_int_equal(object_encode(&o, &b), 0);
+	assert_int_equal(object_decode(buf_slice(&b), &back), 0);
+	at = memmem(b.data, b.len, "\x0b\0\x05later", 8);
+	assert_non_null(at);
+	*at = 9;
+	assert_int_equal(object_decode(buf_slice(&b), &back), -EBADMSG);
+	*at = 0;
+	assert_int_equal(object_decode(buf_slice(&b), &back), -EBADMSG);
 	object_release(&o);
 	object_release(&back);
 	buf_release(&b);
@@ -261,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_first_origin),
 		cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_garbage),
