@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/policy.h"
+
 uint64_t content_hash64(const struct content *c)
 {
 	struct version v = {.reg = REG_CONTENT, .content.content = *c};
@@ -11,19 +13,23 @@ uint64_t content_hash64(const struct content *c)
 	return version_entry_name(&v).hash64;
 }
 
-static int items_add(void *arg, const struct replica_view_entry *e)
+static struct item *items_grow(struct items *v)
 {
-	struct items *v = arg;
-	struct item *i;
-
 	if (!(v->count & (v->count - 1))) {
 		v->list = realloc(v->list, (v->count ? 2 * v->count : 1) *
 						   sizeof(*v->list));
 		kin_assert(v->list);
 	}
+	return &v->list[v->count++];
+}
+
+static int items_add(void *arg, const struct replica_view_entry *e)
+{
+	struct item *i;
+
 	if (e->path.len >= PATH_BYTES)
 		return 0;
-	i = &v->list[v->count++];
+	i = items_grow(arg);
 	*i = (struct item){
 		.id = e->id,
 		.kind = e->kind,
@@ -36,6 +42,24 @@ static int items_add(void *arg, const struct replica_view_entry *e)
 	return 0;
 }
 
+static int items_add_hidden(void *arg, const struct policy_hidden *h)
+{
+	struct item *i;
+
+	if (h->path.len >= PATH_BYTES)
+		return 0;
+	i = items_grow(arg);
+	*i = (struct item){
+		.id = h->id,
+		.kind = h->kind,
+		.hidden = true,
+		.complete = true,
+		.content = content_hash64(&h->content),
+	};
+	memcpy(i->path, h->path.data, h->path.len);
+	return 0;
+}
+
 void items_release(struct items *v)
 {
 	free(v->list);
@@ -45,6 +69,8 @@ bool items_take(struct node *n, struct items *ret)
 {
 	int r = replica_view(n->tree, items_add, ret);
 
+	if (r >= 0)
+		r = tree_policy_hidden(n->tree, items_add_hidden, ret);
 	/* (A failed store may not be able to read what it has in hand.) */
 	if (r < 0 && !node_is_sick(n))
 		cluster_fail(n->cluster, "node %d: view: %d", n->index, r);
@@ -53,6 +79,8 @@ bool items_take(struct node *n, struct items *ret)
 
 static bool item_is(const struct item *i, int what)
 {
+	if (i->hidden)
+		return false;
 	if (i->sibling)
 		return what & PICK_SIBLING;
 	return what & (i->kind == KIND_FILE  ? PICK_FILE
@@ -74,7 +102,7 @@ const struct item *items_pick(struct rng *rng, const struct items *v, int what)
 const struct item *items_at(const struct items *v, const char *path)
 {
 	for (size_t i = 0; i < v->count; i++)
-		if (!strcmp(v->list[i].path, path))
+		if (!v->list[i].hidden && !strcmp(v->list[i].path, path))
 			return &v->list[i];
 	return NULL;
 }

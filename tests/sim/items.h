@@ -15,6 +15,8 @@ struct item {
 	struct objid id;
 	enum kind kind;
 	bool sibling, complete;
+	bool hidden; /* by a policy: it has the path of its file, and is no
+			entry there */
 	uint64_t content; /* its hash, 0 for directories */
 };
 

@@ -132,12 +132,22 @@ static const struct item *name_that_shows_up(const struct op *op,
 	for (size_t i = 0; op->removed && i < after->count; i++) {
 		const struct item *x = &after->list[i];
 
-		if (!x->sibling && objid_equal(x->id, op->removed->id) &&
+		if (!x->sibling && !x->hidden &&
+		    objid_equal(x->id, op->removed->id) &&
 		    !strstr(x->path, " (conflict ") &&
 		    !items_at(&op->before, x->path))
 			return x;
 	}
 	return NULL;
+}
+
+/* A policy may let something else show, of what is still there. */
+static bool is_hidden(const struct items *after, uint64_t content)
+{
+	for (size_t i = 0; i < after->count; i++)
+		if (after->list[i].hidden && after->list[i].content == content)
+			return true;
+	return false;
 }
 
 static void op_check_shown(struct op *op, const struct items *after)
@@ -156,11 +166,14 @@ static void op_check_shown(struct op *op, const struct items *after)
 		cluster_fail(c, "no effect: node %d %s '%s'", op->node->index,
 			     op->what, op->gone->path);
 	/* Saving a sibling never changes who is main. */
-	if (op->kept_main && (!(x = items_at(after, op->kept_main->path)) ||
-			      x->content != op->kept_main->content))
+	if (op->kept_main && !is_hidden(after, op->kept_main->content) &&
+	    (!(x = items_at(after, op->kept_main->path)) ||
+	     x->content != op->kept_main->content))
 		cluster_fail(c, "main flipped: node %d %s a sibling of '%s'",
 			     op->node->index, op->what, op->kept_main->path);
 	if (!op->shown_path[0])
+		return;
+	if (op->shown_content && is_hidden(after, op->shown_content))
 		return;
 	x = items_at(after, op->shown_path);
 	/* A name that lost its contest is view: it may change, and go, when
@@ -187,10 +200,21 @@ static bool op_keeps(const struct op *op, const struct item *x)
 {
 	const struct item *k = op->kept_all;
 
-	if (!k || !objid_equal(x->id, k->id) || x == k)
+	if (!k || !objid_equal(x->id, k->id) || x == k || x->hidden)
 		return false;
 	return op->gone || x->sibling != k->sibling ||
 	       x->content != k->content;
+}
+
+/* What is shown until a newer content is here goes with any other that a
+ * policy chooses; it may have been replaced long since. */
+static bool op_is_passing(const struct item *x, const struct items *after)
+{
+	for (size_t i = 0; !x->complete && i < after->count; i++)
+		if (after->list[i].hidden &&
+		    objid_equal(after->list[i].id, x->id))
+			return true;
+	return false;
 }
 
 static void op_check_others(struct op *op, const struct items *after)
@@ -208,7 +232,8 @@ static void op_check_others(struct op *op, const struct items *after)
 		if (x->kind == KIND_DIR)
 			continue;
 		/* (unsent writes may be another object's now) */
-		if (!items_show(after, x) && !op_is_written(op, x->path))
+		if (!items_show(after, x) && !op_is_written(op, x->path) &&
+		    !op_is_passing(x, after))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s: '%s' is "
 				     "hidden by it",
@@ -355,7 +380,8 @@ void op_keep_others(struct op *op, const struct item *i)
 	for (size_t k = 0; i->sibling && k < op->before.count; k++) {
 		const struct item *x = &op->before.list[k];
 
-		if (objid_equal(x->id, i->id) && !x->sibling && x->complete)
+		if (objid_equal(x->id, i->id) && !x->sibling && !x->hidden &&
+		    x->complete)
 			op->kept_main = x;
 	}
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Taking back what was decided without asking; the other of two names. */
+/*
+ * Taking back what was decided without asking; the other of two names; and
+ * the policies by which some of it is decided.
+ */
 #include "tests/sim/op.h"
 
 #include <errno.h>
@@ -7,6 +10,7 @@
 #include <string.h>
 
 #include "fs/tree/decided.h"
+#include "fs/tree/policy.h"
 
 /* One of the list by chance, or one that is looked for. */
 struct choice {
@@ -55,7 +59,7 @@ static bool find(struct op *op, const char *id, struct choice *ret)
 /* Beside what every operation may meet. */
 static void expect(struct op *op, int r)
 {
-	if (r == -EBUSY || r == -ENOTUNIQ)
+	if (r == -EBUSY || r == -ENOTUNIQ || r == -EAGAIN)
 		op->r = r;
 	else
 		op_expect(op, r);
@@ -155,4 +159,44 @@ void op_swap(struct op *op)
 	check_off(op, p.found_id);
 	if (op->r >= 0 && op->about[1][0])
 		snprintf(op->shown_path, sizeof(op->shown_path), "%s", p.lost);
+}
+
+/* For a directory, or for all; what is in it shows at once by that. */
+void op_policy(struct op *op)
+{
+	static const char *const rules[] = {
+		"latest",     "latest",		   "keep",  "node:node0",
+		"node:node1", "node:node2,node0",  "merge", "hook:nothing",
+	};
+	const char *rule = rules[rng_below(&op->ops->rng, ARRAY_SIZE(rules))];
+	const struct item *i = rng_one_in(&op->ops->rng, 3)
+				       ? NULL
+				       : items_pick(&op->ops->rng, &op->before,
+						    PICK_DIR);
+	bool set = rng_below(&op->ops->rng, 4) > 0;
+	struct tree *t = op->node->tree;
+	struct policy_found found;
+	uint64_t ino = TREE_ROOT_INO;
+	int r = 0;
+
+	op_say(op, set ? "sets the policy of" : "ends the policy of",
+	       i ? i->path : "", set ? rule : "");
+	op->about[1][0] = '\0'; /* (no path) */
+	if (i) {
+		op_subject(op, i->id);
+		r = tree_resolve_path(t, SLICE_STR(i->path), &ino);
+	}
+	if (r == 0)
+		r = set ? tree_setxattr(t, ino, SLICE_STR(XATTR_POLICY),
+					SLICE_STR(rule), 0)
+			: tree_removexattr(t, ino, SLICE_STR(XATTR_POLICY));
+	op_expect(op, r);
+	if (op->r < 0 || !set)
+		return;
+	r = tree_policy(t, ino, &found);
+	if (r < 0 || !slice_equal(SLICE(found.text, found.text_len),
+				  SLICE_STR(rule)))
+		cluster_fail(op->ops->cluster, "node %d sets the policy of "
+			     "'%s': it has another", op->node->index,
+			     op->about[0]);
 }

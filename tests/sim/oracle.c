@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/policy.h"
 
 /* A path longer than this is not looked at. */
 #define PATH_BYTES_MAX 2000
@@ -107,6 +108,63 @@ uint64_t oracle_read(struct oracle *o, struct node *n, uint64_t ino)
 	return hash;
 }
 
+/* What a policy hides is not lost: it is seen here beside what is shown. */
+struct behind {
+	struct node *node;
+	struct sights *out;
+};
+
+static void add_hidden(struct sights *out, char *path, uint64_t hash,
+		       uint64_t size)
+{
+	kin_assert(path);
+	add_sight(out, path, 0);
+	out->list[out->count - 1].hash = hash;
+	out->list[out->count - 1].size = size;
+	out->list[out->count - 1].blind = !hash && size;
+}
+
+static int see_hidden(void *arg, const struct policy_hidden *h)
+{
+	struct behind *w = arg;
+	uint64_t size = h->content.size, hash = 0;
+	size_t shown = w->out->count;
+	uint8_t *bytes;
+	char *path;
+
+	if (h->kind != KIND_FILE || h->path.len >= PATH_BYTES_MAX)
+		return 0;
+	bytes = malloc(size + 1);
+	kin_assert(bytes);
+	if (size && content_read(w->node->store, &h->content, 0, bytes,
+				 size) == (int64_t)size)
+		hash = checksum64(bytes, size, 77) | 1;
+	free(bytes);
+	/* Under each name of its file; or where its sibling stands. */
+	for (size_t i = 0; i < shown; i++)
+		if (w->out->list[i].ino == h->ino)
+			add_hidden(w->out, strdup(w->out->list[i].path), hash,
+				   size);
+	if (w->out->count > shown)
+		return 0;
+	path = malloc(PATH_BYTES_MAX);
+	kin_assert(path);
+	snprintf(path, PATH_BYTES_MAX, "%.*s", (int)h->path.len,
+		 (const char *)h->path.data);
+	add_hidden(w->out, path, hash, size);
+	return 0;
+}
+
+static void look_behind(struct oracle *o, struct node *n, struct sights *ret)
+{
+	struct behind w = {.node = n, .out = ret};
+
+	if (tree_policy_hidden(n->tree, see_hidden, &w) < 0 &&
+	    !node_is_sick(n))
+		cluster_fail(o->cluster, "node %d cannot list what is hidden",
+			     n->index);
+}
+
 static void look_at(struct oracle *o, struct node *n, struct sights *ret)
 {
 	struct walk *w = calloc(1, sizeof(*w));
@@ -139,6 +197,7 @@ static void look_at(struct oracle *o, struct node *n, struct sights *ret)
 		s->blind = !s->hash && s->size;
 	}
 	free(w);
+	look_behind(o, n, ret);
 }
 
 /* ---- what is known */
@@ -499,8 +558,10 @@ void oracle_restored(struct oracle *o, struct node *n, uint64_t backup_ms)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct sight *)a)->path,
-		      ((const struct sight *)b)->path);
+	const struct sight *x = a, *y = b;
+	int r = strcmp(x->path, y->path);
+
+	return r ? r : (x->hash > y->hash) - (x->hash < y->hash);
 }
 
 static void compare(struct oracle *o, int node, const struct sights *a,

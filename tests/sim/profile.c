@@ -200,6 +200,23 @@ const struct profile profiles[] = {
 			[OP_swap] = 10},
 		.faults = {[FAULT_cut] = 10, [FAULT_mend] = 14},
 	},
+	/* Conflicts that come under policies, and out of them again. */
+	{
+		.name = "policies",
+		.share = 0,
+		.names = 3,
+		.ops = {[OP_mkdir] = 10,
+			[OP_save] = 34,
+			[OP_save_sibling] = 10,
+			[OP_patch] = 8,
+			[OP_rename] = 10,
+			[OP_rename_dir] = 12,
+			[OP_handle] = 14,
+			[OP_save_by_rename] = 8,
+			[OP_undo] = 3,
+			[OP_policy] = 16},
+		.faults = {[FAULT_cut] = 8, [FAULT_mend] = 14},
+	},
 	/* Removed, purged, and then somebody comes back. */
 	{
 		.name = "lapse",
@@ -302,7 +319,8 @@ const struct profile *profile_draw(uint64_t seed)
 const struct profile *profile_plain(const struct profile *p,
 				    struct profile *ret)
 {
-	static const enum op_kind ops[] = {OP_xattr, OP_save_by_backup, OP_undo,
+	static const enum op_kind ops[] = {OP_xattr, OP_policy,
+					   OP_save_by_backup, OP_undo,
 					   OP_swap};
 	static const enum fault_kind faults[] = {
 		FAULT_power, FAULT_kill_inside, FAULT_full,  FAULT_broken,

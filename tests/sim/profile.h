@@ -38,6 +38,7 @@
 	X(link)                                                                \
 	X(exchange)                                                            \
 	X(xattr)                                                               \
+	X(policy)                                                              \
 	X(sync)                                                                \
 	X(undo)                                                                \
 	X(swap)                                                                \
