@@ -36,6 +36,7 @@ int cmd_join(int argc, char **argv);
 int cmd_member(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_status(int argc, char **argv);

@@ -20,6 +20,7 @@ static const char *kind_sentence(const json_t *decision)
 		{ "cycle", "moved into what was moved into it" },
 		{ "revived", "removed, and there again" },
 		{ "reverted", "put back to an older content" },
+		{ "policy", "several contents, of which the policy shows one" },
 	};
 	const char *kind = json_text(decision, "kind");
 

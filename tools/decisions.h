@@ -8,8 +8,8 @@
 /* Fields of one, for help texts. */
 #define DECISION_FIELDS \
 "            {id, kind: rename|mode|owner|times|xattr|cycle|revived|\n" \
-"            reverted, path, directory, xattr, chosen, lost: {value,\n" \
-"            label, node, time}, why, can_undo}"
+"            reverted|policy, path, directory, xattr, chosen, lost:\n" \
+"            {value, label, node, time}, why, can_undo}"
 
 void decision_print(const struct subject *, const json_t *decision);
 /* Asks for those at or below the subject's path, and prints them. Returns an

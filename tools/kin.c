@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{ "conflicts", cmd_conflicts, "list files with several versions" },
 	{ "resolve", cmd_resolve, "settle a conflict by taking a version" },
 	{ "swap", cmd_swap, "give a file renamed in two places the other name" },
+	{ "policy", cmd_policy, "say or set what becomes of conflicts" },
 	{ "hooks", cmd_hooks, "list programs that may settle conflicts" },
 	{ "undo", cmd_undo, "take back what was decided without asking" },
 	{ "version", cmd_version, "print the version of kin" },

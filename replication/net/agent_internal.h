@@ -227,6 +227,10 @@ json_t *agent_undo(struct agent *, struct control_client *,
 json_t *agent_swap(struct agent *, struct control_client *,
 		   const json_t *request);
 
+/* ---- policy.c */
+json_t *agent_policy(struct agent *, struct control_client *,
+		     const json_t *request);
+
 /* ---- hook_list.c */
 json_t *agent_hooks(struct agent *, struct control_client *,
 		    const json_t *request);

@@ -479,6 +479,7 @@ static const struct {
 	{ "decided", agent_decided },
 	{ "undo", agent_undo },
 	{ "swap", agent_swap },
+	{ "policy", agent_policy },
 	{ "hooks", agent_hooks },
 	{ "unmount", cmd_unmount },
 };

@@ -48,10 +48,12 @@
  *             of these versions; ESTALE if they are others now
  *   decided   path -> decisions[{id,kind,path,directory,xattr,chosen,lost,
  *             why,can_undo}]; kind: rename, mode, owner, times, xattr, cycle,
- *             revived, reverted; xattr: of an xattr only; chosen, lost:
+ *             revived, reverted, policy; xattr: of an xattr only; chosen, lost:
  *             {value,label,node,time}, value null: removed
  *   undo      id, or path; dry_run (bool) -> decision{as above}
  *   swap      path -> path, where it is now
+ *   policy    path; rule (text, to set it), or clear (bool) -> rule, from
+ *             (path, null: nothing is set), own (bool), understood (bool)
  *   hooks     make (bool: the folder, if it is missing) -> folder, refused,
  *             hooks[{name,refused}]; refused: null, or why neither the folder
  *             nor what is in it, or why this hook, would be run
@@ -59,8 +61,8 @@
  *
  * A descriptor goes beside the first byte of the line (SCM_RIGHTS).
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
- * "path_hex"; so do "name", "folder", "refused" and "take". Numbers are
- * integers but for timeout.
+ * "path_hex"; so do "name", "folder", "refused", "take", "from" and "rule".
+ * Numbers are integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H
 #define KINFS_NET_CONTROL_H

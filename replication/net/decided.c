@@ -36,6 +36,8 @@ static const char *kind_name(enum decision_kind kind)
 		return "revived";
 	case DECISION_REVERTED:
 		return "reverted";
+	case DECISION_POLICY:
+		return "policy";
 	}
 	return "other";
 }
@@ -59,6 +61,10 @@ static const char *why(const struct decision *d)
 	case DECISION_REVERTED:
 		return "one only put an older content back, the other wrote "
 		       "a new one; the new one holds";
+	case DECISION_POLICY:
+		return "it was written in several places; the directory's "
+		       "policy says which shows, and the next write replaces "
+		       "them all";
 	case DECISION_MODE:
 	case DECISION_OWNER:
 	case DECISION_TIMES:
@@ -138,6 +144,10 @@ static json_t *side_json(const struct people *p, const struct decision *d,
 	else if (d->kind == DECISION_REVERTED)
 		json_object_set_new(o, "value", json_string(
 			chosen ? "new content" : "older content"));
+	else if (d->kind == DECISION_POLICY)
+		json_object_set_new(o, "value", json_sprintf(
+			chosen ? "shown by policy %.*s" : "hidden",
+			(int)s->value.len, (const char *)s->value.data));
 	else if (s->none)
 		json_object_set_new(o, "value", json_null());
 	else
