@@ -441,6 +441,18 @@ uint64_t tree_cut_due(struct tree *t)
 	return next;
 }
 
+bool tree_is_cutting(struct tree *t)
+{
+	struct inode *i, *tmp;
+	bool yes = false;
+
+	store_lock(t->store);
+	HASH_ITER(hh, t->inodes, i, tmp)
+		yes |= i->cutting;
+	store_unlock(t->store);
+	return yes;
+}
+
 int tree_cut_settled(struct tree *t, uint64_t idle_ms)
 {
 	autofree uint64_t *list = NULL;

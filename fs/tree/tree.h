@@ -275,6 +275,8 @@ void tree_on_cut_wake(struct tree *, void (*fn)(void *arg), void *arg);
  * the number of files left, which were written too recently.
  */
 must_check int tree_cut_settled(struct tree *, uint64_t idle_ms);
+/* Does some thread make a version of a file just now? */
+bool tree_is_cutting(struct tree *);
 
 struct tree_statfs {
 	uint64_t objects;	/* rows, dead ones included */

@@ -13,16 +13,24 @@
 #define IDLE_MS 20
 #define STEP_MS 5
 #define SETTLE_MS 200
+/* A large file that was closed is cut by another thread: its end is waited
+ * for, but not if files are cut without end. */
+#define CUTTING_MS 60000
 
 static int settle_run(struct tree *tree)
 {
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000 };
-	uint64_t until_ms = sys_now_ms() + SETTLE_MS;
+	uint64_t begin_ms = sys_now_ms(), passed_ms;
 	int left;
 
 	for (;;) {
+		/* (asked first: what it ends with meanwhile is not left) */
+		bool cutting = tree_is_cutting(tree);
+
 		left = tree_cut_settled(tree, IDLE_MS);
-		if (left <= 0 || sys_now_ms() >= until_ms)
+		passed_ms = sys_now_ms() - begin_ms;
+		if (left <= 0 ||
+		    passed_ms >= (cutting ? CUTTING_MS : SETTLE_MS))
 			break;
 		nanosleep(&step, NULL);
 	}
