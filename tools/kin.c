@@ -21,7 +21,7 @@ static const struct command commands[] = {
 	{ "pause", cmd_pause, "stop the exchange with peers" },
 	{ "resume", cmd_resume, "start the exchange with peers again" },
 	{ "conflicts", cmd_conflicts, "list files with several versions" },
-	{ "resolve", cmd_resolve, "settle a conflict by taking a version" },
+	{ "resolve", cmd_resolve, "settle a conflict: take a version, or merge" },
 	{ "swap", cmd_swap, "give a file renamed in two places the other name" },
 	{ "policy", cmd_policy, "say or set what becomes of conflicts" },
 	{ "hooks", cmd_hooks, "list programs that may settle conflicts" },

@@ -339,6 +339,21 @@ answers() {
 	settled
 }
 
+@test "on a terminal: what changed since it was shown is not taken" {
+	same_line doc
+	printf '%q ' "$KIN" resolve a/doc >line
+	: >shown
+	{
+		wait_until grep -q "NUMBER takes" shown
+		echo again >a/doc
+		kin token a >token
+		printf '1\nm\nq\n'
+	} | script -qec "$(cat line)" /dev/null >shown || true
+	assert_equal "$(grep -c "changed meanwhile" shown)" 1
+	assert_equal "$(conflict_count a)" 1
+	assert_equal "$(cat a/doc)" again
+}
+
 @test "^C leaves all as it is, and nothing behind" {
 	tool
 	same_line doc
