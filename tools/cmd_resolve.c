@@ -227,6 +227,28 @@ static int resolve_all(const struct subject *subject,
 	return left ? EXIT_FAILED : r;
 }
 
+/* Is it still in conflict? A sibling's name goes with the conflict, so that
+ * a name which is not there any more is settled. */
+static int look_again(const struct subject *subject, bool first,
+		      bool *ret_in_conflict)
+{
+	json_t *answer = NULL, *request = json_pack("{s:s}", "cmd",
+						    "conflicts");
+	int r;
+
+	subject_put_path(subject, request);
+	r = control_ask(subject, request, CONTROL_TIMEOUT_S, &answer);
+	*ret_in_conflict = r == EXIT_OK &&
+		first_of(json_object_get(answer, "conflicts"), subject);
+	if (r != EXIT_OK && !first &&
+	    !strcmp(json_text(answer, "error"), "ENOENT"))
+		r = EXIT_OK;
+	else if (r != EXIT_OK)
+		r = control_refused(subject, answer, r);
+	json_decref(answer);
+	return r;
+}
+
 static int wait_settled(const struct subject *subject, double timeout_s)
 {
 	const struct timespec step = { .tv_nsec = WAIT_STEP_MS * 1000000 };
@@ -234,27 +256,10 @@ static int wait_settled(const struct subject *subject, double timeout_s)
 	bool in_conflict;
 
 	for (;;) {
-		json_t *conflicts;
-		int r;
+		int r = look_again(subject, waited_s == 0, &in_conflict);
 
-		/* A sibling's name goes with the conflict. */
-		if (waited_s > 0) {
-			cleanup(buf_release) struct buf at = BUF_INIT;
-
-			buf_printf(&at, "%s/%s", subject->mountpoint,
-				   subject->path);
-			buf_put_u8(&at, 0);
-			if (!buf_error(&at) &&
-			    access((char *)at.data, F_OK) && errno == ENOENT)
-				return EXIT_OK;
-		}
-		r = conflicts_ask(subject, &conflicts);
-		if (r != EXIT_OK)
+		if (r != EXIT_OK || !in_conflict)
 			return r;
-		in_conflict = first_of(conflicts, subject);
-		json_decref(conflicts);
-		if (!in_conflict)
-			return EXIT_OK;
 		if (waited_s >= timeout_s)
 			return complain(subject->command, EXIT_FAILED, "%s: "
 					"is still in conflict", subject->path);

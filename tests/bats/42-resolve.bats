@@ -178,14 +178,27 @@ conflict_in() {
 	assert_equal "$(conflict_count a)" 1
 }
 
+# waits PID: it has looked once, and sleeps; seen so twice in a row
+waits() {
+	local i
+
+	for i in 1 2; do
+		[ "$(cat "/proc/$1/comm")" = kin ] &&
+			grep -q "^State:.S" "/proc/$1/status" || return 1
+		read -r -t 0.05 <> <(:) || true
+	done
+}
+
 @test "--wait ends as soon as somebody has settled it" {
 	conflict_in doc
 	run -1 kin resolve --wait --timeout 0.3 a/doc
 	assert_output --partial "still in conflict"
-	kin resolve --wait a/doc &
+	"$KIN" resolve --wait a/doc &
 	local of_main=$!
-	kin resolve --wait "a/$(siblings a doc)" &
+	"$KIN" resolve --wait "a/$(siblings a doc)" &
 	local of_sibling=$!
+	wait_until waits $of_main
+	wait_until waits $of_sibling
 	rm "b/$(siblings b doc)"
 	wait $of_main
 	wait $of_sibling
