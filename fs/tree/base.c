@@ -32,6 +32,7 @@
 #include "fs/tree/replica.h"
 
 #define BASE_FORMAT 1
+#define META_ACKED "acked"
 /* object id, hlc, origin, seq: of one object the oldest first. */
 #define KEY_BYTES 40
 /* Ancestors of a version that are remembered with it. */
@@ -539,23 +540,54 @@ static int prune_objects(struct tree *t, size_t max, bool *ret_done)
 	return r;
 }
 
+/* (what all had is to be known after a restart, too: base_choose_far) */
+static int prune_slice(struct tree *t, size_t max, bool *ret_done)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	int r = prune_objects(t, max, ret_done);
+
+	if (r || !*ret_done)
+		return r;
+	know_encode(&t->base_walk, &b);
+	r = buf_error(&b);
+	return r ? r : store_put(t->store, TABLE_META, SLICE_STR(META_ACKED),
+				 buf_slice(&b));
+}
+
+int base_load(struct tree *t)
+{
+	struct slice v;
+	struct reader in;
+	int r = store_get(t->store, TABLE_META, SLICE_STR(META_ACKED), &v);
+
+	know_clear(&t->base_acked);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	in = READER(v.data, v.len);
+	r = know_decode(&in, &t->base_acked);
+	if (!r)
+		r = reader_done(&in);
+	return r == -EBADMSG || r == -E2BIG ? -EUCLEAN : r;
+}
+
 int replica_base_prune(struct tree *t, const struct know *acked, size_t max,
 		       bool *ret_done)
 {
+	bool begins = objid_is_root(t->base_next);
 	int r = 0;
 
 	*ret_done = true;
-	if (objid_is_root(t->base_next)) {
+	if (begins) {
 		/* The same as the last time: nothing that stayed may go. */
 		if (know_leq(acked, &t->base_acked) &&
 		    know_leq(&t->base_acked, acked))
 			return 0;
 		r = know_copy(&t->base_walk, acked);
 	}
-	if (!r && store_count(t->store, TABLE_BASE)) {
+	if (!r && (!begins || store_count(t->store, TABLE_BASE))) {
 		r = replica_begin(t);
 		if (!r)
-			r = replica_end(t, prune_objects(t, max, ret_done));
+			r = replica_end(t, prune_slice(t, max, ret_done));
 	}
 	if (r || !*ret_done)
 		return r;

@@ -15,6 +15,9 @@
  * many. Then the oldest stays, and the newest. */
 #define BASES_MAX 16
 
+/* Reads META "acked". */
+must_check int base_load(struct tree *);
+
 /* A CONTENT version leaves the row: it is remembered. (A void is not.) */
 must_check int base_note(struct tree *, struct objid,
 			 const struct version *);

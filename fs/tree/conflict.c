@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/base.h"
 #include "fs/tree/list.h"
 
 /* ---- collecting */
@@ -21,12 +22,13 @@ struct found_version {
 	struct dot dot;
 	struct timespec time;
 	uint64_t size;
-	bool main;
+	bool main, automatic;
 };
 
 struct found {
 	struct buf path;
 	enum conflict_kind kind;
+	bool base_known, main_removed;
 	struct found_version *v;
 	size_t count;
 };
@@ -90,6 +92,19 @@ static void describe(struct found_version *v, const struct version *content)
 	v->dot = content->dot;
 	v->time = hlc_time(content->hlc);
 	v->size = c->content.size;
+	v->automatic = content->flags & VERSION_AUTO;
+}
+
+static int why_content(struct tree *t, struct row *row, const struct info *i,
+		       struct found *f)
+{
+	struct content base;
+	struct dot dot;
+	int r = base_of_branches(t, &row->o, i, &base, &dot);
+
+	f->main_removed = i->branches[0].is_void;
+	f->base_known = !r;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* A file's main and its siblings, as shown in `dir`. */
@@ -111,6 +126,8 @@ static int collect_content(struct tree *t, struct objid dir,
 	r = info_init(&i, &row.o);
 	if (!r)
 		r = path_join(t, dir, spot_name(&c->claim.at), &f->path);
+	if (!r)
+		r = why_content(t, &row, &i, f);
 	for (size_t k = 0; !r && k < i.branch_count; k++) {
 		struct found_version *v;
 		const struct shown *s = NULL;
@@ -355,6 +372,8 @@ static int give(const struct found *f,
 {
 	struct conflict_version *v = calloc(f->count + 1, sizeof(*v));
 	struct conflict c = { .path = buf_slice(&f->path), .kind = f->kind,
+			      .base_known = f->base_known,
+			      .main_removed = f->main_removed,
 			      .versions = v, .count = f->count };
 	int r;
 
@@ -366,7 +385,8 @@ static int give(const struct found *f,
 			.label = SLICE(f->v[k].label_bytes,
 				       f->v[k].label.len),
 			.dot = f->v[k].dot, .time = f->v[k].time,
-			.size = f->v[k].size, .main = f->v[k].main };
+			.size = f->v[k].size, .main = f->v[k].main,
+			.automatic = f->v[k].automatic };
 	r = fn(arg, &c);
 	free(v);
 	return r;

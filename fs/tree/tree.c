@@ -14,6 +14,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
+#include "fs/tree/base.h"
 #include "fs/tree/fork.h"
 #include "fs/tree/saves.h"
 
@@ -196,6 +197,8 @@ static int meta_load(struct tree *t)
 	/* Not given back: the last run did not end by tree_stop(). */
 	t->skip_to = t->ceiling;
 	r = know_set(&t->know, t->origin, seq);
+	if (!r)
+		r = base_load(t);
 	if (!r)
 		r = applying_load(t);
 	return r ? r : chain_load(t);

@@ -207,7 +207,10 @@ must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
  * Errors: -ENODATA there is none of that name; -EEXIST with CREATE; -EPERM a
  * symlink; -E2BIG the value, -ENOSPC all of them are too large; -EINVAL the
  * name, or it begins with "user.kin.": kinfs knows no such setting, or not
- * of this form, or not of a file.
+ * of this form, or not of a file. user.kin.conflict is there on a file in
+ * conflict and on its siblings, to be read only (-ENOTSUP): one line of JSON,
+ * the object, what is shown (dot, author, time, hlc), and whether it is known
+ * what the versions were made from.
  */
 enum tree_xattr_flags { TREE_XATTR_CREATE = 1, TREE_XATTR_REPLACE = 2 };
 must_check int tree_setxattr(struct tree *, uint64_t ino, struct slice name,
@@ -293,11 +296,16 @@ struct conflict_version {
 	struct timespec time;
 	uint64_t size;
 	bool main;
+	bool automatic;		/* made by a policy or a hook */
 };
 
 struct conflict {
 	struct slice path;	/* of main, or where main was */
 	enum conflict_kind kind;
+	/* CONTENT: what they were made from is known here. */
+	bool base_known;
+	/* ... and main was removed, while a sibling was there or was made. */
+	bool main_removed;
 	const struct conflict_version *versions;
 	size_t count;
 };

@@ -69,7 +69,9 @@ enum settle_by { SETTLE_PERSON, SETTLE_AUTO };
  * place of exactly these variants, as main. Whatever was written since is
  * not lost: if the token is no more that of what is there, nothing is done.
  * Not locked; takes as long as the bytes take.
- * Errors: -ESTALE something else is there now; -E2BIG too many leaves for an
+ * Errors: -ESTALE something else is there now; -EAGAIN not all variants are
+ * here, and nobody can have merged what he could not read (a person may take
+ * one of those that are: tree_resolve); -E2BIG too many leaves for an
  * automatic version; -EFBIG; of reading and storing.
  */
 must_check int tree_settle(struct tree *, const struct variants *, int fd,

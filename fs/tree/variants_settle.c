@@ -187,8 +187,17 @@ static int settle_row(struct tree *t, struct row *row, const struct info *i,
 		r = leave_handles(t, row, i, x);
 	if (!r)
 		r = branch_write(t, row, i, &i->branches[0], NULL, &w);
-	row->has_prior = false;
 	return r ? r : row_set_times(t, row, w.mtime, btime);
+}
+
+static bool all_here(struct tree *t, const struct row *row,
+		     const struct info *i)
+{
+	for (size_t k = 0; k < i->branch_count; k++)
+		if (!i->branches[k].is_void &&
+		    !sibling_is_here(t, row, &i->branches[k]))
+			return false;
+	return true;
 }
 
 static int settle_locked(struct tree *t, const struct variants *s,
@@ -211,6 +220,8 @@ static int settle_locked(struct tree *t, const struct variants *s,
 	r = info_init(&i, &row.o);
 	if (!r && !i.link_count)
 		r = -ESTALE; /* it was removed */
+	if (!r && !all_here(t, &row, &i))
+		r = -EAGAIN;
 	if (!r)
 		r = content_commit(t->store, x->build);
 	if (!r)

@@ -16,6 +16,7 @@
  * Names that begin with "user.kin." are kinfs's own: what is not known there
  * is refused, so that a misspelt setting is not taken for set. Known is
  * user.kin.acks (acks.h) and user.kin.policy (policy.h), of directories.
+ * user.kin.conflict can be read only (conflict_xattr.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "fs/tree/op.h"
 #include "fs/tree/policy.h"
 #include "fs/tree/saves.h"
+#include "fs/tree/variants_internal.h"
 
 /* Traces of removals that are kept, see above. */
 #define XATTR_REMOVED_MAX 16
@@ -75,6 +77,11 @@ int tree_getxattr(struct tree *t, uint64_t ino, struct slice name,
 	if (r)
 		return r;
 	store_lock(t->store);
+	if (slice_equal(name, SLICE_STR(XATTR_CONFLICT))) {
+		r = conflict_describe(t, ino, ret);
+		store_unlock(t->store);
+		return r;
+	}
 	r = load_carrier(t, ino, false, &row);
 	if (r) {
 		store_unlock(t->store);
@@ -100,8 +107,16 @@ static int by_name(const void *pa, const void *pb)
 	return slice_compare((*a)->xattr.name, (*b)->xattr.name);
 }
 
-static int list_names(const struct info *i, struct buf *ret)
+static void put_name_listed(struct buf *ret, struct slice name)
 {
+	buf_put_slice(ret, name);
+	buf_put_u8(ret, 0);
+}
+
+/* conflict: with that one, in its place. */
+static int list_names(const struct info *i, bool conflict, struct buf *ret)
+{
+	struct slice own = SLICE_STR(XATTR_CONFLICT);
 	const struct object *o = i->object;
 	autofree const struct version **all = NULL;
 	size_t n = 0;
@@ -118,9 +133,14 @@ static int list_names(const struct info *i, struct buf *ret)
 	if (n > 1)
 		qsort(all, n, sizeof(*all), by_name);
 	for (size_t k = 0; k < n; k++) {
-		buf_put_slice(ret, all[k]->xattr.name);
-		buf_put_u8(ret, 0);
+		if (conflict && slice_compare(own, all[k]->xattr.name) < 0) {
+			put_name_listed(ret, own);
+			conflict = false;
+		}
+		put_name_listed(ret, all[k]->xattr.name);
 	}
+	if (conflict)
+		put_name_listed(ret, own);
 	return buf_error(ret);
 }
 
@@ -135,7 +155,7 @@ int tree_listxattr(struct tree *t, uint64_t ino, struct buf *ret)
 	if (!r) {
 		r = info_init(&i, &row.o);
 		if (!r)
-			r = list_names(&i, ret);
+			r = list_names(&i, conflict_is_shown(t, ino), ret);
 		info_release(&i);
 		row_release(&row);
 	}
@@ -342,6 +362,10 @@ static int check_own(struct slice name, struct slice value)
 
 	if (slice_equal(name, SLICE_STR(XATTR_POLICY)))
 		return policy_parse(value, &policy);
+	/* (as to a file system that has no such attribute: who copies a file
+	 * with its attributes goes on) */
+	if (slice_equal(name, SLICE_STR(XATTR_CONFLICT)))
+		return -ENOTSUP;
 	if (!slice_equal(name, SLICE_STR(XATTR_ACKS)))
 		return -EINVAL;
 	return acks_parse(value, &acks);
@@ -369,6 +393,8 @@ int tree_removexattr(struct tree *t, uint64_t ino, struct slice name)
 {
 	int r = check_xattr_name(name);
 
+	if (!r && slice_equal(name, SLICE_STR(XATTR_CONFLICT)))
+		r = -ENOTSUP;
 	if (r)
 		return r;
 	r = op_begin(t);

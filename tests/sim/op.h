@@ -84,7 +84,7 @@ bool op_close(struct op *, uint64_t ino);
 bool op_is_written(struct op *, const char *path);
 
 /* ---- operations: ops_files.c, ops_names.c, ops_links.c, ops_saves.c,
- * ops_decided.c */
+ * ops_decided.c, ops_answers.c */
 #define OP_DECLARE(name) void op_##name(struct op *);
 OPS(OP_DECLARE)
 

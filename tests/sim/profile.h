@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* Operations: ops_files.c, ops_names.c, ops_links.c, ops_saves.c,
- * ops_decided.c. A new one needs its name here, a weight in
+ * ops_decided.c, ops_answers.c. A new one needs its name here, a weight in
  * profile.c, and a function op_NAME(). */
 #define OPS(X)                                                                 \
 	X(create)                                                              \
@@ -42,6 +42,8 @@
 	X(sync)                                                                \
 	X(undo)                                                                \
 	X(swap)                                                                \
+	X(answer)                                                              \
+	X(merge)                                                                \
 	X(rm_tree)
 
 /* Faults: faults.c, in the same way fault_NAME(). */

@@ -180,6 +180,11 @@ static bool is_where_called(const struct changes *x, const struct version *v)
 		       v->link.at.name.data, len);
 }
 
+static bool is_settlement(const struct changes *x)
+{
+	return x->call->node == x->node && x->call->what == CALL_SETTLE;
+}
+
 static void add_written(struct changes *x, struct objid id,
 			const struct version *v)
 {
@@ -203,6 +208,10 @@ static void add_written(struct changes *x, struct objid id,
 		break;
 	case REG_CONTENT:
 		x->settles = true;
+		if (is_settlement(x)) {
+			content_name(&v->content.content, x->hash);
+			break;
+		}
 		if (op->commits ? objid_equal(id, op->written)
 				: x->is_made && objid_equal(id, x->made))
 			content_name(&v->content.content, x->hash);
@@ -390,6 +399,13 @@ static bool tell_call(struct changes *x, struct buf *b)
 		if (call->take_main)
 			buf_printf(b, ",\"how\":\"main\"");
 		return true;
+	case CALL_SETTLE:
+		buf_printf(b, ",\"op\":\"auto\",\"object\":");
+		put_id(b, call->object);
+		buf_printf(b, ",\"hash\":\"%s\"", x->hash);
+		if (call->by_person)
+			buf_printf(b, ",\"how\":\"person\"");
+		return true;
 	case CALL_NONE:
 		break;
 	}
@@ -409,7 +425,7 @@ static void tell_operation(struct node *n, struct changes *x)
 	line_begin(&b, "op", n);
 	buf_printf(&b, ",\"seq\":%" PRIu64 ",\"hlc\":%" PRIu64, x->first,
 		   x->hlc);
-	if (x->rn->op.commits)
+	if (x->rn->op.commits && !is_settlement(x))
 		tell_write(x, &b);
 	else
 		told = x->call->node == n && tell_call(x, &b);

@@ -11,6 +11,7 @@
 #include "fs/base/hash.h"
 #include "fs/store/store.h"
 #include "fs/tree/saves.h"
+#include "fs/tree/variants.h"
 #include "replication/core/core_internal.h"
 #include "tests/sim/record_internal.h"
 
@@ -191,6 +192,20 @@ WRAP(int, tree_resolve, (struct tree *t, uint64_t parent, struct slice name,
 		entry_at(t, parent, name, &call->entry);
 	}
 	return call_end(call, __real_tree_resolve(t, parent, name, take));
+}
+
+WRAP(int, tree_settle, (struct tree *t, const struct variants *v, int fd,
+			enum settle_by by))
+{
+	struct record_call *call = call_begin(t, CALL_SETTLE);
+
+	if (call) {
+		call->object = v->id;
+		call->by_person = by == SETTLE_PERSON;
+		for (size_t i = 0; i < v->count; i++)
+			call->coming |= !v->list[i].here;
+	}
+	return call_end(call, __real_tree_settle(t, v, fd, by));
 }
 
 /* ---- what an operation does */

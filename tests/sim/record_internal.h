@@ -17,6 +17,7 @@ enum call {
 	CALL_LINK,
 	CALL_SETATTR,
 	CALL_RESOLVE,
+	CALL_SETTLE,
 };
 
 struct record_call {
@@ -29,6 +30,8 @@ struct record_call {
 	bool coming; /* not all content of what it is about is here */
 	uint32_t set;	     /* CALL_SETATTR */
 	bool take_main, symlink, open;
+	struct objid object; /* CALL_SETTLE */
+	bool by_person;
 	struct objid to_dir;
 };
 

@@ -137,6 +137,7 @@ static void note_restamp(struct thing *o, const struct version *v,
 static void text_add(struct thing *o, const struct object *row,
 		     const struct version *v, const struct holding *had)
 {
+	const bool is_auto = v->flags & VERSION_AUTO;
 	struct text x = {
 		.dot = v->dot,
 		.hash64 = v->flags & VERSION_VOID
@@ -148,7 +149,8 @@ static void text_add(struct thing *o, const struct object *row,
 	for (size_t i = 0; x.soft && i < had->count; i++) {
 		struct text *old = truth_text(o, had->dots[i]);
 
-		if (!old || old->hash64 != x.hash64)
+		/* (a rule's answer is soft beside all that it replaces) */
+		if (!old || (old->hash64 != x.hash64 && !is_auto))
 			continue;
 		x.repeats = truth_grow(x.repeats, x.repeat_count, sizeof(*x.repeats));
 		x.repeats[x.repeat_count++] = (size_t)(old - o->texts);

@@ -8,7 +8,7 @@ dot, and each operation that changes an object leaves a dotted version of it.
 from . import mutations
 from .versions import (ANCESTORS_AGAIN, ANCESTORS_ALONE, ANCESTORS_MAX,
                        CONTENT, DIR_SLOT, KIND, LINK, MODE, ROOT, SEEN_BEHIND,
-                       TIMES, VOID, Content, Link, own_stamp, trail)
+                       TIMES, VOID, Content, Link, human, own_stamp, trail)
 
 LEVEL = 1 << 16         # a settled order: room for single steps between
 
@@ -138,7 +138,7 @@ class Operations:
             if i.shown:
                 n.keep(o, op)
             self.truth.touched[o].append(op[0])
-        if main and keep:
+        if main and (keep or auto and not again):
             n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
         return uid
 
@@ -488,8 +488,11 @@ class Operations:
         self.content(n, e[1], main, b.hash, op, over, again=b is main)
 
     def _do_auto(self, n, act, op):
-        """A hook settles: its result replaces what it was made of."""
+        """A policy or a hook settles (how "person": somebody who merges):
+        the result replaces what it was made of."""
         i = n.info(act.object)
-        leaves = frozenset().union(*(v.value.leaves for v in i.contents))
+        auto = act.how != "person"
+        leaves = frozenset().union(*map(human, i.contents))
         self.content(n, act.object, i.groups[0], act.hash, op, i.groups[1:],
-                     keep=False, auto=True, leaves=leaves)
+                     keep=not auto, auto=auto,
+                     leaves=leaves if auto else None)

@@ -151,6 +151,15 @@ def reverted(x, y):
                 (line_y - set(a.anc)) & a.seen)
 
 
+def human(v):
+    """The human versions that this one is made of: what is only there again
+    is what it repeats."""
+    c = v.value
+    if c.auto:
+        return c.leaves
+    return frozenset([c.again[1] if c.again else v.entry[1]])
+
+
 def _subsumed(contents):
     """{x: y}: automatic versions that settle less than another one does."""
     under = {}

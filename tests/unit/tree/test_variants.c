@@ -260,6 +260,46 @@ static void test_sizes(void)
 	free(bytes);
 }
 
+/* What cannot be read yet can be part of no result. */
+static void test_not_all_here(void)
+{
+	struct tree_setattr cut = { .set = TREE_SET_SIZE };
+	uint8_t *bytes = calloc(300000, 1);
+	struct variants v;
+	struct attr at;
+	uint64_t ino;
+	size_t away = 0;
+
+	assert_non_null(bytes);
+	for (size_t k = 0; k < 300000; k++)
+		bytes[k] = (uint8_t)(k * k >> 3);
+	make_file(a, ROOT, "f", "base");
+	sync_all();
+	write_name(a, "f", "alice's");
+	later(b, a);
+	ino = look(b, ROOT, "f");
+	assert_int_equal(tree_open_file(b->tree, ino, true), 0);
+	assert_int_equal(tree_setattr(b->tree, ino, &cut, &at), 0);
+	assert_int_equal(tree_write(b->tree, ino, 0, SLICE(bytes, 300000),
+				    false), 0);
+	tree_release_file(b->tree, ino, true);
+	pass(c, a);
+	pass(c, b);
+	variants_at(c, "f", &v);
+	assert_int_equal(v.count, 2);
+	for (size_t k = 0; k < 2; k++)
+		away += !v.list[k].here;
+	assert_int_equal(away, 1);
+	variants_release(&v);
+	assert_int_equal(settle_as(c, "f", "x", SETTLE_AUTO), -EAGAIN);
+	assert_int_equal(settle_as(c, "f", "x", SETTLE_PERSON), -EAGAIN);
+	expect_file(c, "f", "alice's");
+	pass(b, a);
+	assert_int_equal(settle_as(b, "f", "x", SETTLE_AUTO), 0);
+	expect_file(b, "f", "x");
+	free(bytes);
+}
+
 /* Who has it open reads on. */
 static void test_open_handles(void)
 {
@@ -547,6 +587,7 @@ int main(void)
 		SCENARIO(test_stale_token_does_nothing),
 		SCENARIO(test_settled_twice_by_one_token),
 		SCENARIO(test_sizes),
+		SCENARIO(test_not_all_here),
 		SCENARIO(test_open_handles),
 		SCENARIO(test_follow_a_log),
 		SCENARIO(test_auto_beside_edit),

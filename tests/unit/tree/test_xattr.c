@@ -236,7 +236,76 @@ static void test_sibling(void)
 	expect(a, "f", "user.y", "2");
 	assert_int_equal(entries(a), 2);
 	sync_all();
-	expect_names(c, name, "user.x:user.y:");
+	expect_names(c, name, "user.kin.conflict:user.x:user.y:");
+	set(a, "f", "user.a", "3");
+	expect_names(a, "f",
+		     "user.a:user.kin.conflict:user.x:user.y:");
+}
+
+/* The value at a file; `author` and `base` must be in it. */
+static void expect_conflict(struct fixture *f, const char *file,
+			    const char *author, const char *base)
+{
+	struct buf got = BUF_INIT;
+	struct object row;
+	char object[64] = "{\"object\":\"", text[64];
+
+	assert_int_equal(tree_getxattr(f->tree, look(f, ROOT, file),
+				       SLICE_STR("user.kin.conflict"), &got),
+			 0);
+	buf_put_u8(&got, 0);
+	row_at(f, file, &row);
+	hex_encode(row.id.b, sizeof(row.id.b), object + strlen(object));
+	object_release(&row);
+	assert_ptr_equal(strstr((char *)got.data, object), got.data);
+	snprintf(text, sizeof(text), "\"author\":\"%s\"", author);
+	assert_non_null(strstr((char *)got.data, text));
+	snprintf(text, sizeof(text), "\"base\":%s}", base);
+	assert_string_equal((char *)got.data + got.len - 1 - strlen(text),
+			    text);
+	assert_non_null(strstr((char *)got.data, "Z\",\"hlc\":"));
+	buf_release(&got);
+}
+
+static int conflict_error(struct fixture *f, const char *file)
+{
+	struct buf got = BUF_INIT;
+	int r = tree_getxattr(f->tree, look(f, ROOT, file),
+			      SLICE_STR("user.kin.conflict"), &got);
+
+	buf_release(&got);
+	return r;
+}
+
+static void test_conflict(void)
+{
+	const struct slice own = SLICE_STR("user.kin.conflict");
+	char name[256];
+
+	make_file(a, ROOT, "g", "x");
+	make_conflict("f");
+	assert_int_equal(conflict_error(a, "f"), -ENODATA);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		name_with(&nodes[k], ROOT, "conflict", name);
+		expect_conflict(&nodes[k], "f", "bob", "true");
+		expect_conflict(&nodes[k], name, "alice", "true");
+		assert_int_equal(conflict_error(&nodes[k], "g"), -ENODATA);
+	}
+	expect_names(a, "g", "");
+	/* It is read only, at every file. */
+	assert_int_equal(tree_setxattr(a->tree, look(a, ROOT, "f"), own,
+				       SLICE_STR("x"), 0), -ENOTSUP);
+	assert_int_equal(tree_setxattr(a->tree, look(a, ROOT, "g"), own,
+				       SLICE_STR("x"), 0), -ENOTSUP);
+	assert_int_equal(tree_removexattr(a->tree, look(a, ROOT, "f"), own),
+			 -ENOTSUP);
+	/* With main removed what is left is in conflict still. */
+	rm(a, ROOT, "f");
+	expect_conflict(a, name, "alice", "false");
+	mv(a, ROOT, name, ROOT, "f");
+	assert_int_equal(conflict_error(a, "f"), -ENODATA);
+	expect_names(a, "f", "");
 }
 
 static void test_merged_directory(void)
@@ -319,6 +388,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_set_against_unlink),
 	SCENARIO(test_value_comes_back_with_the_file),
 	SCENARIO(test_sibling),
+	SCENARIO(test_conflict),
 	SCENARIO(test_merged_directory),
 	SCENARIO(test_twins),
 	SCENARIO(test_hard_link),
