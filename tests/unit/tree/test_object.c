@@ -22,6 +22,8 @@ static void make_object(struct object *o)
 	struct dot d1 = dot_of(0x1111, 5), d2 = dot_of(0x2222, 300);
 	struct entry_name anc = { 7, { 0x1111, 4 }, 99 };
 	struct entry_name seen = { 8, { 0x3333, 1 }, 98 };
+	struct dot leaves[] = { { 0x1111, 4 }, { 0x3333, 1 } };
+	struct dot far = { 0x1111, 3 };
 	struct version v;
 
 	object_init(o, (struct objid){ { 1 } });
@@ -63,6 +65,11 @@ static void make_object(struct object *o)
 	v.content.anc_count = 1;
 	v.content.seen = &seen;
 	v.content.seen_count = 1;
+	v.flags = VERSION_AUTO;
+	v.content.leaves = leaves;
+	v.content.leaves_count = 2;
+	v.content.far = &far;
+	v.content.far_count = 1;
 	v.first_origin = 0x1234;
 	add(o, &v);
 	v = (struct version){ .dot = d2, .hlc = 0x20000, .reg = REG_TOMB };
@@ -265,6 +272,47 @@ static void test_garbage(void **state)
 	buf_release(&golden);
 }
 
+/* A set of leaves has one encoding; there are no more far ones than two. */
+static void test_leaves_and_far(void **state)
+{
+	struct dot dots[] = { { 5, 1 }, { 5, 2 }, { 6, 1 } };
+	struct version v = { .dot = { 9, 7 }, .hlc = 9, .reg = REG_CONTENT,
+			     .flags = VERSION_VOID | VERSION_AUTO };
+
+	(void)state;
+	v.content.rank = (struct stamp){ v.hlc, v.dot, 0 };
+	v.content.branch = v.dot;
+	v.content.branch_hlc = v.hlc;
+	v.content.label = v.content.author = SLICE_STR("anna");
+	for (int bad = 0; bad < 4; bad++) {
+		struct buf b = BUF_INIT;
+		struct object o, back;
+
+		v.content.leaves = v.content.far = dots;
+		v.content.leaves_count = 3;
+		v.content.far_count = bad == 1 ? 3 : 2;
+		dots[1].seq = bad == 2 ? 1 : 2;	/* twice */
+		dots[2].origin = bad == 3 ? 4 : 6; /* out of order */
+		object_init(&o, (struct objid){ { 1 } });
+		object_init(&back, o.id);
+		add(&o, &v);
+		assert_int_equal(object_encode(&o, &b), 0);
+		assert_int_equal(object_decode(buf_slice(&b), &back),
+				 bad ? -EBADMSG : 0);
+		if (!bad) {
+			const struct content_value *c =
+				&back.versions[0].content;
+
+			assert_int_equal(c->leaves_count, 3);
+			assert_int_equal(c->far_count, 2);
+			assert_true(dot_equal(c->far[1], dots[1]));
+		}
+		object_release(&o);
+		object_release(&back);
+		buf_release(&b);
+	}
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -287,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_first_origin),
 		cmocka_unit_test(test_order_does_not_matter),
+		cmocka_unit_test(test_leaves_and_far),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_names),
 	};
