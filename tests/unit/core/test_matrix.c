@@ -221,20 +221,25 @@ struct look {
 static void put_xattrs(struct look *l, uint64_t ino)
 {
 	struct buf names = BUF_INIT;
+	bool any = false;
 
 	assert_int_equal(tree_listxattr(l->tree, ino, &names), 0);
 	for (size_t k = 0; k < names.len;) {
 		const char *name = (const char *)names.data + k;
 		struct buf value = BUF_INIT;
 
+		k += strlen(name) + 1;
+		/* (nobody set this: a sibling is shown) */
+		if (!strcmp(name, "user.kin.conflict"))
+			continue;
 		assert_int_equal(tree_getxattr(l->tree, ino, SLICE_STR(name),
 					       &value), 0);
-		buf_printf(&l->text, "%s%s=%.*s", k ? "," : "{", name,
+		buf_printf(&l->text, "%s%s=%.*s", any ? "," : "{", name,
 			   (int)value.len, (const char *)value.data);
 		buf_release(&value);
-		k += strlen(name) + 1;
+		any = true;
 	}
-	if (names.len)
+	if (any)
 		buf_put_u8(&l->text, '}');
 	buf_release(&names);
 }
