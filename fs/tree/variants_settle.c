@@ -218,8 +218,9 @@ static int settle_locked(struct tree *t, const struct variants *s,
 		return r;
 	}
 	r = info_init(&i, &row.o);
-	if (!r && !i.link_count)
-		r = -ESTALE; /* it was removed */
+	/* (it was removed; or a policy chooses one of them meanwhile) */
+	if (!r && (!i.link_count || i.hidden_count))
+		r = -ESTALE;
 	if (!r && !all_here(t, &row, &i))
 		r = -EAGAIN;
 	if (!r)
