@@ -82,7 +82,9 @@ void version_print(const json_t *version)
 	char when[TEXT_BYTES], size[TEXT_BYTES];
 	bool is_main = json_is_true(json_object_get(version, "main"));
 
-	printf("  %-4s  %-12s  %-19s  %10s  ", is_main ? "main" : "",
+	printf("  %-4s  %-12s  %-19s  %10s  ", is_main ? "main" :
+	       json_is_true(json_object_get(version, "automatic")) ? "auto" :
+								     "",
 	       json_text(version, "label"),
 	       text_time((int64_t)json_number(version, "time"), when),
 	       text_bytes(json_number(version, "size"), size));
@@ -108,7 +110,12 @@ void conflict_print(const struct subject *subject, const json_t *conflict)
 	size_t i;
 
 	conflict_print_path(subject, conflict);
-	printf(": %s\n", conflict_sentence(conflict));
+	printf(": %s%s%s\n", conflict_sentence(conflict),
+	       json_is_true(json_object_get(conflict, "main_removed")) ?
+	       ", and removed" : "",
+	       strcmp(json_text(conflict, "kind"), "content") ? "" :
+	       json_is_true(json_object_get(conflict, "base_known")) ?
+	       "; what from is known" : "; what from is not known");
 	json_array_foreach(json_object_get(conflict, "versions"), i, version)
 		version_print(version);
 }

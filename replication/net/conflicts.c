@@ -61,6 +61,7 @@ static json_t *version_json(struct core *core,
 	json_object_set_new(o, "size", json_integer(
 		(json_int_t)MIN_OF(v->size, (uint64_t)INT64_MAX)));
 	json_object_set_new(o, "main", json_boolean(v->main));
+	json_object_set_new(o, "automatic", json_boolean(v->automatic));
 	return o;
 }
 
@@ -99,6 +100,8 @@ static int add_conflict(void *arg, const struct conflict *c)
 	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
 	conflict_token(c, token);
 	json_object_set_new(o, "token", json_string(token));
+	json_object_set_new(o, "base_known", json_boolean(c->base_known));
+	json_object_set_new(o, "main_removed", json_boolean(c->main_removed));
 	for (size_t i = 0; i < c->count; i++)
 		json_array_append_new(versions,
 				      version_json(list->core,

@@ -34,9 +34,10 @@
  *   members   -> members[{label,id,state,self,added,removed_at,last_change,
  *                last_change_kept}]; state: member, lapsed, removed
  *   remove    label -> member{as above}
- *   conflicts path ("" is the root) -> conflicts[{path,kind,token,versions[
- *             {path,label,node,time,time_ms,size,main}]}]; token: of these
- *             versions, in these places
+ *   conflicts path ("" is the root) -> conflicts[{path,kind,token,
+ *             base_known,main_removed,versions[{path,label,node,time,
+ *             time_ms,size,main,automatic}]}]; token: of these versions, in
+ *             these places
  *   resolve   path, take; token (of `conflicts`; without it: whatever is
  *             there)
  *   versions  path, and the descriptor of a directory -> token,

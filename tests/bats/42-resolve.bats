@@ -165,6 +165,18 @@ conflict_in() {
 	assert_equal "$(cat b/dir/doc)" "of a"
 }
 
+@test "what is known of a conflict: its base, and who removed main" {
+	conflict_in doc
+	assert_equal "$(kin conflicts --json a | jq -c \
+		'.[0] | [.base_known, .main_removed, .versions[].automatic]')" \
+		"[true,false,false,false]"
+	run -0 kin conflicts b
+	assert_line --partial "b/doc: edited in several places; what from is known"
+	rm a/doc
+	kin_wait a
+	assert_equal "$(kin conflicts --json b | jq .[0].main_removed)" true
+}
+
 @test "wrong usage is refused in one line" {
 	conflict_in doc
 	run -2 kin resolve a/doc
