@@ -20,9 +20,19 @@ static const char help[] =
 "else may be able to write them, or anything above them. A symbolic link is\n"
 "no hook.\n"
 "\n"
-"  --json    {folder, refused, hooks: [{name, refused}]}; refused: null, or\n"
-"            why that is not run; what is not UTF-8 is given as folder_hex,\n"
-"            name_hex or refused_hex\n";
+"A policy names a hook (kin policy DIR hook:NAME); so does FOLDER.conf, a\n"
+"text file beside the folder, with lines\n"
+"\n"
+"  conflict PATTERN HOOK    when a file that matches is in conflict\n"
+"  open PATTERN HOOK        the same, when a program opens it\n"
+"  applied HOOK             changes came from elsewhere\n"
+"  peer HOOK                a member was connected, or is gone\n"
+"  lag SECONDS HOOK         a member lacks changes for so long\n"
+"\n"
+"  --json    {folder, refused, hooks: [{name, refused}], configuration};\n"
+"            refused: null, or why that is not run; configuration: null, or\n"
+"            what is wrong with FOLDER.conf; what is not UTF-8 is given as\n"
+"            folder_hex, name_hex, refused_hex or configuration_hex\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 
@@ -96,6 +106,12 @@ static int print_list(const char *command, const json_t *answer)
 	if (!json_array_size(hooks)) {
 		fputs("no hooks in ", stdout);
 		print_text(answer, "folder", "folder_hex");
+		putchar('\n');
+	}
+	if (json_is_string(json_object_get(answer, "configuration")) ||
+	    *json_text(answer, "configuration_hex")) {
+		fputs("none of the configuration holds: ", stdout);
+		print_text(answer, "configuration", "configuration_hex");
 		putchar('\n');
 	}
 	return output_done(command);

@@ -104,6 +104,28 @@ void conflict_print_path(const struct subject *subject,
 	output_name(buf_slice(&path));
 }
 
+/* What a policy or a hook makes of it. */
+static void print_handler(const json_t *handler)
+{
+	const char *state = json_text(handler, "state");
+	const char *reason = json_text(handler, "reason");
+	const char *rule = json_text(handler, "rule");
+
+	if (!handler)
+		return;
+	if (!strcmp(state, "left"))
+		printf("  %s leaves it to you", rule);
+	else if (!strcmp(state, "failed"))
+		printf("  %s failed", rule);
+	else if (!strcmp(state, "running"))
+		printf("  %s is at work", rule);
+	else
+		printf("  %s is to settle it", rule);
+	if (*reason)
+		printf(": %s", reason);
+	putchar('\n');
+}
+
 void conflict_print(const struct subject *subject, const json_t *conflict)
 {
 	const json_t *version;
@@ -118,6 +140,7 @@ void conflict_print(const struct subject *subject, const json_t *conflict)
 	       "; what from is known" : "; what from is not known");
 	json_array_foreach(json_object_get(conflict, "versions"), i, version)
 		version_print(version);
+	print_handler(json_object_get(conflict, "handler"));
 }
 
 /* ---- choosing */

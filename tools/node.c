@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ struct node {
 	struct identity identity;
 	bool has_identity;
 	char *socket_path, *hooks_folder;
+	uid_t owner_uid;	/* of the mountpoint: hooks run as that */
+	gid_t owner_gid;
 	struct wiring wiring;
 	struct housekeeping housekeeping;
 	pthread_t signal_thread;
@@ -335,6 +338,8 @@ static int open_agent(struct node *node, const struct node_options *options,
 		.control_path = node->socket_path,
 		.mountpoint = options->place->mountpoint,
 		.hooks_folder = node->hooks_folder,
+		.hook_uid = node->owner_uid,
+		.hook_gid = node->owner_gid,
 		.has_mount = true,
 		.only_peers = options->only_peers,
 		.stop = wiring_stop,
@@ -349,6 +354,22 @@ static int open_agent(struct node *node, const struct node_options *options,
 	return r;
 }
 
+/* Before something is mounted there. Not root: hooks run as we do. */
+static int find_owner(struct node *node, const char *mountpoint)
+{
+	struct stat st;
+
+	node->owner_uid = geteuid();
+	node->owner_gid = getegid();
+	if (node->owner_uid)
+		return 0;
+	if (stat(mountpoint, &st) < 0)
+		return -errno;
+	node->owner_uid = st.st_uid;
+	node->owner_gid = st.st_gid;
+	return 0;
+}
+
 /* All but the volume itself. */
 static int open_rest(struct node *node, const struct node_options *options,
 		     struct buf *why)
@@ -361,6 +382,8 @@ static int open_rest(struct node *node, const struct node_options *options,
 	if (r == 0)
 		r = volume_place_hooks(options->place, why,
 				       &node->hooks_folder);
+	if (r == 0)
+		r = find_owner(node, options->place->mountpoint);
 	if (r == 0)
 		r = open_mount(node, options, why);
 	if (r == 0)

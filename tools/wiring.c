@@ -122,6 +122,16 @@ static void wiring_content(void *arg)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void wiring_opened(void *arg, struct objid file)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->agent)
+		agent_opened(w->agent, &file);
+	pthread_mutex_unlock(&w->lock);
+}
+
 struct tree_observer wiring_observer(struct wiring *w)
 {
 	return (struct tree_observer){
@@ -132,6 +142,7 @@ struct tree_observer wiring_observer(struct wiring *w)
 		.applied = wiring_applied,
 		.wanted = wiring_wanted,
 		.content = wiring_content,
+		.opened = wiring_opened,
 	};
 }
 

@@ -29,6 +29,7 @@ struct found {
 	struct buf path;
 	enum conflict_kind kind;
 	bool base_known, main_removed;
+	struct objid id;
 	struct found_version *v;
 	size_t count;
 };
@@ -128,6 +129,7 @@ static int collect_content(struct tree *t, struct objid dir,
 		r = path_join(t, dir, spot_name(&c->claim.at), &f->path);
 	if (!r)
 		r = why_content(t, &row, &i, f);
+	f->id = c->id;
 	for (size_t k = 0; !r && k < i.branch_count; k++) {
 		struct found_version *v;
 		const struct shown *s = NULL;
@@ -374,6 +376,7 @@ static int give(const struct found *f,
 	struct conflict c = { .path = buf_slice(&f->path), .kind = f->kind,
 			      .base_known = f->base_known,
 			      .main_removed = f->main_removed,
+			      .id = f->id,
 			      .versions = v, .count = f->count };
 	int r;
 

@@ -37,6 +37,8 @@ int tree_open_file(struct tree *t, uint64_t ino, bool write)
 	if (!r) {
 		if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
 			r = -EISDIR;
+		else if (f.info.real_count > 1 && t->observer.opened)
+			t->observer.opened(t->observer.arg, f.ref.id);
 		target_release(&f);
 	}
 	i = r ? NULL : inode_get(t, ino);

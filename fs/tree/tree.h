@@ -60,6 +60,8 @@ struct tree_observer {
 	void (*wanted)(void *arg);
 	/* some came, or there is nobody left to ask: try again. */
 	void (*content)(void *arg);
+	/* A program opened a file that has siblings. */
+	void (*opened)(void *arg, struct objid file);
 };
 
 struct tree_options {
@@ -306,6 +308,7 @@ struct conflict {
 	bool base_known;
 	/* ... and main was removed, while a sibling was there or was made. */
 	bool main_removed;
+	struct objid id;	/* CONFLICT_CONTENT: of the file */
 	const struct conflict_version *versions;
 	size_t count;
 };

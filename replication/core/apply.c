@@ -342,6 +342,7 @@ static int apply_slice(struct core *c, struct stage *stage)
 		full_undone(c);
 	if (r == 0) {
 		c->counters.changes_known += s.merge.rows_known;
+		c->counters.rows_by_people += s.merge.rows_by_people;
 		c->wants_stale = true;
 	}
 	if (r == 0 && s.done) {
@@ -389,6 +390,7 @@ static int apply_small(struct core *c, struct stage *s, const struct cut *cut)
 	c->counters.cuts_received++;
 	c->counters.changes_received += m.changes;
 	c->counters.changes_known += m.rows_known;
+	c->counters.rows_by_people += m.rows_by_people;
 	c->wants_stale = true;
 	c->may_bring_back = true;
 	stage_drop(c, s);

@@ -208,6 +208,8 @@ struct core_counters {
 	uint64_t cuts_sent, cuts_received, rows_sent, rows_received;
 	uint64_t changes_received;	/* operations new to us, in cuts */
 	uint64_t changes_known;		/* operations in rows known already */
+	uint64_t rows_by_people;	/* rows with something new that no
+					 * policy or hook made */
 	uint64_t changes_forwarded;	/* of other origins, sent on */
 	uint64_t chunks_sent, chunks_received, bytes_sent, bytes_received;
 	uint64_t proofs;	/* comparisons that said equal */

@@ -149,6 +149,26 @@ void merge_release(struct merge *m)
 	know_release(&m->mine);
 }
 
+/* What is written beside an automatic content, the times, has its dot. */
+static bool is_automatic(const struct object *o, struct dot dot)
+{
+	for (size_t i = 0; i < o->count; i++)
+		if (o->versions[i].reg == REG_CONTENT &&
+		    o->versions[i].flags & VERSION_AUTO &&
+		    dot_equal(o->versions[i].dot, dot))
+			return true;
+	return false;
+}
+
+static bool is_by_people(const struct merge *m, const struct object *theirs)
+{
+	for (size_t i = 0; i < theirs->count; i++)
+		if (!know_covers(&m->mine, theirs->versions[i].dot) &&
+		    !is_automatic(theirs, theirs->versions[i].dot))
+			return true;
+	return false;
+}
+
 int merge_row(struct merge *m, struct objid id, struct slice bytes)
 {
 	cleanup(object_release) struct object theirs, mine, merged;
@@ -171,6 +191,7 @@ int merge_row(struct merge *m, struct objid id, struct slice bytes)
 	stub = stub && merged.count && !same_as_theirs;
 	m->gone = !mine.count && !object_has(&merged, REG_LINK) &&
 		  object_has(&theirs, REG_LINK);
+	m->rows_by_people += r && is_by_people(m, &theirs);
 	if (r == 0)
 		m->rows_known++;
 	else
@@ -249,7 +270,7 @@ int merge_cut(struct tree *tree, struct stage *stage, const struct cut *cut,
 	store_unlock(tree_store(tree));
 	if (r == 0)
 		*ret = (struct merge_result){know_lag(&cut->k, &m.mine),
-					     m.rows_known};
+					     m.rows_known, m.rows_by_people};
 	merge_release(&m);
 	free(restamps.rows);
 	return r;

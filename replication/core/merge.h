@@ -14,6 +14,7 @@
 struct merge_result {
 	uint64_t changes;    /* operations new here */
 	uint64_t rows_known; /* rows that changed nothing */
+	uint64_t rows_by_people; /* with more than automatic contents */
 };
 
 /*
@@ -31,6 +32,7 @@ struct merge {
 	uint64_t from;
 	struct know mine; /* K: none of the cut is joined before its end */
 	uint64_t rows_known;
+	uint64_t rows_by_people;
 	bool gone; /* the last row is of what was purged here, and stays dead */
 };
 

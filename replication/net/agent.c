@@ -110,13 +110,17 @@ static void tell_core(struct agent *a, uint64_t now_ms)
 {
 	uint64_t shown = atomic_load(&a->shown);
 
-	if (atomic_exchange(&a->changed, false))
+	if (atomic_exchange(&a->changed, false)) {
 		core_local_change(a->core, now_ms);
+		if (a->handlers)
+			handlers_poke(a->handlers);
+	}
 	if (atomic_exchange(&a->wanted, false))
 		core_wanted(a->core, now_ms);
 	if (shown > a->shown_told) {
 		a->shown_told = shown;
 		core_shown(a->core, now_ms, shown);
+		agent_handlers_shown(a);
 	}
 }
 
@@ -136,6 +140,7 @@ static uint64_t agent_tick(struct agent *a)
 	agent_verifies_poll(a, now_ms);
 	agent_runs_poll(a);
 	agent_shows_poll(a, now_ms);
+	next_ms = MIN_OF(next_ms, agent_handlers_tick(a, now_ms));
 	return MIN_OF(next_ms, acks_poll(a, now_ms));
 }
 
@@ -178,6 +183,7 @@ static int start_threads(struct agent *a)
 
 static void agent_free(struct agent *a)
 {
+	agent_handlers_stop(a);
 	settle_stop(&a->settle);
 	control_close(a->control);
 	while (!LIST_EMPTY(&a->links)) {
@@ -328,6 +334,8 @@ static int agent_open(struct agent *a, const struct agent_options *o,
 	if (!r)
 		r = control_open(&a->loop, a->control_path,
 				 &agent_control_ops, a, why, &a->control);
+	if (!r)
+		r = agent_handlers_start(a, o, why);
 	return r ? r : start_threads(a);
 }
 

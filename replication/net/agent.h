@@ -26,6 +26,9 @@ struct agent_options {
 	const char *mountpoint;		/* for answers and logs; absolute */
 	/* Where the hooks of this node are (hook_dir.h); NULL: nowhere. */
 	const char *hooks_folder;
+	/* As whom hooks run, if this daemon is root's: the mountpoint's. */
+	uid_t hook_uid;
+	gid_t hook_gid;
 	bool has_mount;
 	/* Exchange only with these labels (NULL-ended), or NULL: with all. */
 	const char *const *only_peers;
@@ -51,6 +54,8 @@ void agent_stop(struct agent *);
 void agent_changed(struct agent *);
 void agent_shown(struct agent *, uint64_t lseq);
 void agent_wanted(struct agent *);
+/* A program opened a file in conflict. */
+void agent_opened(struct agent *, const struct objid *);
 
 /* Who waits for acknowledgements. Called on any thread, with a lock of the
  * agent held: neither may call back into it. */

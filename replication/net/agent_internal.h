@@ -16,6 +16,7 @@
  *	show.c		answers that wait until the kernel was told
  *	acks.c		fsync that waits for other nodes
  *	settle.c	cutting local files for it, on a thread of its own
+ *	agent_handlers.c  what the handlers of conflicts are told
  */
 #ifndef KINFS_NET_AGENT_INTERNAL_H
 #define KINFS_NET_AGENT_INTERNAL_H
@@ -29,6 +30,7 @@
 #include "replication/net/conn.h"
 #include "replication/net/control_server.h"
 #include "replication/net/dial.h"
+#include "replication/net/handlers.h"
 #include "replication/net/meta.h"
 #include "replication/net/ratelimit.h"
 
@@ -128,6 +130,14 @@ struct agent {
 		bool closed;
 		uint64_t late;		/* timed out, ever */
 	} acks;
+	struct handlers *handlers;	/* NULL: there is no folder */
+	struct {
+		struct watched_peer *list;	/* room for MEMBERS_MAX */
+		size_t count;
+		bool stale;		/* a link came or went */
+		uint64_t lag_ms;	/* when to look again */
+		uint64_t rows_by_people; /* as of the last look */
+	} watched;
 	link_id last_link;
 	uint64_t lapse_after_ms;	/* 0: the default */
 	bool paused;
@@ -265,6 +275,16 @@ void agent_wait_gone(void *data);
 void agent_waits_poll(struct agent *, uint64_t now_ms);
 /* The daemon ends: so do they. */
 void agent_waits_release(struct agent *);
+
+/* ---- agent_handlers.c */
+must_check int agent_handlers_start(struct agent *,
+				    const struct agent_options *,
+				    struct buf *why);
+void agent_handlers_stop(struct agent *);
+/* Changes from elsewhere are shown. */
+void agent_handlers_shown(struct agent *);
+/* Returns when to be called again. */
+uint64_t agent_handlers_tick(struct agent *, uint64_t now_ms);
 
 /* ---- acks.c */
 void acks_init(struct agent *);

@@ -29,6 +29,7 @@ static const char *kind_name(enum conflict_kind kind)
 
 struct conflict_list {
 	struct core *core;
+	struct handlers *handlers;
 	json_t *json;
 };
 
@@ -90,6 +91,21 @@ static void conflict_token(const struct conflict *c,
 	hex_encode(h.b, sizeof(h.b), ret);
 }
 
+/* What became of it, if something handles it here. */
+static void add_handler(json_t *conflict, struct handlers *h,
+			const struct objid *id)
+{
+	static const char *const states[] = {
+		[PLAN_WAITING] = "waiting", [PLAN_RUNNING] = "running",
+		[PLAN_LEFT] = "left", [PLAN_FAILED] = "failed" };
+	struct plan_entry e;
+
+	if (h && handlers_state(h, id, &e))
+		json_object_set_new(conflict, "handler", json_pack(
+			"{s:s, s:s, s:s}", "rule", e.rule, "state",
+			states[e.state], "reason", e.reason));
+}
+
 static int add_conflict(void *arg, const struct conflict *c)
 {
 	struct conflict_list *list = arg;
@@ -107,6 +123,8 @@ static int add_conflict(void *arg, const struct conflict *c)
 				      version_json(list->core,
 						   &c->versions[i]));
 	json_object_set_new(o, "versions", versions);
+	if (c->kind == CONFLICT_CONTENT)
+		add_handler(o, list->handlers, &c->id);
 	return json_array_append_new(list->json, o) ? -ENOMEM : 0;
 }
 
@@ -114,7 +132,8 @@ json_t *agent_conflicts(struct agent *a, struct control_client *client,
 			const json_t *request)
 {
 	cleanup(buf_release) struct buf path = BUF_INIT;
-	struct conflict_list list = { a->core, json_array() };
+	struct conflict_list list = { a->core, a->handlers,
+				      json_array() };
 	uint64_t ino;
 	int r = agent_get_path(request, &path);
 

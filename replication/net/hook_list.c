@@ -27,6 +27,20 @@ static int add_hook(void *arg, const char *name, const char *why)
 	return json_array_append_new(arg, o) ? -ENOMEM : 0;
 }
 
+/* What is wrong with FOLDER.conf; null: nothing. */
+static void put_trouble(struct agent *a, json_t *answer)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+
+	if (a->handlers)
+		handlers_trouble(a->handlers, &b);
+	if (b.len)
+		agent_put_text(answer, "configuration", "configuration_hex",
+			       buf_slice(&b));
+	else
+		json_object_set_new(answer, "configuration", json_null());
+}
+
 json_t *agent_hooks(struct agent *a, struct control_client *client,
 		    const json_t *request)
 {
@@ -57,5 +71,6 @@ json_t *agent_hooks(struct agent *a, struct control_client *client,
 	put_refusal(answer, r < 0 && r != -ENOENT && !buf_error(&why) ?
 		    (const char *)why.data : NULL);
 	json_object_set_new(answer, "hooks", list);
+	put_trouble(a, answer);
 	return answer;
 }

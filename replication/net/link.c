@@ -115,6 +115,12 @@ static void say_bye(struct link *l, uint16_t code, const char *text)
 		conn_send(l->conn, buf_slice(&b));
 }
 
+static void link_is_down(struct link *l, link_id id)
+{
+	l->agent->watched.stale = true;
+	core_link_down(l->agent->core, sys_now_ms(), id);
+}
+
 void link_close(struct link *l, uint16_t bye_code, const char *text)
 {
 	link_id id = l->id;
@@ -123,7 +129,7 @@ void link_close(struct link *l, uint16_t bye_code, const char *text)
 	conn_close(l->conn);
 	l->id = 0;
 	if (id)
-		core_link_down(l->agent->core, sys_now_ms(), id);
+		link_is_down(l, id);
 	link_forget(l);
 }
 
@@ -154,7 +160,7 @@ static void link_drop(struct link *l)
 	conn_drop(l->conn);
 	l->id = 0;
 	if (id)
-		core_link_down(l->agent->core, sys_now_ms(), id);
+		link_is_down(l, id);
 	link_forget(l);
 }
 
@@ -209,6 +215,7 @@ static void link_up(struct link *l)
 		++a->last_link;
 	l->id = id = a->last_link;
 	l->up_ms = now_ms;
+	a->watched.stale = true;
 	log_info("linked to \"%s\" at %s", label_of(l), conn_address(l->conn));
 	r = core_link_up(a->core, now_ms, id, &l->device);
 	/* The core may have ended it already: then it is no more. */
@@ -308,7 +315,7 @@ static void on_closed(struct conn *c, void *owner, int error, const char *why)
 	if (id) {
 		log_info("link to \"%s\" is down: %s", label_of(l), why);
 		l->id = 0;
-		core_link_down(l->agent->core, sys_now_ms(), id);
+		link_is_down(l, id);
 	} else if (!l->dialed && error != -ECONNRESET) {
 		link_log_stranger(l, why);
 	}

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "fs/tree/variants.h"
 #include "replication/core/wire.h"
 
 /* ---- files, as programs see them */
@@ -860,6 +862,43 @@ static void test_garbage(void **state)
 	nodes_close(&f.c);
 }
 
+/* What a policy or a hook made is told apart, so that it fires nothing. */
+static void test_by_people(void **state)
+{
+	struct variants v;
+	struct cluster c;
+	uint64_t before;
+	int fd = memfd_create("settled", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(write(fd, "both", 4), 4);
+	nodes_open(&c, nodes_options(2, 11));
+	cluster_connect(&c, 0, 1);
+	write_file(&c, 0, "f", "base");
+	nodes_quiet(&c);
+	assert_true(counters_of(&c, 1).rows_by_people > 0);
+	nodes_apart(&c);
+	write_file(&c, 0, "f", "of 0");
+	write_file(&c, 1, "f", "of 1");
+	nodes_pass(&c, 5000);
+	nodes_together(&c);
+	nodes_quiet(&c);
+	before = counters_of(&c, 1).rows_by_people;
+	assert_int_equal(tree_variants(c.nodes[0].tree, at(&c, 0, "f"), &v),
+			 0);
+	assert_int_equal(tree_settle(c.nodes[0].tree, &v, fd, SETTLE_AUTO), 0);
+	variants_release(&v);
+	node_poke(&c.nodes[0]);
+	nodes_quiet(&c);
+	assert_true(shows(&c, 1, "f", "both"));
+	assert_int_equal(counters_of(&c, 1).rows_by_people, before);
+	write_file(&c, 0, "f", "edited");
+	nodes_quiet(&c);
+	assert_true(counters_of(&c, 1).rows_by_people > before);
+	nodes_close(&c);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -883,6 +922,7 @@ int main(void)
 		cmocka_unit_test(test_members_travel),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_by_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

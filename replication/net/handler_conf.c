@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lines of words. What cannot be understood is an error of the whole file,
+ * never skipped: half of somebody's rules could settle a file that the other
+ * half was to keep.
+ */
+#include "replication/net/handler_conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAG_SECONDS_MAX (366u * 24 * 60 * 60)
+/* Words of a line: an event, what it is about, a hook, and one too many. */
+#define WORDS_MAX 4
+
+static const struct {
+	const char *name;
+	enum handler_event event;
+	size_t words;		/* of a line of it */
+} events[] = {
+	{ "conflict", HANDLER_CONFLICT, 3 },
+	{ "open", HANDLER_OPEN, 3 },
+	{ "applied", HANDLER_APPLIED, 2 },
+	{ "peer", HANDLER_PEER, 2 },
+	{ "lag", HANDLER_LAG, 3 },
+};
+
+const char *handler_event_name(enum handler_event event)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+		if (events[i].event == event)
+			return events[i].name;
+	return "";
+}
+
+/* ---- words */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Takes one word off the line, in place; NULL: it does not end. */
+static char *take_word(char **line)
+{
+	char *from = *line, *to = from, *word = from;
+	bool quoted = *from == '"';
+
+	from += quoted;
+	while (*from && (quoted ? *from != '"' : !is_blank(*from))) {
+		if (quoted && *from == '\\' && from[1])
+			from++;
+		*to++ = *from++;
+	}
+	if (quoted && *from != '"')
+		return NULL;
+	from += *from != '\0';
+	*to = '\0';
+	*line = from;
+	return word;
+}
+
+/* Returns how many, or -1: a quote does not end. */
+static int split(char *line, char *ret[WORDS_MAX])
+{
+	int n = 0;
+
+	while (n < WORDS_MAX) {
+		while (is_blank(*line))
+			line++;
+		if (!*line || (!n && *line == '#'))
+			break;
+		ret[n] = take_word(&line);
+		if (!ret[n++])
+			return -1;
+	}
+	return n;
+}
+
+/* ---- lines */
+
+static bool parse_seconds(const char *text, uint32_t *ret)
+{
+	char *end;
+	unsigned long n;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	*ret = (uint32_t)n;
+	return !errno && !*end && n && n <= LAG_SECONDS_MAX;
+}
+
+/* What is wrong with the words, or NULL. */
+static const char *parse_words(char **words, size_t count,
+			       struct handler_rule *ret)
+{
+	const char *hook = words[count - 1];
+	size_t k = 0;
+
+	while (k < ARRAY_SIZE(events) && strcmp(events[k].name, words[0]))
+		k++;
+	if (k == ARRAY_SIZE(events))
+		return "a line begins with conflict, open, applied, peer or "
+		       "lag";
+	ret->event = events[k].event;
+	if (count != events[k].words)
+		return events[k].words == 2
+			       ? "a hook is to follow, and nothing else"
+			       : "a pattern (or seconds) and a hook are to "
+				 "follow, and nothing else";
+	if (!hook_name_valid(SLICE_STR(hook)))
+		return "the hook is named by letters, digits, '.', '_' and "
+		       "'-', not beginning with '.'";
+	memcpy(ret->hook, hook, strlen(hook) + 1);
+	if (ret->event == HANDLER_LAG)
+		return parse_seconds(words[1], &ret->seconds)
+			       ? NULL
+			       : "the lag is a number of seconds, 1 to a year";
+	if (count == 3) {
+		ret->pattern = strdup(words[1]);
+		return ret->pattern ? NULL : "out of memory";
+	}
+	return NULL;
+}
+
+static int parse_line(const char *path, size_t number, char *line,
+		      struct buf *why, struct handler_conf *c)
+{
+	struct handler_rule rule = { .pattern = NULL };
+	char *words[WORDS_MAX];
+	int count = split(line, words);
+	const char *wrong = NULL;
+	void *grown;
+
+	if (!count)
+		return 0;
+	if (count < 0)
+		wrong = "a quote does not end";
+	else
+		wrong = parse_words(words, (size_t)count, &rule);
+	if (!wrong && c->count == HANDLER_RULES_MAX)
+		wrong = "too many lines";
+	if (wrong) {
+		free(rule.pattern);
+		buf_printf(why, "%s:%zu: %s", path, number, wrong);
+		return -EINVAL;
+	}
+	grown = realloc(c->rules, (c->count + 1) * sizeof(*c->rules));
+	if (!grown) {
+		free(rule.pattern);
+		return -ENOMEM;
+	}
+	c->rules = grown;
+	c->rules[c->count++] = rule;
+	return 0;
+}
+
+static int parse(const char *path, char *text, struct buf *why,
+		 struct handler_conf *c)
+{
+	size_t number = 1;
+	char *line;
+	int r = 0;
+
+	while (!r && (line = strsep(&text, "\n")))
+		r = parse_line(path, number++, line, why, c);
+	return r;
+}
+
+/* ---- the file */
+
+/* 1: it may be read. 0: there is none. */
+static int judge(const char *path, int fd, struct buf *why)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode)) {
+		buf_printf(why, "%s: refused: no regular file", path);
+		return -EPERM;
+	}
+	if (st.st_uid && st.st_uid != geteuid()) {
+		buf_printf(why, "%s: refused: it belongs to user %u; chown it",
+			   path, (unsigned int)st.st_uid);
+		return -EPERM;
+	}
+	if (st.st_mode & 022) {
+		buf_printf(why, "%s: refused: mode %03o lets others write it; "
+			   "chmod go-w", path,
+			   (unsigned int)st.st_mode & 0777);
+		return -EPERM;
+	}
+	if (st.st_size > HANDLER_CONF_BYTES_MAX) {
+		buf_printf(why, "%s: longer than %d bytes", path,
+			   HANDLER_CONF_BYTES_MAX);
+		return -E2BIG;
+	}
+	return 1;
+}
+
+/* The whole file, ended by a zero byte. */
+static int read_text(const char *path, int fd, struct buf *why, char **ret)
+{
+	autofree char *text = malloc(HANDLER_CONF_BYTES_MAX + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (text && n > 0 && len < HANDLER_CONF_BYTES_MAX) {
+		n = read(fd, text + len, HANDLER_CONF_BYTES_MAX - len);
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+	}
+	if (!text)
+		return -ENOMEM;
+	text[len] = '\0';
+	if (strlen(text) != len) {
+		buf_printf(why, "%s: it has a zero byte", path);
+		return -EINVAL;
+	}
+	*ret = steal(&text);
+	return 0;
+}
+
+int handler_conf_read(const char *path, struct buf *why,
+		      struct handler_conf *ret)
+{
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+					      O_NONBLOCK);
+	autofree char *text = NULL;
+	struct handler_conf c = { .rules = NULL };
+	int r = fd < 0 ? -errno : judge(path, fd, why);
+
+	*ret = c;
+	if (fd < 0 && r == -ENOENT)
+		return 0;
+	if (r > 0)
+		r = read_text(path, fd, why, &text);
+	if (!r)
+		r = parse(path, text, why, &c);
+	if (r < 0) {
+		if (!why->len)
+			buf_printf(why, "%s: %s", path, strerror(-r));
+		handler_conf_release(&c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void handler_conf_release(struct handler_conf *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		free(c->rules[i].pattern);
+	free(c->rules);
+	*c = (struct handler_conf){ .rules = NULL };
+}
+
+static bool matches(const char *pattern, const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	if (strchr(pattern, '/'))
+		return !fnmatch(pattern, path, FNM_PATHNAME);
+	return !fnmatch(pattern, name ? name + 1 : path, 0);
+}
+
+const struct handler_rule *handler_conf_find(const struct handler_conf *c,
+					     enum handler_event event,
+					     const char *path)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct handler_rule *rule = &c->rules[i];
+
+		if (rule->event == event &&
+		    (!rule->pattern || (path && matches(rule->pattern, path))))
+			return rule;
+	}
+	return NULL;
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run. The copies are made and the result is taken over on the run's own
+ * thread: either may be a gigabyte.
+ *
+ * The scripts that are part of this program are given to sh as text, with the
+ * path as an argument: nothing of the volume is ever read as a command.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/log.h"
+#include "fs/store/content.h"
+#include "replication/net/handlers_internal.h"
+
+#define COPY_BYTES (256 * 1024)
+
+/* ---- copies */
+
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int copy_content(struct handlers *h, const struct variant *v, int fd)
+{
+	const struct timespec times[2] = { v->time, v->time };
+	autofree uint8_t *bytes = malloc(COPY_BYTES);
+	uint64_t at = 0;
+	int r = bytes ? 0 : -ENOMEM;
+
+	while (!r && at < v->content.size) {
+		int64_t n = content_read(tree_store(h->tree), &v->content, at,
+					 bytes, COPY_BYTES);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		r = write_all(fd, bytes, (size_t)n);
+		at += (uint64_t)n;
+	}
+	if (!r && futimens(fd, times) < 0)
+		r = -errno;
+	return r;
+}
+
+static int fill_room(void *arg, struct hook_room *room)
+{
+	struct job *j = arg;
+	int r = 0;
+
+	for (size_t k = 0; !r && k < j->variants.count; k++) {
+		const struct variant *v = &j->variants.list[k];
+		autoclose int fd = -1;
+
+		r = hook_room_variant(room, v->label, &fd);
+		if (!r)
+			r = copy_content(j->h, v, fd);
+	}
+	if (!r && j->variants.base_known && j->variants.base.here) {
+		autoclose int fd = -1;
+
+		r = hook_room_base(room, &fd);
+		if (!r)
+			r = copy_content(j->h, &j->variants.base, fd);
+	}
+	return r;
+}
+
+/* ---- results */
+
+/* The last line that it said, to follow a reason. */
+static void last_line(const struct buf *err, char *ret, size_t room)
+{
+	size_t end = err->len, from, n;
+
+	while (end && (err->data[end - 1] == '\n' || err->data[end - 1] == ' '))
+		end--;
+	from = end;
+	while (from && err->data[from - 1] != '\n')
+		from--;
+	n = MIN_OF(end - from, room - 1);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = err->data[from + i];
+
+		ret[i] = c < ' ' || c > '~' ? '?' : (char)c;
+	}
+	ret[n] = '\0';
+}
+
+static void note_outcome(struct job *j, const struct hook_outcome *o)
+{
+	struct plan_entry *e = j->outcome;
+	char said[100];
+	int r;
+
+	last_line(&o->err, said, sizeof(said));
+	switch (o->result) {
+	case HOOK_SETTLED:
+		r = tree_settle(j->h->tree, &j->variants, o->output_fd,
+				SETTLE_AUTO);
+		e->state = r && r != -ESTALE ? PLAN_FAILED : PLAN_WAITING;
+		if (r == -E2BIG)
+			snprintf(e->reason, sizeof(e->reason),
+				 "merged too many times by handlers alone; "
+				 "settle it by hand");
+		else if (r && r != -ESTALE)
+			snprintf(e->reason, sizeof(e->reason),
+				 "its result cannot be stored: %s",
+				 strerror(-r));
+		break;
+	case HOOK_LEFT:
+		e->state = PLAN_LEFT;
+		snprintf(e->reason, sizeof(e->reason), "%s", said);
+		break;
+	case HOOK_FAILED:
+		e->state = PLAN_FAILED;
+		snprintf(e->reason, sizeof(e->reason), "%.100s%s%.57s", o->reason,
+			 *said ? ": " : "", said);
+		break;
+	case HOOK_CANCELED:
+		e->state = PLAN_WAITING;
+		break;
+	}
+}
+
+static void job_finish(void *arg, struct hook_outcome *o)
+{
+	struct job *j = arg;
+	struct handlers *h = j->h;
+
+	if (j->outcome)
+		note_outcome(j, o);
+	else if (o->result == HOOK_FAILED)
+		log_warn("the handler of '%s' failed: %s",
+			 handler_event_name(j->event), o->reason);
+	pthread_mutex_lock(&h->mutex);
+	j->finished = true;
+	pthread_cond_signal(&h->cond);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+/* ---- start */
+
+/* sh itself, wherever /bin/sh leads to. */
+static int open_shell(struct buf *why, struct hook *ret)
+{
+	char path[PATH_MAX], *name;
+
+	if (!realpath("/bin/sh", path) || !(name = strrchr(path, '/'))) {
+		buf_printf(why, "there is no /bin/sh");
+		return -ENOSYS;
+	}
+	*name++ = '\0';
+	return hook_open(*path ? path : "/", name, why, ret);
+}
+
+static struct job *job_new(struct handlers *h, enum handler_event event)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->h = h;
+	j->event = event;
+	return j;
+}
+
+void job_free(struct job *j)
+{
+	if (!j)
+		return;
+	hook_run_free(j->run);
+	variants_release(&j->variants);
+	free(j->outcome);
+	free(j);
+}
+
+static int job_run(struct job *j, const struct hook *hook,
+		   const char *const *args, const struct hook_var *vars,
+		   size_t var_count, struct buf *why)
+{
+	struct handlers *h = j->h;
+	const char *hide[] = { h->store, NULL };
+	const struct hook_run_options o = {
+		.hook = hook, .args = args,
+		.vars = vars, .var_count = var_count,
+		.rooms = h->rooms, .uid = h->uid, .gid = h->gid,
+		.wants_output = j->outcome != NULL,
+		.limits = HOOK_LIMITS_DEFAULT,
+		.hide = hide,
+		.fill = j->outcome ? fill_room : NULL,
+		.finish = job_finish, .arg = j,
+	};
+	int r = hook_run_start(&o, &j->run);
+
+	if (r) {
+		buf_printf(why, "it cannot be run: %s", strerror(-r));
+		return r;
+	}
+	LIST_INSERT_HEAD(&h->jobs, j, entry);
+	return 0;
+}
+
+static int open_rule(struct handlers *h, const char *rule, struct buf *why,
+		     struct hook *ret)
+{
+	if (!strncmp(rule, "hook:", 5))
+		return hook_open(h->folder, rule + 5, why, ret);
+	return open_shell(why, ret);
+}
+
+int job_start_conflict(struct handlers *h, enum handler_event event,
+		       const char *rule, struct slice path,
+		       struct variants *v, struct buf *ret_why)
+{
+	struct job *j = job_new(h, event);
+	autofree char *path_text = strndup((const char *)path.data, path.len);
+	const struct hook_var vars[] = {
+		{ "KIN_EVENT", handler_event_name(event) },
+		{ "KIN_PATH", path_text },
+		{ "KIN_VOLUME", h->volume },
+	};
+	const char *script = !strcmp(rule, "merge") ? script_merge_text
+						    : script_union_lines;
+	const char *of_hook[] = { path_text, NULL };
+	const char *of_shell[] = { "-c", script, rule, path_text, NULL };
+	struct hook hook = HOOK_INIT;
+	int r;
+
+	if (j)
+		j->outcome = calloc(1, sizeof(*j->outcome));
+	if (!j || !j->outcome || !path_text) {
+		variants_release(v);
+		job_free(j);
+		return -ENOMEM;
+	}
+	j->variants = *v;
+	*v = (struct variants){ .list = NULL };
+	j->id = j->variants.id;
+	j->outcome->token = j->variants.token;
+	r = open_rule(h, rule, ret_why, &hook);
+	if (!r)
+		r = job_run(j, &hook,
+			    strncmp(rule, "hook:", 5) ? of_shell : of_hook,
+			    vars, ARRAY_SIZE(vars), ret_why);
+	hook_close(&hook);
+	if (r)
+		job_free(j);
+	return r;
+}
+
+int job_start_event(struct handlers *h, const char *name,
+		    const struct event *e, struct buf *ret_why)
+{
+	struct job *j = job_new(h, e->event);
+	char changes[24], seconds[24];
+	struct hook_var vars[6] = {
+		{ "KIN_EVENT", handler_event_name(e->event) },
+		{ "KIN_VOLUME", h->volume },
+		{ "KIN_MOUNTPOINT", h->mountpoint },
+	};
+	size_t n = 3;
+	struct hook hook = HOOK_INIT;
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	snprintf(changes, sizeof(changes), "%llu",
+		 (unsigned long long)e->changes);
+	snprintf(seconds, sizeof(seconds), "%llu",
+		 (unsigned long long)e->seconds);
+	if (e->event == HANDLER_PEER || e->event == HANDLER_LAG)
+		vars[n++] = (struct hook_var){ "KIN_PEER", e->label };
+	if (e->event == HANDLER_PEER)
+		vars[n++] = (struct hook_var){
+			"KIN_STATE", e->connected ? "connected" : "gone" };
+	if (e->event == HANDLER_LAG) {
+		vars[n++] = (struct hook_var){ "KIN_BEHIND", changes };
+		vars[n++] = (struct hook_var){ "KIN_SECONDS", seconds };
+	}
+	r = hook_open(h->folder, name, ret_why, &hook);
+	if (!r)
+		r = job_run(j, &hook, NULL, vars, n, ret_why);
+	hook_close(&hook);
+	if (r)
+		job_free(j);
+	return r;
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread. It sleeps until it is poked, a run ends or a turn comes; then
+ * it looks at all conflicts (they are found by their marks, so that none
+ * costs nothing), and starts what is due.
+ *
+ * Locks: h->mutex is taken inside the store's (a poke comes from an
+ * observer), never the other way round. The plan is changed by the thread
+ * only, and under the mutex; so the thread reads it without.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/base/log.h"
+#include "fs/tree/policy.h"
+#include "replication/net/handlers_internal.h"
+#include "replication/net/sys.h"
+
+/* To look again whether bytes have come, or a hook was installed. */
+#define BYTES_MS 5000
+#define INSTALL_MS 60000
+
+/* ---- from other threads */
+
+static void wake(struct handlers *h)
+{
+	pthread_cond_signal(&h->cond);
+}
+
+void handlers_poke(struct handlers *h)
+{
+	pthread_mutex_lock(&h->mutex);
+	h->poked = true;
+	wake(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void handlers_applied(struct handlers *h)
+{
+	pthread_mutex_lock(&h->mutex);
+	h->poked = h->applied = true;
+	wake(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void handlers_opened(struct handlers *h, const struct objid *id)
+{
+	pthread_mutex_lock(&h->mutex);
+	if (h->opened_count < EVENTS_MAX) {
+		h->opened[h->opened_count++] = *id;
+		h->poked = true;
+		wake(h);
+	}
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void handlers_members(struct handlers *h, const struct device *list,
+		      size_t count)
+{
+	struct device *copy = calloc(count + 1, sizeof(*copy));
+
+	if (!copy)
+		return; /* the order as it was does as well */
+	memcpy(copy, list, count * sizeof(*list));
+	pthread_mutex_lock(&h->mutex);
+	free(h->members);
+	h->members = copy;
+	h->member_count = count;
+	pthread_mutex_unlock(&h->mutex);
+}
+
+static void add_event(struct handlers *h, const struct event *e)
+{
+	pthread_mutex_lock(&h->mutex);
+	if (h->event_count == EVENTS_MAX) {
+		h->event_first = (h->event_first + 1) % EVENTS_MAX;
+		h->event_count--;
+	}
+	h->events[(h->event_first + h->event_count++) % EVENTS_MAX] = *e;
+	wake(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+static void put_label(struct event *e, struct slice label)
+{
+	size_t n = MIN_OF(label.len, sizeof(e->label) - 1);
+
+	memcpy(e->label, label.data, n);
+	e->label[n] = '\0';
+}
+
+void handlers_peer(struct handlers *h, struct slice label, bool connected)
+{
+	struct event e = { .event = HANDLER_PEER, .connected = connected };
+
+	put_label(&e, label);
+	add_event(h, &e);
+}
+
+void handlers_lag(struct handlers *h, struct slice label, uint64_t changes,
+		  uint64_t seconds)
+{
+	struct event e = { .event = HANDLER_LAG, .changes = changes,
+			   .seconds = seconds };
+
+	put_label(&e, label);
+	add_event(h, &e);
+}
+
+bool handlers_state(struct handlers *h, const struct objid *id,
+		    struct plan_entry *ret)
+{
+	const struct plan_entry *e;
+
+	pthread_mutex_lock(&h->mutex);
+	e = plan_find(&h->plan, id);
+	if (e)
+		*ret = *e;
+	pthread_mutex_unlock(&h->mutex);
+	return e != NULL;
+}
+
+void handlers_trouble(struct handlers *h, struct buf *ret)
+{
+	pthread_mutex_lock(&h->mutex);
+	buf_printf(ret, "%s", h->trouble);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+uint32_t handlers_lag_seconds(struct handlers *h)
+{
+	uint32_t n;
+
+	pthread_mutex_lock(&h->mutex);
+	n = h->lag_seconds;
+	pthread_mutex_unlock(&h->mutex);
+	return n;
+}
+
+/* ---- configuration */
+
+static void read_conf(struct handlers *h)
+{
+	cleanup(buf_release) struct buf why = BUF_INIT;
+	struct handler_conf c;
+	const struct handler_rule *lag;
+	int r = handler_conf_read(h->conf_path, &why, &c);
+
+	pthread_mutex_lock(&h->mutex);
+	if (r && strncmp(h->trouble, (const char *)why.data, why.len))
+		log_warn("%.*s; until then none of it holds", (int)why.len,
+			 (const char *)why.data);
+	snprintf(h->trouble, sizeof(h->trouble), "%.*s",
+		 r ? (int)why.len : 0, r ? (const char *)why.data : "");
+	lag = handler_conf_find(&c, HANDLER_LAG, NULL);
+	h->lag_seconds = lag ? lag->seconds : 0;
+	pthread_mutex_unlock(&h->mutex);
+	handler_conf_release(&h->conf);
+	h->conf = c;
+}
+
+/* ---- what handles a conflict */
+
+/* 1: what the policy says. 0: it says nothing, -EEXIST: to leave it. */
+static int policy_rule(struct handlers *h, uint64_t ino,
+		       char ret[PLAN_RULE_BYTES])
+{
+	struct policy_found p;
+	int r = tree_policy(h->tree, ino, &p);
+
+	if (r < 0 || !p.set)
+		return r;
+	switch (p.policy.rule) {
+	case POLICY_MERGE:
+		snprintf(ret, PLAN_RULE_BYTES, "merge");
+		return 1;
+	case POLICY_UNION:
+		snprintf(ret, PLAN_RULE_BYTES, "union");
+		return 1;
+	case POLICY_HOOK:
+		snprintf(ret, PLAN_RULE_BYTES, "hook:%s",
+			 p.policy.hook);
+		return 1;
+	default:
+		return -EEXIST;
+	}
+}
+
+static bool conf_rule(struct handlers *h, enum handler_event event,
+		      const char *path, char ret[PLAN_RULE_BYTES])
+{
+	const struct handler_rule *rule =
+		handler_conf_find(&h->conf, event, path);
+
+	if (rule)
+		snprintf(ret, PLAN_RULE_BYTES, "hook:%s", rule->hook);
+	return rule != NULL;
+}
+
+struct look {
+	struct handlers *h;
+	uint64_t now_ms;
+	struct device *members;
+	size_t member_count;
+	struct objid opened[EVENTS_MAX];
+	size_t opened_count;
+};
+
+static bool was_opened(const struct look *l, const struct objid *id)
+{
+	for (size_t i = 0; i < l->opened_count; i++)
+		if (objid_equal(l->opened[i], *id))
+			return true;
+	return false;
+}
+
+/* Who opened it wants it now; else each waits for his turn. */
+static int plan_one(struct look *l, const struct variants *v, uint64_t ino,
+		    const char *rule, bool opened)
+{
+	struct handlers *h = l->h;
+	size_t turn = opened ? 0 : plan_turn(&v->token, &h->self, l->members,
+					     l->member_count);
+	struct plan_entry *e;
+	int r;
+
+	pthread_mutex_lock(&h->mutex);
+	e = plan_find(&h->plan, &v->id);
+	if (e && opened)
+		e->due_ms = l->now_ms;
+	r = plan_see(&h->plan, &v->id, ino, &v->token, rule, l->now_ms,
+		     turn * HANDLER_TURN_MS);
+	pthread_mutex_unlock(&h->mutex);
+	return r;
+}
+
+static int look_at(void *arg, struct objid id, uint64_t ino)
+{
+	struct look *l = arg;
+	struct handlers *h = l->h;
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	autofree char *text = NULL;
+	struct variants v = { .list = NULL };
+	char rule[PLAN_RULE_BYTES];
+	bool opened = was_opened(l, &id);
+	int r = tree_path(h->tree, ino, &path);
+
+	if (!r)
+		text = strndup((const char *)path.data, path.len);
+	if (r || !text)
+		return 0;
+	r = policy_rule(h, ino, rule);
+	if (r < 0)
+		return 0;
+	if (!r && !conf_rule(h, HANDLER_CONFLICT, text, rule)) {
+		const struct plan_entry *e = plan_find(&h->plan, &id);
+
+		/* (opened before, and not done with) */
+		opened |= e && e->state != PLAN_WAITING;
+		if (!opened || !conf_rule(h, HANDLER_OPEN, text, rule))
+			return 0;
+	}
+	r = tree_variants_of(h->tree, id, &v);
+	if (r)
+		return 0; /* settled meanwhile, or not yet */
+	r = plan_one(l, &v, ino, rule, opened);
+	variants_release(&v);
+	return r;
+}
+
+static void look(struct handlers *h, uint64_t now_ms)
+{
+	struct look l = { .h = h, .now_ms = now_ms };
+	int r;
+
+	read_conf(h);
+	pthread_mutex_lock(&h->mutex);
+	h->poked = false;
+	memcpy(l.opened, h->opened, sizeof(l.opened));
+	l.opened_count = h->opened_count;
+	h->opened_count = 0;
+	l.members = calloc(h->member_count + 1, sizeof(*l.members));
+	if (l.members) {
+		memcpy(l.members, h->members,
+		       h->member_count * sizeof(*l.members));
+		l.member_count = h->member_count;
+	}
+	plan_begin(&h->plan);
+	pthread_mutex_unlock(&h->mutex);
+	r = tree_each_conflict(h->tree, look_at, &l);
+	if (r && r != -E2BIG)
+		log_warn("cannot look for conflicts to handle: %s",
+			 strerror(-r));
+	pthread_mutex_lock(&h->mutex);
+	plan_end(&h->plan);
+	pthread_mutex_unlock(&h->mutex);
+	free(l.members);
+}
+
+/* ---- what is due */
+
+static void postpone(struct handlers *h, struct plan_entry *e,
+		     uint64_t until_ms, const char *reason)
+{
+	pthread_mutex_lock(&h->mutex);
+	e->due_ms = until_ms;
+	snprintf(e->reason, sizeof(e->reason), "%s", reason);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+static void give_up(struct handlers *h, struct plan_entry *e,
+		    const struct buf *why)
+{
+	pthread_mutex_lock(&h->mutex);
+	e->state = PLAN_FAILED;
+	snprintf(e->reason, sizeof(e->reason), "%.*s", (int)why->len,
+		 (const char *)why->data);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+static bool all_here(const struct variants *v)
+{
+	for (size_t k = 0; k < v->count; k++)
+		if (!v->list[k].here)
+			return false;
+	return true;
+}
+
+static void start_due(struct handlers *h, struct plan_entry *e,
+		      uint64_t now_ms)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT, why = BUF_INIT;
+	struct variants v = { .list = NULL };
+	int r = tree_variants_of(h->tree, e->id, &v);
+
+	if (!r)
+		r = tree_path(h->tree, e->ino, &path);
+	if (r || !hash_equal(&v.token, &e->token)) {
+		/* The next look tells. */
+		postpone(h, e, now_ms + HANDLERS_LOOK_MS, "");
+		handlers_poke(h);
+		variants_release(&v);
+		return;
+	}
+	if (!all_here(&v)) {
+		postpone(h, e, now_ms + BYTES_MS,
+			 "not all versions are here yet");
+		variants_release(&v);
+		return;
+	}
+	r = job_start_conflict(h, HANDLER_CONFLICT, e->rule, buf_slice(&path),
+			       &v, &why);
+	if (r == -ENOENT) {
+		postpone(h, e, now_ms + INSTALL_MS, "not installed here");
+	} else if (r) {
+		log_warn("'%.*s': %s: %.*s", (int)path.len,
+			 (const char *)path.data, e->rule, (int)why.len,
+			 (const char *)why.data);
+		give_up(h, e, &why);
+	} else {
+		h->conflict_jobs++;
+		pthread_mutex_lock(&h->mutex);
+		e->state = PLAN_RUNNING;
+		*e->reason = '\0';
+		pthread_mutex_unlock(&h->mutex);
+	}
+}
+
+/* Returns when there is something to do again. */
+static uint64_t start_conflicts(struct handlers *h, uint64_t now_ms)
+{
+	uint64_t next_ms = UINT64_MAX;
+	struct plan_entry *e;
+
+	while (h->conflict_jobs < JOBS_MAX &&
+	       (e = plan_due(&h->plan, now_ms, &next_ms)))
+		start_due(h, e, now_ms);
+	return next_ms;
+}
+
+/* The next event, or `applied` if it is due. */
+static bool next_event(struct handlers *h, uint64_t now_ms, struct event *ret,
+		       uint64_t *next_ms)
+{
+	bool some = true;
+
+	pthread_mutex_lock(&h->mutex);
+	if (h->event_count) {
+		*ret = h->events[h->event_first];
+		h->event_first = (h->event_first + 1) % EVENTS_MAX;
+		h->event_count--;
+	} else if (h->applied && now_ms >= h->applied_ms + APPLIED_MS) {
+		*ret = (struct event){ .event = HANDLER_APPLIED };
+		h->applied = false;
+		h->applied_ms = now_ms;
+	} else {
+		if (h->applied)
+			*next_ms = MIN_OF(*next_ms,
+					  h->applied_ms + APPLIED_MS);
+		some = false;
+	}
+	pthread_mutex_unlock(&h->mutex);
+	return some;
+}
+
+static uint64_t start_events(struct handlers *h, uint64_t now_ms)
+{
+	uint64_t next_ms = UINT64_MAX;
+	struct event e;
+
+	while (!h->event_job && next_event(h, now_ms, &e, &next_ms)) {
+		cleanup(buf_release) struct buf why = BUF_INIT;
+		const struct handler_rule *rule =
+			handler_conf_find(&h->conf, e.event, NULL);
+		int r = rule ? job_start_event(h, rule->hook, &e, &why) : 0;
+
+		if (r)
+			log_warn("the handler of '%s' cannot be run: %.*s",
+				 handler_event_name(e.event), (int)why.len,
+				 (const char *)why.data);
+		h->event_job = rule && !r;
+	}
+	return next_ms;
+}
+
+/* ---- what has ended */
+
+static void take_outcome(struct handlers *h, struct job *j)
+{
+	struct plan_entry *e;
+
+	if (!j->outcome) {
+		h->event_job = false;
+		return;
+	}
+	h->conflict_jobs--;
+	pthread_mutex_lock(&h->mutex);
+	e = plan_find(&h->plan, &j->id);
+	if (e && hash_equal(&e->token, &j->outcome->token)) {
+		e->state = j->outcome->state;
+		memcpy(e->reason, j->outcome->reason, sizeof(e->reason));
+		/* (settled: the next look does not find it) */
+		e->due_ms = sys_now_ms() + HANDLER_TURN_MS;
+	}
+	h->poked = true;
+	pthread_mutex_unlock(&h->mutex);
+	if (j->outcome->state == PLAN_FAILED)
+		log_warn("the handler of a conflict failed: %s",
+			 j->outcome->reason);
+}
+
+static bool job_has_finished(struct handlers *h, const struct job *j)
+{
+	bool yes;
+
+	pthread_mutex_lock(&h->mutex);
+	yes = j->finished;
+	pthread_mutex_unlock(&h->mutex);
+	return yes;
+}
+
+static void take_finished(struct handlers *h)
+{
+	struct job *j = LIST_FIRST(&h->jobs), *next;
+
+	for (; j; j = next) {
+		next = LIST_NEXT(j, entry);
+		if (!job_has_finished(h, j))
+			continue;
+		LIST_REMOVE(j, entry);
+		take_outcome(h, j);
+		job_free(j);
+	}
+}
+
+/* What it works on is no more what is there: a person was faster. */
+static void cancel_outdated(struct handlers *h)
+{
+	struct job *j;
+
+	LIST_FOREACH(j, &h->jobs, entry) {
+		const struct plan_entry *e =
+			j->outcome ? plan_find(&h->plan, &j->id) : NULL;
+
+		if (j->outcome &&
+		    (!e || !hash_equal(&e->token, &j->outcome->token)))
+			hook_run_cancel(j->run);
+	}
+}
+
+/* ---- the thread */
+
+/* A burst of changes is one look. */
+static uint64_t look_due(struct handlers *h)
+{
+	return h->poked ? h->looked_ms + HANDLERS_LOOK_MS : UINT64_MAX;
+}
+
+/* Until something happens, or then; false: it is the end. */
+static bool sleep_until(struct handlers *h, uint64_t until_ms)
+{
+	uint64_t now_ms, wait_ms;
+	struct timespec at;
+	bool go_on;
+
+	pthread_mutex_lock(&h->mutex);
+	now_ms = sys_now_ms();
+	until_ms = MIN_OF(until_ms, look_due(h));
+	/* (a run that ends, or a poke, signals; a lost signal costs this) */
+	until_ms = MIN_OF(until_ms, now_ms + INSTALL_MS);
+	if (!h->stop && until_ms > now_ms) {
+		wait_ms = until_ms - now_ms;
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_nsec += (long)(wait_ms % 1000 * 1000000);
+		at.tv_sec += (time_t)(wait_ms / 1000) +
+			     at.tv_nsec / 1000000000;
+		at.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&h->cond, &h->mutex, &at);
+	}
+	go_on = !h->stop;
+	pthread_mutex_unlock(&h->mutex);
+	return go_on;
+}
+
+static bool wants_look(struct handlers *h, uint64_t now_ms)
+{
+	bool yes;
+
+	pthread_mutex_lock(&h->mutex);
+	yes = look_due(h) <= now_ms;
+	pthread_mutex_unlock(&h->mutex);
+	return yes;
+}
+
+static void *handlers_run(void *arg)
+{
+	struct handlers *h = arg;
+	uint64_t next_ms = 0;
+
+	while (sleep_until(h, next_ms)) {
+		uint64_t now_ms = sys_now_ms();
+
+		take_finished(h);
+		if (wants_look(h, now_ms)) {
+			h->looked_ms = now_ms;
+			look(h, now_ms);
+			cancel_outdated(h);
+		}
+		next_ms = start_conflicts(h, now_ms);
+		next_ms = MIN_OF(next_ms, start_events(h, now_ms));
+	}
+	return NULL;
+}
+
+/* ---- life */
+
+static void handlers_free(struct handlers *h)
+{
+	struct job *j;
+
+	while ((j = LIST_FIRST(&h->jobs))) {
+		LIST_REMOVE(j, entry);
+		job_free(j);
+	}
+	plan_release(&h->plan);
+	handler_conf_release(&h->conf);
+	pthread_cond_destroy(&h->cond);
+	pthread_mutex_destroy(&h->mutex);
+	free(h->members);
+	free(h->folder);
+	free(h->conf_path);
+	free(h->store);
+	free(h->rooms);
+	free(h->volume);
+	free(h->mountpoint);
+	free(h);
+}
+
+static int copy_options(struct handlers *h, const struct handlers_options *o)
+{
+	h->tree = o->tree;
+	h->self = o->self;
+	h->uid = o->uid;
+	h->gid = o->gid;
+	h->folder = strdup(o->folder);
+	h->store = strdup(o->store);
+	h->volume = strdup(o->volume);
+	h->mountpoint = strdup(o->mountpoint);
+	if (asprintf(&h->conf_path, "%s.conf", o->folder) < 0)
+		h->conf_path = NULL;
+	if (asprintf(&h->rooms, "%s/tmp", o->store) < 0)
+		h->rooms = NULL;
+	return h->folder && h->store && h->volume && h->mountpoint &&
+			       h->conf_path && h->rooms
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int start_thread(struct handlers *h)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&h->thread, NULL, handlers_run, h);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+int handlers_start(const struct handlers_options *o, struct buf *why,
+		   struct handlers **ret)
+{
+	struct handlers *h = calloc(1, sizeof(*h));
+	pthread_condattr_t monotonic;
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	LIST_INIT(&h->jobs);
+	plan_init(&h->plan);
+	pthread_mutex_init(&h->mutex, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	h->poked = true; /* what was there before */
+	r = copy_options(h, o);
+	if (!r)
+		r = hook_rooms_sweep(h->rooms);
+	if (!r)
+		r = start_thread(h);
+	if (r) {
+		buf_printf(why, "cannot start the handlers of conflicts: %s",
+			   strerror(-r));
+		handlers_free(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+void handlers_stop(struct handlers *h)
+{
+	if (!h)
+		return;
+	pthread_mutex_lock(&h->mutex);
+	h->stop = true;
+	wake(h);
+	pthread_mutex_unlock(&h->mutex);
+	pthread_join(h->thread, NULL);
+	handlers_free(h);
+}

@@ -1,0 +1,323 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Conflicts that are settled by policies and hooks: on real nodes, offline and
+# joined, with handlers that do what they should, and with ones that do not.
+
+setup() {
+	load helpers
+	kin_setup
+	need_fuse
+	two_nodes
+	for node in a b; do
+		kin hooks dir "$T/$node" >/dev/null
+	done
+}
+
+teardown() {
+	kin_cleanup
+}
+
+# install NODE NAME: a hook from standard input
+install_hook() {
+	local dir
+
+	dir=$(kin hooks dir "$T/$1")
+	mkdir -p "$dir"
+	chmod 700 "$dir"
+	cat >"$dir/$2"
+	chmod 700 "$dir/$2"
+}
+
+policy() {
+	mkdir -p "$1"
+	kin policy "$1" "$2"
+}
+
+no_conflicts() {
+	[ "$(conflict_count a)" = 0 ] && [ "$(conflict_count b)" = 0 ]
+}
+
+# edit_apart FILE BASE OF-A OF-B
+edit_apart() {
+	printf "$2" >"a/$1"
+	kin_wait a
+	apart a b
+	printf "$3" >"a/$1"
+	printf "$4" >"b/$1"
+	together a b
+	kin_wait a
+}
+
+# settles_as FILE TEXT: soon both show one file, with this text
+settles_as() {
+	wait_until no_conflicts
+	kin_wait a
+	kin_wait b
+	assert_equal "$(cat "a/$1")" "$(printf "$2")"
+	assert_equal "$(cat "b/$1")" "$(printf "$2")"
+	assert_equal "$(find a -name '*(conflict*')" ""
+}
+
+@test "policy merge: lines changed on both sides become one file" {
+	policy a/notes merge
+	edit_apart notes/x '1\n2\n3\n4\n5\n' 'one\n2\n3\n4\n5\n' \
+		'1\n2\n3\n4\nfive\n'
+	settles_as notes/x 'one\n2\n3\n4\nfive\n'
+}
+
+@test "policy merge: what does not apply cleanly stays, and says so" {
+	policy a/notes merge
+	edit_apart notes/x '1\n2\n3\n' '1\nA\n3\n' '1\nB\n3\n'
+	wait_until eval '[ "$(kin conflicts --json a |
+		jq -r ".[0].handler.state")" = left ]'
+	assert_equal "$(conflict_count a)" 1
+	assert_equal "$(sort a/notes/x* | grep -c '[AB]')" 2
+	# a person's edit makes it another conflict: now it applies
+	echo 'never a marker' >/dev/null
+	run grep -rl '<<<<<<<\|>>>>>>>' a/notes
+	assert_failure
+}
+
+@test "policy union: the lines of both" {
+	policy a/log union
+	edit_apart log/x 'first\n' 'first\nof a\n' 'first\nof b\n'
+	wait_until no_conflicts
+	kin_wait a
+	assert_equal "$(sort a/log/x)" $'first\nof a\nof b'
+	assert_same_trees a b
+}
+
+@test "policy hook: the hook gets every version, the base and the path" {
+	policy a/doc hook:mine
+	for node in a b; do
+		install_hook $node mine <<-'EOF'
+			#!/bin/sh
+			set -eu
+			{
+				printf 'event %s\npath %s\narg %s\n' \
+					"$KIN_EVENT" "$KIN_PATH" "$1"
+				cat "$KIN_BASE"
+				cat "$KIN_VARIANTS_DIR"/*
+				ls -A
+			} >"$KIN_OUTPUT"
+		EOF
+	done
+	edit_apart 'doc/-a $(id) "b".txt' 'base\n' 'of a\n' 'of b\n'
+	wait_until no_conflicts
+	kin_wait a
+	assert_same_trees a b
+	run -0 cat 'a/doc/-a $(id) "b".txt'
+	assert_line --index 0 'event conflict'
+	assert_line --index 1 'path doc/-a $(id) "b".txt'
+	assert_line --index 2 'arg doc/-a $(id) "b".txt'
+	assert_line --index 3 base
+	assert_equal "$(printf '%s\n' "${lines[@]:4}" | sort)" \
+		$'of a\nof b'
+}
+
+@test "a hook that leaves it, fails, crashes or is not installed: siblings" {
+	for kind in left failed crashed nowhere; do
+		policy a/$kind hook:$kind
+	done
+	for node in a b; do
+		printf '#!/bin/sh\necho not mine >&2\nexit 1\n' |
+			install_hook $node left
+		printf '#!/bin/sh\necho broken >&2\nexit 7\n' |
+			install_hook $node failed
+		printf '#!/bin/sh\nkill -SEGV $$\n' |
+			install_hook $node crashed
+	done
+	for kind in left failed crashed nowhere; do
+		printf base >a/$kind/x
+	done
+	kin_wait a
+	apart a b
+	for kind in left failed crashed nowhere; do
+		printf of-a >a/$kind/x
+		printf of-b >b/$kind/x
+	done
+	together a b
+	kin_wait a
+	state() {
+		kin conflicts --json "$T/a/$1" |
+			jq -r '.[0].handler | .state + ": " + .reason'
+	}
+	wait_until eval '[[ $(state left) == "left: not mine" ]]'
+	wait_until eval '[[ $(state failed) == failed:*broken* ]]'
+	wait_until eval '[[ $(state crashed) == failed:* ]]'
+	wait_until eval '[[ $(state nowhere) == "waiting: not installed here" ]]'
+	assert_equal "$(conflict_count a)" 4
+	assert_equal "$(cat a/left/x* | tr -d '\n' | wc -c)" 8
+	run -0 kin conflicts a
+	assert_output --partial "broken"
+}
+
+@test "hooks that answer differently on each node: one version in the end" {
+	policy a/d hook:mine
+	for node in a b; do
+		printf '#!/bin/sh\necho by %s >"$KIN_OUTPUT"\n' $node |
+			install_hook $node mine
+	done
+	edit_apart d/x base of-a of-b
+	wait_until no_conflicts
+	kin_wait a
+	kin_wait b
+	assert_same_trees a b
+	[[ $(cat a/d/x) == "by a" || $(cat a/d/x) == "by b" ]]
+}
+
+@test "a person who settles it while a hook runs wins" {
+	policy a/d hook:slow
+	for node in a b; do
+		install_hook $node slow <<-EOF
+			#!/bin/sh
+			echo started >>'$T/started'
+			while [ ! -e '$T/go' ]; do sleep 0.1; done
+			echo late >"\$KIN_OUTPUT"
+		EOF
+	done
+	edit_apart d/x base of-a of-b
+	wait_until test -s started
+	kin resolve a/d/x --take a
+	touch go
+	kin_wait a
+	kin_wait b
+	wait_until no_conflicts
+	assert_equal "$(cat a/d/x)" of-a
+	assert_equal "$(cat b/d/x)" of-a
+}
+
+@test "patterns of the configuration; its mistakes are told" {
+	for node in a b; do
+		dir=$(kin hooks dir "$T/$node")
+		printf '#!/bin/sh\ncat "$KIN_VARIANTS_DIR"/* >"$KIN_OUTPUT"\n' |
+			install_hook $node cat-all
+		printf 'conflict *.log cat-all\n' >"$dir.conf"
+		chmod 600 "$dir.conf"
+	done
+	edit_apart x.log '' 'of a\n' 'of b\n'
+	wait_until no_conflicts
+	kin_wait a
+	assert_equal "$(sort a/x.log)" $'of a\nof b'
+	printf 'conflict\n' >"$(kin hooks dir "$T/a").conf"
+	echo poke >a/y
+	wait_until eval 'kin hooks list "$T/a" 2>&1 | grep -q "\.conf:1:"'
+}
+
+@test "events: applied and peer" {
+	dir=$(kin hooks dir "$T/b")
+	for event in applied peer; do
+		install_hook b $event <<-EOF
+			#!/bin/sh
+			env | grep '^KIN_' | sort >>'$T/$event.log'
+			echo . >>'$T/$event.log'
+		EOF
+	done
+	printf 'applied applied\npeer peer\n' >"$dir.conf"
+	chmod 600 "$dir.conf"
+	echo 1 >b/own
+	kin_wait b
+	echo 1 >a/x
+	wait_until grep -qs '^\.' applied.log
+	run -0 cat applied.log
+	assert_line 'KIN_EVENT=applied'
+	assert_line "KIN_MOUNTPOINT=$T/b"
+	refute_line --partial KIN_PATH
+	kin unmount a
+	wait_until grep -qs 'KIN_STATE=gone' peer.log
+	run -0 cat peer.log
+	assert_line 'KIN_PEER=a'
+}
+
+@test "on read: who opens a file in conflict gets main at once, and it is settled" {
+	dir=$(kin hooks dir "$T/a")
+	printf '#!/bin/sh\ncat "$KIN_VARIANTS_DIR"/* >"$KIN_OUTPUT"\n' |
+		install_hook a cat-all
+	printf 'open *.log cat-all\n' >"$dir.conf"
+	chmod 600 "$dir.conf"
+	edit_apart x.log '' 'of a\n' 'of b\n'
+	assert_equal "$(conflict_count a)" 1
+	# it is not held, whoever opens it
+	assert_equal "$(wc -l <a/x.log)" 1
+	settled() { [ "$(conflict_count a)" = 0 ]; }
+	wait_until settled
+	assert_equal "$(sort a/x.log)" $'of a\nof b'
+	kin_wait a
+	assert_same_trees a b
+}
+
+@test "names, versions and hooks of any kind: nothing is read as a command" {
+	policy a/d hook:mine
+	for node in a b; do
+		install_hook $node mine <<-'EOF'
+			#!/bin/sh
+			cat "$KIN_VARIANTS_DIR"/* >"$KIN_OUTPUT"
+		EOF
+	done
+	names=('-rf' ' ' $'new\nline' '$(touch pwned)' '`id`' 'a"b' "it's" '*' \
+		'--help')
+	for name in "${names[@]}"; do
+		printf 'base\n' >"a/d/$name"
+	done
+	kin_wait a
+	apart a b
+	for name in "${names[@]}"; do
+		printf 'of a\n' >"a/d/$name"
+		printf 'of b\n' >"b/d/$name"
+	done
+	together a b
+	kin_wait a
+	wait_until no_conflicts
+	kin_wait a
+	kin_wait b
+	for name in "${names[@]}"; do
+		assert_equal "$(sort "a/d/$name")" $'of a\nof b'
+	done
+	assert_same_trees a b
+	[ -z "$(find "$T" -name pwned)" ]
+}
+
+@test "hooks that hang, fork away, flood or spoil their copies harm nobody" {
+	for kind in away flood spoil; do
+		policy a/$kind hook:$kind
+	done
+	for node in a b; do
+		install_hook $node away <<-EOF
+			#!/bin/sh
+			setsid sh -c 'sleep 3; touch $T/survived' &
+			exit 1
+		EOF
+		install_hook $node flood <<-'EOF'
+			#!/bin/sh
+			yes flood | head -c 50000000
+			yes flood | head -c 5000000 >&2
+			exit 1
+		EOF
+		install_hook $node spoil <<-'EOF'
+			#!/bin/sh
+			rm -rf "$KIN_VARIANTS_DIR" "$KIN_BASE"
+			ln -s /etc/passwd "$KIN_OUTPUT"
+		EOF
+	done
+	for kind in away flood spoil; do
+		printf base >a/$kind/x
+	done
+	kin_wait a
+	apart a b
+	for kind in away flood spoil; do
+		printf of-a >a/$kind/x
+		printf of-b >b/$kind/x
+	done
+	together a b
+	kin_wait a
+	states() {
+		kin conflicts --json "$T/a" |
+			jq -r '[.[].handler.state] | sort | join(" ")'
+	}
+	wait_until eval '[ "$(states)" = "failed left left" ]'
+	for kind in away flood spoil; do
+		assert_equal "$(cat a/$kind/x* | tr -d '\n' | wc -c)" 8
+	done
+	read -r -t 4 <> <(:) || true
+	[ ! -e survived ]
+}
