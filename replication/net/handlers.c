@@ -284,7 +284,7 @@ static void look(struct handlers *h, uint64_t now_ms)
 	l.opened_count = h->opened_count;
 	h->opened_count = 0;
 	l.members = calloc(h->member_count + 1, sizeof(*l.members));
-	if (l.members) {
+	if (l.members && h->member_count) {
 		memcpy(l.members, h->members,
 		       h->member_count * sizeof(*l.members));
 		l.member_count = h->member_count;
