@@ -49,14 +49,23 @@ static int settle(struct op *op, const struct variants *v,
 
 /* The answer may be hidden under another node's, which nobody sees: then it
  * is no loss. */
-static void excuse_answer(struct op *op, const char *path)
+static void excuse_answer(struct op *op, struct objid id)
 {
 	struct oracle *o = op->ops->oracle;
+	struct items now = {0};
 	uint64_t ino;
 
-	if (tree_resolve_path(op->node->tree, SLICE_STR(path), &ino) == 0)
-		oracle_overwritten(o, op->node,
-				   oracle_read(o, op->node, ino));
+	/* (main's name may be another now, if others claim it too) */
+	if (items_take(op->node, &now))
+		for (size_t i = 0; i < now.count; i++)
+			if (objid_equal(now.list[i].id, id) &&
+			    !tree_resolve_path(op->node->tree,
+					       SLICE_STR(now.list[i].path),
+					       &ino))
+				oracle_overwritten(o, op->node,
+						   oracle_read(o, op->node,
+							       ino));
+	items_release(&now);
 }
 
 /* Main's name, if it is shown; else where it will be. */
@@ -105,8 +114,8 @@ static void answer(struct op *op, const char *what, enum settle_by by)
 		op_must(op, r);
 	if (r >= 0) {
 		op->gone = i;
-		if (by == SETTLE_AUTO && path[0])
-			excuse_answer(op, path);
+		if (by == SETTLE_AUTO)
+			excuse_answer(op, i->id);
 		if (t.unique && path[0] && t.len <= INLINE_BYTES_MAX) {
 			content_inline(SLICE(t.data, t.len), &c);
 			snprintf(op->shown_path, PATH_BYTES, "%s", path);
