@@ -78,6 +78,7 @@ struct policy_hidden {
 	uint64_t ino;		/* of its main */
 	struct dot dot;		/* of the content's newest version */
 	struct content content;
+	bool here;		/* all of its bytes are */
 };
 
 /* Lists them. As tree_conflicts(): fn runs without the lock, its first

@@ -169,6 +169,7 @@ struct listed {
 	struct object o;	/* its one CONTENT version */
 	uint64_t ino;
 	enum kind kind;
+	bool here;
 };
 
 struct listing {
@@ -197,7 +198,8 @@ static int list_branch(struct tree *t, const struct row *row,
 	l->list = p;
 	p += l->count++;
 	*p = (struct listed){ .path = BUF_INIT, .ino = row->ino,
-			      .kind = i->kind };
+			      .kind = i->kind,
+			      .here = sibling_is_here(t, row, b) };
 	object_init(&p->o, row->o.id);
 	r = object_add_copy(&p->o, b->top);
 	return r ? r : decided_path(t, row, &p->path);
@@ -253,7 +255,8 @@ int tree_policy_hidden(struct tree *t,
 					   .kind = l.list[k].kind,
 					   .ino = l.list[k].ino,
 					   .dot = v->dot,
-					   .content = v->content.content };
+					   .content = v->content.content,
+					   .here = l.list[k].here };
 
 		r = fn(arg, &h);
 	}

@@ -53,7 +53,7 @@ static int items_add_hidden(void *arg, const struct policy_hidden *h)
 		.id = h->id,
 		.kind = h->kind,
 		.hidden = true,
-		.complete = true,
+		.complete = h->here,
 		.content = content_hash64(&h->content),
 	};
 	memcpy(i->path, h->path.data, h->path.len);

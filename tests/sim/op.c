@@ -210,6 +210,9 @@ static bool op_keeps(const struct op *op, const struct item *x)
  * policy chooses; it may have been replaced long since. */
 static bool op_is_passing(const struct item *x, const struct items *after)
 {
+	/* (and a sibling shows when all of it is here) */
+	if (x->hidden && !x->complete)
+		return true;
 	for (size_t i = 0; !x->complete && i < after->count; i++)
 		if (after->list[i].hidden &&
 		    objid_equal(after->list[i].id, x->id))

@@ -128,6 +128,13 @@ static void expect_undone(struct op *op, const struct choice *p)
 		op->shown_path[0] = '\0';
 }
 
+static bool shows_sibling(const struct op *op, const char *path)
+{
+	const struct item *i = items_at(&op->before, path);
+
+	return i && i->sibling;
+}
+
 void op_undo(struct op *op)
 {
 	struct choice p;
@@ -140,7 +147,8 @@ void op_undo(struct op *op)
 	about(op, &p);
 	expect(op, tree_undo(op->node->tree, SLICE_STR(p.found_id)));
 	check_off(op, p.found_id);
-	if (op->r >= 0 && op->about[1][0])
+	/* (Of a file whose main was removed only a sibling shows.) */
+	if (op->r >= 0 && op->about[1][0] && !shows_sibling(op, p.path))
 		expect_undone(op, &p);
 }
 
@@ -157,7 +165,7 @@ void op_swap(struct op *op)
 	expect(op,
 	       tree_swap(op->node->tree, s.parent, SLICE_STR(s.name)));
 	check_off(op, p.found_id);
-	if (op->r >= 0 && op->about[1][0])
+	if (op->r >= 0 && op->about[1][0] && !shows_sibling(op, p.path))
 		snprintf(op->shown_path, sizeof(op->shown_path), "%s", p.lost);
 }
 
