@@ -341,13 +341,24 @@ edit_edit() {
 
 @test "a version written while settled elsewhere is a conflict again" {
 	edit_edit
+	taken=$(cat "a/$sibling")
 	apart a b
-	kin resolve a/doc.txt --take a
+	kin resolve a/doc.txt --take "$sibling"
 	echo "third, of b" >b/doc.txt
 	meet a b
 	run -0 cat a/doc*
 	assert_output --partial "third, of b"
-	assert_output --partial "of a"
+	assert_output --partial "$taken"
+}
+
+@test "settled for main, while main is edited elsewhere: the edit goes on" {
+	edit_edit
+	apart a b
+	kin resolve a/doc.txt --take main
+	echo "third, of b" >b/doc.txt
+	meet a b
+	assert_equal "$(cat a/doc*)" "third, of b"
+	settled doc
 }
 
 @test "names that only look alike are no conflict" {
