@@ -166,7 +166,10 @@ mount_new() {
 	kin_mount a
 	for i in 1 2 3 4 5; do
 		echo "$i" >>a/file
-		kill -9 "$(kin_pid a)"
+		pid=$(kin_pid a)
+		kill -9 "$pid"
+		# (while it ends the mount is still its)
+		wait_until process_is_gone "$pid"
 		run -0 kin mount a
 		assert_output --partial "its daemon had died"
 	done
