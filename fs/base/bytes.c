@@ -12,6 +12,16 @@ bool slice_equal(struct slice a, struct slice b)
 	return a.len == b.len && (!a.len || !memcmp(a.data, b.data, a.len));
 }
 
+bool slice_take_prefix(struct slice *s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	if (s->len < len || memcmp(s->data, prefix, len))
+		return false;
+	*s = SLICE(s->data + len, s->len - len);
+	return true;
+}
+
 int slice_compare(struct slice a, struct slice b)
 {
 	size_t n = MIN_OF(a.len, b.len);

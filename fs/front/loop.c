@@ -12,10 +12,10 @@
  * workers that sleep in read(): only there can they be cancelled.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 
 static void *worker_main(void *arg);
@@ -39,18 +39,13 @@ void front_loop_release(struct loop *loop)
 static int worker_start(struct front *front)
 {
 	struct worker *worker = &front->loop.workers[front->loop.count];
-	sigset_t all, old;
 	int r;
 
 	worker->front = front;
 	worker->request = (struct fuse_buf){ 0 };
-	/* Signals are the caller's business, in threads of its own. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&worker->thread, NULL, worker_main, worker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&worker->thread, worker_main, worker);
 	if (r)
-		return -r;
+		return r;
 	front->loop.count++;
 	front->loop.idle++;
 	return 0;

@@ -29,10 +29,10 @@
  * last act.
  */
 #include <errno.h>
-#include <signal.h>
 #include <sys/stat.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 
 /* A name that no lookup uses: its invalidation is a barrier only. */
@@ -161,16 +161,10 @@ static void *notifier_main(void *arg)
 
 int notifier_start(struct front *front)
 {
-	sigset_t all, old;
-	int r;
+	int r = thread_start(&front->notifier, notifier_main, front);
 
-	/* Signals are the caller's business, in threads of its own. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&front->notifier, NULL, notifier_main, front);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)
-		return -r;
+		return r;
 	front->notifier_started = true;
 	return 0;
 }

@@ -12,11 +12,11 @@
  * has locked for it), or at the end. A signal ends it with EINTR.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 
 /* Requests that wait at once; each is some 100 bytes here. */
@@ -225,17 +225,13 @@ static void *waiting_main(void *arg)
 static int waiting_start(struct front *front)
 {
 	struct waiting *w = &front->waiting;
-	sigset_t all, old;
 	int r;
 
 	if (w->started)
 		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&w->thread, NULL, waiting_main, front);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&w->thread, waiting_main, front);
 	w->started = !r;
-	return -r;
+	return r;
 }
 
 void waiting_add(struct front *front, fuse_req_t req, fuse_ino_t ino,

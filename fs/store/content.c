@@ -9,10 +9,15 @@
  * is believed for longer than one read.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/hash.h"
 #include "fs/store/content_cursor.h"
+#include "fs/store/io.h"
+
+/* Bytes copied at a time: a few chunks. */
+#define COPY_BYTES ((size_t)256 * 1024)
 
 void content_empty(struct content *ret)
 {
@@ -92,6 +97,23 @@ int64_t content_read(struct store *s, const struct content *content,
 	}
 	content_cursor_release(&c);
 	return r < 0 ? r : (int64_t)done;
+}
+
+int content_copy(struct store *s, const struct content *content, int fd)
+{
+	autofree uint8_t *bytes = malloc(COPY_BYTES);
+	uint64_t at = 0;
+	int r = bytes ? 0 : -ENOMEM;
+
+	while (!r && at < content->size) {
+		int64_t n = content_read(s, content, at, bytes, COPY_BYTES);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		r = io_write_at(fd, bytes, (size_t)n, at);
+		at += (uint64_t)n;
+	}
+	return r;
 }
 
 /*

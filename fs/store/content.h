@@ -77,6 +77,12 @@ must_check int64_t content_read(struct store *, const struct content *,
 				uint64_t offset, void *ret, size_t len);
 
 /*
+ * Writes all of it to an open file, from the start of that on. Errors: as
+ * content_read(), of writing.
+ */
+must_check int content_copy(struct store *, const struct content *, int fd);
+
+/*
  * Calls fn for each hash (block or chunk) of the content that is not here,
  * as far as the blocks that are here tell; at most max calls. Returns how
  * many. 0: the content is complete. A negative of fn stops and is returned.

@@ -36,16 +36,6 @@ static struct slice cut_off(struct slice *text, char separator)
 	return head;
 }
 
-static bool take_prefix(struct slice *s, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	if (s->len < len || memcmp(s->data, prefix, len))
-		return false;
-	*s = SLICE(s->data + len, s->len - len);
-	return true;
-}
-
 /* Digits only, at most `max`. */
 static bool parse_number(struct slice s, uint32_t max, uint32_t *ret)
 {
@@ -84,13 +74,13 @@ static int parse_option(struct slice option, struct acks *a)
 {
 	uint32_t seconds;
 
-	if (take_prefix(&option, "timeout=")) {
+	if (slice_take_prefix(&option, "timeout=")) {
 		if (!parse_number(option, ACKS_TIMEOUT_S_MAX, &seconds))
 			return -EINVAL;
 		a->timeout_ms = UINT64_C(1000) * seconds;
 		return 0;
 	}
-	if (!take_prefix(&option, "on-timeout="))
+	if (!slice_take_prefix(&option, "on-timeout="))
 		return -EINVAL;
 	a->fail = slice_equal(option, SLICE_STR("eio"));
 	return a->fail || slice_equal(option, SLICE_STR("ok")) ? 0 : -EINVAL;

@@ -188,21 +188,12 @@ static int bases_load(struct tree *t, struct object *o, struct base **ret,
 
 /* ---- which of them stay */
 
-static bool has_name(const struct entry_name *list, size_t n,
-		     const struct entry_name *e)
-{
-	for (size_t k = 0; k < n; k++)
-		if (!entry_name_compare(&list[k], e))
-			return true;
-	return false;
-}
-
 static bool names(const struct version *v, const struct entry_name *e)
 {
 	for (size_t k = 0; k < v->content.far_count; k++)
 		if (dot_equal(v->content.far[k], e->dot))
 			return true;
-	return has_name(v->content.anc, v->content.anc_count, e);
+	return entry_names_have(v->content.anc, v->content.anc_count, e);
 }
 
 static bool is_named(const struct object *o, const struct entry_name *e)
@@ -445,7 +436,7 @@ static bool is_behind(const struct entry_name *e, const struct base *b)
 	for (size_t k = 0; k < b->line_count; k++)
 		if (!oldest || entry_name_compare(&b->line[k], oldest) < 0)
 			oldest = &b->line[k];
-	return oldest && (has_name(b->line, b->line_count, e) ||
+	return oldest && (entry_names_have(b->line, b->line_count, e) ||
 			  entry_name_compare(e, oldest) < 0);
 }
 

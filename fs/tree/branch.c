@@ -75,15 +75,6 @@ static int entry_descending(const void *a, const void *b)
 	return -entry_name_compare(a, b);
 }
 
-static bool has_entry(const struct entry_name *list, size_t n,
-		      const struct entry_name *e)
-{
-	for (size_t k = 0; k < n; k++)
-		if (!entry_name_compare(&list[k], e))
-			return true;
-	return false;
-}
-
 /* What is there again, and again, is known by the first of it. */
 static struct entry_name repeated(const struct version *v)
 {
@@ -92,14 +83,6 @@ static struct entry_name repeated(const struct version *v)
 		       : version_entry_name(v);
 }
 
-/*
- * Newest ancestors: what is replaced, and what that had replaced. A version
- * that stands alone names fewer, which keeps rows short: ancestors only tell
- * that of two versions one undoes, and two lines that are longer are then
- * both shown. The newest without a gap: with one, the base found could be an
- * older one than there is, and what undoes that would be taken for what was
- * left unchanged, and hidden.
- */
 /* What is older than the newest ancestors, all[0..n), and those of what was
  * older than theirs: base.c chooses. */
 static int make_far(struct tree *t, struct row *row,
@@ -115,7 +98,7 @@ static int make_far(struct tree *t, struct row *row,
 	if (!old || !c->far)
 		return -ENOMEM;
 	for (size_t k = 0; k < n; k++)
-		if (!has_entry(c->anc, c->anc_count, &all[k]))
+		if (!entry_names_have(c->anc, c->anc_count, &all[k]))
 			old[out++] = all[k].dot;
 	for (size_t k = 0; k < count; k++)
 		for (size_t a = 0; a < line[k]->content.far_count; a++)
@@ -124,8 +107,17 @@ static int make_far(struct tree *t, struct row *row,
 	return 0;
 }
 
+/*
+ * Newest ancestors: what is replaced, and what that had replaced. A version
+ * that stands alone names fewer, which keeps rows short: ancestors only tell
+ * that of two versions one undoes, and two lines that are longer are then
+ * both shown. The newest without a gap: with one, the base found could be an
+ * older one than there is, and what undoes that would be taken for what was
+ * left unchanged, and hidden.
+ */
 static int make_trail(struct tree *t, struct row *row,
-		      const struct version *const *line, size_t count, bool alone, const struct version *again,
+		      const struct version *const *line, size_t count,
+		      bool alone, const struct version *again,
 		      struct content_value *c)
 {
 	const size_t max = !alone  ? ANCESTORS_MAX
@@ -152,7 +144,7 @@ static int make_trail(struct tree *t, struct row *row,
 	if (again)
 		anc[out++] = repeated(again);
 	for (size_t k = 0; k < n && out < max; k++)
-		if (!has_entry(anc, out, &all[k]))
+		if (!entry_names_have(anc, out, &all[k]))
 			anc[out++] = all[k];
 	c->anc = anc;
 	c->anc_count = out;
@@ -170,7 +162,7 @@ static bool among(const struct version *const *list, size_t n,
 
 static void add_seen(struct content_value *c, struct entry_name e)
 {
-	if (c->seen_count < SEEN_MAX && !has_entry(c->anc, c->anc_count, &e))
+	if (c->seen_count < SEEN_MAX && !entry_names_have(c->anc, c->anc_count, &e))
 		c->seen[c->seen_count++] = e;
 }
 

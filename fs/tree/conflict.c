@@ -306,7 +306,19 @@ static int collect_renames(struct tree *t, struct objid id,
 	return r;
 }
 
-static int collect_all(struct tree *t, struct foundlist *l)
+static int collect_mark(struct tree *t, void *arg, char what, struct objid id,
+			struct slice name)
+{
+	return what == 'n' ? collect_place(t, id, name, arg)
+			   : collect_renames(t, id, arg);
+}
+
+/* ---- marks */
+
+int marks_walk(struct tree *t,
+	       int (*fn)(struct tree *, void *arg, char what, struct objid id,
+			 struct slice name),
+	       void *arg)
 {
 	/* ('d', before these, are no conflicts: decided.c) */
 	uint8_t key[26] = { 'n' };
@@ -324,7 +336,8 @@ static int collect_all(struct tree *t, struct foundlist *l)
 			return 0;
 		if (r)
 			return r;
-		if (k.len < 17 || k.len > 25 || v.len > sizeof(name))
+		if (k.len < 17 || k.len > 25 || v.len > sizeof(name) ||
+		    (k.data[0] == 'n' && k.len != 25))
 			return -EUCLEAN;
 		memcpy(key, k.data, k.len);
 		len = k.len;
@@ -332,9 +345,7 @@ static int collect_all(struct tree *t, struct foundlist *l)
 		memcpy(id.b, key + 1, 16);
 		name_len = v.len;
 		memcpy(name, v.data, v.len);
-		r = key[0] == 'n' ? collect_place(t, id, SLICE(name, name_len),
-						  l)
-				  : collect_renames(t, id, l);
+		r = fn(t, arg, (char)key[0], id, SLICE(name, name_len));
 		if (r && r != -ENOENT)
 			return r;
 	}
@@ -404,7 +415,7 @@ int tree_conflicts(struct tree *t, uint64_t ino,
 
 	if (!r) {
 		store_lock(t->store);
-		r = collect_all(t, &l);
+		r = marks_walk(t, collect_mark, &l);
 		store_unlock(t->store);
 	}
 	if (!r && l.count > 1)

@@ -41,15 +41,6 @@ static int order_compare(const struct version *a, const struct version *b)
 	return r ? r : version_key_compare(a, b);
 }
 
-static bool entries_have(const struct entry_name *e, size_t n,
-			 const struct entry_name *what)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!entry_name_compare(&e[i], what))
-			return true;
-	return false;
-}
-
 /* Is any of the line of v (v itself and its ancestors), less the ancestors
  * of `less`, among what the writer of `less` saw? */
 static bool line_was_seen(const struct version *v, const struct version *less)
@@ -57,14 +48,14 @@ static bool line_was_seen(const struct version *v, const struct version *less)
 	const struct content_value *l = &less->content;
 	struct entry_name own = version_entry_name(v);
 
-	if (!entries_have(l->anc, l->anc_count, &own) &&
-	    entries_have(l->seen, l->seen_count, &own))
+	if (!entry_names_have(l->anc, l->anc_count, &own) &&
+	    entry_names_have(l->seen, l->seen_count, &own))
 		return true;
 	for (size_t i = 0; i < v->content.anc_count; i++) {
 		const struct entry_name *e = &v->content.anc[i];
 
-		if (!entries_have(l->anc, l->anc_count, e) &&
-		    entries_have(l->seen, l->seen_count, e))
+		if (!entry_names_have(l->anc, l->anc_count, e) &&
+		    entry_names_have(l->seen, l->seen_count, e))
 			return true;
 	}
 	return false;
@@ -75,7 +66,7 @@ static bool is_again(const struct version *x, const struct version *y)
 {
 	return x->flags & VERSION_AGAIN && x->content.anc_count &&
 	       !is_void(y) && !same_value(x, y) &&
-	       entries_have(y->content.anc, y->content.anc_count,
+	       entry_names_have(y->content.anc, y->content.anc_count,
 			    &x->content.anc[0]);
 }
 
@@ -92,7 +83,7 @@ static bool reverted(const struct version *x, const struct version *y)
 	for (size_t i = 0; i < x->content.anc_count; i++) {
 		const struct entry_name *e = &x->content.anc[i];
 
-		if (entries_have(y->content.anc, y->content.anc_count, e) &&
+		if (entry_names_have(y->content.anc, y->content.anc_count, e) &&
 		    (!base || entry_name_compare(e, base) > 0))
 			base = e;
 	}

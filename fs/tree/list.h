@@ -29,4 +29,16 @@ must_check int path_of_dir(struct tree *, struct objid dir, struct buf *ret);
 must_check int path_join(struct tree *, struct objid dir, struct slice name,
 			 struct buf *ret);
 
+/* ---- conflict.c */
+/*
+ * Calls fn for each mark of a conflict: 'n', with the directory and the name
+ * at which something is shown that nobody named so, and those of a file that
+ * was renamed to several places. -ENOENT of fn is nothing; another error of
+ * it ends the walk. [locked]
+ */
+must_check int marks_walk(struct tree *,
+			  int (*fn)(struct tree *, void *arg, char what,
+				    struct objid, struct slice name),
+			  void *arg);
+
 #endif

@@ -205,6 +205,15 @@ int entry_name_compare(const struct entry_name *a, const struct entry_name *b)
 	return r ? r : compare_u64(a->hash64, b->hash64);
 }
 
+bool entry_names_have(const struct entry_name *list, size_t n,
+		      const struct entry_name *e)
+{
+	for (size_t k = 0; k < n; k++)
+		if (!entry_name_compare(&list[k], e))
+			return true;
+	return false;
+}
+
 struct dot version_first_dot(const struct version *v)
 {
 	return (struct dot){ v->first_origin ? v->first_origin : v->dot.origin,

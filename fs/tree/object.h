@@ -210,6 +210,9 @@ int version_order(const void *a, const void *b);
 /* key: (hlc, origin, seq). */
 int version_key_compare(const struct version *a, const struct version *b);
 int stamp_compare(const struct stamp *a, const struct stamp *b);
+/* Is it among these n? */
+bool entry_names_have(const struct entry_name *list, size_t n,
+		      const struct entry_name *);
 int entry_name_compare(const struct entry_name *a,
 		       const struct entry_name *b);
 /* The dot under which it was written: the same for ever. */

@@ -23,16 +23,6 @@ static const char index_prefix[] = "policy/";
 
 /* ---- the value */
 
-static bool take_prefix(struct slice *s, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	if (s->len < len || memcmp(s->data, prefix, len))
-		return false;
-	*s = SLICE(s->data + len, s->len - len);
-	return true;
-}
-
 static int parse_labels(struct slice list, struct policy *p)
 {
 	for (;;) {
@@ -52,20 +42,26 @@ static int parse_labels(struct slice list, struct policy *p)
 	}
 }
 
-/* (As the hooks folder wants it: nothing that could lead out of it.) */
-static int parse_hook(struct slice name, struct policy *p)
+bool hook_name_valid(struct slice name)
 {
-	if (!name.len || name.len > POLICY_HOOK_BYTES_MAX ||
+	if (!name.len || name.len > HOOK_NAME_BYTES_MAX ||
 	    name.data[0] == '.')
-		return -EINVAL;
+		return false;
 	for (size_t k = 0; k < name.len; k++) {
 		uint8_t c = name.data[k];
 
 		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
 		    !(c >= 'A' && c <= 'Z') && c != '.' && c != '_' &&
 		    c != '-')
-			return -EINVAL;
+			return false;
 	}
+	return true;
+}
+
+static int parse_hook(struct slice name, struct policy *p)
+{
+	if (!hook_name_valid(name))
+		return -EINVAL;
 	memcpy(p->hook, name.data, name.len);
 	return 0;
 }
@@ -89,10 +85,10 @@ int policy_parse(struct slice text, struct policy *ret)
 			p.rule = words[k].rule;
 			r = 0;
 		}
-	if (take_prefix(&text, "node:")) {
+	if (slice_take_prefix(&text, "node:")) {
 		p.rule = POLICY_NODE;
 		r = parse_labels(text, &p);
-	} else if (take_prefix(&text, "hook:")) {
+	} else if (slice_take_prefix(&text, "hook:")) {
 		p.rule = POLICY_HOOK;
 		r = parse_hook(text, &p);
 	}

@@ -29,7 +29,8 @@
 
 #define XATTR_POLICY "user.kin.policy"
 #define POLICY_LABELS_MAX 16
-#define POLICY_HOOK_BYTES_MAX 64
+/* Bytes of a hook's name: short enough for a column. */
+#define HOOK_NAME_BYTES_MAX 64
 
 enum policy_rule {
 	POLICY_KEEP = 1,
@@ -45,7 +46,7 @@ struct policy {
 	/* NODE: */
 	char labels[POLICY_LABELS_MAX][LABEL_BYTES_MAX + 1];
 	size_t label_count;
-	char hook[POLICY_HOOK_BYTES_MAX + 1]; /* HOOK */
+	char hook[HOOK_NAME_BYTES_MAX + 1]; /* HOOK */
 };
 
 struct policy_found {
@@ -58,6 +59,9 @@ struct policy_found {
 	size_t text_len;
 };
 
+/* One component of [A-Za-z0-9._-], not too long, not beginning with a dot:
+ * it leads out of no folder. */
+bool hook_name_valid(struct slice name);
 /* Errors: -EINVAL, and nothing is changed. */
 must_check int policy_parse(struct slice text, struct policy *ret);
 

@@ -13,6 +13,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/tree/base.h"
+#include "fs/tree/list.h"
 #include "fs/tree/tree_internal.h"
 #include "fs/tree/variants_internal.h"
 
@@ -349,13 +350,17 @@ static int conflict_add(struct tree *t, struct objid id, struct conflicts *l)
 }
 
 /* Of one place with names that are view. */
-static int conflicts_at(struct tree *t, struct objid parent,
-			struct slice name, struct conflicts *l)
+static int conflicts_at(struct tree *t, void *arg, char what,
+			struct objid parent, struct slice name)
 {
+	struct conflicts *l = arg;
 	struct idlist members = { 0 };
 	struct place_view p = { 0 };
-	int r = group_members(t, group_canonical(t, parent), &members);
+	int r;
 
+	if (what != 'n')
+		return 0; /* a name of its own */
+	r = group_members(t, group_canonical(t, parent), &members);
 	if (!r)
 		r = place_view(t, &members, name, &p);
 	for (size_t k = 0; !r && k < p.file_count; k++)
@@ -366,37 +371,6 @@ static int conflicts_at(struct tree *t, struct objid parent,
 	return r;
 }
 
-static int conflicts_collect(struct tree *t, struct conflicts *l)
-{
-	uint8_t key[26] = { 'n' };
-	size_t len = 1;
-
-	for (;;) {
-		struct slice k, v;
-		struct objid id;
-		uint8_t name[NAME_BYTES_MAX];
-		size_t name_len;
-		int r = store_seek(t->store, TABLE_MARK, SLICE(key, len), &k,
-				   &v);
-
-		if (r == -ENOENT || (!r && k.data[0] != 'n'))
-			return 0;
-		if (r)
-			return r;
-		if (k.len != 25 || v.len > sizeof(name))
-			return -EUCLEAN;
-		memcpy(key, k.data, k.len);
-		len = k.len;
-		key[len++] = 0;
-		memcpy(id.b, key + 1, 16);
-		name_len = v.len;
-		memcpy(name, v.data, v.len);
-		r = conflicts_at(t, id, SLICE(name, name_len), l);
-		if (r && r != -ENOENT)
-			return r;
-	}
-}
-
 int tree_each_conflict(struct tree *t,
 		       int (*fn)(void *arg, struct objid, uint64_t ino),
 		       void *arg)
@@ -405,7 +379,7 @@ int tree_each_conflict(struct tree *t,
 	int r;
 
 	store_lock(t->store);
-	r = conflicts_collect(t, &l);
+	r = marks_walk(t, conflicts_at, &l);
 	store_unlock(t->store);
 	if (!r && l.count)
 		qsort(l.list, l.count, sizeof(*l.list), conflict_order);

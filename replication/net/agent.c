@@ -8,11 +8,11 @@
 #include "replication/net/agent.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "replication/net/agent_internal.h"
 #include "replication/net/sys.h"
 
@@ -164,19 +164,11 @@ static void *agent_run(void *arg)
 	return NULL;
 }
 
-/* Signals are for the main thread. */
 static int start_threads(struct agent *a)
 {
-	sigset_t all, old;
-	int r;
+	int r = settle_start(&a->settle, a->tree, &a->loop);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = settle_start(&a->settle, a->tree, &a->loop);
-	if (!r)
-		r = -pthread_create(&a->thread, NULL, agent_run, a);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return r;
+	return r ? r : thread_start(&a->thread, agent_run, a);
 }
 
 /* ---- life */

@@ -5,7 +5,6 @@
  * changes for long. On the network thread.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +37,7 @@ int agent_handlers_start(struct agent *a, const struct agent_options *o,
 
 	if (!a->hooks_folder)
 		return 0;
-	for (size_t i = 0; i < sizeof(volume.b); i++)
-		snprintf(text + 2 * i, 3, "%02x", volume.b[i]);
+	hex_encode(volume.b, sizeof(volume.b), text);
 	a->watched.list = calloc(MEMBERS_MAX, sizeof(*a->watched.list));
 	if (!a->watched.list)
 		return -ENOMEM;
@@ -133,8 +131,7 @@ uint64_t agent_handlers_tick(struct agent *a, uint64_t now_ms)
 	if (!a->handlers || (!a->watched.stale && !lag))
 		return a->handlers ? a->watched.lag_ms : UINT64_MAX;
 	count = agent_peers(a);
-	if (a->watched.stale || lag)
-		tell_members(a, count);
+	tell_members(a, count);
 	a->watched.stale = false;
 	for (size_t i = 0; i < count; i++) {
 		const struct core_peer_status *p = &a->peers[i];

@@ -5,10 +5,10 @@
  * it is done.
  */
 #include "replication/net/deep_run.h"
+#include "fs/base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -40,7 +40,6 @@ int deep_run_start(struct tree *tree, struct loop *loop,
 		   struct deep_run **ret)
 {
 	struct deep_run *d = calloc(1, sizeof(*d));
-	sigset_t all, old;
 	int r;
 
 	if (!d)
@@ -48,11 +47,7 @@ int deep_run_start(struct tree *tree, struct loop *loop,
 	d->loop = loop;
 	r = deep_begin(tree, &d->deep);
 	if (!r) {
-		/* Signals are for the main thread. */
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		r = -pthread_create(&d->thread, NULL, deep_thread, d);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		r = thread_start(&d->thread, deep_thread, d);
 		if (r)
 			deep_end(d->deep);
 	}

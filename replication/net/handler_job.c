@@ -18,41 +18,13 @@
 #include "fs/store/content.h"
 #include "replication/net/handlers_internal.h"
 
-#define COPY_BYTES (256 * 1024)
-
 /* ---- copies */
 
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-static int copy_content(struct handlers *h, const struct variant *v, int fd)
+static int copy_variant(struct handlers *h, const struct variant *v, int fd)
 {
 	const struct timespec times[2] = { v->time, v->time };
-	autofree uint8_t *bytes = malloc(COPY_BYTES);
-	uint64_t at = 0;
-	int r = bytes ? 0 : -ENOMEM;
+	int r = content_copy(tree_store(h->tree), &v->content, fd);
 
-	while (!r && at < v->content.size) {
-		int64_t n = content_read(tree_store(h->tree), &v->content, at,
-					 bytes, COPY_BYTES);
-
-		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
-		r = write_all(fd, bytes, (size_t)n);
-		at += (uint64_t)n;
-	}
 	if (!r && futimens(fd, times) < 0)
 		r = -errno;
 	return r;
@@ -69,14 +41,14 @@ static int fill_room(void *arg, struct hook_room *room)
 
 		r = hook_room_variant(room, v->label, &fd);
 		if (!r)
-			r = copy_content(j->h, v, fd);
+			r = copy_variant(j->h, v, fd);
 	}
 	if (!r && j->variants.base_known && j->variants.base.here) {
 		autoclose int fd = -1;
 
 		r = hook_room_base(room, &fd);
 		if (!r)
-			r = copy_content(j->h, &j->variants.base, fd);
+			r = copy_variant(j->h, &j->variants.base, fd);
 	}
 	return r;
 }

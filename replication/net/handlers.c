@@ -9,13 +9,13 @@
  * only, and under the mutex; so the thread reads it without.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/tree/policy.h"
 #include "replication/net/handlers_internal.h"
 #include "replication/net/sys.h"
@@ -600,18 +600,6 @@ static int copy_options(struct handlers *h, const struct handlers_options *o)
 		       : -ENOMEM;
 }
 
-static int start_thread(struct handlers *h)
-{
-	sigset_t all, old;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&h->thread, NULL, handlers_run, h);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return r;
-}
-
 int handlers_start(const struct handlers_options *o, struct buf *why,
 		   struct handlers **ret)
 {
@@ -633,7 +621,7 @@ int handlers_start(const struct handlers_options *o, struct buf *why,
 	if (!r)
 		r = hook_rooms_sweep(h->rooms);
 	if (!r)
-		r = start_thread(h);
+		r = thread_start(&h->thread, handlers_run, h);
 	if (r) {
 		buf_printf(why, "cannot start the handlers of conflicts: %s",
 			   strerror(-r));

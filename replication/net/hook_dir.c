@@ -17,20 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char name_bytes[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				 "abcdefghijklmnopqrstuvwxyz0123456789._-";
-
-bool hook_name_valid(struct slice name)
-{
-	if (!name.len || name.len > HOOK_NAME_BYTES_MAX ||
-	    name.data[0] == '.')
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		if (!name.data[i] || !strchr(name_bytes, name.data[i]))
-			return false;
-	return true;
-}
-
 int hook_folder_make(const char *folder)
 {
 	autofree char *path = strdup(folder);

@@ -40,9 +40,8 @@
 
 #include "fs/base/bytes.h"
 #include "fs/base/macro.h"
+#include "fs/tree/policy.h"
 
-/* Bytes of a hook's name: short enough for a policy and for a column. */
-#define HOOK_NAME_BYTES_MAX 64
 /* Entries of a folder that a list tells of; more is no folder of hooks. */
 #define HOOKS_MAX 1000
 
@@ -60,8 +59,6 @@ struct hook {
 /* Makes the folder and what is missing above it, mode 0755: those whom a
  * hook runs as have to reach it. Errors: of the system. */
 must_check int hook_folder_make(const char *folder);
-
-bool hook_name_valid(struct slice name);
 
 /*
  * Opens and judges a hook of the folder. `why` receives a sentence on

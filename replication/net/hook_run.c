@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "replication/net/hook_watch.h"
 
 /* Our own, before those that were given: PATH, LANG, HOME, and three. */
@@ -450,20 +451,6 @@ static void run_release(struct hook_run *run)
 	free(run);
 }
 
-static int thread_start(struct hook_run *run)
-{
-	sigset_t all, old;
-	int r;
-
-	/* Signals are for the main thread; and those that come between fork
-	 * and exec are for nobody. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&run->thread, NULL, run_thread, run);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return r;
-}
-
 int hook_run_start(const struct hook_run_options *o, struct hook_run **ret)
 {
 	struct hook_run *run;
@@ -481,7 +468,8 @@ int hook_run_start(const struct hook_run_options *o, struct hook_run **ret)
 	run->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = run->cancel_fd < 0 ? -errno : options_copy(run, o);
 	if (r == 0)
-		r = thread_start(run);
+		/* (signals that come between fork and exec are for nobody) */
+		r = thread_start(&run->thread, run_thread, run);
 	if (r < 0)
 		run_release(run);
 	else

@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/store/io.h"
+
 #define KEY_FILE "device.key"
 #define KEY_FILE_NEW "device.key.new"
 /* Bytes of the file; an Ed25519 key as PEM has about 120. */
@@ -81,21 +83,6 @@ static int key_load(int dir, const char *store_dir, struct buf *why,
 	return r;
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
 static int key_write(int dir, EVP_PKEY *key)
 {
 	BIO *bio = BIO_new(BIO_s_secmem());
@@ -111,7 +98,9 @@ static int key_write(int dir, EVP_PKEY *key)
 	unlinkat(dir, KEY_FILE_NEW, 0); /* of a start that was cut off */
 	fd = openat(dir, KEY_FILE_NEW, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 		    0600);
-	r = fd < 0 ? -errno : write_all(fd, pem, (size_t)len);
+	r = fd < 0 ? -errno : io_write_at(fd, pem, (size_t)len, 0);
+	if (!r)
+		r = io_sync(fd);
 	if (r)
 		goto out;
 	if (linkat(dir, KEY_FILE_NEW, dir, KEY_FILE, 0) && errno != EEXIST)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "replication/net/agent_internal.h"
+#include "fs/base/thread.h"
 #include "replication/net/sys.h"
 
 /* A file written in the last 20 ms is left alone: its RELEASE is coming. */
@@ -69,9 +70,9 @@ int settle_start(struct settle *s, struct tree *tree, struct loop *loop)
 	*s = (struct settle){ .tree = tree, .loop = loop };
 	pthread_mutex_init(&s->mutex, NULL);
 	pthread_cond_init(&s->cond, NULL);
-	r = pthread_create(&s->thread, NULL, settle_thread, s);
+	r = thread_start(&s->thread, settle_thread, s);
 	s->running = !r;
-	return -r;
+	return r;
 }
 
 void settle_stop(struct settle *s)

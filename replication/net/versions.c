@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "fs/base/hash.h"
+#include "fs/base/thread.h"
 #include "fs/store/content.h"
 #include "fs/tree/variants.h"
 #include "replication/net/agent_internal.h"
@@ -33,7 +33,6 @@
 #define RUNS_MAX 8
 /* Bytes of one version, and of a result: what the hooks may make, too. */
 #define COPY_BYTES_MAX ((uint64_t)1 << 30)
-#define PIECE_BYTES ((size_t)256 * 1024)
 #define TOKEN_TEXT_BYTES (2 * sizeof(struct hash) + 1)
 #define VERSION_FILE_BYTES 24
 
@@ -67,42 +66,6 @@ static void run_free(struct agent_run *run)
 
 /* ---- copies */
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int copy_bytes(struct store *store, const struct content *content,
-		      int fd)
-{
-	autofree uint8_t *piece = malloc(PIECE_BYTES);
-	uint64_t at = 0;
-
-	if (!piece)
-		return -ENOMEM;
-	while (at < content->size) {
-		int64_t n = content_read(store, content, at, piece,
-					 PIECE_BYTES);
-		int r = n > 0 ? write_all(fd, piece, (size_t)n) :
-			n ? (int)n : -EIO;
-
-		if (r)
-			return r;
-		at += (uint64_t)n;
-	}
-	return 0;
-}
-
 static int copy_to(struct store *store, int dir, const char *name,
 		   const struct variant *v)
 {
@@ -112,7 +75,7 @@ static int copy_to(struct store *store, int dir, const char *name,
 		return -EFBIG;
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
 			       O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : copy_bytes(store, &v->content, fd);
+	return fd < 0 ? -errno : content_copy(store, &v->content, fd);
 }
 
 static void version_file(size_t k, char ret[VERSION_FILE_BYTES])
@@ -178,14 +141,8 @@ static void *run_thread(void *arg)
 
 static int run_start(struct agent_run *run)
 {
-	sigset_t all, old;
-	int r;
+	int r = thread_start(&run->thread, run_thread, run);
 
-	/* Signals are for the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&run->thread, NULL, run_thread, run);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!r)
 		run->state = RUN_BUSY;
 	return r;

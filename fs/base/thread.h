@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads of a process whose signals are its main thread's matter. */
+#ifndef KINFS_BASE_THREAD_H
+#define KINFS_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "fs/base/macro.h"
+
+/* A joinable thread that all signals are blocked in. Errors: of the system,
+ * then *ret is not set. */
+must_check int thread_start(pthread_t *ret, void *(*fn)(void *), void *arg);
+
+#endif
