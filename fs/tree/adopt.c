@@ -180,6 +180,7 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 		return dirty_rebase(t, from->ino, to, ti);
 	/* (while main is on its way, what is shown is all that was known) */
 	w.known = to->has_prior ? NULL : &to->o;
+	w.leads = to->has_prior;
 	w.content = &fi->branches[0].top->content.content;
 	w.mtime = fi->times ? fi->times->times.mtime
 			    : fi->branches[0].top->content.mtime;

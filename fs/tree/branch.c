@@ -162,7 +162,8 @@ static bool among(const struct version *const *list, size_t n,
 
 static void add_seen(struct content_value *c, struct entry_name e)
 {
-	if (c->seen_count < SEEN_MAX && !entry_names_have(c->anc, c->anc_count, &e))
+	if (c->seen_count < SEEN_MAX &&
+	    !entry_names_have(c->anc, c->anc_count, &e))
 		c->seen[c->seen_count++] = e;
 }
 
@@ -258,13 +259,22 @@ static void make_rank(struct tree *t, const struct info *i,
 		c->rank = x->top->content.rank;
 		c->rank.level += LEVEL_STEP;
 	}
+	if (!b && w->leads) {
+		/* Over what is shown until main's next content is here: the
+		 * name goes on to show what its user made of it. */
+		rank = i->branches[0].top->content.rank;
+		rank.level += LEVEL_STEP;
+		if (stamp_compare(&rank, &c->rank) > 0)
+			c->rank = rank;
+		return;
+	}
 	if (i->branch_count < 2)
 		return;
 	if (!b) {
 		/* Made from what others replaced, beside an open conflict:
 		 * one more sibling, whatever the clock says. */
 		c->rank = i->branches[0].top->content.rank;
-		c->rank.level += w->leads ? LEVEL_STEP : -LEVEL_STEP;
+		c->rank.level -= LEVEL_STEP;
 		return;
 	}
 	rank = b->top->content.rank;

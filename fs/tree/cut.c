@@ -204,6 +204,8 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 		return -EUCLEAN;
 	if (nameless)
 		back = *i->tomb; /* (what it borrows stays in the arena) */
+	/* (while another is on its way the name shows these writes) */
+	w.leads = row->has_prior && row->ino == c->ino;
 	if (!branch_has_content(b, &c->content) || nameless) {
 		r = branch_write(t, row, i, b,
 				 c->d.base.count ? &c->d.base.versions[0]

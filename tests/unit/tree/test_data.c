@@ -1045,6 +1045,87 @@ static void test_save_over_while_coming(void **state)
 	coming_close(&c);
 }
 
+/* Whatever the clock says: what one saved has the name that one gave it. */
+static void test_save_over_while_coming_late(void **state)
+{
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_open(&c);
+	c.a.now_ns += 3600 * 1000000000LL;
+	coming_edit(&c);
+	make_file(&c.b, ROOT, "f.tmp", "bob's");
+	assert_int_equal(tree_rename(c.b.tree, ROOT, SLICE_STR("f.tmp"), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	coming_end(&c);
+	name_with(&c.a, ROOT, "conflict", name);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's");
+	expect_bytes(&c.a, look(&c.a, ROOT, name), c.two);
+	coming_close(&c);
+}
+
+/* bob's is a sibling; alice's next one is on its way to him. */
+static void coming_in_conflict(struct coming *c)
+{
+	c->b.now_ns = c->a.now_ns;
+	write_file(&c->b, look(&c->b, ROOT, "f"), "bob's");
+	c->a.now_ns += 1000000000;
+	write_file(&c->a, look(&c->a, ROOT, "f"), c->one + 1);
+	merge_from(&c->b, &c->a);
+	fetch(&c->b, &c->a);
+	write_file(&c->a, look(&c->a, ROOT, "f"), c->two);
+	merge_from(&c->b, &c->a);
+	expect_bytes(&c->b, look(&c->b, ROOT, "f"), c->one + 1);
+}
+
+static void test_save_over_while_coming_in_conflict(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	coming_in_conflict(&c);
+	make_file(&c.b, ROOT, "f.tmp", "bob's next");
+	assert_int_equal(tree_rename(c.b.tree, ROOT, SLICE_STR("f.tmp"), ROOT,
+				     SLICE_STR("f"), 0), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's next");
+	coming_end(&c);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's next");
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 3);
+	coming_close(&c);
+}
+
+static void test_write_while_coming_late(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	c.a.now_ns += 3600 * 1000000000LL;
+	coming_edit(&c);
+	write_file(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	coming_close(&c);
+}
+
+static void test_write_while_coming_in_conflict(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	coming_in_conflict(&c);
+	write_file(&c.b, look(&c.b, ROOT, "f"), "bob's next");
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's next");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 3);
+	coming_close(&c);
+}
+
 /* An old file of another name, for good: two files want the name. */
 static void test_move_over_while_coming(void **state)
 {
@@ -1252,6 +1333,10 @@ int main(void)
 		cmocka_unit_test(test_remove_twice_while_coming),
 		cmocka_unit_test(test_unsent_and_removed_while_coming),
 		cmocka_unit_test(test_save_over_while_coming),
+		cmocka_unit_test(test_save_over_while_coming_late),
+		cmocka_unit_test(test_save_over_while_coming_in_conflict),
+		cmocka_unit_test(test_write_while_coming_late),
+		cmocka_unit_test(test_write_while_coming_in_conflict),
 		cmocka_unit_test(test_move_over_while_coming),
 		cmocka_unit_test(test_settle_while_coming),
 		cmocka_unit_test(test_settle_before_a_sibling),
