@@ -285,7 +285,7 @@ class World:
             names = {e for v in x.versions for e in v.value.anc
                      if e[2] == x.hash and e[0][0] == v.hlc}
             return any(e in y.value.anc for e in names for y in i.contents
-                       if y not in x.versions)
+                       if y.value.hash != x.hash)
 
         def held(n):
             return {(o, x.hash) for o in n.rows if n.info(o).live_file()
