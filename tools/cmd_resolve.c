@@ -202,21 +202,68 @@ static int resolve_one(const struct subject *subject,
 	return r == EXIT_OK ? output_done(subject->command) : r;
 }
 
+static bool same_path(const json_t *a, const json_t *b)
+{
+	cleanup(buf_release) struct buf path_a = BUF_INIT, path_b = BUF_INIT;
+
+	output_path_of(a, &path_a);
+	output_path_of(b, &path_b);
+	return slice_equal(buf_slice(&path_a), buf_slice(&path_b));
+}
+
+/* What is at one path, as it is after something there was settled; borrowed
+ * from the list, NULL: nothing any more. */
+static int look_anew(const struct subject *subject, const json_t *conflict,
+		     json_t **ret_list, const json_t **ret)
+{
+	const json_t *now;
+	size_t i;
+	int r = conflicts_ask(subject, ret_list);
+
+	*ret = NULL;
+	if (r != EXIT_OK)
+		return r;
+	json_array_foreach(*ret_list, i, now)
+		if (same_path(now, conflict) &&
+		    !strcmp(json_text(now, "kind"),
+			    json_text(conflict, "kind")))
+			*ret = now;
+	return r;
+}
+
+static int resolve_listed(const struct subject *subject,
+			  const struct resolve_args *args,
+			  const json_t *conflict, const json_t *settled)
+{
+	json_t *list = NULL;
+	int r = EXIT_OK;
+
+	if (settled && !args->dry_run && same_path(settled, conflict))
+		r = look_anew(subject, conflict, &list, &conflict);
+	if (r == EXIT_OK && conflict)
+		r = settle(subject, args, conflict);
+	json_decref(list);
+	return r;
+}
+
 static int resolve_all(const struct subject *subject,
 		       const struct resolve_args *args)
 {
 	json_t *conflicts;
-	const json_t *conflict;
+	const json_t *conflict, *settled = NULL;
 	size_t i, left = 0;
 	int r = conflicts_ask(subject, &conflicts);
 
 	if (r != EXIT_OK)
 		return r;
 	json_array_foreach(conflicts, i, conflict) {
-		r = settle(subject, args, conflict);
+		r = resolve_listed(subject, args, conflict, settled);
 		if (r == EXIT_NOT_MOUNTED || interrupted())
 			break;
-		left += r != EXIT_OK;
+		if (r == EXIT_OK)
+			settled = conflict;
+		else
+			left++;
 	}
 	if (!json_array_size(conflicts))
 		puts("no conflicts");

@@ -5,11 +5,17 @@
  *	content	a file with siblings
  *	name	several objects claim one name
  *	place	one file renamed to two places
+ *
+ * A conflict has a token, made of what names its versions and of where they
+ * stand. Whoever settles gives it back, and it is compared in the operation
+ * that settles: what came between the look and the word, of this kind or of
+ * another, is not decided unseen.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/hash.h"
 #include "fs/tree/base.h"
 #include "fs/tree/list.h"
 
@@ -30,6 +36,7 @@ struct found {
 	enum conflict_kind kind;
 	bool base_known, main_removed;
 	struct objid id;
+	uint64_t slot;		/* CONFLICT_PLACE: the one contested */
 	struct found_version *v;
 	size_t count;
 };
@@ -262,6 +269,8 @@ static int collect_moves(struct tree *t, const struct info *i,
 
 	if (!f)
 		return -ENOMEM;
+	f->id = i->object->id;
+	f->slot = l->slot;
 	for (size_t k = 0; !r && k < i->object->count; k++) {
 		const struct version *v = &i->object->versions[k];
 		struct found_version *fv;
@@ -351,6 +360,86 @@ int marks_walk(struct tree *t,
 	}
 }
 
+/* ---- what was looked at */
+
+static int found_token(const struct found *f, struct hash *ret)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	int r;
+
+	buf_put_u8(&b, (uint8_t)f->kind);
+	buf_put_u64(&b, f->count);
+	for (size_t i = 0; i < f->count; i++) {
+		buf_put_u64(&b, f->v[i].dot.origin);
+		buf_put_u64(&b, f->v[i].dot.seq);
+		buf_put_u8(&b, f->v[i].main);
+		/* (of places, and of files of one name, too) */
+		buf_put_string(&b, buf_slice(&f->v[i].path));
+	}
+	r = buf_error(&b);
+	if (!r)
+		hash_bytes(b.data, b.len, ret);
+	return r;
+}
+
+/* Those of the object's contents, wherever its siblings stand. */
+static int collect_siblings(struct tree *t, struct objid id,
+			    struct foundlist *l)
+{
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	for (size_t k = 0; !r && k < row.claim_count; k++)
+		if (row.claims[k].flags & CLAIM_SIBLINGS)
+			r = collect_place(t, row.claims[k].at.parent,
+					  spot_name(&row.claims[k].at), l);
+	row_release(&row);
+	return r;
+}
+
+static bool found_is(const struct found *f, enum conflict_kind kind,
+		     const struct shown *s)
+{
+	if (f->kind != kind)
+		return false;
+	if (kind == CONFLICT_NAME)
+		return true;
+	return objid_equal(f->id, s->id) &&
+	       (kind == CONFLICT_CONTENT || f->slot == s->slot);
+}
+
+int conflict_check(struct tree *t, enum conflict_kind kind,
+		   const struct shown *s, const struct spot *place,
+		   const struct hash *token)
+{
+	struct foundlist l = { 0 };
+	bool seen = false;
+	int r;
+
+	switch (kind) {
+	case CONFLICT_CONTENT:
+		r = collect_siblings(t, s->id, &l);
+		break;
+	case CONFLICT_NAME:
+		r = collect_place(t, place->parent, spot_name(place), &l);
+		break;
+	default:
+		r = collect_renames(t, s->id, &l);
+	}
+	for (size_t k = 0; !r && k < l.count; k++) {
+		struct hash h;
+
+		if (!found_is(&l.f[k], kind, s))
+			continue;
+		r = found_token(&l.f[k], &h);
+		seen |= !r && hash_equal(&h, token);
+	}
+	foundlist_release(&l);
+	return r ? r : seen ? 0 : -ESTALE;
+}
+
 /* ---- listing */
 
 static int found_order(const void *pa, const void *pb)
@@ -393,6 +482,7 @@ static int give(const struct found *f,
 
 	if (!v)
 		return -ENOMEM;
+	r = found_token(f, &c.token);
 	for (size_t k = 0; k < f->count; k++)
 		v[k] = (struct conflict_version){
 			.path = buf_slice(&f->v[k].path),
@@ -401,7 +491,8 @@ static int give(const struct found *f,
 			.dot = f->v[k].dot, .time = f->v[k].time,
 			.size = f->v[k].size, .main = f->v[k].main,
 			.automatic = f->v[k].automatic };
-	r = fn(arg, &c);
+	if (!r)
+		r = fn(arg, &c);
 	free(v);
 	return r;
 }

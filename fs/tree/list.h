@@ -40,5 +40,12 @@ must_check int marks_walk(struct tree *,
 			  int (*fn)(struct tree *, void *arg, char what,
 				    struct objid, struct slice name),
 			  void *arg);
+/*
+ * Is what would be settled of `s`, and for NAME what stands at that place,
+ * the conflict with this token? 0, or -ESTALE. [locked]
+ */
+must_check int conflict_check(struct tree *, enum conflict_kind,
+			      const struct shown *s, const struct spot *place,
+			      const struct hash *token);
 
 #endif

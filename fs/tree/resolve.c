@@ -5,10 +5,13 @@
  *	content	one version replaces all branches seen
  *	name	those that are not taken are removed
  *	place	a LINK replaces all
+ *
+ * Of several of these at one file the first of the list is settled.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "fs/tree/list.h"
 #include "fs/tree/op.h"
 
 static bool slice_is(struct slice s, const char *text)
@@ -204,60 +207,166 @@ static int resolve_place(struct tree *t, const struct shown *s,
 	return r;
 }
 
-static int resolve_locked(struct tree *t, uint64_t parent, struct slice name,
-			  struct slice take)
-{
-	struct idlist members = { 0 };
-	struct place_view p = { 0 };
+/* ---- which of them */
+
+/* What there is to be settled, of what is shown under a name. */
+struct dispute {
+	enum conflict_kind kind;
 	struct objid dir;
-	struct shown s;
+	struct shown shown;
+	/* CONFLICT_NAME: */
+	struct spot place;
+	struct place_view view;
+};
+
+static void dispute_release(struct dispute *d)
+{
+	place_view_release(&d->view);
+}
+
+static int count_contents(struct tree *t, const struct shown *s,
+			  size_t *ret)
+{
 	struct row row;
 	struct info i;
-	size_t branches = 0, heads;
-	bool place;
-	uint8_t key[17] = { 'p' };
-	struct slice v;
-	int r = ino_dir(t, parent, &dir);
+	int r;
 
-	if (!r)
-		r = view_find(t, dir, name, &s);
+	*ret = 0;
+	if (s->type == SHOWN_DIR)
+		return 0;
+	r = row_read(t, s->id, &row);
 	if (r)
 		return r;
-	memcpy(key + 1, s.id.b, 16);
-	place = !store_get(t->store, TABLE_MARK, SLICE(key, sizeof(key)), &v);
-	if (s.type != SHOWN_DIR) {
-		r = row_load(t, s.id, &row);
+	r = info_init(&i, &row.o);
+	if (!r)
+		*ret = i.branch_count;
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int count_heads(struct tree *t, struct dispute *d, size_t *ret)
+{
+	struct idlist members = { 0 };
+	int r = group_members(t, d->dir, &members);
+
+	*ret = 0;
+	if (!r)
+		r = place_view(t, &members, spot_name(&d->place), &d->view);
+	idlist_release(&members);
+	if (r)
+		return r;
+	*ret = d->view.dirs.count ? 1 : 0;
+	for (size_t k = 0; k < d->view.holder_count; k++)
+		*ret += d->view.files[k].head == k;
+	return 0;
+}
+
+static bool is_moved(struct tree *t, struct objid id)
+{
+	uint8_t key[17] = { 'p' };
+	struct slice v;
+
+	memcpy(key + 1, id.b, 16);
+	return !store_get(t->store, TABLE_MARK, SLICE(key, sizeof(key)), &v);
+}
+
+/* -ENODATA: nothing. */
+static int dispute_find(struct tree *t, uint64_t parent, struct slice name,
+			struct dispute *d)
+{
+	const struct shown *s = &d->shown;
+	size_t n;
+	int r = ino_dir(t, parent, &d->dir);
+
+	if (!r)
+		r = view_find(t, d->dir, name, &d->shown);
+	if (!r)
+		r = count_contents(t, s, &n);
+	if (r)
+		return r;
+	d->kind = CONFLICT_CONTENT;
+	if (n > 1)
+		return 0;
+	d->place = spot_at(d->dir, s->type == SHOWN_DIR ? name
+							: spot_name(&s->link));
+	r = count_heads(t, d, &n);
+	if (r)
+		return r;
+	d->kind = n > 1 ? CONFLICT_NAME : CONFLICT_PLACE;
+	return n > 1 || is_moved(t, s->id) ? 0 : -ENODATA;
+}
+
+/* Of files of one name some are to go: not what somebody just writes into
+ * them, which nobody has looked at. */
+static int check_unsent(struct tree *t, const struct place_view *p)
+{
+	struct row row;
+	int r = 0;
+
+	for (size_t k = 0; !r && k < p->holder_count; k++) {
+		const struct inode *n;
+
+		r = row_read(t, p->files[k].id, &row);
 		if (r)
 			return r;
-		r = info_init(&i, &row.o);
-		branches = r ? 0 : i.branch_count;
-		info_release(&i);
+		n = inode_find(t, row.ino);
+		if (n && n->dirty)
+			r = -EBUSY;
 		row_release(&row);
 	}
-	if (!r && branches > 1)
-		return resolve_content(t, dir, &s, take);
-	if (!r && s.type != SHOWN_DIR)
-		name = spot_name(&s.link);
-	if (!r)
-		r = group_members(t, dir, &members);
-	if (!r)
-		r = place_view(t, &members, name, &p);
-	heads = p.dirs.count ? 1 : 0;
-	for (size_t k = 0; k < p.holder_count; k++)
-		heads += p.files[k].head == k;
-	if (!r && heads > 1)
-		r = resolve_name(t, dir, &p, take);
-	else if (!r)
-		r = place ? resolve_place(t, &s, take) : -ENODATA;
-	place_view_release(&p);
-	idlist_release(&members);
 	return r;
+}
+
+static int check_seen(struct tree *t, const struct dispute *d,
+		      const struct hash *token)
+{
+	int r = conflict_check(t, d->kind, &d->shown, &d->place, token);
+
+	return r || d->kind != CONFLICT_NAME ? r : check_unsent(t, &d->view);
+}
+
+static int dispute_settle(struct tree *t, const struct dispute *d,
+			  struct slice take)
+{
+	switch (d->kind) {
+	case CONFLICT_CONTENT:
+		return resolve_content(t, d->dir, &d->shown, take);
+	case CONFLICT_NAME:
+		return resolve_name(t, d->dir, &d->view, take);
+	default:
+		return resolve_place(t, &d->shown, take);
+	}
+}
+
+static int resolve(struct tree *t, uint64_t parent, struct slice name,
+		   struct slice take, const struct hash *token)
+{
+	struct dispute d = { 0 };
+	int r = op_begin(t);
+
+	if (r)
+		return r;
+	r = dispute_find(t, parent, name, &d);
+	/* (there was one when it was looked at) */
+	if (r == -ENODATA && token)
+		r = -ESTALE;
+	if (!r && token)
+		r = check_seen(t, &d, token);
+	if (!r)
+		r = dispute_settle(t, &d, take);
+	dispute_release(&d);
+	return op_end(t, r);
 }
 
 int tree_resolve(struct tree *t, uint64_t parent, struct slice name,
 		 struct slice take)
 {
-	int r = op_begin(t);
+	return resolve(t, parent, name, take, NULL);
+}
 
-	return r ? r : op_end(t, resolve_locked(t, parent, name, take));
+int tree_resolve_seen(struct tree *t, uint64_t parent, struct slice name,
+		      struct slice take, const struct hash *token)
+{
+	return resolve(t, parent, name, take, token);
 }

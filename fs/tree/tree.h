@@ -308,9 +308,11 @@ struct conflict {
 	bool base_known;
 	/* ... and main was removed, while a sibling was there or was made. */
 	bool main_removed;
-	struct objid id;	/* CONFLICT_CONTENT: of the file */
+	struct objid id;	/* CONTENT, PLACE: of the file */
 	const struct conflict_version *versions;
 	size_t count;
+	/* Names its kind, its versions and where each stands. */
+	struct hash token;
 };
 /*
  * Lists conflicts at or below ino (a directory, a file or a sibling), in
@@ -330,6 +332,14 @@ uint64_t tree_conflict_count(struct tree *);
  */
 must_check int tree_resolve(struct tree *, uint64_t parent, struct slice name,
 			    struct slice take);
+/*
+ * The same for who has looked: only if what would be settled has this token;
+ * compared in the same operation. Errors: -ESTALE it has not; -EBUSY one of
+ * several files of one name has unsent writes.
+ */
+must_check int tree_resolve_seen(struct tree *, uint64_t parent,
+				 struct slice name, struct slice take,
+				 const struct hash *token);
 /*
  * Notes for the kernel what operations that it did not ask for have changed,
  * under a number that the observer's applied() gets; returns it.

@@ -295,6 +295,7 @@ uint64_t acks_poll(struct agent *, uint64_t now_ms);
 uint64_t acks_late(struct agent *);
 
 /* A device as people see it: 16 hex digits. */
+#define HASH_TEXT_BYTES (2 * sizeof(struct hash) + 1)
 #define DEVICE_TEXT_BYTES 17
 void device_format(const struct device *, char ret[DEVICE_TEXT_BYTES]);
 

@@ -2,11 +2,8 @@
 /*
  * Requests about conflicts: the list, and taking one version of a file.
  *
- * A conflict in the list has a token, made of what names its versions and of
- * where they stand. Whoever settles gives it back, so that what came between
- * the look and the word is not decided unseen. The few microseconds between
- * the comparison and the settlement are not covered; what is written in them
- * is settled as if it had been written just before.
+ * A conflict in the list has a token; whoever settles gives it back, so that
+ * what came between the look and the word is not decided unseen.
  */
 #include <errno.h>
 #include <string.h>
@@ -66,31 +63,6 @@ static json_t *version_json(struct core *core,
 	return o;
 }
 
-#define CONFLICT_TOKEN_BYTES (2 * sizeof(struct hash) + 1)
-
-/* Names what is there now: whoever settles says what was looked at. */
-static void conflict_token(const struct conflict *c,
-			   char ret[CONFLICT_TOKEN_BYTES])
-{
-	cleanup(buf_release) struct buf b = BUF_INIT;
-	struct hash h;
-
-	buf_put_u8(&b, (uint8_t)c->kind);
-	buf_put_u64(&b, c->count);
-	for (size_t i = 0; i < c->count; i++) {
-		buf_put_u64(&b, c->versions[i].dot.origin);
-		buf_put_u64(&b, c->versions[i].dot.seq);
-		buf_put_u8(&b, c->versions[i].main);
-		/* (of places, and of files of one name, too) */
-		buf_put_string(&b, c->versions[i].path);
-	}
-	ret[0] = '\0';	/* like none, without memory */
-	if (buf_error(&b))
-		return;
-	hash_bytes(b.data, b.len, &h);
-	hex_encode(h.b, sizeof(h.b), ret);
-}
-
 /* What became of it, if something handles it here. */
 static void add_handler(json_t *conflict, struct handlers *h,
 			const struct objid *id)
@@ -110,11 +82,11 @@ static int add_conflict(void *arg, const struct conflict *c)
 {
 	struct conflict_list *list = arg;
 	json_t *o = json_object(), *versions = json_array();
-	char token[CONFLICT_TOKEN_BYTES];
+	char token[HASH_TEXT_BYTES];
 
 	agent_put_text(o, "path", "path_hex", c->path);
 	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
-	conflict_token(c, token);
+	hex_encode(c->token.b, sizeof(c->token.b), token);
 	json_object_set_new(o, "token", json_string(token));
 	json_object_set_new(o, "base_known", json_boolean(c->base_known));
 	json_object_set_new(o, "main_removed", json_boolean(c->main_removed));
@@ -176,6 +148,10 @@ static json_t *resolve_error(int r, const struct buf *path,
 				     "has that name and keeps it; rename the "
 				     "file, or take main, and it is removed",
 				     len, p);
+	case -EBUSY:
+		return control_error(r, CONTROL_FAILED, "%.*s: one of these "
+				     "files is being written; try again",
+				     len, p);
 	case -ESTALE:
 		return control_error(r, CONTROL_FAILED, "%.*s: it changed "
 				     "meanwhile; look again", len, p);
@@ -183,35 +159,20 @@ static json_t *resolve_error(int r, const struct buf *path,
 	return agent_path_error(r, path);
 }
 
-struct looked_at {
-	const char *token;
-	bool found;
-};
-
-static int is_looked_at(void *arg, const struct conflict *c)
+/* With a token: only what was looked at. */
+static int resolve(struct agent *a, const json_t *request, uint64_t parent,
+		   struct slice name, struct slice take)
 {
-	struct looked_at *l = arg;
-	char token[CONFLICT_TOKEN_BYTES];
+	const json_t *given = json_object_get(request, "token");
+	const char *token = json_string_value(given);
+	struct hash h;
 
-	conflict_token(c, token);
-	l->found = l->found || (token[0] && !strcmp(token, l->token));
-	return 0;
-}
-
-/* -ESTALE: what was looked at is not what is there now. */
-static int check_token(struct agent *a, const json_t *request,
-		       struct slice path)
-{
-	struct looked_at l = { .token = json_string_value(
-				json_object_get(request, "token")) };
-	uint64_t ino;
-	int r = l.token ? tree_resolve_path(a->tree, path, &ino) : 0;
-
-	if (!l.token)
-		return 0;
-	if (!r)
-		r = tree_conflicts(a->tree, ino, is_looked_at, &l);
-	return r ? r : l.found ? 0 : -ESTALE;
+	if (!given)
+		return tree_resolve(a->tree, parent, name, take);
+	if (!token || strlen(token) != HASH_TEXT_BYTES - 1 ||
+	    hex_decode(token, h.b, sizeof(h.b)))
+		return -ESTALE;
+	return tree_resolve_seen(a->tree, parent, name, take, &h);
 }
 
 json_t *agent_resolve(struct agent *a, struct control_client *client,
@@ -229,11 +190,9 @@ json_t *agent_resolve(struct agent *a, struct control_client *client,
 	if (r || !path.len)
 		return agent_path_error(r ? r : -EINVAL, &path);
 	agent_split_path(buf_slice(&path), &dir, &name);
-	r = check_token(a, request, buf_slice(&path));
+	r = tree_resolve_path(a->tree, dir, &parent);
 	if (!r)
-		r = tree_resolve_path(a->tree, dir, &parent);
-	if (!r)
-		r = tree_resolve(a->tree, parent, name, buf_slice(&take));
+		r = resolve(a, request, parent, name, buf_slice(&take));
 	return r ? resolve_error(r, &path, &take) :
 		   agent_answer_shown(a, client,
 				      json_pack("{s:b}", "ok", 1));

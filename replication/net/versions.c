@@ -33,7 +33,6 @@
 #define RUNS_MAX 8
 /* Bytes of one version, and of a result: what the hooks may make, too. */
 #define COPY_BYTES_MAX ((uint64_t)1 << 30)
-#define TOKEN_TEXT_BYTES (2 * sizeof(struct hash) + 1)
 #define VERSION_FILE_BYTES 24
 
 enum run_state { RUN_SETTLING, RUN_BUSY };
@@ -43,7 +42,7 @@ struct agent_run {
 	struct control_client *client;	/* NULL: gone */
 	bool settle;
 	struct buf path;
-	char token[TOKEN_TEXT_BYTES];
+	char token[HASH_TEXT_BYTES];
 	int fd;
 	uint64_t ticket;		/* of the cut before */
 	enum run_state state;		/* the network thread's */
@@ -104,14 +103,14 @@ static int copy_all(struct agent_run *run)
 
 /* ---- the thread */
 
-static void token_text(const struct variants *s, char ret[TOKEN_TEXT_BYTES])
+static void token_text(const struct variants *s, char ret[HASH_TEXT_BYTES])
 {
 	hex_encode(s->token.b, sizeof(s->token.b), ret);
 }
 
 static int run_settle(struct agent_run *run)
 {
-	char token[TOKEN_TEXT_BYTES];
+	char token[HASH_TEXT_BYTES];
 
 	token_text(&run->variants, token);
 	return strcmp(token, run->token) ? -ESTALE :
@@ -195,7 +194,7 @@ static json_t *variant_json(struct core *core, const struct variants *s,
 static json_t *versions_answer(const struct agent_run *run)
 {
 	const struct variants *s = &run->variants;
-	char token[TOKEN_TEXT_BYTES];
+	char token[HASH_TEXT_BYTES];
 	json_t *list = json_array();
 
 	token_text(s, token);
@@ -262,7 +261,7 @@ static json_t *run_begin(struct agent *a, struct control_client *client,
 	r = agent_get_path(request, &run->path);
 	if (!r && (!descriptor_fits(run->fd, settle) ||
 		   (settle && (!token ||
-			       strlen(token) != TOKEN_TEXT_BYTES - 1))))
+			       strlen(token) != HASH_TEXT_BYTES - 1))))
 		r = -EINVAL;
 	if (r) {
 		run_free(run);
@@ -272,7 +271,7 @@ static json_t *run_begin(struct agent *a, struct control_client *client,
 				     "versions wants a path and a directory");
 	}
 	if (settle)
-		memcpy(run->token, token, TOKEN_TEXT_BYTES);
+		memcpy(run->token, token, HASH_TEXT_BYTES);
 	run->ticket = settle_ask(&a->settle);
 	control_set_data(client, run);
 	loop_poke(&a->loop);

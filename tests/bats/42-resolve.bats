@@ -177,6 +177,38 @@ conflict_in() {
 	assert_equal "$(kin conflicts --json b | jq .[0].main_removed)" true
 }
 
+@test "what is settled is the conflict that was looked at, of its kind" {
+	apart a b
+	echo "first" >a/new
+	kin token a >token
+	echo "second" >b/new
+	meet a b
+	assert_equal "$(cat b/new)" first
+	# Edited at both, at a last: what b wrote is a sibling there.
+	apart a b
+	echo "of b" >b/new
+	kin token b >token
+	echo "of a" >a/new
+	kin token a >token
+	seen=$(kin conflicts --json a)
+	assert_equal "$(jq -r '.[].kind' <<<"$seen")" name
+	meet a b
+	assert_equal "$(kin conflicts --json a | jq -r '.[].kind' | paste -sd,)" \
+		content,name
+	# The list of names says the same as before; but there is more now.
+	assert_equal "$(kin conflicts --json a | jq -r '.[1].token')" \
+		"$(jq -r '.[0].token' <<<"$seen")"
+	run -0 ask_daemon a "$(jq -c '{cmd: "resolve", path: .[0].path, take: "main",
+		token: .[0].token}' <<<"$seen")"
+	assert_output --partial "changed meanwhile"
+	assert_equal "$(conflict_count a)" 2
+	assert_equal "$(cat a/new* | sort | paste -sd,)" "of a,of b,second"
+	# Each is settled after it was looked at.
+	kin resolve --all a --take newest
+	settled
+	assert_equal "$(cat b/new)" "of a"
+}
+
 @test "wrong usage is refused in one line" {
 	conflict_in doc
 	run -2 kin resolve a/doc

@@ -126,6 +126,20 @@ kin_pid() {
 	kin status --json "$T/$1" | jq .pid
 }
 
+# ask_daemon NODE REQUEST: of its daemon's socket; the answer as it comes
+ask_daemon() {
+	python3 - "$(findmnt -rno SOURCE "$T/$1")" "$2" <<-'END'
+	import os, socket, sys, urllib.parse
+	path = urllib.parse.unquote(sys.argv[1].split(":", 1)[1])
+	os.chdir(os.path.dirname(path))
+	s = socket.socket(socket.AF_UNIX)
+	s.settimeout(60)
+	s.connect(os.path.basename(path))
+	s.sendall(sys.argv[2].encode() + b"\n")
+	print(s.makefile().readline(), end="")
+	END
+}
+
 process_is_gone() {
 	local state
 
