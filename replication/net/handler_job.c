@@ -162,13 +162,14 @@ void job_free(struct job *j)
 	free(j);
 }
 
-static int job_run(struct job *j, const struct hook *hook,
+/* named: not what is built in. */
+static int job_run(struct job *j, const struct hook *hook, bool named,
 		   const char *const *args, const struct hook_var *vars,
 		   size_t var_count, struct buf *why)
 {
 	struct handlers *h = j->h;
 	const char *hide[] = { h->store, NULL };
-	const struct hook_run_options o = {
+	struct hook_run_options o = {
 		.hook = hook, .args = args,
 		.vars = vars, .var_count = var_count,
 		.rooms = h->rooms, .uid = h->uid, .gid = h->gid,
@@ -178,8 +179,10 @@ static int job_run(struct job *j, const struct hook *hook,
 		.fill = j->outcome ? fill_room : NULL,
 		.finish = job_finish, .arg = j,
 	};
-	int r = hook_run_start(&o, &j->run);
+	int r;
 
+	handler_conf_limits(&h->conf, named ? hook->name : NULL, &o.limits);
+	r = hook_run_start(&o, &j->run);
 	if (r) {
 		buf_printf(why, "it cannot be run: %s", strerror(-r));
 		return r;
@@ -211,6 +214,7 @@ int job_start_conflict(struct handlers *h, enum handler_event event,
 						    : script_union_lines;
 	const char *of_hook[] = { path_text, NULL };
 	const char *of_shell[] = { "-c", script, rule, path_text, NULL };
+	bool named = !strncmp(rule, "hook:", 5);
 	struct hook hook = HOOK_INIT;
 	int r;
 
@@ -227,8 +231,7 @@ int job_start_conflict(struct handlers *h, enum handler_event event,
 	j->outcome->token = j->variants.token;
 	r = open_rule(h, rule, ret_why, &hook);
 	if (!r)
-		r = job_run(j, &hook,
-			    strncmp(rule, "hook:", 5) ? of_shell : of_hook,
+		r = job_run(j, &hook, named, named ? of_hook : of_shell,
 			    vars, ARRAY_SIZE(vars), ret_why);
 	hook_close(&hook);
 	if (r)
@@ -267,7 +270,7 @@ int job_start_event(struct handlers *h, const char *name,
 	}
 	r = hook_open(h->folder, name, ret_why, &hook);
 	if (!r)
-		r = job_run(j, &hook, NULL, vars, n, ret_why);
+		r = job_run(j, &hook, true, NULL, vars, n, ret_why);
 	hook_close(&hook);
 	if (r)
 		job_free(j);

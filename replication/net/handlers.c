@@ -24,133 +24,24 @@
 #define BYTES_MS 5000
 #define INSTALL_MS 60000
 
-/* ---- from other threads */
-
-static void wake(struct handlers *h)
-{
-	pthread_cond_signal(&h->cond);
-}
-
-void handlers_poke(struct handlers *h)
-{
-	pthread_mutex_lock(&h->mutex);
-	h->poked = true;
-	wake(h);
-	pthread_mutex_unlock(&h->mutex);
-}
-
-void handlers_applied(struct handlers *h)
-{
-	pthread_mutex_lock(&h->mutex);
-	h->poked = h->applied = true;
-	wake(h);
-	pthread_mutex_unlock(&h->mutex);
-}
-
-void handlers_opened(struct handlers *h, const struct objid *id)
-{
-	pthread_mutex_lock(&h->mutex);
-	if (h->opened_count < EVENTS_MAX) {
-		h->opened[h->opened_count++] = *id;
-		h->poked = true;
-		wake(h);
-	}
-	pthread_mutex_unlock(&h->mutex);
-}
-
-void handlers_members(struct handlers *h, const struct device *list,
-		      size_t count)
-{
-	struct device *copy = calloc(count + 1, sizeof(*copy));
-
-	if (!copy)
-		return; /* the order as it was does as well */
-	memcpy(copy, list, count * sizeof(*list));
-	pthread_mutex_lock(&h->mutex);
-	free(h->members);
-	h->members = copy;
-	h->member_count = count;
-	pthread_mutex_unlock(&h->mutex);
-}
-
-static void add_event(struct handlers *h, const struct event *e)
-{
-	pthread_mutex_lock(&h->mutex);
-	if (h->event_count == EVENTS_MAX) {
-		h->event_first = (h->event_first + 1) % EVENTS_MAX;
-		h->event_count--;
-	}
-	h->events[(h->event_first + h->event_count++) % EVENTS_MAX] = *e;
-	wake(h);
-	pthread_mutex_unlock(&h->mutex);
-}
-
-static void put_label(struct event *e, struct slice label)
-{
-	size_t n = MIN_OF(label.len, sizeof(e->label) - 1);
-
-	memcpy(e->label, label.data, n);
-	e->label[n] = '\0';
-}
-
-void handlers_peer(struct handlers *h, struct slice label, bool connected)
-{
-	struct event e = { .event = HANDLER_PEER, .connected = connected };
-
-	put_label(&e, label);
-	add_event(h, &e);
-}
-
-void handlers_lag(struct handlers *h, struct slice label, uint64_t changes,
-		  uint64_t seconds)
-{
-	struct event e = { .event = HANDLER_LAG, .changes = changes,
-			   .seconds = seconds };
-
-	put_label(&e, label);
-	add_event(h, &e);
-}
-
-bool handlers_state(struct handlers *h, const struct objid *id,
-		    struct plan_entry *ret)
-{
-	const struct plan_entry *e;
-
-	pthread_mutex_lock(&h->mutex);
-	e = plan_find(&h->plan, id);
-	if (e)
-		*ret = *e;
-	pthread_mutex_unlock(&h->mutex);
-	return e != NULL;
-}
-
-void handlers_trouble(struct handlers *h, struct buf *ret)
-{
-	pthread_mutex_lock(&h->mutex);
-	buf_printf(ret, "%s", h->trouble);
-	pthread_mutex_unlock(&h->mutex);
-}
-
-uint32_t handlers_lag_seconds(struct handlers *h)
-{
-	uint32_t n;
-
-	pthread_mutex_lock(&h->mutex);
-	n = h->lag_seconds;
-	pthread_mutex_unlock(&h->mutex);
-	return n;
-}
-
 /* ---- configuration */
 
+/* If it was written since; then all conflicts are looked at again. */
 static void read_conf(struct handlers *h)
 {
 	cleanup(buf_release) struct buf why = BUF_INIT;
+	struct handler_conf_stamp now;
 	struct handler_conf c;
 	const struct handler_rule *lag;
-	int r = handler_conf_read(h->conf_path, &why, &c);
+	int r;
 
+	handler_conf_look(h->conf_path, &now);
+	if (handler_conf_same(&h->conf_stamp, &now))
+		return;
+	h->conf_stamp = now;
+	r = handler_conf_read(h->conf_path, &why, &c);
 	pthread_mutex_lock(&h->mutex);
+	h->poked = true;
 	if (r && strncmp(h->trouble, (const char *)why.data, why.len))
 		log_warn("%.*s; until then none of it holds", (int)why.len,
 			 (const char *)why.data);
@@ -277,7 +168,6 @@ static void look(struct handlers *h, uint64_t now_ms)
 	struct look l = { .h = h, .now_ms = now_ms };
 	int r;
 
-	read_conf(h);
 	pthread_mutex_lock(&h->mutex);
 	h->poked = false;
 	memcpy(l.opened, h->opened, sizeof(l.opened));
@@ -545,6 +435,7 @@ static void *handlers_run(void *arg)
 		uint64_t now_ms = sys_now_ms();
 
 		take_finished(h);
+		read_conf(h);
 		if (wants_look(h, now_ms)) {
 			h->looked_ms = now_ms;
 			look(h, now_ms);
@@ -638,7 +529,7 @@ void handlers_stop(struct handlers *h)
 		return;
 	pthread_mutex_lock(&h->mutex);
 	h->stop = true;
-	wake(h);
+	pthread_cond_signal(&h->cond);
 	pthread_mutex_unlock(&h->mutex);
 	pthread_join(h->thread, NULL);
 	handlers_free(h);

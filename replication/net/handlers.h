@@ -33,6 +33,7 @@
 #include <sys/types.h>
 
 #include "fs/tree/variants.h"
+#include "replication/net/handler_conf.h"
 #include "replication/net/handler_plan.h"
 
 /* Between two runs of `applied`, and between two looks at the conflicts. */
@@ -75,8 +76,10 @@ void handlers_lag(struct handlers *, struct slice label, uint64_t changes,
 /* What became of a conflict. false: nothing handles it. */
 bool handlers_state(struct handlers *, const struct objid *,
 		    struct plan_entry *ret);
-/* Has a rule of the configuration to be told apart? A sentence, or empty. */
-void handlers_trouble(struct handlers *, struct buf *ret);
+/* The configuration as it is now, as handler_conf_read() gives it; soon the
+ * handlers go by it. */
+must_check int handlers_conf(struct handlers *, struct buf *why,
+			     struct handler_conf *ret);
 /* The least seconds of a `lag` rule; 0: there is none. */
 uint32_t handlers_lag_seconds(struct handlers *);
 

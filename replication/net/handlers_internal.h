@@ -3,6 +3,7 @@
  * The parts of handlers.h:
  *
  *	handlers.c	the thread: what is to be done, and when
+ *	handlers_tell.c	what other threads tell it, and ask
  *	handler_job.c	one run of a hook, from its copies to its result
  *	handler_plan.c	turns, and what became of each conflict
  *	handler_conf.c	the configuration
@@ -51,6 +52,7 @@ struct handlers {
 
 	/* The thread's own. */
 	struct handler_conf conf;
+	struct handler_conf_stamp conf_stamp;	/* as it was read */
 	LIST_HEAD(, job) jobs;
 	size_t conflict_jobs;
 	bool event_job;

@@ -30,15 +30,17 @@ static int add_hook(void *arg, const char *name, const char *why)
 /* What is wrong with FOLDER.conf; null: nothing. */
 static void put_trouble(struct agent *a, json_t *answer)
 {
-	cleanup(buf_release) struct buf b = BUF_INIT;
+	cleanup(buf_release) struct buf why = BUF_INIT;
+	struct handler_conf conf;
+	int r = a->handlers ? handlers_conf(a->handlers, &why, &conf) : 0;
 
-	if (a->handlers)
-		handlers_trouble(a->handlers, &b);
-	if (b.len)
+	if (r)
 		agent_put_text(answer, "configuration", "configuration_hex",
-			       buf_slice(&b));
+			       buf_slice(&why));
 	else
 		json_object_set_new(answer, "configuration", json_null());
+	if (!r && a->handlers)
+		handler_conf_release(&conf);
 }
 
 json_t *agent_hooks(struct agent *a, struct control_client *client,

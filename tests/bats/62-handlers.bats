@@ -200,8 +200,59 @@ settles_as() {
 	kin_wait a
 	assert_equal "$(sort a/x.log)" $'of a\nof b'
 	printf 'conflict\n' >"$(kin hooks dir "$T/a").conf"
-	echo poke >a/y
-	wait_until eval 'kin hooks list "$T/a" 2>&1 | grep -q "\.conf:1:"'
+	run -0 kin hooks list a
+	assert_output --partial ".conf:1:"
+}
+
+# configure NODE LINE...
+configure() {
+	local conf
+
+	conf=$(kin hooks dir "$T/$1").conf
+	shift
+	printf '%s\n' "$@" >"$conf"
+	chmod 600 "$conf"
+}
+
+handler_of() {
+	kin conflicts --json "$T/$1" |
+		jq -r '.[0].handler | .state + ": " + .reason'
+}
+
+@test "limits of the configuration hold, for one hook or for all" {
+	policy a/d hook:mine
+	kin_wait a
+	install_hook a mine <<-'EOF'
+		#!/bin/sh
+		exec head -c 100000 /dev/zero >"$KIN_OUTPUT"
+	EOF
+	printf '#!/bin/sh\nsleep 30\n' | install_hook b mine
+	configure a 'limit output 1M' 'limit output 50K mine'
+	configure b 'limit time 1'
+	edit_apart d/x base of-a of-b
+	wait_until eval '[[ $(handler_of a) == "failed: "*51200* ]]'
+	# (b's turn is the second one)
+	wait_until eval '[[ $(handler_of b) == "failed: "*"longer than 1 s"* ]]'
+	configure a '' 'limit time 1h mine'
+	run -0 kin hooks list a
+	assert_output --partial ".conf:2: the time is"
+}
+
+@test "what is configured holds soon, though nothing else happens" {
+	for node in a b; do
+		printf '#!/bin/sh\ncat "$KIN_VARIANTS_DIR"/* >"$KIN_OUTPUT"\n' |
+			install_hook $node cat-all
+	done
+	edit_apart x.log '' 'of a\n' 'of b\n'
+	configure a 'conflict *.txt cat-all'
+	configure b 'conflict *.txt cat-all'
+	# (asking makes the daemon look, too)
+	kin hooks list a
+	assert_equal "$(conflict_count a)" 1
+	# the same length, at once, within the same second
+	configure a 'conflict *.log cat-all'
+	kin hooks list a
+	wait_until no_conflicts
 }
 
 @test "events: applied and peer" {

@@ -101,6 +101,101 @@ static void test_rules(void **state)
 	handler_conf_release(&c);
 }
 
+static struct hook_limits limits_of(const struct handler_conf *c,
+				    const char *hook)
+{
+	struct hook_limits l = HOOK_LIMITS_DEFAULT;
+
+	handler_conf_limits(c, hook, &l);
+	return l;
+}
+
+static void test_limits(void **state)
+{
+	static const char text[] =
+		"limit time 300 slow\nlimit time 5\n"
+		"limit output 100K\nlimit memory 2G slow\n"
+		"limit output 1073741824 large";
+	const struct hook_limits usual = HOOK_LIMITS_DEFAULT;
+	cleanup(buf_release) struct buf why = BUF_INIT;
+	struct handler_conf c;
+	struct hook_limits l;
+
+	(void)state;
+	put(text, sizeof(text) - 1);
+	assert_int_equal(handler_conf_read(path, &why, &c), 0);
+	assert_int_equal(c.count, 0);
+	l = limits_of(&c, "slow");
+	assert_int_equal(l.time_ms, 300000);
+	assert_int_equal(l.cpu_s, 300);
+	assert_int_equal(l.memory_bytes, UINT64_C(2) << 30);
+	assert_int_equal(l.file_bytes, 100 << 10);
+	assert_int_equal(l.processes, usual.processes);
+	l = limits_of(&c, "large");
+	assert_int_equal(l.time_ms, 5000);
+	assert_int_equal(l.memory_bytes, usual.memory_bytes);
+	assert_int_equal(l.file_bytes, 1 << 30);
+	/* what is built in */
+	l = limits_of(&c, NULL);
+	assert_int_equal(l.time_ms, 5000);
+	assert_int_equal(l.file_bytes, 100 << 10);
+	handler_conf_release(&c);
+	put("", 0);
+	assert_int_equal(handler_conf_read(path, &why, &c), 0);
+	l = limits_of(&c, "slow");
+	assert_memory_equal(&l, &usual, sizeof(l));
+	handler_conf_release(&c);
+}
+
+/* Gives the file the age that it has on any but the first day. */
+static void age(void)
+{
+	struct handler_conf_stamp s;
+
+	do
+		handler_conf_look(path, &s);
+	while (s.young);
+}
+
+static void test_changed_or_not(void **state)
+{
+	struct handler_conf_stamp none = { .known = false }, then, now;
+
+	(void)state;
+	unlink(path);
+	handler_conf_look(path, &then);
+	assert_false(handler_conf_same(&none, &then));
+	handler_conf_look(path, &now);
+	assert_true(handler_conf_same(&then, &now));
+	put("applied a\n", 10);
+	handler_conf_look(path, &now);
+	assert_false(handler_conf_same(&then, &now));
+	/* It may be written once more, within a tick of the clock. */
+	then = now;
+	handler_conf_look(path, &now);
+	assert_false(handler_conf_same(&then, &now));
+	age();
+	handler_conf_look(path, &then);
+	handler_conf_look(path, &now);
+	assert_true(handler_conf_same(&then, &now));
+	/* As long as before, and by its owner's will as old. */
+	put("applied b\n", 10);
+	assert_int_equal(utimensat(AT_FDCWD, path,
+				   (struct timespec[]){ then.modified,
+							then.modified }, 0),
+			 0);
+	handler_conf_look(path, &now);
+	assert_false(handler_conf_same(&then, &now));
+	age();
+	handler_conf_look(path, &then);
+	assert_int_equal(chmod(path, 0622), 0);
+	handler_conf_look(path, &now);
+	assert_false(handler_conf_same(&then, &now));
+	unlink(path);
+	handler_conf_look(path, &now);
+	assert_false(handler_conf_same(&then, &now));
+}
+
 static void refused(const char *text, const char *line)
 {
 	cleanup(buf_release) struct buf why = BUF_INIT;
@@ -129,6 +224,24 @@ static void test_wrong_lines(void **state)
 	refused("lag -5 x\n", "1");
 	refused("lag 99999999999999999999 x\n", "1");
 	refused("conflict a b c d e\n", "1");
+	refused("limit\n", "1");
+	refused("limit time\n", "1");
+	refused("limit space 5\n", "1");
+	refused("limit time 0\n", "1");
+	refused("limit time 3601\n", "1");
+	refused("limit time 5m\n", "1");
+	refused("limit time 5 a b\n", "1");
+	refused("limit time 5 ../a\n", "1");
+	refused("limit memory 15M\n", "1");
+	refused("limit memory 512\n", "1");
+	refused("limit memory 65G\n", "1");
+	refused("limit memory 17179869184G\n", "1");
+	refused("limit memory 1MB\n", "1");
+	refused("limit output 0\n", "1");
+	refused("limit output 1025M\n", "1");
+	refused("limit output -1\n", "1");
+	refused("limit output 1M a\nlimit output 2M\nlimit output 1M a\n",
+		"3");
 }
 
 static void test_wrong_files(void **state)
@@ -164,6 +277,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_changed_or_not),
 		cmocka_unit_test(test_wrong_lines),
 		cmocka_unit_test(test_wrong_files),
 	};
