@@ -251,8 +251,10 @@ int temporary_remove(struct tree *t, struct row *row, const struct info *i)
 {
 	int r;
 
-	if (row_is_here_only(t, row))
+	if (row_is_here_only(t, row)) {
+		row->passed_on = true;
 		return row_erase(t, row);
+	}
 	r = row_unlink_slot(t, row, i, i->links[0].slot);
 	/* Its number is the target's now: should somebody's edit bring it
 	 * back, it gets another. */

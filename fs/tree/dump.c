@@ -9,6 +9,7 @@
 
 #include "fs/tree/base.h"
 #include "fs/tree/contest.h"
+#include "fs/tree/hist.h"
 #include "fs/tree/list.h"
 #include "fs/tree/ruled.h"
 
@@ -455,6 +456,11 @@ int replica_check(struct tree *t, struct buf *why)
 	claims = store_count(t->store, TABLE_DIR);
 	if (!r) {
 		r = bucket_check(t, c.leaves, &what);
+		if (r == -EUCLEAN && why)
+			buf_printf(why, "%s", what);
+	}
+	if (!r) {
+		r = hist_check(t, &what);
 		if (r == -EUCLEAN && why)
 			buf_printf(why, "%s", what);
 	}

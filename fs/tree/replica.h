@@ -149,6 +149,26 @@ void replica_set_alone(struct tree *, bool alone);
 must_check int replica_base_prune(struct tree *, const struct know *acked,
 				  size_t max, bool *ret_done);
 
+/* ---- local history: history.h */
+/* How long contents stay that were replaced or removed: not at all if age_ms
+ * is 0. Both have no bound until it is said. */
+struct replica_history_limits {
+	uint64_t age_ms;
+	uint64_t bytes;		/* sizes of what is named, and 256 each */
+};
+void replica_set_history(struct tree *,
+			 const struct replica_history_limits *);
+/* What is in it. */
+struct replica_history {
+	uint64_t entries, gone, bytes; /* contents, objects removed */
+	struct replica_history_limits limits;
+};
+void replica_history(struct tree *, struct replica_history *ret);
+/* One slice, an operation of its own: forgets the `max` oldest, if they are
+ * beyond the limits. Fewer than max: there is nothing more to do. */
+must_check int replica_history_expire(struct tree *, size_t max,
+				      size_t *ret_count);
+
 /* Dead rows here, and empty directories that nobody placed; how many of them
  * something still names as its parent. Looks at each of them. */
 struct replica_graves {

@@ -12,6 +12,7 @@
 #include "fs/base/hash.h"
 #include "fs/tree/base.h"
 #include "fs/tree/contest.h"
+#include "fs/tree/hist.h"
 #include "fs/tree/ruled.h"
 
 #define LOCAL_FORMAT 1
@@ -120,6 +121,22 @@ int row_read(struct tree *t, struct objid id, struct row *row)
 	return r == -EBADMSG ? -EUCLEAN : r;
 }
 
+/* (copies: the row's own move when some are added or removed) */
+static int note_contents(struct row *row)
+{
+	size_t n = object_contents(&row->o);
+
+	if (!n)
+		return 0;
+	row->had = object_alloc(&row->o, n * sizeof(*row->had));
+	if (!row->had)
+		return -ENOMEM;
+	for (size_t k = 0; k < row->o.count; k++)
+		if (row->o.versions[k].reg == REG_CONTENT)
+			row->had[row->had_count++] = row->o.versions[k];
+	return 0;
+}
+
 int row_load(struct tree *t, struct objid id, struct row *row)
 {
 	struct info info;
@@ -127,7 +144,9 @@ int row_load(struct tree *t, struct objid id, struct row *row)
 
 	if (r || !row->exists)
 		return r;
-	r = info_init(&info, &row->o);
+	r = note_contents(row);
+	if (!r)
+		r = info_init(&info, &row->o);
 	if (!r) {
 		r = claims_of(t, row, &info, &row->claims, &row->claim_count);
 		if (!r)
@@ -330,8 +349,10 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 
 int row_delete(struct tree *t, struct row *row)
 {
-	int r = row_sequence(t, row, true);
+	int r = hist_row_goes(t, row);
 
+	if (!r)
+		r = row_sequence(t, row, true);
 	/* (a directory that was shown elsewhere because of a cycle) */
 	if (!r && row->claim_count &&
 	    (row->claims[0].flags & CLAIM_KIND) == KIND_DIR)
@@ -391,6 +412,11 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 
 	if (!row->o.count)
 		return row_delete(t, row);
+	r = hist_row_changes(t, row);
+	if (!r && !row->exists && t->remote)
+		r = hist_row_returns(t, row->o.id);
+	if (r)
+		return r;
 	row->from = from;
 	row->born = !t->remote && (row->born || !row->exists);
 	row->ctime_ns = ctime_ns;

@@ -16,6 +16,7 @@
 #include "fs/base/log.h"
 #include "fs/tree/base.h"
 #include "fs/tree/fork.h"
+#include "fs/tree/hist.h"
 #include "fs/tree/saves.h"
 
 /* A remote clock may lead the wall clock by this much, else it is clamped. */
@@ -200,6 +201,8 @@ static int meta_load(struct tree *t)
 	if (!r)
 		r = base_load(t);
 	if (!r)
+		r = hist_load(t);
+	if (!r)
 		r = applying_load(t);
 	return r ? r : chain_load(t);
 }
@@ -234,6 +237,7 @@ static void op_restore(struct tree *t)
 	t->lseq = t->saved.lseq;
 	t->next_ino = t->saved.next_ino;
 	t->sum = t->saved.sum;
+	t->hist = t->saved.hist;
 	if (t->recount)
 		t->recount->sum = t->saved.recount;
 	t->group_records = store_count(t->store, TABLE_GROUP);
@@ -260,13 +264,14 @@ int op_begin_locked(struct tree *t)
 	t->saved.lseq = t->lseq;
 	t->saved.next_ino = t->next_ino;
 	t->saved.sum = t->sum;
+	t->saved.hist = t->hist;
 	if (t->recount)
 		t->saved.recount = t->recount->sum;
 	t->op_now_ns = t->env->now_ns(t->env->arg);
 	t->ticked = false;
 	t->remote = false;
 	t->know_changed = t->horizon_changed = t->births_changed = false;
-	t->applying_changed = false;
+	t->applying_changed = t->hist_changed = false;
 	work_clear(t);
 	return 0;
 }
@@ -293,6 +298,8 @@ static int op_finish(struct tree *t)
 	}
 	if (!r && t->know_changed)
 		r = meta_put_know(t);
+	if (!r && t->hist_changed)
+		r = hist_save(t);
 	if (!r)
 		r = meta_put_clock(t);
 	return r;
@@ -432,6 +439,8 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 	t->store = o->store;
 	t->env = o->env;
 	t->cut_next_ns = UINT64_MAX;
+	t->hist_limits = (struct replica_history_limits){ UINT64_MAX,
+							  UINT64_MAX };
 	pthread_mutex_init(&t->cut_mutex, NULL);
 	pthread_cond_init(&t->cut_cond, NULL);
 	if (tree_exists(o->store)) {

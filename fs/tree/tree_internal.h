@@ -131,6 +131,19 @@ struct recount {
 #define URGENT_MAX 64
 #define URGENT_AT_ONCE 16
 
+/* hist.c: what is in the history, and its clock (META "history"). */
+struct hist_totals {
+	uint64_t clock;		/* ms that it has counted */
+	uint64_t seen_ms;	/* the wall clock when it was looked at last */
+	uint64_t entries, gone;	/* contents; objects whose row is gone */
+	uint64_t bytes;		/* that they count for */
+};
+
+/* By so much at most the history's clock follows a jump of the wall clock:
+ * 7 days, so that a node that was off over a holiday counts them, and one
+ * whose clock said 2099 for a moment loses a week of history, not all. */
+#define HIST_STEP_MS (7 * UINT64_C(86400000))
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -158,6 +171,8 @@ struct tree {
 	bool alone;
 	uint64_t sent_seq;
 	struct know base_acked, base_walk;
+	struct hist_totals hist;
+	struct replica_history_limits hist_limits;
 	struct objid base_next;	/* ROOT_ID: it is to begin */
 	/* META "applying": K of the large cut in hand. */
 	struct know applying;
@@ -181,10 +196,12 @@ struct tree {
 	int64_t op_now_ns;	/* one operation happens at one time */
 	bool remote;		/* it applies changes from elsewhere */
 	bool know_changed, horizon_changed, births_changed, applying_changed;
+	bool hist_changed;
 	struct worklist work;
 	struct {
 		uint64_t origin, seq, lseq, next_ino, ceiling, skip_to;
 		struct sum sum, recount;
+		struct hist_totals hist;
 		struct hash chain_head;
 		bool chain_begun;
 	} saved;
@@ -279,6 +296,11 @@ struct row {
 				 * may have parts that are not here */
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
+	/* Its contents as stored, for the history: hist_leave.c. They go on
+	 * elsewhere if it was passed on. */
+	struct version *had;	/* in the arena of `o` as it was loaded */
+	size_t had_count;
+	bool passed_on;
 	/* Its claims as stored. */
 	struct claim *claims;
 	size_t claim_count;
