@@ -458,3 +458,108 @@ expect_before() {
 		assert_equal "$way: $got" "$way: $(expect_before "$way")"
 	done
 }
+
+# ---- who waits, and who watches
+
+# waits PID: it has looked once, and sleeps; seen so twice in a row
+waits() {
+	local i
+
+	for i in 1 2; do
+		[ "$(cat "/proc/$1/comm")" = kin ] &&
+			grep -q "^State:.S" "/proc/$1/status" || return 1
+		read -r -t 0.05 <> <(:) || true
+	done
+}
+
+# changes_of PATH: what a watcher has said of it, in one line
+changes_of() {
+	jq -r --arg path "$1" 'select(.path == $path) | .change' watched |
+		paste -sd,
+}
+
+@test "who waits for a hook goes on when it has settled it, at each node" {
+	local watcher of_main of_sibling
+
+	nodes=(a b)
+	two_nodes
+	install_own a b
+	"$KIN" conflicts --watch --json a >watched &
+	watcher=$!
+	conflicts hook:own d
+	wait_until eval '[ "$(changes_of d/x)" = new ]'
+	# Before, and while it runs.
+	"$KIN" resolve --wait a/d/x &
+	of_main=$!
+	wait_until waits "$of_main"
+	open_at d/x a
+	wait_until test -s started-a
+	"$KIN" resolve --wait "b/d/$(siblings b/d x)" &
+	of_sibling=$!
+	wait_until waits "$of_sibling"
+	run -1 kin resolve --wait --timeout 0.5 a/d/x
+	assert_output --partial "still in conflict"
+	touch go
+	wait "$of_main"
+	assert_equal "$(tail -n +2 a/d/x | paste -sd,)" "the main,the sibling"
+	wait "$of_sibling"
+	all_alike a b
+	no_conflicts a b
+	wait_until eval '[ "$(changes_of d/x)" = new,settled ]'
+	kill "$watcher"
+	wait "$watcher" || true
+}
+
+@test "who waits goes on when a rule that was set settles it" {
+	local rule watcher waiting
+
+	nodes=(a b)
+	two_nodes
+	"$KIN" conflicts --watch --json a >watched &
+	watcher=$!
+	for rule in latest node:a merge union; do
+		conflicts keep "$rule"
+		wait_until eval '[ "$(changes_of "$rule/x")" = new ]'
+		"$KIN" resolve --wait "b/$rule/x" &
+		waiting=$!
+		wait_until waits "$waiting"
+		kin policy "a/$rule" "$rule"
+		# (these two lines are not merged)
+		if [ "$rule" = merge ]; then
+			run -1 kin resolve --wait --timeout 1 "a/$rule/x"
+			kin resolve "a/$rule/x" --take main
+		fi
+		wait "$waiting"
+		all_alike a b
+		wait_until eval '[ "$(changes_of "$rule/x")" = new,settled ]'
+	done
+	assert_equal "$(cat b/latest/x)" "the main"
+	assert_equal "$(cat b/node:a/x)" "the sibling"
+	assert_equal "$(sort b/union/x | paste -sd,)" "the main,the sibling"
+	kill "$watcher"
+	wait "$watcher" || true
+}
+
+@test "a hook that leaves it, and one that fails, are waited for in vain" {
+	nodes=(a b)
+	two_nodes
+	for node in a b; do
+		printf '#!/bin/sh\necho "not mine" >&2\nexit 1\n' |
+			install_hook $node leaves
+		printf '#!/bin/sh\nexit 3\n' | install_hook $node fails
+	done
+	conflicts hook:leaves left
+	conflicts hook:fails failed
+	for way in left failed; do
+		open_at "$way/x" a
+		wait_until eval '[ "$(kin conflicts --json "a/$way" |
+			jq -r ".[].handler.state")" = "$way" ]'
+		run -1 kin resolve --wait --timeout 0.5 "a/$way/x"
+		assert_output --partial "still in conflict"
+		# A person is not kept from it.
+		kin resolve "a/$way/x" --take newest
+		kin resolve --wait "b/$way/x"
+	done
+	all_alike a b
+	no_conflicts a b
+}
