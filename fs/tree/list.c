@@ -17,6 +17,29 @@
 
 /* ---- one name after the other */
 
+static int by_hash(const void *pa, const void *pb)
+{
+	const struct lister_virtual *a = pa, *b = pb;
+
+	if (a->hash != b->hash)
+		return a->hash > b->hash ? 1 : -1;
+	return (a->at > b->at) - (a->at < b->at);
+}
+
+static int lister_order(struct lister *l)
+{
+	if (!l->virtuals.count)
+		return 0;
+	l->order = calloc(l->virtuals.count, sizeof(*l->order));
+	if (!l->order)
+		return -ENOMEM;
+	for (size_t k = 0; k < l->virtuals.count; k++)
+		l->order[k] = (struct lister_virtual){
+			name_hash(shown_name(&l->virtuals.shown[k])), k };
+	qsort(l->order, l->virtuals.count, sizeof(*l->order), by_hash);
+	return 0;
+}
+
 int lister_init(struct tree *t, struct objid dir, uint64_t cookie,
 		struct lister *l)
 {
@@ -26,6 +49,8 @@ int lister_init(struct tree *t, struct objid dir, uint64_t cookie,
 	r = group_members(t, dir, &l->members);
 	if (!r)
 		r = view_virtuals(t, dir, &l->virtuals);
+	if (!r)
+		r = lister_order(l);
 	if (r)
 		lister_release(l);
 	return r;
@@ -35,6 +60,7 @@ void lister_release(struct lister *l)
 {
 	idlist_release(&l->members);
 	shownlist_release(&l->virtuals);
+	free(l->order);
 	free(l->names);
 	*l = (struct lister){ 0 };
 }
@@ -111,26 +137,32 @@ static bool lister_plain(const struct lister *l, struct shown *ret)
 	return true;
 }
 
+/* The first at l->at or behind it. */
+static size_t lister_seek(const struct lister *l)
+{
+	size_t from = 0, to = l->virtuals.count;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (l->order[mid].hash < l->at)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
 static int lister_virtual(struct lister *l, uint64_t before,
 			  struct shown *ret)
 {
-	const struct shown *best = NULL;
-	uint64_t best_hash = 0;
+	size_t k = lister_seek(l);
 
-	for (size_t k = 0; k < l->virtuals.count; k++) {
-		const struct shown *s = &l->virtuals.shown[k];
-		uint64_t h = name_hash(shown_name(s));
-
-		if (h >= l->at && h < before && (!best || h < best_hash)) {
-			best = s;
-			best_hash = h;
-		}
-	}
-	if (!best)
+	if (k == l->virtuals.count || l->order[k].hash >= before)
 		return -ENOENT;
-	*ret = *best;
-	l->cookie = best_hash;
-	l->at = best_hash + 1;
+	*ret = l->virtuals.shown[l->order[k].at];
+	l->cookie = l->order[k].hash;
+	l->at = l->order[k].hash + 1;
 	return 0;
 }
 
@@ -286,8 +318,43 @@ int path_join(struct tree *t, struct objid dir, struct slice name,
 	return buf_error(ret);
 }
 
-/* The name under which a file's number is shown in its directory. */
-static int path_of_file(struct tree *t, uint64_t ino, struct objid dir,
+/* Is this what a lookup of the name finds? */
+static int path_try(struct tree *t, uint64_t ino, struct objid dir,
+		    struct slice name, struct buf *ret)
+{
+	struct shown s;
+	uint64_t found;
+	int r = view_find(t, dir, name, &s);
+
+	if (!r)
+		r = shown_ino(t, &s, &found);
+	if (r || found != ino)
+		return r ? r : -ENOENT;
+	return path_join(t, dir, name, ret);
+}
+
+/* At the place that the file claims, and beside it: a directory may have
+ * thousands of conflicts. */
+static int path_by_claim(struct tree *t, uint64_t ino, const struct spot *at,
+			 struct buf *ret)
+{
+	struct objid dir = group_canonical(t, at->parent);
+	struct shownlist names = { 0 };
+	int r = path_try(t, ino, dir, spot_name(at), ret);
+
+	if (r != -ENOENT)
+		return r;
+	r = view_virtuals_at(t, dir, spot_name(at), &names);
+	if (!r)
+		r = -ENOENT;
+	for (size_t k = 0; r == -ENOENT && k < names.count; k++)
+		r = path_try(t, ino, dir, shown_name(&names.shown[k]), ret);
+	shownlist_release(&names);
+	return r;
+}
+
+/* Wherever in the directory its number is shown. */
+static int path_by_list(struct tree *t, uint64_t ino, struct objid dir,
 			struct buf *ret)
 {
 	struct lister l;
@@ -307,6 +374,24 @@ static int path_of_file(struct tree *t, uint64_t ino, struct objid dir,
 	return r;
 }
 
+/* The name under which a file's number is shown in its directory. */
+static int path_of_file(struct tree *t, uint64_t ino, struct objid id,
+			struct buf *ret)
+{
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = -ENOENT;
+	if (row.claim_count)
+		r = path_by_claim(t, ino, &row.claims[0].at, ret);
+	if (r == -ENOENT && row.claim_count)
+		r = path_by_list(t, ino, row.claims[0].at.parent, ret);
+	row_release(&row);
+	return r;
+}
+
 int tree_path(struct tree *t, uint64_t ino, struct buf *ret)
 {
 	struct target f;
@@ -320,9 +405,7 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *ret)
 		if (f.info.kind == KIND_DIR || objid_is_root(dir)) {
 			r = path_of_dir(t, dir, ret);
 		} else {
-			r = claimed_parent(t, dir, &dir);
-			if (!r)
-				r = path_of_file(t, ino, dir, ret);
+			r = path_of_file(t, ino, dir, ret);
 		}
 		target_release(&f);
 	}

@@ -5,9 +5,15 @@
 
 #include "fs/tree/tree_internal.h"
 
+struct lister_virtual {
+	uint64_t hash;		/* of the displayed name */
+	size_t at;		/* in `virtuals` */
+};
+
 struct lister {
 	struct idlist members;
 	struct shownlist virtuals;
+	struct lister_virtual *order;	/* of these, by hash */
 	uint64_t at;		/* next hash to look at */
 	uint64_t cookie;	/* of the entry just given */
 	struct spot *names;	/* names at one hash, still to give */

@@ -421,7 +421,7 @@ bool conflict_name_guess(struct slice name, uint8_t ret[NAME_BYTES_MAX],
 #define CONFLICT_TAG_MIN 4
 #define CONFLICT_TAG_MAX 52
 
-/* ---- place.c: the view of one directory */
+/* ---- place.c, virtual.c: the view of one directory */
 struct shownlist {
 	struct shown *shown;
 	size_t count, alloc;
@@ -472,6 +472,9 @@ void shownlist_release(struct shownlist *);
 /* Is anything shown in the directory? */
 must_check int view_is_empty(struct tree *, struct objid dir, bool *ret);
 struct slice shown_name(const struct shown *);
+/* An entry that shows this claimant, under this name. */
+void shown_file(const struct claimant *, enum shown_type, struct slice name,
+		struct shown *ret);
 /* Does the directory have names that are view? Cheap. */
 must_check int view_has_virtuals(struct tree *, struct objid dir, bool *ret);
 /* The shown entry's inode number. */

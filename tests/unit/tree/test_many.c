@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Directories with very many conflicts. What is asked of one file, or once
+ * of each, costs no more for each where there are four times as many.
+ * (Measured in seconds of the processor, so that a busy machine is not seen;
+ * what was quadratic took 16 times as long, or 64.)
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "variants_support.h"
+
+static struct fixture *const a = &nodes[0], *const b = &nodes[1];
+
+#define FEW 150
+#define MANY (4 * FEW)
+/* Times as long as for FEW: 4, and what noise there may be. */
+#define FACTOR_MAX 9
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A directory in which `count` files are in conflict. */
+static void conflicts_in(const char *dir, int count)
+{
+	uint64_t at = make_dir(a, ROOT, dir);
+	char name[32];
+
+	for (int k = 0; k < count; k++) {
+		snprintf(name, sizeof(name), "f%d", k);
+		make_file(a, at, name, name);
+	}
+	sync_all();
+	for (int n = 0; n < 2; n++)
+		for (int k = 0; k < count; k++) {
+			struct fixture *f = &nodes[n];
+
+			snprintf(name, sizeof(name), "f%d", k);
+			write_file(f, look(f, look(f, ROOT, dir), name),
+				   f->label);
+		}
+	sync_all();
+}
+
+static int path_of(void *arg, struct objid id, uint64_t ino)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	uint64_t found;
+
+	(void)id;
+	assert_int_equal(tree_path(a->tree, ino, &path), 0);
+	assert_int_equal(tree_resolve_path(a->tree, buf_slice(&path),
+					   &found), 0);
+	assert_int_equal(found, ino);
+	++*(int *)arg;
+	return 0;
+}
+
+static double paths_s(int count)
+{
+	double begin = cpu_s();
+	int n = 0;
+
+	assert_int_equal(tree_each_conflict(a->tree, path_of, &n), 0);
+	assert_int_equal(n, count);
+	return cpu_s() - begin;
+}
+
+static int count_entry(void *arg, const struct tree_dirent *d)
+{
+	(void)d;
+	++*(int *)arg;
+	return 0;
+}
+
+static double list_s(const char *dir, int count)
+{
+	double begin = cpu_s();
+
+	for (int k = 0; k < 20; k++) {
+		int n = 0;
+
+		assert_int_equal(tree_readdir(a->tree, look(a, ROOT, dir), 0,
+					      count_entry, &n), 0);
+		assert_int_equal(n, 2 * count);
+	}
+	return cpu_s() - begin;
+}
+
+static void test_cost(void)
+{
+	double few_paths, few_list, many_paths, many_list;
+	uint64_t at;
+
+	conflicts_in("few", FEW);
+	few_paths = paths_s(FEW);
+	few_list = list_s("few", FEW);
+	at = look(a, ROOT, "few");
+	for (int k = 0; k < FEW; k++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "f%d", k);
+		assert_int_equal(tree_resolve(a->tree, at, SLICE_STR(name),
+					      SLICE_STR("main")), 0);
+	}
+	sync_all();
+	conflicts_in("many", MANY);
+	many_paths = paths_s(MANY);
+	many_list = list_s("many", MANY);
+	print_message("paths %.4f s, %.4f s; lists %.4f s, %.4f s\n",
+		      few_paths, many_paths, few_list, many_list);
+	assert_true(many_paths < FACTOR_MAX * few_paths);
+	assert_true(many_list < FACTOR_MAX * few_list);
+}
+
+int main(void)
+{
+	static const struct scenario all[] = { SCENARIO(test_cost) };
+
+	return scenarios_run(all, ARRAY_SIZE(all));
+}
