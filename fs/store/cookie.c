@@ -5,7 +5,8 @@
  *	file {old}, store old -> file {old, new} -> store new -> file {new}
  *
  * each step durable before the next. So after a crash between two steps
- * they still fit, and a store from before the last step does not.
+ * they still fit, and a store from before the last step does not. A store
+ * that has none yet counts as one with a cookie of zeros.
  *
  * The time of birth stands beside the inode number because a file that is
  * restored often gets the number of the one that it replaces. Device
@@ -54,12 +55,13 @@ static int database_facts(struct store *s, struct cookies *ret)
 	return 0;
 }
 
-/* -ENOENT: it has none yet. */
+/* -ENOENT: it has none yet, which is said by zeros. */
 static int store_cookie(struct store *s, uint8_t ret[COOKIE_BYTES])
 {
 	struct slice v;
 	int r;
 
+	memset(ret, 0, COOKIE_BYTES);
 	store_lock(s);
 	r = store_get(s, TABLE_META, SLICE_STR(META_COOKIE), &v);
 	if (!r && v.len != COOKIE_BYTES)
@@ -177,8 +179,7 @@ int cookie_is_copy(struct store *s, const char *path, bool *ret)
 	if (r)
 		return r;
 	*ret = true;
-	if (!has_own || file.inode != now.inode ||
-	    file.birth_ns != now.birth_ns)
+	if (file.inode != now.inode || file.birth_ns != now.birth_ns)
 		return 0;
 	for (uint8_t k = 0; k < file.count; k++)
 		if (!memcmp(file.list[k], own, COOKIE_BYTES))
@@ -189,14 +190,12 @@ int cookie_is_copy(struct store *s, const char *path, bool *ret)
 int cookie_renew(struct store *s, const char *path,
 		 const uint8_t fresh[COOKIE_BYTES])
 {
-	struct cookies c = { .count = 0 };
+	struct cookies c = { .count = COOKIES_MAX };
 	int r = store_cookie(s, c.list[0]);
 
-	if (!r)
-		c.count = 1;
-	else if (r != -ENOENT)
+	if (r && r != -ENOENT)
 		return r;
-	memcpy(c.list[c.count++], fresh, COOKIE_BYTES);
+	memcpy(c.list[1], fresh, COOKIE_BYTES);
 	r = database_facts(s, &c);
 	if (!r)
 		r = file_write(path, &c);

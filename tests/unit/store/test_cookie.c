@@ -191,6 +191,45 @@ static void test_killed(void **state)
 	place_remove(&p);
 }
 
+/* Killed when it had its first cookie: the file has it, the store not yet. */
+static void test_killed_first(void **state)
+{
+	struct place p = place_make();
+	char *data = scratch_path(p.store, "db");
+	char *saved = scratch_path(p.root, "saved");
+	struct store_options o = options_sim(p.store);
+	uint8_t bytes[64];
+	size_t n;
+	FILE *f;
+	(void)state;
+
+	assert_int_equal(store_close(store_make(&o)), 0);
+	run("cp -a '%s' '%s'", data, saved);
+	assert_false(visit(&p, p.store, true));
+	/* What the file was between the steps: {none, first}. */
+	f = fopen(p.file, "r");
+	n = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	assert_int_equal(n, 1 + 16 + 1 + COOKIE_BYTES);
+	bytes[17] = 2;
+	memmove(bytes + 18 + COOKIE_BYTES, bytes + 18, COOKIE_BYTES);
+	memset(bytes + 18, 0, COOKIE_BYTES);
+	f = fopen(p.file, "w");
+	assert_int_equal(fwrite(bytes, 1, n + COOKIE_BYTES, f),
+			 n + COOKIE_BYTES);
+	fclose(f);
+	assert_false(visit(&p, p.store, false));
+	put_back(&p, saved);
+	assert_false(visit(&p, p.store, false));
+	assert_false(visit(&p, p.store, true));
+	/* From then on it is missed. */
+	put_back(&p, saved);
+	assert_true(visit(&p, p.store, true));
+	free(data);
+	free(saved);
+	place_remove(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_file_missing),
 		cmocka_unit_test(test_no_cookie),
 		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
