@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Power cuts under a real file system. See README.md."""
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+
+from rig import cuts, node, session         # noqa: E402
+from rig.image import Log, copy             # noqa: E402
+
+INSIDE = "KIN_POWER_INSIDE"
+SKIPPED = 77
+FAULTS = ("no-data-sync", "data-late", "no-log-sync", "no-table-sync",
+          "no-dir-sync")
+KEPT = (".index", ".data", ".session")
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--kin", required=True, help="the program")
+    p.add_argument("--disk", required=True, help="kin-power-disk")
+    p.add_argument("--faults", help="the library of planted faults")
+    p.add_argument("--fs", default="ext4", choices=sorted(node.MKFS))
+    p.add_argument("--seeds", default="1..1", help="FROM..TO: one session "
+                   "each")
+    p.add_argument("--seconds", type=float, default=8, help="of a session")
+    p.add_argument("--cuts", type=int, default=200, help="of each session")
+    p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("--state", help="file: goes on where it stopped")
+    p.add_argument("--keep", help="directory: sessions that failed go there")
+    p.add_argument("--fault", action="append", choices=FAULTS, default=[],
+                   help="plant it: it is an error if no cut finds it")
+    p.add_argument("--again", help="a session that was kept, instead of new "
+                   "ones")
+    p.add_argument("--cut", action="append", default=[],
+                   help="with --again: this cut, as a failure names it")
+    p.add_argument("--inside", help=argparse.SUPPRESS)
+    p.add_argument("--work", help=argparse.SUPPRESS)
+    p.add_argument("--plan", help=argparse.SUPPRESS)
+    return p.parse_args()
+
+
+def skip(why):
+    print("skipped: " + why)
+    sys.exit(SKIPPED)
+
+
+def need():
+    if os.geteuid() != 0:
+        skip("only root can mount what a cut left")
+    if not os.path.exists("/dev/fuse"):
+        skip("there is no /dev/fuse")
+    if not os.path.exists("/dev/loop-control"):
+        skip("there are no loop devices")
+    for tool in ("unshare", "ip", node.MKFS["ext4"][0]):
+        if not shutil.which(tool):
+            skip("there is no " + tool)
+
+
+def outside(args):
+    """Everything runs in namespaces, and goes with them."""
+    need()
+    work = tempfile.mkdtemp(prefix="kin-power.")
+    try:
+        status = subprocess.call(
+            ["unshare", "--mount", "--net", "--pid", "--fork",
+             "--kill-child", "--mount-proc", "--propagation", "private",
+             sys.executable, *sys.argv, "--inside", "main", "--work", work])
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return status
+
+
+def machine_of(args):
+    return node.Machine(args.work, os.path.realpath(args.kin),
+                        os.path.realpath(args.disk), args.fs)
+
+
+# ---- a worker: some of the cuts of a session
+
+def worker(args):
+    m = machine_of(args)
+    m.enter()
+    with open(args.plan) as f:
+        todo = json.load(f)
+    crasher = cuts.Crasher(m, todo["blank"], todo["name"])
+    for text in todo["cuts"]:
+        cut, answer = cuts.Cut.parse(text), {"cut": text}
+        try:
+            answer["at_stake"], answer["kept"] = crasher.one(cut)
+        except (node.Failure, OSError) as e:
+            answer["wrong"] = str(e)
+        except Exception:
+            answer["wrong"] = traceback.format_exc()
+        if "wrong" in answer:
+            print(json.dumps(answer), flush=True)
+            return 1    # (what is mounted goes with this process)
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+def run_cuts(args, blank, name, todo):
+    """Yields answers. A worker that found something ends; one more does
+    what is left."""
+    shares = [s for s in cuts.share(todo, args.jobs) if s]
+    running = []
+
+    def start(share):
+        plan = "%s.plan%d" % (name, len(os.listdir(args.work)))
+        while os.path.exists(plan):
+            plan += "x"
+        with open(plan, "w") as f:
+            json.dump({"blank": blank, "name": name,
+                       "cuts": [str(c) for c in share]}, f)
+        out = open(plan + ".out", "w+")
+        p = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--pid", "--fork",
+             "--kill-child", "--mount-proc", "--propagation", "private",
+             sys.executable, *sys.argv[:-4], "--inside", "worker",
+             "--work", args.work, "--plan", plan], stdout=out)
+        running.append((p, out, share))
+
+    for share in shares:
+        start(share)
+    try:
+        while running:
+            p, out, share = running.pop(0)
+            p.wait()
+            out.seek(0)
+            answers = [json.loads(line) for line in out if
+                       line.startswith("{")]
+            out.close()
+            if p.returncode and (not answers or
+                                 "wrong" not in answers[-1]):
+                answers.append({"cut": str(share[len(answers)]),
+                                "wrong": "the worker died: %d" %
+                                p.returncode})
+            yield from answers
+            if len(answers) < len(share):
+                start(share[len(answers):])
+    finally:
+        for p, _, _ in running:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+
+
+# ---- the main program
+
+def seeds_of(args):
+    first, _, last = args.seeds.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+def state_read(args):
+    done = {}
+    if args.state and os.path.exists(args.state):
+        with open(args.state) as f:
+            for line in f:
+                if line.endswith("\n"):
+                    one = json.loads(line)
+                    done[one["seed"]] = one
+    return done
+
+
+def state_add(args, one):
+    if args.state:
+        with open(args.state, "a") as f:
+            f.write(json.dumps(one) + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+
+
+def keep(args, blank, name, fault):
+    os.makedirs(args.keep, exist_ok=True)
+    to = os.path.join(args.keep, os.path.basename(name))
+    for suffix in KEPT:
+        shutil.copy(name + suffix, to + suffix)
+    copy(blank, to + ".blank")
+    return to
+
+
+def play(args, m, blank, seed, fault):
+    """One session and its cuts. Returns what came of it."""
+    name = os.path.join(args.work, "s%d" % seed)
+    preload = (fault, os.path.realpath(args.faults)) if fault else None
+    start = time.monotonic()
+    s = session.record(m, blank, name, seed, args.seconds, preload)
+    node.reap()
+    log = Log(name)
+    todo = cuts.plan(s, log, args.cuts)
+    one = {"seed": seed, "fs": args.fs, "entries": len(log),
+           "flushes": sum(map(log.is_flush, range(len(log)))),
+           "steps": sum(map(len, s.steps.values())),
+           "commits": len(s.commits), "cuts": 0, "twice": 0, "at_stake": 0,
+           "wrong": []}
+    log.close()
+    middle = time.monotonic()
+    for answer in run_cuts(args, blank, name, todo):
+        one["cuts"] += 1
+        one["twice"] += answer["cut"].endswith(":twice")
+        one["at_stake"] += answer.get("at_stake", 0)
+        if "wrong" not in answer:
+            continue
+        one["wrong"].append([answer["cut"], answer["wrong"]])
+        if fault:
+            break
+        print("FAIL seed %d cut %s: %s" %
+              (seed, answer["cut"], answer["wrong"]), flush=True)
+    if one["wrong"] and args.keep and not fault:
+        print("kept as " + keep(args, blank, name, fault))
+    one["seconds"] = [round(middle - start, 1),
+                      round(time.monotonic() - middle, 1)]
+    for f in os.listdir(args.work):
+        if f.startswith(os.path.basename(name) + "."):
+            os.unlink(os.path.join(args.work, f))
+    return one
+
+
+def describe(one):
+    return ("seed %(seed)d on %(fs)s: %(steps)d steps, %(commits)d commits "
+            "of a data base, %(entries)d entries with %(flushes)d flushes; "
+            "%(cuts)d cuts, %(twice)d of them twice, %(at_stake)d writes "
+            "were at stake" % one +
+            "; %g + %g s" % tuple(one["seconds"]))
+
+
+def again(args, m):
+    m.fs = session.Session.load(args.again + ".session").fs
+    crasher = cuts.Crasher(m, args.again + ".blank", args.again)
+    for text in args.cut:
+        try:
+            crasher.one(cuts.Cut.parse(text))
+        except (node.Failure, OSError) as e:
+            print("FAIL cut %s: %s" % (text, e))
+            return 1
+        print("%s: nothing is wrong" % text)
+    return 0
+
+
+def inside(args):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "none",
+                    args.work], check=True)
+    m = machine_of(args)
+    m.enter()
+    if args.again:
+        return again(args, m)
+    if not shutil.which(node.MKFS[args.fs][0]):
+        skip("there is no " + node.MKFS[args.fs][0])
+    blank = os.path.join(args.work, "blank")
+    m.blank(blank)
+    done, total, bad = state_read(args), 0, 0
+    for fault in args.fault or [None]:
+        for seed in seeds_of(args):
+            if seed in done and not fault:
+                total += done[seed]["cuts"]
+                bad += len(done[seed]["wrong"])
+                continue
+            one = play(args, m, blank, seed, fault)
+            print(describe(one), flush=True)
+            if fault:
+                if one["wrong"]:
+                    print("caught %s at cut %d, %s: %s" %
+                          (fault, one["cuts"], *one["wrong"][0]))
+                    break
+                continue
+            total += one["cuts"]
+            bad += len(one["wrong"])
+            state_add(args, one)
+        else:
+            if fault:
+                print("MISSED %s" % fault)
+                bad += 1
+    if not args.fault:
+        print("%d cuts, %d failures" % (total, bad))
+    return 1 if bad else 0
+
+
+def main():
+    args = arguments()
+    if args.inside == "worker":
+        return worker(args)
+    if args.inside:
+        return inside(args)
+    return outside(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
