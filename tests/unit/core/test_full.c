@@ -222,14 +222,15 @@ static void test_waits_for_what_they_knew(void **state)
 
 /* What was heard is remembered, to the hour: who restarts each few hours
  * does not begin to wait again. */
-static void test_heard_through_restarts(void **state)
+static void heard_through_restarts(bool chain)
 {
 	const uint64_t hour = 3600 * 1000;
 	struct cluster c;
 	uint64_t waited = 0, before;
 
-	(void)state;
 	open_with(&c, 3, 0, 10 * hour);
+	if (chain)
+		cluster_disconnect(&c, 0, 2);
 	write_file(&c, 0, "doc", "text");
 	quiet(&c);
 	before = rows(&c, 0);
@@ -255,6 +256,20 @@ static void test_heard_through_restarts(void **state)
 	bring_home(&c, 2);
 	assert_equal(&c);
 	nodes_close(&c);
+}
+
+static void test_heard_through_restarts(void **state)
+{
+	(void)state;
+	heard_through_restarts(false);
+}
+
+/* Nor does who hears of the absent one from another only: after each start
+ * its last STATUS comes from there, and is no sign of life. */
+static void test_heard_of_through_restarts(void **state)
+{
+	(void)state;
+	heard_through_restarts(true);
 }
 
 /* ---- lapse and return */
@@ -800,6 +815,7 @@ int main(void)
 		cmocka_unit_test(test_two_phases),
 		cmocka_unit_test(test_waits_for_what_they_knew),
 		cmocka_unit_test(test_heard_through_restarts),
+		cmocka_unit_test(test_heard_of_through_restarts),
 		cmocka_unit_test(test_lapse_and_return),
 		cmocka_unit_test(test_killed_while_applying),
 		cmocka_unit_test(test_purged_since_it_was_staged),
