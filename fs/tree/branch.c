@@ -15,6 +15,10 @@
  *    a removal that had not seen it;
  *  - removing always writes: a TOMB, a void, or main asserted again. What
  *    only took versions away would be lost on its way through a relay;
+ *  - removing one of several names says nothing of contents: the file is gone
+ *    when each of its names was removed, be it at different nodes, also with
+ *    a sibling that only one of them had seen. (A keep-stamp that moved on to
+ *    the names left would bring back what two who saw all had removed.)
  *  - main asserted again is no edit: who edits it at the same time, not
  *    knowing that, goes on with it. The line is main's; of what was removed
  *    beside it it says that it was seen. A rename or a link of a file in
