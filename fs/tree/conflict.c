@@ -12,6 +12,7 @@
  * another, is not decided unseen.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -324,22 +325,18 @@ static int collect_mark(struct tree *t, void *arg, char what, struct objid id,
 
 /* ---- marks */
 
-int marks_walk(struct tree *t,
+int marks_walk(struct tree *t, struct marks_at *at,
 	       int (*fn)(struct tree *, void *arg, char what, struct objid id,
 			 struct slice name),
 	       void *arg)
 {
-	/* ('d', before these, are no conflicts: decided.c) */
-	uint8_t key[26] = { 'n' };
-	size_t len = 1;
-
-	for (;;) {
+	for (size_t n = 0; n < MARKS_SLICE; n++) {
 		struct slice k, v;
 		struct objid id;
 		uint8_t name[NAME_BYTES_MAX];
 		size_t name_len;
-		int r = store_seek(t->store, TABLE_MARK, SLICE(key, len), &k,
-				   &v);
+		int r = store_seek(t->store, TABLE_MARK,
+				   SLICE(at->key, at->len), &k, &v);
 
 		if (r == -ENOENT)
 			return 0;
@@ -348,16 +345,17 @@ int marks_walk(struct tree *t,
 		if (k.len < 17 || k.len > 25 || v.len > sizeof(name) ||
 		    (k.data[0] == 'n' && k.len != 25))
 			return -EUCLEAN;
-		memcpy(key, k.data, k.len);
-		len = k.len;
-		key[len++] = 0;
-		memcpy(id.b, key + 1, 16);
+		memcpy(at->key, k.data, k.len);
+		at->len = k.len;
+		at->key[at->len++] = 0;
+		memcpy(id.b, at->key + 1, 16);
 		name_len = v.len;
 		memcpy(name, v.data, v.len);
-		r = fn(t, arg, (char)key[0], id, SLICE(name, name_len));
+		r = fn(t, arg, (char)at->key[0], id, SLICE(name, name_len));
 		if (r && r != -ENOENT)
 			return r;
 	}
+	return 1;
 }
 
 /* ---- what was looked at */
@@ -497,6 +495,22 @@ static int give(const struct found *f,
 	return r;
 }
 
+/* (what is renamed meanwhile may be found twice, or not) */
+static int collect_all(struct tree *t, struct foundlist *l)
+{
+	struct marks_at at = MARKS_BEGIN;
+	int r;
+
+	do {
+		store_lock(t->store);
+		r = marks_walk(t, &at, collect_mark, l);
+		store_unlock(t->store);
+		/* Who waits for the lock has it first. */
+		sched_yield();
+	} while (r > 0);
+	return r;
+}
+
 int tree_conflicts(struct tree *t, uint64_t ino,
 		   int (*fn)(void *arg, const struct conflict *), void *arg)
 {
@@ -504,11 +518,8 @@ int tree_conflicts(struct tree *t, uint64_t ino,
 	struct buf top = BUF_INIT;
 	int r = tree_path(t, ino, &top);
 
-	if (!r) {
-		store_lock(t->store);
-		r = marks_walk(t, collect_mark, &l);
-		store_unlock(t->store);
-	}
+	if (!r)
+		r = collect_all(t, &l);
 	if (!r && l.count > 1)
 		qsort(l.f, l.count, sizeof(*l.f), found_order);
 	for (size_t k = 0; !r && k < l.count; k++)

@@ -36,13 +36,24 @@ must_check int path_join(struct tree *, struct objid dir, struct slice name,
 			 struct buf *ret);
 
 /* ---- conflict.c */
+/* Where a walk of the marks goes on. */
+struct marks_at {
+	uint8_t key[26];
+	size_t len;
+};
+/* ('d', before these, are no conflicts: decided.c) */
+#define MARKS_BEGIN ((struct marks_at){ .key = { 'n' }, .len = 1 })
+/* Looked at while the lock is held: some milliseconds. */
+#define MARKS_SLICE 256
+
 /*
  * Calls fn for each mark of a conflict: 'n', with the directory and the name
  * at which something is shown that nobody named so, and those of a file that
  * was renamed to several places. -ENOENT of fn is nothing; another error of
- * it ends the walk. [locked]
+ * it ends the walk. Ends after MARKS_SLICE of them, too: returns 1, and is to
+ * be called again. [locked, and between these not]
  */
-must_check int marks_walk(struct tree *,
+must_check int marks_walk(struct tree *, struct marks_at *,
 			  int (*fn)(struct tree *, void *arg, char what,
 				    struct objid, struct slice name),
 			  void *arg);

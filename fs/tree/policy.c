@@ -268,3 +268,14 @@ int tree_policy(struct tree *t, uint64_t ino, struct policy_found *ret)
 	store_unlock(t->store);
 	return r;
 }
+
+bool tree_has_policies(struct tree *t)
+{
+	bool some;
+	int r;
+
+	store_lock(t->store);
+	r = policies_exist(t, &some);
+	store_unlock(t->store);
+	return r || some;
+}

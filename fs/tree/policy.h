@@ -73,6 +73,8 @@ must_check int tree_policy(struct tree *, uint64_t ino,
 /* The same of an object. [locked] */
 must_check int policy_of(struct tree *, struct objid,
 			 struct policy_found *ret);
+/* Does any directory have one? (An error is a yes.) [not locked] */
+bool tree_has_policies(struct tree *);
 
 /* A content that a policy hides now. */
 struct policy_hidden {

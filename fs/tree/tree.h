@@ -317,7 +317,8 @@ struct conflict {
 /*
  * Lists conflicts at or below ino (a directory, a file or a sibling), in
  * order of path. fn runs without the lock; its argument is good until it
- * returns. Stops at and returns the first non-zero of fn.
+ * returns. Stops at and returns the first non-zero of fn. Each is of one
+ * instant; where they are thousands, not all of the same.
  */
 must_check int tree_conflicts(struct tree *, uint64_t ino,
 			      int (*fn)(void *arg, const struct conflict *),

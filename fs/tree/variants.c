@@ -318,13 +318,6 @@ struct conflicts {
 	size_t count;
 };
 
-static int conflict_order(const void *pa, const void *pb)
-{
-	const struct in_conflict *a = pa, *b = pb;
-
-	return objid_compare(a->id, b->id);
-}
-
 static int conflict_add(struct tree *t, struct objid id, struct conflicts *l)
 {
 	struct in_conflict *p;
@@ -372,19 +365,22 @@ static int conflicts_at(struct tree *t, void *arg, char what,
 }
 
 int tree_each_conflict(struct tree *t,
-		       int (*fn)(void *arg, struct objid, uint64_t ino),
+		       int (*fn)(void *arg, struct objid id, uint64_t ino),
 		       void *arg)
 {
+	struct marks_at at = MARKS_BEGIN;
 	struct conflicts l = { 0 };
-	int r;
+	int r, more;
 
-	store_lock(t->store);
-	r = marks_walk(t, conflicts_at, &l);
-	store_unlock(t->store);
-	if (!r && l.count)
-		qsort(l.list, l.count, sizeof(*l.list), conflict_order);
-	for (size_t k = 0; !r && k < l.count; k++)
-		r = fn(arg, l.list[k].id, l.list[k].ino);
+	do {
+		l.count = 0;
+		store_lock(t->store);
+		more = marks_walk(t, &at, conflicts_at, &l);
+		store_unlock(t->store);
+		r = MIN_OF(more, 0);
+		for (size_t k = 0; !r && k < l.count; k++)
+			r = fn(arg, l.list[k].id, l.list[k].ino);
+	} while (!r && more);
 	free(l.list);
 	return r;
 }

@@ -77,8 +77,9 @@ enum settle_by { SETTLE_PERSON, SETTLE_AUTO };
 must_check int tree_settle(struct tree *, const struct variants *, int fd,
 			   enum settle_by);
 
-/* Calls fn for each file in a content conflict, by id: cheap, by the marks.
- * fn runs without the lock. */
+/* Calls fn for each file in a content conflict, in a defined order: cheap, by
+ * the marks, some at a time. fn runs without the lock; its first non-zero
+ * result ends it. */
 must_check int tree_each_conflict(struct tree *,
 				  int (*fn)(void *arg, struct objid,
 					    uint64_t ino),

@@ -468,3 +468,11 @@ const struct handler_rule *handler_conf_find(const struct handler_conf *c,
 	}
 	return NULL;
 }
+
+bool handler_conf_has(const struct handler_conf *c, enum handler_event event)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->rules[i].event == event)
+			return true;
+	return false;
+}

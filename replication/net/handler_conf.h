@@ -106,6 +106,8 @@ void handler_conf_release(struct handler_conf *);
 const struct handler_rule *handler_conf_find(const struct handler_conf *,
 					     enum handler_event,
 					     const char *path);
+/* Is there a rule of the event at all? */
+bool handler_conf_has(const struct handler_conf *, enum handler_event);
 /* Puts what is configured for the hook in place of what is in ret. NULL:
  * what is built in. */
 void handler_conf_limits(const struct handler_conf *, const char *hook,

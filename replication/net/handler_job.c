@@ -229,6 +229,7 @@ int job_start_conflict(struct handlers *h, enum handler_event event,
 	*v = (struct variants){ .list = NULL };
 	j->id = j->variants.id;
 	j->outcome->token = j->variants.token;
+	snprintf(j->outcome->rule, sizeof(j->outcome->rule), "%s", rule);
 	r = open_rule(h, rule, ret_why, &hook);
 	if (!r)
 		r = job_run(j, &hook, named, named ? of_hook : of_shell,

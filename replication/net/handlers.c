@@ -20,6 +20,12 @@
 #include "replication/net/handlers_internal.h"
 #include "replication/net/sys.h"
 
+/* A look takes at most one part in this and one more of the time, however many
+ * conflicts there are. */
+#define LOOK_PAUSE_FACTOR 4
+/* After so many of them a look lets others have the store for a moment. */
+#define LOOK_BREATH 64
+#define LOOK_BREATH_NS 500000
 /* To look again whether bytes have come, or a hook was installed. */
 #define BYTES_MS 5000
 #define INSTALL_MS 60000
@@ -99,6 +105,7 @@ struct look {
 	size_t member_count;
 	struct objid opened[EVENTS_MAX];
 	size_t opened_count;
+	size_t seen;
 };
 
 static bool was_opened(const struct look *l, const struct objid *id)
@@ -129,38 +136,58 @@ static int plan_one(struct look *l, const struct variants *v, uint64_t ino,
 	return r;
 }
 
+/* 1: what the configuration says; 0: nothing. */
+static int conf_says(struct look *l, struct objid id, uint64_t ino,
+		     char ret[PLAN_RULE_BYTES], bool *opened)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	const struct plan_entry *e;
+	struct handlers *h = l->h;
+	autofree char *text = NULL;
+
+	if (!h->conf.count)
+		return 0;
+	if (!tree_path(h->tree, ino, &path))
+		text = strndup((const char *)path.data, path.len);
+	if (!text)
+		return 0;
+	if (conf_rule(h, HANDLER_CONFLICT, text, ret))
+		return 1;
+	/* (opened before, and not done with) */
+	e = plan_find(&h->plan, &id);
+	*opened |= e && e->state != PLAN_WAITING;
+	return *opened && conf_rule(h, HANDLER_OPEN, text, ret);
+}
+
 static int look_at(void *arg, struct objid id, uint64_t ino)
 {
+	const struct timespec breath = { .tv_nsec = LOOK_BREATH_NS };
 	struct look *l = arg;
-	struct handlers *h = l->h;
-	cleanup(buf_release) struct buf path = BUF_INIT;
-	autofree char *text = NULL;
 	struct variants v = { .list = NULL };
 	char rule[PLAN_RULE_BYTES];
 	bool opened = was_opened(l, &id);
-	int r = tree_path(h->tree, ino, &path);
+	int r = policy_rule(l->h, ino, rule);
 
+	if (!(++l->seen % LOOK_BREATH))
+		nanosleep(&breath, NULL);
 	if (!r)
-		text = strndup((const char *)path.data, path.len);
-	if (r || !text)
+		r = conf_says(l, id, ino, rule, &opened);
+	if (r <= 0)
 		return 0;
-	r = policy_rule(h, ino, rule);
-	if (r < 0)
-		return 0;
-	if (!r && !conf_rule(h, HANDLER_CONFLICT, text, rule)) {
-		const struct plan_entry *e = plan_find(&h->plan, &id);
-
-		/* (opened before, and not done with) */
-		opened |= e && e->state != PLAN_WAITING;
-		if (!opened || !conf_rule(h, HANDLER_OPEN, text, rule))
-			return 0;
-	}
-	r = tree_variants_of(h->tree, id, &v);
+	r = tree_variants_of(l->h->tree, id, &v);
 	if (r)
 		return 0; /* settled meanwhile, or not yet */
 	r = plan_one(l, &v, ino, rule, opened);
 	variants_release(&v);
 	return r;
+}
+
+/* (nearly never, and then a look would find nothing to do) */
+static bool handles_conflicts(struct handlers *h)
+{
+	return handler_conf_has(&h->conf, HANDLER_CONFLICT) ||
+	       handler_conf_has(&h->conf, HANDLER_OPEN) ||
+	       tree_has_policies(h->tree);
 }
 
 static void look(struct handlers *h, uint64_t now_ms)
@@ -181,7 +208,8 @@ static void look(struct handlers *h, uint64_t now_ms)
 	}
 	plan_begin(&h->plan);
 	pthread_mutex_unlock(&h->mutex);
-	r = tree_each_conflict(h->tree, look_at, &l);
+	r = handles_conflicts(h) ?
+		    tree_each_conflict(h->tree, look_at, &l) : 0;
 	if (r && r != -E2BIG)
 		log_warn("cannot look for conflicts to handle: %s",
 			 strerror(-r));
@@ -319,6 +347,13 @@ static uint64_t start_events(struct handlers *h, uint64_t now_ms)
 
 /* ---- what has ended */
 
+/* Is it still what the job was begun for, and to be done so? */
+static bool is_of(const struct plan_entry *e, const struct job *j)
+{
+	return e && hash_equal(&e->token, &j->outcome->token) &&
+	       !strcmp(e->rule, j->outcome->rule);
+}
+
 static void take_outcome(struct handlers *h, struct job *j)
 {
 	struct plan_entry *e;
@@ -330,7 +365,7 @@ static void take_outcome(struct handlers *h, struct job *j)
 	h->conflict_jobs--;
 	pthread_mutex_lock(&h->mutex);
 	e = plan_find(&h->plan, &j->id);
-	if (e && hash_equal(&e->token, &j->outcome->token)) {
+	if (is_of(e, j)) {
 		e->state = j->outcome->state;
 		memcpy(e->reason, j->outcome->reason, sizeof(e->reason));
 		/* (settled: the next look does not find it) */
@@ -367,27 +402,25 @@ static void take_finished(struct handlers *h)
 	}
 }
 
-/* What it works on is no more what is there: a person was faster. */
+/* What it works on is no more what is there: a person was faster. Or it is
+ * to be handled by something else now. */
 static void cancel_outdated(struct handlers *h)
 {
 	struct job *j;
 
 	LIST_FOREACH(j, &h->jobs, entry) {
-		const struct plan_entry *e =
-			j->outcome ? plan_find(&h->plan, &j->id) : NULL;
-
-		if (j->outcome &&
-		    (!e || !hash_equal(&e->token, &j->outcome->token)))
+		if (j->outcome && !is_of(plan_find(&h->plan, &j->id), j))
 			hook_run_cancel(j->run);
 	}
 }
 
 /* ---- the thread */
 
-/* A burst of changes is one look. */
+/* A burst of changes is one look; where there is much to look at, it is a
+ * longer burst. */
 static uint64_t look_due(struct handlers *h)
 {
-	return h->poked ? h->looked_ms + HANDLERS_LOOK_MS : UINT64_MAX;
+	return h->poked ? h->looked_ms + h->look_pause_ms : UINT64_MAX;
 }
 
 /* Until something happens, or then; false: it is the end. */
@@ -437,9 +470,12 @@ static void *handlers_run(void *arg)
 		take_finished(h);
 		read_conf(h);
 		if (wants_look(h, now_ms)) {
-			h->looked_ms = now_ms;
 			look(h, now_ms);
 			cancel_outdated(h);
+			h->looked_ms = sys_now_ms();
+			h->look_pause_ms = MAX_OF(
+				(uint64_t)HANDLERS_LOOK_MS,
+				LOOK_PAUSE_FACTOR * (h->looked_ms - now_ms));
 		}
 		next_ms = start_conflicts(h, now_ms);
 		next_ms = MIN_OF(next_ms, start_events(h, now_ms));
@@ -500,6 +536,7 @@ int handlers_start(const struct handlers_options *o, struct buf *why,
 
 	if (!h)
 		return -ENOMEM;
+	h->look_pause_ms = HANDLERS_LOOK_MS;
 	LIST_INIT(&h->jobs);
 	plan_init(&h->plan);
 	pthread_mutex_init(&h->mutex, NULL);

@@ -30,7 +30,7 @@ struct job {
 	/* A conflict's. */
 	struct objid id;
 	struct variants variants;
-	struct plan_entry *outcome;	/* state and reason, as it ends */
+	struct plan_entry *outcome;	/* rule, state and reason, as it ends */
 	bool finished;			/* by h->mutex */
 	LIST_ENTRY(job) entry;
 };
@@ -58,6 +58,7 @@ struct handlers {
 	bool event_job;
 	uint64_t applied_ms;		/* when that was last handled */
 	uint64_t looked_ms;
+	uint64_t look_pause_ms;		/* before the next look */
 
 	pthread_mutex_t mutex;		/* guards: */
 	pthread_cond_t cond;

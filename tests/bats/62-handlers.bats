@@ -372,3 +372,35 @@ handler_of() {
 	read -r -t 4 <> <(:) || true
 	[ ! -e survived ]
 }
+
+@test "another rule while the handler of the one before runs: it is asked" {
+	mkdir a/doc
+	for file in x y; do
+		edit_apart doc/$file 'base\n' 'of a\n' 'of b\n'
+	done
+	# (nobody to take turns with)
+	kin unmount b
+	kin member remove b a
+	install_hook a slow <<-EOF2
+		#!/bin/sh
+		touch '$T'/began-"\$(basename "\$KIN_PATH")"
+		until [ -e '$T/go' ]; do sleep 0.05; done
+		exit 3
+	EOF2
+	install_hook a good <<-'EOF2'
+		#!/bin/sh
+		cat "$KIN_VARIANTS_DIR"/* >"$KIN_OUTPUT"
+	EOF2
+	kin policy a/doc hook:slow
+	wait_until test -e began-x
+	wait_until test -e began-y
+	kin policy a/doc hook:good
+	rules() {
+		kin conflicts --json a | jq -r '.[].handler.rule'
+	}
+	wait_until eval '! rules | grep -q hook:slow'
+	touch go
+	wait_until eval '[ "$(conflict_count a)" = 0 ]'
+	assert_equal "$(sort a/doc/x)" $'of a\nof b'
+	assert_equal "$(sort a/doc/y)" $'of a\nof b'
+}

@@ -10,7 +10,7 @@
 
 #include "variants_support.h"
 
-static struct fixture *const a = &nodes[0], *const b = &nodes[1];
+static struct fixture *const a = &nodes[0];
 
 #define FEW 150
 #define MANY (4 * FEW)
