@@ -762,6 +762,52 @@ static void test_unsent_writes(void **state)
 	fixture_close(&a);
 }
 
+static void set_policy(struct fixture *f, const char *rule)
+{
+	struct slice name = SLICE_STR("user.kin.policy");
+
+	if (rule)
+		assert_int_equal(tree_setxattr(f->tree, ROOT, name,
+					       SLICE_STR(rule), 0), 0);
+	else
+		assert_int_equal(tree_removexattr(f->tree, ROOT, name), 0);
+}
+
+/* So does what a policy hid under it then: it was known, and goes too. */
+static void test_unsent_writes_know_hidden(void **state)
+{
+	struct fixture a, b;
+	uint64_t n, ino;
+	(void)state;
+
+	open_pair(&a, &b);
+	set_policy(&a, "latest");
+	make_file(&a, ROOT, "f", "base");
+	meet(&a, &b);
+	n = knows(&a, origin_of(&a));
+	write_file(&a, look(&a, ROOT, "f"), "older");
+	b.now_ns = MAX_OF(a.now_ns, b.now_ns) + 1000000000;
+	write_file(&b, look(&b, ROOT, "f"), "newer");
+	meet(&a, &b);
+	ino = look(&a, ROOT, "f");
+	expect_bytes(&a, ino, "newer");
+	assert_int_equal(tree_open_file(a.tree, ino, true), 0);
+	assert_int_equal(tree_write(a.tree, ino, 0, SLICE_STR("NEWER"), false),
+			 0);
+	/* "older" gets another name */
+	rename_mine(&a, n);
+	check_tree(&a);
+	tree_release_file(a.tree, ino, true);
+	set_policy(&a, NULL);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 1);
+	expect_bytes(&a, look(&a, ROOT, "f"), "NEWER");
+	check_tree(&a);
+	meet(&a, &b);
+	assert_int_equal(list(&b, ROOT, NULL, 0), 1);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 /* What open handles keep, after the name got another content. */
 static void test_detached(void **state)
 {
@@ -1021,6 +1067,7 @@ int main(void)
 		cmocka_unit_test(test_fork_of_fork),
 		cmocka_unit_test(test_renamed_not_rewritten),
 		cmocka_unit_test(test_unsent_writes),
+		cmocka_unit_test(test_unsent_writes_know_hidden),
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_seen_stays_seen),
 		cmocka_unit_test(test_renamed_and_restamped),
