@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kin hooks */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/id.h"
 #include "tools/control_client.h"
+#include "tools/hook_test.h"
 #include "tools/output.h"
 
 static const char help[] =
 "usage: kin hooks dir MOUNTPOINT\n"
 "       kin hooks list [--json] [MOUNTPOINT]\n"
+"       kin hooks test [OPTION...] HOOK FILE\n"
 "Programs of this node that may settle conflicts, or be told of changes: the\n"
 "executables in one folder. `dir` prints that folder, and makes it if it is\n"
 "missing; to install a hook, copy it there. `list` tells which are there,\n"
-"and why one would not be run.\n"
+"and why one would not be run. `test` runs one for a conflict of FILE, as the\n"
+"node would, and shows what it makes of it; nothing comes of that. If FILE is\n"
+"not in conflict, two versions of it are made up.\n"
 "\n"
 "A hook is named by 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot.\n"
 "It and the folder belong to the user that kin runs as, or to root; nobody\n"
@@ -35,15 +40,36 @@ static const char help[] =
 "A limit without a HOOK holds for all that no other names. What is written in\n"
 "it holds within a minute; at once, after `kin hooks list`.\n"
 "\n"
+"With test:\n"
+"  --time SECONDS  ends it after that, if it may take longer\n"
+"  --output FILE   keeps its result there\n"
+"  --version FILE  makes up a conflict of these, given two to 64 times\n"
+"  --base FILE     what these were made from; else that is not known\n"
+"  --json    {made_up, versions: [{label, node, time, size, main, automatic}],\n"
+"            base: it is known, settles: its result would be taken, result:\n"
+"            settled, left or failed, status: that it exited with, or null,\n"
+"            reason, seconds, limits: {seconds, memory, output},\n"
+"            output_bytes, stdout, stdout_cut, stderr, stderr_cut, kept_in:\n"
+"            {processes, store_hidden, proc, counted}, configuration: null,\n"
+"            or what is wrong with FOLDER.conf}\n"
+"Exit status: 0 it would settle it, 1 it would not, or cannot be run; else as\n"
+"everywhere.\n"
+"\n"
+"With list:\n"
 "  --json    {folder, refused, hooks: [{name, refused}], configuration};\n"
 "            refused: null, or why that is not run; configuration: null, or\n"
 "            what is wrong with FOLDER.conf; what is not UTF-8 is given as\n"
 "            folder_hex, name_hex, refused_hex or configuration_hex\n";
 
-enum { OPTION_JSON = OPTION_FIRST };
+enum { OPTION_JSON = OPTION_FIRST, OPTION_TIME, OPTION_OUTPUT, OPTION_VERSION,
+       OPTION_BASE };
 
 static const struct option options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "time", required_argument, NULL, OPTION_TIME },
+	{ "output", required_argument, NULL, OPTION_OUTPUT },
+	{ "version", required_argument, NULL, OPTION_VERSION },
+	{ "base", required_argument, NULL, OPTION_BASE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -136,40 +162,111 @@ static int print_folder(const char *command, const json_t *answer)
 	return output_done(command);
 }
 
-int cmd_hooks(int argc, char **argv)
-{
-	struct cmdline line = { argc, argv, help, options };
-	struct subject subject;
-	bool as_json = false, dir;
-	json_t *answer = NULL;
-	int c, r;
+/* ---- options */
 
-	while ((c = cmdline_next(&line)) == OPTION_JSON)
-		as_json = true;
-	if (c != CMDLINE_END)
-		return cmdline_exit(c);
-	if (cmdline_operands(&line, 1, 2) != EXIT_OK)
+static int parse_time(const char *text, unsigned int *ret)
+{
+	char *end;
+	unsigned long n = *text >= '0' && *text <= '9' ?
+				  strtoul(text, &end, 10) : 0;
+
+	if (!n || n > TEST_TIME_S_MAX || *end)
+		return complain("hooks", EXIT_USAGE, "--time %s: a number of "
+				"seconds, 1 to %d", text, TEST_TIME_S_MAX);
+	*ret = (unsigned int)n;
+	return EXIT_OK;
+}
+
+static int take_option(int c, struct hook_test_args *a, const char **ret_test)
+{
+	switch (c) {
+	case OPTION_JSON:
+		a->json = true;
+		return EXIT_OK;
+	case OPTION_TIME:
+		*ret_test = "--time";
+		return parse_time(optarg, &a->time_s);
+	case OPTION_OUTPUT:
+		*ret_test = "--output";
+		a->output = optarg;
+		return EXIT_OK;
+	case OPTION_BASE:
+		*ret_test = "--base";
+		a->base = optarg;
+		return EXIT_OK;
+	}
+	*ret_test = "--version";
+	if (a->version_count == TEST_VERSIONS_MAX)
+		return complain("hooks", EXIT_USAGE, "--version: at most %d",
+				TEST_VERSIONS_MAX);
+	a->versions[a->version_count++] = optarg;
+	return EXIT_OK;
+}
+
+static int test(const struct cmdline *line, struct hook_test_args *a)
+{
+	if (cmdline_operands(line, 3, 3) != EXIT_OK)
 		return EXIT_USAGE;
-	dir = !strcmp(argv[optind], "dir");
-	if (!dir && strcmp(argv[optind], "list"))
-		return complain(argv[0], EXIT_USAGE, "%s: say dir or list",
-				argv[optind]);
-	if (dir && (as_json || !argv[optind + 1]))
-		return complain(argv[0], EXIT_USAGE, "dir: give a MOUNTPOINT, "
-				"and no --json");
-	r = subject_init(&subject, argv[0], argv[optind + 1]);
+	if (a->version_count == 1 || (a->base && !a->version_count))
+		return complain("hooks", EXIT_USAGE, "give --version two to "
+				"%d times, or neither it nor --base",
+				TEST_VERSIONS_MAX);
+	a->hook = line->argv[optind + 1];
+	a->file = line->argv[optind + 2];
+	return hook_test("hooks", a);
+}
+
+static int dir_or_list(const char *command, const char *path, bool dir,
+		       bool as_json)
+{
+	struct subject subject;
+	json_t *answer = NULL;
+	int r = subject_init(&subject, command, path);
+
 	if (r != EXIT_OK)
 		return r;
 	r = control_call(&subject, json_pack("{s:s, s:b}", "cmd", "hooks",
 					     "make", dir), &answer);
 	if (r == EXIT_OK && as_json) {
 		json_object_del(answer, "ok");
-		r = output_json(argv[0], answer);
+		r = output_json(command, answer);
 	} else if (r == EXIT_OK) {
-		r = dir ? print_folder(argv[0], answer) :
-			  print_list(argv[0], answer);
+		r = dir ? print_folder(command, answer) :
+			  print_list(command, answer);
 	}
 	json_decref(answer);
 	subject_release(&subject);
 	return r;
+}
+
+int cmd_hooks(int argc, char **argv)
+{
+	struct cmdline line = { argc, argv, help, options };
+	struct hook_test_args args = { .hook = NULL };
+	const char *of_test = NULL;	/* an option */
+	bool dir;
+	int c;
+
+	while ((c = cmdline_next(&line)) >= OPTION_FIRST)
+		if (take_option(c, &args, &of_test) != EXIT_OK)
+			return EXIT_USAGE;
+	if (c != CMDLINE_END)
+		return cmdline_exit(c);
+	if (cmdline_operands(&line, 1, 3) != EXIT_OK)
+		return EXIT_USAGE;
+	if (!strcmp(argv[optind], "test"))
+		return test(&line, &args);
+	dir = !strcmp(argv[optind], "dir");
+	if (!dir && strcmp(argv[optind], "list"))
+		return complain(argv[0], EXIT_USAGE, "%s: say dir, list or "
+				"test", argv[optind]);
+	if (of_test)
+		return complain(argv[0], EXIT_USAGE, "%s: is only for test",
+				of_test);
+	if (cmdline_operands(&line, 1, 2) != EXIT_OK)
+		return EXIT_USAGE;
+	if (dir && (args.json || !argv[optind + 1]))
+		return complain(argv[0], EXIT_USAGE, "dir: give a MOUNTPOINT, "
+				"and no --json");
+	return dir_or_list(argv[0], argv[optind + 1], dir, args.json);
 }

@@ -319,9 +319,10 @@ int control_ask(const struct subject *t, json_t *request, double timeout_s,
 				    ret_answer);
 }
 
-static int ask(const struct subject *t, json_t *request, int with,
-	       double timeout_s, void (*fn)(void *arg, const json_t *event),
-	       void *arg, json_t **ret_answer)
+int control_ask_with(const struct subject *t, json_t *request, int with,
+		     double timeout_s,
+		     void (*fn)(void *arg, const json_t *event), void *arg,
+		     json_t **ret_answer)
 {
 	pid_t pid;
 	int fd, exit_code;
@@ -351,7 +352,8 @@ int control_ask_watching(const struct subject *t, json_t *request,
 			 void (*fn)(void *arg, const json_t *event),
 			 void *arg, json_t **ret_answer)
 {
-	return ask(t, request, -1, timeout_s, fn, arg, ret_answer);
+	return control_ask_with(t, request, -1, timeout_s, fn, arg,
+				ret_answer);
 }
 
 int control_refused(const struct subject *t, const json_t *answer,
@@ -374,8 +376,8 @@ int control_call(const struct subject *t, json_t *request,
 int control_call_with(const struct subject *t, json_t *request, int fd,
 		      json_t **ret_answer)
 {
-	int r = ask(t, request, fd, CONTROL_TIMEOUT_S, NULL, NULL,
-		    ret_answer);
+	int r = control_ask_with(t, request, fd, CONTROL_TIMEOUT_S, NULL,
+				 NULL, ret_answer);
 
 	if (r != EXIT_OK) {
 		r = control_refused(t, *ret_answer, r);

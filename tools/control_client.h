@@ -58,6 +58,12 @@ int control_call(const struct subject *, json_t *request,
 int control_call_with(const struct subject *, json_t *request, int fd,
 		      json_t **ret_answer);
 
+/* As control_ask_watching(), with a descriptor. */
+int control_ask_with(const struct subject *, json_t *request, int fd,
+		     double timeout_s,
+		     void (*fn)(void *arg, const json_t *event), void *arg,
+		     json_t **ret_answer);
+
 /*
  * Connects. ret_pid: of the daemon, 0 if it cannot be told. Errors:
  * -ECONNREFUSED and -ENOENT the daemon is gone, -EACCES, -EPERM it is

@@ -24,7 +24,7 @@ static const struct command commands[] = {
 	{ "resolve", cmd_resolve, "settle a conflict: take a version, or merge" },
 	{ "swap", cmd_swap, "give a file renamed in two places the other name" },
 	{ "policy", cmd_policy, "say or set what becomes of conflicts" },
-	{ "hooks", cmd_hooks, "list programs that may settle conflicts" },
+	{ "hooks", cmd_hooks, "list and try programs that may settle conflicts" },
 	{ "undo", cmd_undo, "take back what was decided without asking" },
 	{ "version", cmd_version, "print the version of kin" },
 };

@@ -65,6 +65,60 @@ void output_name(struct slice name)
 	}
 }
 
+static void output_line(struct slice line)
+{
+	fputs("    ", stdout);
+	for (;;) {
+		const uint8_t *tab = line.len ? memchr(line.data, '\t',
+						       line.len) : NULL;
+		size_t n = tab ? (size_t)(tab - line.data) : line.len;
+
+		output_name(SLICE(line.data, n));
+		if (!tab)
+			break;
+		putchar('\t');
+		line = SLICE(tab + 1, line.len - n - 1);
+	}
+	putchar('\n');
+}
+
+static const char more[] = "    ... and more";
+
+void output_lines(struct slice text, size_t max)
+{
+	while (text.len) {
+		const uint8_t *end = memchr(text.data, '\n', text.len);
+		size_t n = end ? (size_t)(end - text.data) : text.len;
+
+		if (!max--) {
+			puts(more);
+			return;
+		}
+		output_line(SLICE(text.data, n));
+		n += end != NULL;
+		text = SLICE(text.data + n, text.len - n);
+	}
+}
+
+void output_file(const char *path, size_t max)
+{
+	FILE *in = fopen(path, "re");
+	autofree char *line = NULL;
+	size_t alloc = 0;
+	ssize_t len;
+
+	while (in && (len = getline(&line, &alloc, in)) > 0) {
+		if (!max--) {
+			puts(more);
+			break;
+		}
+		output_line(SLICE(line, (size_t)len -
+				  (line[len - 1] == '\n')));
+	}
+	if (in)
+		fclose(in);
+}
+
 void output_path_of(const json_t *object, struct buf *ret)
 {
 	output_bytes_of(object, "path", "path_hex", ret);

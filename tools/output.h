@@ -21,6 +21,11 @@ int output_json(const char *command, const json_t *value);
 /* Flushes; as output_json. */
 int output_done(const char *command);
 void output_name(struct slice name);
+/* Lines, indented, written as names are, but for their tabs. No more than
+ * `max` are shown; what is missing is said. */
+void output_lines(struct slice text, size_t max);
+/* The same of a file. */
+void output_file(const char *path, size_t max);
 /* `path`, or `path_hex`, of a JSON object; the caller releases ret. */
 void output_path_of(const json_t *object, struct buf *ret);
 void output_bytes_of(const json_t *object, const char *key,

@@ -46,6 +46,10 @@ struct room {
 	char *extension;	/* of the file's name, with the dot, or "" */
 };
 
+/* A private directory, for the command's name, outside of all volumes; the
+ * caller removes it, frees its path, closes it. Complains. Returns an
+ * exit_code. */
+int room_dir_make(const struct subject *, char **ret, int *ret_fd);
 /* Complains. Returns an exit_code; the room is released then. */
 int room_open(const struct subject *, const json_t *conflict,
 	      struct room *ret);

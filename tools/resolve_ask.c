@@ -24,40 +24,6 @@ struct asking {
 
 /* ---- showing */
 
-static void print_line(char *line, size_t len)
-{
-	fputs("    ", stdout);
-	for (char *p = line, *end; p; p = end) {
-		size_t left = len - (size_t)(p - line);
-
-		end = memchr(p, '\t', left);
-		output_name(SLICE(p, end ? (size_t)(end - p) : left));
-		if (end) {
-			putchar('\t');
-			end++;
-		}
-	}
-	putchar('\n');
-}
-
-static void print_file(const char *path)
-{
-	FILE *in = fopen(path, "re");
-	autofree char *line = NULL;
-	size_t alloc = 0, n = 0;
-	ssize_t len;
-
-	while (in && (len = getline(&line, &alloc, in)) > 0) {
-		if (++n > SHOWN_LINES_MAX) {
-			puts("    ... and more");
-			break;
-		}
-		print_line(line, (size_t)len - (line[len - 1] == '\n'));
-	}
-	if (in)
-		fclose(in);
-}
-
 static bool is_shown(const char *path)
 {
 	enum text_kind kind;
@@ -79,7 +45,7 @@ static void print_difference(const struct room *room, const char *from,
 		return;
 	if (child_run(&child) != 1)
 		return;
-	print_file(output);
+	output_file(output, SHOWN_LINES_MAX);
 }
 
 /* What each has changed; without a base what differs from the first. */
@@ -172,7 +138,7 @@ static int ask_merge(const struct asking *a)
 	if (merged == MERGED_MARKED)
 		return ask_marked(a, result);
 	puts("merged:");
-	print_file(result);
+	output_file(result, SHOWN_LINES_MAX);
 	if (ask("take it? [y/n] ", &number) != 'y')
 		return EXIT_FAILED;
 	return put_result(a, result);

@@ -61,14 +61,15 @@ static bool lies_in_volume(const char *dir)
 	return yes;
 }
 
-static int make_dir(const struct subject *subject, char **ret)
+int room_dir_make(const struct subject *subject, char **ret, int *ret_fd)
 {
 	const char *top = getenv("TMPDIR");
 	char *dir;
+	int fd;
 
 	if (!top || top[0] != '/' || lies_in_volume(top))
 		top = "/tmp";
-	if (asprintf(&dir, "%s/kin-resolve-XXXXXX", top) < 0)
+	if (asprintf(&dir, "%s/kin-%s-XXXXXX", top, subject->command) < 0)
 		return complain(subject->command, EXIT_FAILED,
 				"out of memory");
 	if (!mkdtemp(dir)) {
@@ -76,7 +77,15 @@ static int make_dir(const struct subject *subject, char **ret)
 		free(dir);
 		return EXIT_FAILED;
 	}
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		complain(subject->command, 0, "%s: %s", dir, strerror(errno));
+		private_dir_remove(dir);
+		free(dir);
+		return EXIT_FAILED;
+	}
 	*ret = dir;
+	*ret_fd = fd;
 	return EXIT_OK;
 }
 
@@ -207,17 +216,10 @@ int room_open(const struct subject *subject, const json_t *conflict,
 {
 	struct room room = { .subject = subject, .conflict = conflict };
 	json_t *request;
-	int fd, r = make_dir(subject, &room.dir);
+	int fd, r = room_dir_make(subject, &room.dir, &fd);
 
 	if (r != EXIT_OK)
 		return r;
-	fd = open(room.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0) {
-		r = complain(subject->command, EXIT_FAILED, "%s: %s",
-			     room.dir, strerror(errno));
-		room_release(&room);
-		return r;
-	}
 	request = json_pack("{s:s}", "cmd", "versions");
 	put_conflict_path(conflict, request);
 	r = control_call_with(subject, request, fd, &room.answer);

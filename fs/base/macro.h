@@ -16,8 +16,15 @@
 #define noreturn_fn __attribute__((noreturn))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/* (Each is evaluated up to twice: no calls that do something. Constants, if
+ * both are.) */
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return MIN_OF(a, b);
+}
+
 #define container_of(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
 

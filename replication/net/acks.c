@@ -111,7 +111,7 @@ uint64_t acks_poll(struct agent *a, uint64_t now_ms)
 	pthread_mutex_unlock(&a->acks.mutex);
 	if (hurry) {
 		core_hurry(a->core, now_ms);
-		next_ms = MIN_OF(next_ms, core_tick(a->core, now_ms));
+		next_ms = min_u64(next_ms, core_tick(a->core, now_ms));
 	}
 	pthread_mutex_lock(&a->acks.mutex);
 	for (w = LIST_FIRST(&a->acks.waits); w; w = next) {

@@ -135,13 +135,14 @@ static uint64_t agent_tick(struct agent *a)
 		a->members_stale = false;
 		links_refresh(a, now_ms);
 	}
-	next_ms = MIN_OF(next_ms, links_dial(a, now_ms));
+	next_ms = min_u64(next_ms, links_dial(a, now_ms));
 	agent_waits_poll(a, now_ms);
 	agent_verifies_poll(a, now_ms);
 	agent_runs_poll(a);
 	agent_shows_poll(a, now_ms);
-	next_ms = MIN_OF(next_ms, agent_handlers_tick(a, now_ms));
-	return MIN_OF(next_ms, acks_poll(a, now_ms));
+	next_ms = min_u64(next_ms, agent_hook_tests_poll(a, now_ms));
+	next_ms = min_u64(next_ms, agent_handlers_tick(a, now_ms));
+	return min_u64(next_ms, acks_poll(a, now_ms));
 }
 
 static void *agent_run(void *arg)
@@ -155,6 +156,7 @@ static void *agent_run(void *arg)
 	agent_waits_release(a);
 	agent_verifies_release(a);
 	agent_runs_release(a);
+	agent_hook_tests_release(a);
 	agent_shows_release(a);
 	control_flush(a->control);
 	a->paused = true; /* nobody new */
@@ -237,6 +239,7 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	LIST_INIT(&a->verifies);
 	LIST_INIT(&a->shows);
 	LIST_INIT(&a->runs);
+	LIST_INIT(&a->hook_tests);
 	acks_init(a);
 	listener_init(a);
 	dialer_init(&a->dialer);

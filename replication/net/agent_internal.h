@@ -12,7 +12,7 @@
  *	versions.c	those that merge contents, on threads of their own
  *	verify.c	another: `kin verify`; deep_run.c its thread
  *	wait.c		the one request that takes long
- *	hook_list.c	`kin hooks`: what is installed
+ *	hook_list.c	`kin hooks`: what is installed; hook_test.c: tries one
  *	show.c		answers that wait until the kernel was told
  *	acks.c		fsync that waits for other nodes
  *	settle.c	cutting local files for it, on a thread of its own
@@ -89,6 +89,7 @@ struct agent_wait;
 struct agent_verify;
 struct agent_show;
 struct agent_run;
+struct agent_hook_test;
 struct acks_wait;
 
 struct listener {
@@ -122,6 +123,7 @@ struct agent {
 	LIST_HEAD(, agent_verify) verifies;
 	LIST_HEAD(, agent_show) shows;
 	LIST_HEAD(, agent_run) runs;
+	LIST_HEAD(, agent_hook_test) hook_tests;
 	struct {
 		pthread_mutex_t mutex;	/* guards: */
 		LIST_HEAD(, acks_wait) waits;
@@ -244,6 +246,15 @@ json_t *agent_policy(struct agent *, struct control_client *,
 /* ---- hook_list.c */
 json_t *agent_hooks(struct agent *, struct control_client *,
 		    const json_t *request);
+
+/* ---- hook_test.c */
+json_t *agent_hook_test(struct agent *, struct control_client *,
+			const json_t *request);
+/* The client went; false: it tested nothing. */
+bool agent_hook_test_gone(struct agent *, void *data);
+/* Returns when to be called again. */
+uint64_t agent_hook_tests_poll(struct agent *, uint64_t now_ms);
+void agent_hook_tests_release(struct agent *);
 
 /* ---- verify.c */
 /* The answer at once, or null: later. */

@@ -481,6 +481,7 @@ static const struct {
 	{ "swap", agent_swap },
 	{ "policy", agent_policy },
 	{ "hooks", agent_hooks },
+	{ "hook-test", agent_hook_test },
 	{ "unmount", cmd_unmount },
 };
 
@@ -508,7 +509,7 @@ static void on_gone(void *arg, struct control_client *client, void *data)
 {
 	(void)client;
 	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data) &&
-	    !agent_run_gone(arg, data))
+	    !agent_run_gone(arg, data) && !agent_hook_test_gone(arg, data))
 		agent_wait_gone(data);
 }
 

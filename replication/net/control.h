@@ -58,11 +58,25 @@
  *   hooks     make (bool: the folder, if it is missing) -> folder, refused,
  *             hooks[{name,refused}]; refused: null, or why neither the folder
  *             nor what is in it, or why this hook, would be run
+ *   hook-test path, hook, time (s, or 0), keep (bool), made_up (number of
+ *             files "1", "2", ... that are the versions, "base" of what they
+ *             were made; 0: those of the conflict; ENODATA: there is none),
+ *             and the descriptor of their directory -> made_up (bool),
+ *             versions[{label,node,time,size,main,automatic}], base (bool),
+ *             settles (its result would be taken), result ("settled", "left",
+ *             "failed", "canceled"), status (null: none), reason, seconds,
+ *             limits{seconds,memory,output}, output_bytes (null: no output),
+ *             output, main (bool: files of that name are in the directory,
+ *             with keep or if they are short), stdout, stdout_cut, stderr,
+ *             stderr_cut, kept_in{processes,store_hidden,proc,counted},
+ *             configuration (null, or what is wrong with it). Events:
+ *             {event:"running",seconds}
  *   unmount   -> ok, and then the daemon ends
  *
  * A descriptor goes beside the first byte of the line (SCM_RIGHTS).
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
- * "path_hex"; so do "name", "folder", "refused", "take", "from" and "rule".
+ * "path_hex"; so do "name", "folder", "refused", "take", "from", "rule", "hook",
+ * "stdout" and "stderr".
  * Numbers are integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H

@@ -30,27 +30,34 @@ static int copy_variant(struct handlers *h, const struct variant *v, int fd)
 	return r;
 }
 
-static int fill_room(void *arg, struct hook_room *room)
+int handlers_fill(struct handlers *h, const struct variants *s,
+		  struct hook_room *room)
 {
-	struct job *j = arg;
 	int r = 0;
 
-	for (size_t k = 0; !r && k < j->variants.count; k++) {
-		const struct variant *v = &j->variants.list[k];
+	for (size_t k = 0; !r && k < s->count; k++) {
+		const struct variant *v = &s->list[k];
 		autoclose int fd = -1;
 
 		r = hook_room_variant(room, v->label, &fd);
 		if (!r)
-			r = copy_variant(j->h, v, fd);
+			r = copy_variant(h, v, fd);
 	}
-	if (!r && j->variants.base_known && j->variants.base.here) {
+	if (!r && s->base_known && s->base.here) {
 		autoclose int fd = -1;
 
 		r = hook_room_base(room, &fd);
 		if (!r)
-			r = copy_variant(j->h, &j->variants.base, fd);
+			r = copy_variant(h, &s->base, fd);
 	}
 	return r;
+}
+
+static int fill_room(void *arg, struct hook_room *room)
+{
+	struct job *j = arg;
+
+	return handlers_fill(j->h, &j->variants, room);
 }
 
 /* ---- results */
@@ -74,22 +81,36 @@ static void last_line(const struct buf *err, char *ret, size_t room)
 	ret[n] = '\0';
 }
 
+const char too_many_merges[] =
+	"merged too many times by handlers alone; settle it by hand";
+
+void handlers_reason(const struct hook_outcome *o, size_t room, char *ret)
+{
+	char said[100];
+
+	*ret = '\0';
+	last_line(&o->err, said, sizeof(said));
+	if (o->result == HOOK_LEFT)
+		snprintf(ret, room, "%s", said);
+	else if (o->result == HOOK_FAILED)
+		snprintf(ret, room, "%.100s%s%.57s", o->reason,
+			 *said ? ": " : "", said);
+}
+
 static void note_outcome(struct job *j, const struct hook_outcome *o)
 {
 	struct plan_entry *e = j->outcome;
-	char said[100];
 	int r;
 
-	last_line(&o->err, said, sizeof(said));
+	handlers_reason(o, sizeof(e->reason), e->reason);
 	switch (o->result) {
 	case HOOK_SETTLED:
 		r = tree_settle(j->h->tree, &j->variants, o->output_fd,
 				SETTLE_AUTO);
 		e->state = r && r != -ESTALE ? PLAN_FAILED : PLAN_WAITING;
 		if (r == -E2BIG)
-			snprintf(e->reason, sizeof(e->reason),
-				 "merged too many times by handlers alone; "
-				 "settle it by hand");
+			snprintf(e->reason, sizeof(e->reason), "%s",
+				 too_many_merges);
 		else if (r && r != -ESTALE)
 			snprintf(e->reason, sizeof(e->reason),
 				 "its result cannot be stored: %s",
@@ -97,12 +118,9 @@ static void note_outcome(struct job *j, const struct hook_outcome *o)
 		break;
 	case HOOK_LEFT:
 		e->state = PLAN_LEFT;
-		snprintf(e->reason, sizeof(e->reason), "%s", said);
 		break;
 	case HOOK_FAILED:
 		e->state = PLAN_FAILED;
-		snprintf(e->reason, sizeof(e->reason), "%.100s%s%.57s", o->reason,
-			 *said ? ": " : "", said);
 		break;
 	case HOOK_CANCELED:
 		e->state = PLAN_WAITING;
@@ -162,25 +180,31 @@ void job_free(struct job *j)
 	free(j);
 }
 
+struct hook_run_options handlers_run_options(const struct handlers *h)
+{
+	return (struct hook_run_options){
+		.rooms = h->rooms, .uid = h->uid, .gid = h->gid,
+		.limits = HOOK_LIMITS_DEFAULT, .hide = h->hide,
+	};
+}
+
 /* named: not what is built in. */
 static int job_run(struct job *j, const struct hook *hook, bool named,
 		   const char *const *args, const struct hook_var *vars,
 		   size_t var_count, struct buf *why)
 {
 	struct handlers *h = j->h;
-	const char *hide[] = { h->store, NULL };
-	struct hook_run_options o = {
-		.hook = hook, .args = args,
-		.vars = vars, .var_count = var_count,
-		.rooms = h->rooms, .uid = h->uid, .gid = h->gid,
-		.wants_output = j->outcome != NULL,
-		.limits = HOOK_LIMITS_DEFAULT,
-		.hide = hide,
-		.fill = j->outcome ? fill_room : NULL,
-		.finish = job_finish, .arg = j,
-	};
+	struct hook_run_options o = handlers_run_options(h);
 	int r;
 
+	o.hook = hook;
+	o.args = args;
+	o.vars = vars;
+	o.var_count = var_count;
+	o.wants_output = j->outcome != NULL;
+	o.fill = j->outcome ? fill_room : NULL;
+	o.finish = job_finish;
+	o.arg = j;
 	handler_conf_limits(&h->conf, named ? hook->name : NULL, &o.limits);
 	r = hook_run_start(&o, &j->run);
 	if (r) {

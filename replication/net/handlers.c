@@ -432,7 +432,7 @@ static bool sleep_until(struct handlers *h, uint64_t until_ms)
 
 	pthread_mutex_lock(&h->mutex);
 	now_ms = sys_now_ms();
-	until_ms = MIN_OF(until_ms, look_due(h));
+	until_ms = min_u64(until_ms, look_due(h));
 	/* (a run that ends, or a poke, signals; a lost signal costs this) */
 	until_ms = MIN_OF(until_ms, now_ms + INSTALL_MS);
 	if (!h->stop && until_ms > now_ms) {
@@ -478,7 +478,7 @@ static void *handlers_run(void *arg)
 				LOOK_PAUSE_FACTOR * (h->looked_ms - now_ms));
 		}
 		next_ms = start_conflicts(h, now_ms);
-		next_ms = MIN_OF(next_ms, start_events(h, now_ms));
+		next_ms = min_u64(next_ms, start_events(h, now_ms));
 	}
 	return NULL;
 }
@@ -515,6 +515,7 @@ static int copy_options(struct handlers *h, const struct handlers_options *o)
 	h->gid = o->gid;
 	h->folder = strdup(o->folder);
 	h->store = strdup(o->store);
+	h->hide[0] = h->store;
 	h->volume = strdup(o->volume);
 	h->mountpoint = strdup(o->mountpoint);
 	if (asprintf(&h->conf_path, "%s.conf", o->folder) < 0)

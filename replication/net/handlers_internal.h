@@ -5,6 +5,7 @@
  *	handlers.c	the thread: what is to be done, and when
  *	handlers_tell.c	what other threads tell it, and ask
  *	handler_job.c	one run of a hook, from its copies to its result
+ *	handler_test.c	one from which nothing comes
  *	handler_plan.c	turns, and what became of each conflict
  *	handler_conf.c	the configuration
  */
@@ -46,6 +47,7 @@ struct handlers {
 	struct tree *tree;
 	struct device self;
 	char *folder, *conf_path, *store, *rooms, *volume, *mountpoint;
+	const char *hide[2];		/* from hooks; NULL-ended */
 	uid_t uid;
 	gid_t gid;
 	pthread_t thread;
@@ -87,6 +89,15 @@ must_check int job_start_event(struct handlers *, const char *hook,
 			       const struct event *, struct buf *ret_why);
 /* When it has finished, or is to end. */
 void job_free(struct job *);
+/* Copies of all versions and, if it is known, of what they were made from. */
+must_check int handlers_fill(struct handlers *, const struct variants *,
+			     struct hook_room *);
+/* What is alike for all hooks of this node; the limits are the default. */
+struct hook_run_options handlers_run_options(const struct handlers *);
+/* What a person reads of it: why it failed, and the last line that it said.
+ * Of one that settled it: nothing. */
+void handlers_reason(const struct hook_outcome *, size_t room, char *ret);
+extern const char too_many_merges[];
 
 /* Texts of the scripts that are part of this program: scripts.c, which is
  * made from packaging/hooks. */

@@ -29,7 +29,9 @@ int hook_folder_make(const char *folder)
 		if (end && end != '/')
 			continue;
 		*at = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		/* (a daemon's umask leaves nothing to others) */
+		if (mkdir(path, 0755) == 0 ? chmod(path, 0755) < 0 :
+					     errno != EEXIST)
 			return -errno;
 		*at = end;
 	}

@@ -24,6 +24,7 @@
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
 #include "replication/net/hook_watch.h"
+#include "replication/net/sys.h"
 
 /* Our own, before those that were given: PATH, LANG, HOME, and three. */
 #define OWN_VARS 6
@@ -340,6 +341,8 @@ static void conclude(struct hook_outcome *o, const struct hook_run *run,
 	if (end->survivors)
 		log_warn("hook '%s' left processes that could not be killed",
 			 run->hook.name);
+	if (end->exited && WIFEXITED(end->status))
+		o->status = WEXITSTATUS(end->status);
 	if (end->failed)
 		conclude_failed(o, run, end);
 	else if (end->timed_out)
@@ -370,6 +373,7 @@ static void watch(struct hook_run *run, const struct hook_room *room)
 	struct hook_child child = make_child(run);
 	autofree char *home = NULL;
 	struct hook_end end;
+	uint64_t began_ms;
 	char **env = NULL;
 	size_t own = 0;
 	int r = make_env(run, room, &env, &own);
@@ -381,8 +385,10 @@ static void watch(struct hook_run *run, const struct hook_room *room)
 	child.envp = env;
 	child.room = room->path;
 	child.home = home;
+	began_ms = sys_now_ms();
 	if (r == 0)
 		r = hook_watch(&child, run->cancel_fd, o, &end);
+	o->took_ms = sys_now_ms() - began_ms;
 	if (r < 0) {
 		fail(o, "cannot be run: %s", strerror(-r));
 	} else {
@@ -463,6 +469,7 @@ int hook_run_start(const struct hook_run_options *o, struct hook_run **ret)
 		return -ENOMEM;
 	run->hook = HOOK_INIT;
 	run->outcome.output_fd = -1;
+	run->outcome.status = -1;
 	buf_init(&run->outcome.out);
 	buf_init(&run->outcome.err);
 	run->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

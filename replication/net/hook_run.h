@@ -109,6 +109,8 @@ enum hook_result { HOOK_SETTLED, HOOK_LEFT, HOOK_FAILED, HOOK_CANCELED };
 struct hook_outcome {
 	enum hook_result result;
 	char reason[160];	/* HOOK_FAILED; printable ASCII, one line */
+	int status;		/* that it exited with; -1: it did not */
+	uint64_t took_ms;	/* until all of it had ended */
 	int output_fd;		/* HOOK_SETTLED with an output; else -1 */
 	uint64_t output_bytes;
 	struct buf out, err;	/* any bytes */

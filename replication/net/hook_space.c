@@ -173,6 +173,9 @@ static int make_below(const char *path, size_t from)
 		copy[i] = '\0';
 		if (mkdir(copy, 0711) < 0 && errno != EEXIST)
 			return -errno;
+		/* (whatever the daemon's umask: somebody else goes through) */
+		if (chmod(copy, 0711) < 0)
+			return -errno;
 		copy[i] = path[i];
 	}
 	return 0;

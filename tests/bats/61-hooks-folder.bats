@@ -120,7 +120,7 @@ systemd_name() {
 @test "kin hooks: wrong usage" {
 	run -2 kin hooks
 	run -2 kin hooks remove
-	assert_output --partial "say dir or list"
+	assert_output --partial "say dir, list or test"
 	run -2 kin hooks dir
 	assert_output --partial "MOUNTPOINT"
 	run -2 kin hooks dir --json "$T"

@@ -174,6 +174,31 @@ static void test_folder(void **state)
 	t->folder[strlen(t->folder) - 1] = '\0';
 }
 
+/* By a daemon, whose umask leaves nothing to others: whoever a hook runs as
+ * is to come to it. What was there stays as it was. */
+static void test_folder_made(void **state)
+{
+	const struct hook_test *t = *state;
+	const char *old = in_folder(t, "old");
+	const char *made = in_folder(t, "old/new/hooks");
+	mode_t before = umask(077);
+	struct stat st;
+
+	assert_int_equal(mkdir(old, 0711), 0);
+	assert_int_equal(hook_folder_make(made), 0);
+	assert_int_equal(hook_folder_make(made), 0);
+	umask(before);
+	assert_int_equal(stat(made, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	assert_int_equal(stat(in_folder(t, "old/new"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755);
+	assert_int_equal(stat(old, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(rmdir(made), 0);
+	assert_int_equal(rmdir(in_folder(t, "old/new")), 0);
+	assert_int_equal(rmdir(old), 0);
+}
+
 static void test_owners(void **state)
 {
 	struct hook_test *t = *state;
@@ -419,6 +444,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_files, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_folder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_folder_made, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_room, setup, teardown),

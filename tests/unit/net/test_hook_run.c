@@ -842,6 +842,7 @@ static void test_hidden(void **state)
 	char store[100], secret[120], script[1000], got[100];
 	const char *hide[] = { store, "/nonexistent/kin", NULL };
 	struct hook_test t;
+	mode_t before;
 	int fd;
 
 	(void)state;
@@ -863,7 +864,9 @@ static void test_hidden(void **state)
 			 "umount '%s' 2>/dev/null && echo mounted\n"
 			 "cat \"$KIN_BASE\" >\"$KIN_OUTPUT\"",
 			 secret, store, store, store);
+		before = umask(077); /* as the daemon's is */
 		hook_test_run(&t, script);
+		umask(before);
 		if (t.outcome->spaces & SPACE_HIDDEN) {
 			hook_test_output(&t, got, sizeof(got));
 			assert_string_equal(got, "base\n");
