@@ -11,6 +11,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/store/content.h"
+#include "fs/store/store_internal.h"
 
 #define CHUNK_VALUE_BYTES 20
 
@@ -19,19 +20,13 @@ static struct slice chunk_key(const struct hash *hash)
 	return SLICE(hash->b, sizeof(hash->b));
 }
 
-int chunk_find(struct store *s, const struct hash *hash,
-	       struct data_loc *ret_loc, uint32_t *ret_len)
+int chunk_decode(struct slice value, struct data_loc *ret_loc,
+		 uint32_t *ret_len)
 {
+	struct reader r = READER(value.data, value.len);
 	struct data_loc loc;
-	struct slice value;
-	struct reader r;
 	uint32_t len;
-	int e;
 
-	e = store_get(s, TABLE_CHUNK, chunk_key(hash), &value);
-	if (e < 0)
-		return e == -ENOENT ? e : -EIO;
-	r = READER(value.data, value.len);
 	loc.segment = reader_u32(&r);
 	loc.offset = reader_u64(&r);
 	len = reader_u32(&r);
@@ -43,21 +38,39 @@ int chunk_find(struct store *s, const struct hash *hash,
 	return 0;
 }
 
-bool chunk_exists(struct store *s, const struct hash *hash)
+int chunk_find(struct store *s, const struct hash *hash,
+	       struct data_loc *ret_loc, uint32_t *ret_len)
 {
 	struct slice value;
+	int e = store_get(s, TABLE_CHUNK, chunk_key(hash), &value);
 
-	return store_get(s, TABLE_CHUNK, chunk_key(hash), &value) == 0;
+	if (e < 0)
+		return e == -ENOENT ? e : -EIO;
+	e = chunk_decode(value, ret_loc, ret_len);
+	if (!e)
+		reclaim_touch(s, *ret_loc, *ret_len);
+	return e;
 }
 
-int chunk_add(struct store *s, const struct hash *hash, struct data_loc loc,
+bool chunk_exists(struct store *s, const struct hash *hash)
+{
+	struct data_loc loc;
+	struct slice value;
+	uint32_t len;
+
+	if (store_get(s, TABLE_CHUNK, chunk_key(hash), &value))
+		return false;
+	if (!chunk_decode(value, &loc, &len))
+		reclaim_touch(s, loc, len);
+	return true;
+}
+
+int chunk_put(struct store *s, const struct hash *hash, struct data_loc loc,
 	      uint32_t len)
 {
 	uint8_t value[CHUNK_VALUE_BYTES];
 
 	kin_assert(len >= 1 && len <= CHUNK_BYTES_MAX);
-	if (chunk_exists(s, hash))
-		return 0;
 	put_le32(value, loc.segment);
 	put_le64(value + 4, loc.offset);
 	put_le32(value + 12, len);
@@ -66,8 +79,19 @@ int chunk_add(struct store *s, const struct hash *hash, struct data_loc loc,
 			 SLICE(value, sizeof(value)));
 }
 
+int chunk_add(struct store *s, const struct hash *hash, struct data_loc loc,
+	      uint32_t len)
+{
+	if (chunk_exists(s, hash))
+		return 0;
+	reclaim_touch(s, loc, len);
+	s->op.chunk_bytes += len;
+	return chunk_put(s, hash, loc, len);
+}
+
 int chunk_read(struct store *s, const struct hash *hash, struct buf *ret)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
 	struct data_loc loc;
 	struct hash found;
 	uint32_t len;

@@ -73,6 +73,7 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 int64_t content_read(struct store *s, const struct content *content,
 		     uint64_t offset, void *ret, size_t len)
 {
+	cleanup(store_hold_end) struct store_hold hold = {NULL, 0};
 	struct content_cursor c;
 	size_t done = 0;
 	int64_t r;
@@ -88,6 +89,7 @@ int64_t content_read(struct store *s, const struct content *content,
 		memcpy(ret, content->inline_bytes.data + offset, len);
 		return (int64_t)len;
 	}
+	hold = store_hold(s);
 	r = content_cursor_init(&c, s, content, 0);
 	while (r >= 0 && done < len) {
 		r = read_entry(&c, offset + done, (uint8_t *)ret + done,
@@ -101,6 +103,7 @@ int64_t content_read(struct store *s, const struct content *content,
 
 int content_copy(struct store *s, const struct content *content, int fd)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
 	autofree uint8_t *bytes = malloc(COPY_BYTES);
 	uint64_t at = 0;
 	int r = bytes ? 0 : -ENOMEM;

@@ -70,6 +70,8 @@ must_check int chunk_read(struct store *, const struct hash *,
 
 /* ---- reading [not locked: each takes and releases the lock by itself] */
 /*
+ * Whoever has the content from a table holds since then: store_hold().
+ *
  * Reads up to len bytes at offset, fewer only at the end of the content.
  * Returns the number of bytes. Errors: -ENOENT a chunk is not here, -EIO.
  */
@@ -155,8 +157,10 @@ struct content_extent {
  *
  * Cuts, hashes and stores only what changed. Chunks whose bytes lie in one
  * piece in a segment are named there; others, and blocks, are appended. The
- * names are put by content_commit() in an operation of the caller.
- * [not locked: reads under its own short locks]
+ * names are put by content_commit() in an operation of the caller; what
+ * the result needs stays until content_build_free(), and the caller holds
+ * since he got base and extents, until then. [not locked: reads under its
+ * own short locks]
  * `ret_bytes` receives the bytes of an inline result, which ret borrows.
  * Errors: -ENOENT the base is not complete here, -ENOSPC, -EIO, -ENOMEM.
  */

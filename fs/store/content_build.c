@@ -43,6 +43,7 @@ struct content_build {
 		struct data_loc loc;
 		uint32_t len;
 	} *items;
+	struct store_hold hold;	/* what was found here stays until then */
 	size_t count, alloc;
 	size_t *slots;		/* index + 1, or 0; slot_count is 2^n */
 	size_t slot_count;
@@ -340,6 +341,7 @@ int content_build(struct store *s, const struct content *base, uint64_t kept,
 	b.build = calloc(1, sizeof(*b.build));
 	if (!b.build)
 		return -ENOMEM;
+	b.build->hold = store_hold(s);
 	r = overlay_init(&b.over, s, base, kept, size, extents, count);
 	if (r >= 0 && size <= INLINE_BYTES_MAX)
 		r = build_inline(&b, ret_bytes, ret);
@@ -374,6 +376,7 @@ void content_build_free(struct content_build *b)
 {
 	if (!b)
 		return;
+	store_hold_end(&b->hold);
 	free(b->items);
 	free(b->slots);
 	free(b);

@@ -40,6 +40,7 @@ static int check_chunk(struct store *s, const struct hash *hash,
 int content_check(struct store *s, const struct content *content,
 		  uint64_t *at, uint64_t max_bytes, struct content_faults *ret)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
 	struct content_cursor c;
 	uint64_t end;
 	int r;

@@ -216,6 +216,8 @@ int store_op_begin(struct store *s)
 	op->active = true;
 	op->error = 0;
 	op->growth = 0;
+	op->named = (struct named){0};
+	op->chunk_bytes = 0;
 	op->undo_count = 0;
 	buf_reset(&op->old);
 	log_record_begin(&op->record);
@@ -233,8 +235,9 @@ bool store_in_op(const struct store *s)
 	return s->op.active;
 }
 
-/* Remembers what the key holds now. */
-static int op_note(struct store *s, enum store_table t, struct slice key)
+/* Remembers what the key holds now, before it holds `value`. */
+static int op_note(struct store *s, enum store_table t, struct slice key,
+		   struct slice value)
 {
 	struct op *op = &s->op;
 	struct slice old = SLICE(NULL, 0);
@@ -263,6 +266,7 @@ static int op_note(struct store *s, enum store_table t, struct slice key)
 	if (buf_error(&op->old))
 		return -ENOMEM;
 	op->undo_count++;
+	reclaim_changes(s, t, key, old, value);
 	if (u->existed)
 		op->growth -= (int64_t)(key.len + old.len);
 	return 0;
@@ -296,7 +300,7 @@ int store_put(struct store *s, enum store_table t, struct slice key,
 	log_record_put(&op->record, t, key, value, &k, &v);
 	r = buf_error(&op->record);
 	if (!r)
-		r = op_note(s, t, k);
+		r = op_note(s, t, k, v);
 	if (!r)
 		r = table_put(s, t, k, v);
 	if (!r)
@@ -319,7 +323,7 @@ int store_del(struct store *s, enum store_table t, struct slice key)
 	log_record_del(&op->record, t, key, &k);
 	r = buf_error(&op->record);
 	if (!r)
-		r = op_note(s, t, k);
+		r = op_note(s, t, k, SLICE(NULL, 0));
 	if (!r)
 		r = table_del(s, t, k);
 	op->error = r;
@@ -410,6 +414,7 @@ int store_op_end(struct store *s)
 	s->stats.ops++;
 	if (op->undo_count && s->group == group)
 		txg_note_op(s);
+	reclaim_op_ended(s);
 	op_finish(op);
 	return 0;
 }

@@ -27,49 +27,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/base/log.h"
 #include "fs/store/io.h"
+#include "fs/store/segment_internal.h"
 
-/* Length of the name of a segment. */
-#define SEGMENT_NAME_LEN 8
-
-struct segment {
-	uint32_t number;
-	int fd;		   /* -1: the slot is empty */
-	unsigned int refs; /* pins; one of them while dirty */
-	uint64_t used;	   /* time of last use, in uses */
-	uint64_t dirty_bytes;
-};
-
-struct segments {
-	int dirfd;
-	uint64_t segment_bytes;
-	bool no_sync;
-
-	pthread_mutex_t sync_mutex; /* taken before mutex */
-	int failed;		    /* sync_mutex: first error of a sync */
-	pthread_mutex_t mutex;	    /* guards all below */
-	pthread_cond_t unpinned;
-	struct segment slots[SEGMENT_FDS_MAX];
-	uint64_t uses;
-	uint32_t number; /* of the segment that is appended to */
-	uint64_t end;	 /* where the next append goes */
-	bool exists;	 /* that segment has a file */
-	bool dir_dirty;	 /* a name may not be on the disk */
-	uint64_t appended_bytes;
-};
-
-static void segment_name(uint32_t number, char ret[SEGMENT_NAME_LEN + 1])
+void segment_name(uint32_t number, char ret[SEGMENT_NAME_LEN + 1])
 {
 	snprintf(ret, SEGMENT_NAME_LEN + 1, "%08x", number);
 }
 
 /* ---- opening */
 
-/* Calls visit for each segment in a directory. Stops at its first error. */
-static int segments_each(int dirfd,
-			 int (*visit)(void *arg, int dirfd, uint32_t number),
-			 void *arg)
+int segments_each(int dirfd,
+		  int (*visit)(void *arg, int dirfd, uint32_t number),
+		  void *arg)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
@@ -210,7 +180,7 @@ void segments_close(struct segments *s)
 
 /* ---- slots; all with the mutex held */
 
-static struct segment *slot_of(struct segments *s, uint32_t number)
+struct segment *slot_of(struct segments *s, uint32_t number)
 {
 	for (unsigned int i = 0; i < SEGMENT_FDS_MAX; i++) {
 		if (s->slots[i].fd >= 0 && s->slots[i].number == number)
@@ -305,8 +275,7 @@ static int slot_current(struct segments *s, struct segment **ret)
 	return 0;
 }
 
-/* Goes on to a new segment if len bytes do not fit. */
-static int segments_turn(struct segments *s, uint64_t len)
+int segments_turn(struct segments *s, uint64_t len)
 {
 	while (s->end &&
 	       len > s->segment_bytes - MIN_OF(s->end, s->segment_bytes)) {

@@ -40,6 +40,35 @@ must_check int segments_sync(struct segments *);
  * those of the system.
  */
 must_check int segments_sync_all(int dirfd);
+/*
+ * ---- giving back: for who gives back space only (segment_space.c)
+ *
+ * From now on segments below *ret_end are appended to only by who took a
+ * place in them before. Errors: -ENOSPC no more numbers, of a sync.
+ */
+must_check int segments_seal(struct segments *, uint32_t *ret_end);
+/* A segment is appended to up to this length. */
+uint64_t segments_bytes(const struct segments *);
+struct segment_facts {
+	uint32_t number;
+	uint64_t bytes;	    /* length of the file */
+	uint64_t allocated; /* on the disk */
+};
+/* In no order. Stops at the first non-zero of fn, and returns it. */
+must_check int segments_list(struct segments *,
+			     int (*fn)(void *arg,
+				       const struct segment_facts *),
+			     void *arg);
+/*
+ * Gives bytes of a segment below the end back to the disk: zeros are read
+ * there from now on. 1: there was something. Errors: -EOPNOTSUPP the disk
+ * cannot do that, of the system.
+ */
+must_check int segments_punch(struct segments *, uint32_t number,
+			      uint64_t from, uint64_t to);
+/* Removes one below the end. Errors: -EBUSY it has to stay for now. */
+must_check int segments_remove(struct segments *, uint32_t number);
+
 /* Bytes that segments_sync() would have to write. */
 uint64_t segments_dirty_bytes(struct segments *);
 /* Bytes appended since open. */

@@ -492,6 +492,7 @@ static struct store *store_new(const struct store_options *o)
 	s->group_max_ops = o->group_max_ops ? o->group_max_ops : GROUP_MAX_OPS;
 	s->group_max_ms = o->group_max_ms ? o->group_max_ms : GROUP_MAX_MS;
 	journal_init(&s->journal);
+	holds_init(&s->holds);
 	pthread_mutex_init(&s->mutex, NULL);
 	pthread_cond_init(&s->gate_opened, NULL);
 	pthread_cond_init(&s->group_done, NULL);
@@ -507,6 +508,7 @@ static struct store *store_new(const struct store_options *o)
 
 static void store_free(struct store *s)
 {
+	reclaim_release(s);
 	segments_close(s->segments);
 	journal_release(&s->journal);
 	if (s->env)
@@ -523,6 +525,7 @@ static void store_free(struct store *s)
 	pthread_cond_destroy(&s->group_done);
 	pthread_cond_destroy(&s->gate_opened);
 	pthread_mutex_destroy(&s->mutex);
+	holds_release(&s->holds);
 	free(s->path);
 	free(s);
 }
@@ -584,6 +587,21 @@ int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
 int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
 {
 	return segments_read(s->segments, loc, ret, len);
+}
+
+/* ---- holds */
+
+struct store_hold store_hold(struct store *s)
+{
+	return (struct store_hold){s, holds_enter(&s->holds)};
+}
+
+void store_hold_end(struct store_hold *hold)
+{
+	struct store *s = steal(&hold->store);
+
+	if (s)
+		holds_leave(&s->holds, hold->epoch);
 }
 
 /* ---- facts */

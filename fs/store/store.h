@@ -174,7 +174,7 @@ struct data_loc {
  * Appends to a segment and returns where. Calls one after another that fit
  * lie one behind the other, so that a file written sequentially is
  * contiguous. The caller must name the bytes in an operation that it ends,
- * else nobody will ever read them.
+ * and hold from before this call until then, else nobody will ever read them.
  * Errors: -ENOSPC (also when little space is left, so that the group in
  * hand can still be committed), -EDQUOT, -EIO.
  */
@@ -183,6 +183,23 @@ must_check int data_append(struct store *, struct slice bytes,
 /* Reads exactly len bytes. Errors: -EIO, -EUCLEAN beyond the end. */
 must_check int data_read(struct store *, struct data_loc, void *ret,
 			 size_t len);
+
+/*
+ * ---- holds (any: with or without the lock)
+ *
+ * While somebody holds, bytes stay that were in use when he began: what the
+ * tables named then, what he appends, and what he found in the chunk table.
+ * Whoever looks up under the lock what he reads without it, or appends what
+ * he names only later, holds from before the look-up, or the append, to the
+ * end of his reading, or of the operation. Holds may nest.
+ */
+struct store_hold {
+	struct store *store;
+	unsigned int epoch;
+};
+struct store_hold store_hold(struct store *);
+/* Does nothing if the store is NULL, as it is afterwards. */
+void store_hold_end(struct store_hold *);
 
 /* ---- facts */
 struct store_stats {

@@ -7,8 +7,10 @@
 #include <pthread.h>
 
 #include "fs/store/format.h"
+#include "fs/store/hold.h"
 #include "fs/store/io.h"
 #include "fs/store/journal.h"
+#include "fs/store/reclaim_internal.h"
 #include "fs/store/segment.h"
 #include "fs/store/space.h"
 #include "fs/store/store.h"
@@ -29,6 +31,8 @@ struct op {
 	bool unlogged;	   /* complete, in the transaction, not in the log */
 	int error;	   /* of a put or delete: it cannot end well */
 	int64_t growth;	   /* bytes of keys and values */
+	struct named named; /* what the tables name: changed by so much */
+	uint64_t chunk_bytes; /* put into the chunk table */
 	struct buf record; /* redo: the log record, not yet sealed */
 	struct buf old;	   /* keys and values of the undo list */
 	struct undo {
@@ -56,6 +60,7 @@ struct store {
 	struct segments *segments;
 	struct space space;
 	int failure; /* atomic: the first one */
+	struct holds holds;
 
 	/* The lock. The rest is guarded by it. */
 	pthread_mutex_t mutex;
@@ -92,6 +97,7 @@ struct store {
 	uint64_t op_lsn;     /* of the last operation in the log */
 	uint64_t synced_lsn; /* operations up to here are durable */
 	struct store_stats stats;
+	struct reclaim_state_of_store reclaim;
 };
 
 /*

@@ -591,6 +591,26 @@ void replica_set_alone(struct tree *t, bool alone)
 	t->alone = alone;
 }
 
+/* ---- what it names */
+
+int base_contents_each(struct slice value,
+		       int (*fn)(void *arg, const struct content *), void *arg)
+{
+	struct reader in = READER(value.data, value.len);
+	struct content c = { 0 };
+
+	if (reader_u8(&in) != BASE_FORMAT)
+		return -EUCLEAN;
+	(void)reader_u64(&in);
+	c.depth = reader_u8(&in);
+	c.size = reader_varint(&in);
+	if (!c.depth)
+		return reader_ok(&in) ? -EUCLEAN : 0;
+	reader_copy(&in, c.root.b, sizeof(c.root.b));
+	return reader_ok(&in) || c.depth > MANIFEST_DEPTH_MAX ? -EUCLEAN :
+								fn(arg, &c);
+}
+
 /* ---- checks */
 
 int base_check(struct tree *t, struct objid id, uint64_t *entries)

@@ -47,4 +47,10 @@ size_t base_choose_far(struct tree *, const struct dot *candidates,
 /* Are the row's entries sound? Adds their number. -EUCLEAN. */
 must_check int base_check(struct tree *, struct objid, uint64_t *entries);
 
+/* From a stored value: its content, if that is named by hash. Returns what
+ * fn does. Errors: -EUCLEAN. */
+must_check int base_contents_each(struct slice value,
+				  int (*fn)(void *arg, const struct content *),
+				  void *arg);
+
 #endif

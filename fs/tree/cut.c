@@ -357,6 +357,7 @@ static int cut_commit(struct tree *t, struct cut *c)
 
 int data_cut(struct tree *t, uint64_t ino)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	struct cut c = { .ino = ino, .bytes = BUF_INIT };
 	int r = cut_start(t, &c);
 

@@ -331,6 +331,7 @@ static int64_t read_base(struct tree *t, const struct snapshot *s,
 int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
 		  size_t len)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	autofree struct snapshot *s = calloc(1, sizeof(*s));
 	uint8_t *out = ret;
 	int64_t n = 0;
@@ -472,6 +473,7 @@ static bool stays_inline(struct tree *t, uint64_t ino, uint64_t end,
 int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
 	       struct slice bytes, bool append)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	struct content_extent e = { .len = bytes.len };
 	int r;
 

@@ -541,6 +541,26 @@ int dirty_drop(struct tree *t, uint64_t ino)
 	}
 }
 
+int dirty_roots_each(struct slice key, struct slice value,
+		     store_root_fn *fn, void *arg)
+{
+	struct content_extent e;
+	uint64_t offset;
+	int r;
+
+	if (key.len != 16)
+		return -EUCLEAN;
+	offset = get_be64(key.data + 8);
+	if (offset == OFFSET_HEADER)
+		return 0;
+	if (offset >= DIRTY_OFFSET_KNOWN)
+		return roots_of_versions(value, fn, arg);
+	r = extent_decode(value, offset, &e);
+	if (r || e.kind != EXTENT_DATA)
+		return r;
+	return fn(arg, &(struct store_root){ .loc = e.loc, .len = e.len });
+}
+
 /* After a restart nothing is open: what is dirty is due at once. */
 int dirty_load_all(struct tree *t)
 {

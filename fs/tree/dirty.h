@@ -3,6 +3,8 @@
 #ifndef KINFS_TREE_DIRTY_H
 #define KINFS_TREE_DIRTY_H
 
+#include "fs/store/reclaim.h"
+#include "fs/tree/roots.h"
 #include "fs/tree/tree_internal.h"
 
 /* DIRTY, inode number and this: the version that the writes are based on. */
@@ -23,6 +25,10 @@ struct extents {
 must_check int extents_load(struct tree *, uint64_t ino, uint64_t from,
 			    uint64_t to, struct extents *ret);
 void extents_release(struct extents *);
+/* From a stored value of DIRTY: what it names, by hash or by place. As
+ * store_roots.each(). */
+must_check int dirty_roots_each(struct slice key, struct slice value,
+				store_root_fn *fn, void *arg);
 must_check int extent_seek(struct tree *, uint64_t ino, uint64_t offset,
 			   struct content_extent *ret);
 must_check int extent_clear(struct tree *, uint64_t ino, uint64_t from,

@@ -178,6 +178,15 @@ void object_release(struct object *);
  */
 must_check int object_decode(struct slice row, struct object *ret);
 /*
+ * Calls fn for each content that a row's versions name by hash, without more
+ * of a look than that takes. Stops at, and returns, its first non-zero.
+ * Errors: -EBADMSG.
+ */
+must_check int object_contents_each(struct slice row,
+				    int (*fn)(void *arg,
+					      const struct content *),
+				    void *arg);
+/*
  * Encodes the versions in canonical order: equal sets give equal bytes.
  * Sorts o->versions. Errors: -ENOMEM, -E2BIG over ROW_BYTES_MAX.
  */

@@ -415,6 +415,7 @@ static int wants_arrived(struct tree *t, const struct hash *h)
 int replica_chunk_received(struct tree *t, const struct hash *h,
 			   struct slice bytes)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	struct data_loc loc;
 	struct hash own;
 	bool here;

@@ -204,6 +204,28 @@ int versions_of(struct slice value, struct slice *ret, uint64_t *from)
 	return reader_ok(&r) ? -EUCLEAN : 0;
 }
 
+int row_contents_each(struct slice value,
+		      int (*fn)(void *arg, const struct content *), void *arg)
+{
+	struct reader r = READER(value.data, value.len);
+	struct slice prior = SLICE(NULL, 0), versions;
+	uint64_t from;
+	uint8_t flags;
+	int e = versions_of(value, &versions, &from);
+
+	if (e)
+		return e;
+	(void)reader_u8(&r);
+	flags = reader_u8(&r);
+	(void)reader_bytes(&r, 32);
+	(void)reader_varint(&r);
+	if (flags & LOCAL_HAS_PRIOR)
+		prior = reader_string(&r, ROW_BYTES_MAX);
+	if (prior.len)
+		e = object_contents_each(prior, fn, arg);
+	return e ? e : object_contents_each(versions, fn, arg);
+}
+
 int row_counts(struct slice value, struct slice *ret_versions, bool *ret)
 {
 	uint64_t from;

@@ -371,6 +371,65 @@ static int decode_row(struct decoder *d, struct reader *r)
 	return e ? e : reader_done(r);
 }
 
+/* ---- contents only */
+
+static int contents_of_group(struct reader *r,
+			     int (*fn)(void *arg, const struct content *),
+			     void *arg)
+{
+	uint64_t n;
+	int e = 0;
+
+	(void)reader_varint(r);
+	(void)reader_varint(r);
+	(void)reader_u64(r);
+	n = reader_varint(r);
+	if (n > ROW_VERSIONS_MAX)
+		reader_fail(r);
+	for (uint64_t i = 0; !e && !r->failed && i < n; i++) {
+		struct content c = { 0 };
+		uint8_t reg = reader_u8(r), flags = reader_u8(r);
+		struct slice value;
+		struct reader in;
+
+		if (reg == REG_CONTENT && flags & ENCODED_RENAMED)
+			(void)reader_u64(r);
+		value = reader_string(r, ROW_BYTES_MAX);
+		if (reg != REG_CONTENT || flags & VERSION_VOID)
+			continue;
+		in = READER(value.data, value.len);
+		get_content_body(&in, &c);
+		if (reader_ok(&in))
+			reader_fail(r);
+		else if (c.depth)
+			e = fn(arg, &c);
+	}
+	return e;
+}
+
+int object_contents_each(struct slice row,
+			 int (*fn)(void *arg, const struct content *),
+			 void *arg)
+{
+	struct reader r = READER(row.data, row.len);
+	uint64_t n, groups;
+	int e = 0;
+
+	if (reader_u8(&r) != ROW_FORMAT)
+		reader_fail(&r);
+	n = reader_varint(&r);
+	if (n > reader_left(&r) / sizeof(uint64_t))
+		reader_fail(&r);
+	else
+		(void)reader_bytes(&r, (size_t)n * sizeof(uint64_t));
+	groups = reader_varint(&r);
+	if (groups > ROW_VERSIONS_MAX)
+		reader_fail(&r);
+	for (uint64_t i = 0; !e && !r.failed && i < groups; i++)
+		e = contents_of_group(&r, fn, arg);
+	return e ? e : reader_done(&r);
+}
+
 int object_decode(struct slice row, struct object *ret)
 {
 	struct decoder d = { .o = ret };

@@ -17,6 +17,7 @@
 #include "fs/tree/base.h"
 #include "fs/tree/fork.h"
 #include "fs/tree/hist.h"
+#include "fs/tree/roots.h"
 #include "fs/tree/saves.h"
 
 /* A remote clock may lead the wall clock by this much, else it is clamped. */
@@ -443,6 +444,9 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 							  UINT64_MAX };
 	pthread_mutex_init(&t->cut_mutex, NULL);
 	pthread_cond_init(&t->cut_cond, NULL);
+	store_lock(t->store);
+	store_set_roots(t->store, &tree_roots);
+	store_unlock(t->store);
 	if (tree_exists(o->store)) {
 		store_lock(t->store);
 		r = meta_load(t);

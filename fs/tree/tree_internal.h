@@ -340,6 +340,12 @@ must_check int versions_of(struct slice value, struct slice *ret,
 must_check int row_counts(struct slice value, struct slice *ret_versions,
 			  bool *ret);
 
+/* From a stored value: what it names by hash, prior included. As
+ * object_contents_each(). */
+must_check int row_contents_each(struct slice value,
+				 int (*fn)(void *arg, const struct content *),
+				 void *arg);
+
 /* ---- claim.c: the names under which objects may be shown */
 uint64_t name_hash(struct slice name);
 struct slice spot_name(const struct spot *);

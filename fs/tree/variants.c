@@ -280,7 +280,7 @@ static int variants_finish(struct tree *t, struct variants *s, int r)
 
 int tree_variants_of(struct tree *t, struct objid id, struct variants *ret)
 {
-	*ret = (struct variants){ 0 };
+	*ret = (struct variants){ .hold = store_hold(t->store) };
 	store_lock(t->store);
 	return variants_finish(t, ret, variants_read(t, id, ret));
 }
@@ -290,7 +290,7 @@ int tree_variants(struct tree *t, uint64_t ino, struct variants *ret)
 	struct inoref ref;
 	int r;
 
-	*ret = (struct variants){ 0 };
+	*ret = (struct variants){ .hold = store_hold(t->store) };
 	store_lock(t->store);
 	r = ino_get(t, ino, &ref);
 	if (!r) {
@@ -303,6 +303,7 @@ int tree_variants(struct tree *t, uint64_t ino, struct variants *ret)
 void variants_release(struct variants *s)
 {
 	object_release(&s->row);
+	store_hold_end(&s->hold);
 	*s = (struct variants){ 0 };
 }
 

@@ -47,6 +47,8 @@ struct variants {
 	size_t leaves_count;
 	/* internal: what the others borrow from */
 	struct object row;
+	/* Their bytes stay until this is ended, or all is released. */
+	struct store_hold hold;
 };
 
 /*

@@ -240,6 +240,7 @@ static int settle_locked(struct tree *t, const struct variants *s,
 int tree_settle(struct tree *t, const struct variants *s, int fd,
 		enum settle_by by)
 {
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	struct result x = { .bytes = BUF_INIT };
 	int r;
 

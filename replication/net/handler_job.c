@@ -50,6 +50,8 @@ int handlers_fill(struct handlers *h, const struct variants *s,
 		if (!r)
 			r = copy_variant(h, &s->base, fd);
 	}
+	/* (the hook may take its time) */
+	store_hold_end(&j->variants.hold);
 	return r;
 }
 
