@@ -30,9 +30,18 @@
 #define SEGMENT (4u * MIB)
 #define CONTENT_VALUE_BYTES 41
 
-/* ---- a disk that cannot punch holes */
+/* ---- a disk that cannot punch holes, or is full */
 
-static bool no_punch;
+static bool no_punch, no_room;
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+	if (no_room) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return syscall(SYS_pwrite64, fd, data, len, offset);
+}
 
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
@@ -557,6 +566,7 @@ static void test_raw(void **state)
 				 0);
 		assert_int_equal(store_op_end(f.store), 0);
 		store_unlock(f.store);
+		write_file(&f, "y", 8888, 5000);
 		for (unsigned int i = 0; i < 1000; i++)
 			if (i % 20)
 				remove_file(&f, name_of(i));
@@ -579,6 +589,7 @@ static void test_raw(void **state)
 		assert_int_equal(data_read(f.store, loc, back, 100000), 0);
 		assert_memory_equal(bytes, back, 100000);
 		assert_file(&f, name_of(0), 0, 5000);
+		assert_file(&f, "y", 8888, 5000);
 		files_release(&f);
 	}
 	free(back);
@@ -683,6 +694,58 @@ static void test_damaged(void **state)
 	assert_int_equal(facts.error, 0);
 	assert_true(allocated(&f) < before - 2 * MIB);
 	assert_file(&f, "x", 7777, 3 * MIB);
+	files_release(&f);
+}
+
+/* What cannot be moved stays where it is, as it is. */
+static void test_damaged_chunk(void **state)
+{
+	uint8_t *bytes = bytes_of(7777, 5000);
+	struct reclaim_facts facts;
+	struct hash hash;
+	struct files f;
+
+	(void)state;
+	hash_bytes(bytes, 5000, &hash);
+	free(bytes);
+	files_init(&f);
+	write_file(&f, "a", 1, 3 * MIB);
+	write_file(&f, "x", 7777, 5000);
+	write_file(&f, "y", 8888, 5000);
+	remove_file(&f, "a");
+	damage(&f, &hash);
+	finish(&f);
+	reclaim_facts(f.store, &facts);
+	assert_true(facts.moved_bytes > 5000 && facts.moved_bytes < 10000);
+	assert_true(allocated(&f) < MIB);
+	assert_file(&f, "y", 8888, 5000);
+	damage(&f, &hash);
+	assert_file(&f, "x", 7777, 5000);
+	files_release(&f);
+}
+
+static void test_no_room(void **state)
+{
+	struct reclaim_facts facts;
+	struct files f;
+
+	(void)state;
+	files_init(&f);
+	write_file(&f, "a", 1, 3 * MIB);
+	write_file(&f, "x", 7777, 5000);
+	write_file(&f, "y", 8888, 5000);
+	remove_file(&f, "a");
+	go_to(&f, RECLAIM_MOVING);
+	no_room = true;
+	assert_int_equal(reclaim_step(f.store), 0);
+	assert_int_equal(state_of(&f), RECLAIM_COMMITTING);
+	no_room = false;
+	finish(&f);
+	reclaim_facts(f.store, &facts);
+	assert_int_equal(facts.moved_bytes, 0);
+	assert_true(allocated(&f) < MIB);
+	assert_file(&f, "x", 7777, 5000);
+	assert_file(&f, "y", 8888, 5000);
 	files_release(&f);
 }
 
@@ -952,6 +1015,8 @@ int main(void)
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_chunk),
+		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_wrong_size),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_due),
