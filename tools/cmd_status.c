@@ -176,6 +176,16 @@ static void print_content(const json_t *content)
 		       text_count(failed, "read", a));
 }
 
+/* Never in normal life. */
+static void print_space(const json_t *space)
+{
+	const char *error = json_text(space, "error");
+
+	if (error[0])
+		printf("%-10s none was given back the last time: %s; see "
+		       "kin.log\n", "space", error);
+}
+
 static void print_status(const json_t *status, const struct subject *subject)
 {
 	const json_t *node = json_object_get(status, "node");
@@ -194,6 +204,7 @@ static void print_status(const json_t *status, const struct subject *subject)
 	print_divergences(json_object_get(status, "counters"));
 	print_history(status);
 	print_content(json_object_get(status, "content"));
+	print_space(json_object_get(status, "space"));
 	if (json_is_true(json_object_get(status, "applying")))
 		printf("%-10s a large number of changes is being taken in\n",
 		       "applying");

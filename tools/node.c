@@ -30,6 +30,7 @@
 #include "replication/net/agent.h"
 #include "tools/housekeeping.h"
 #include "tools/mounts.h"
+#include "tools/reclaimer.h"
 #include "tools/wiring.h"
 
 struct node {
@@ -44,6 +45,7 @@ struct node {
 	gid_t owner_gid;
 	struct wiring wiring;
 	struct housekeeping housekeeping;
+	struct reclaimer reclaimer;
 	pthread_t signal_thread;
 	bool signals_started;
 };
@@ -392,6 +394,8 @@ static int open_rest(struct node *node, const struct node_options *options,
 		r = housekeeping_start(&node->housekeeping, node->tree,
 				       node->store_path, &node->env);
 	if (r == 0)
+		r = reclaimer_start(&node->reclaimer, node->store);
+	if (r == 0)
 		r = signals_start(node);
 	return sentence(why, r, options->place->mountpoint);
 }
@@ -479,6 +483,7 @@ int node_close(struct node *node)
 	wiring_set_front(w, NULL);
 	front_close(front);
 	housekeeping_stop(&node->housekeeping);
+	reclaimer_stop(&node->reclaimer);
 	if (node->tree)
 		cut_all(node);
 	if (agent)

@@ -10,6 +10,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
+#include "fs/store/reclaim.h"
 #include "replication/net/agent_internal.h"
 #include "replication/net/invite.h"
 #include "replication/net/invites.h"
@@ -199,6 +200,23 @@ static json_t *content_json(struct agent *a)
 			 number(debt.reads_failed));
 }
 
+static json_t *space_json(struct agent *a)
+{
+	struct reclaim_facts f;
+
+	reclaim_facts(a->store, &f);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
+			 "bytes", number(f.allocated_bytes),
+			 "in_use", number(f.live_bytes),
+			 "last_round", f.last_s ? json_integer(f.last_s)
+						: json_null(),
+			 "freed", number(f.freed_bytes),
+			 "moved", number(f.moved_bytes),
+			 "rounds", number(f.rounds), "running", f.running,
+			 "error", f.error ? json_string(strerror(-f.error))
+					  : json_null());
+}
+
 static json_t *cmd_status(struct agent *a, struct control_client *client,
 			  const json_t *request)
 {
@@ -225,6 +243,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "incarnation", incarnation_json(a));
 	json_object_set_new(answer, "peers", peers_json(a));
 	json_object_set_new(answer, "content", content_json(a));
+	json_object_set_new(answer, "space", space_json(a));
 	json_object_set_new(answer, "applying",
 			    json_boolean(core_is_applying(a->core)));
 	agent_put_text(answer, "store", "store_hex",

@@ -50,16 +50,17 @@ int handlers_fill(struct handlers *h, const struct variants *s,
 		if (!r)
 			r = copy_variant(h, &s->base, fd);
 	}
-	/* (the hook may take its time) */
-	store_hold_end(&j->variants.hold);
 	return r;
 }
 
 static int fill_room(void *arg, struct hook_room *room)
 {
 	struct job *j = arg;
+	int r = handlers_fill(j->h, &j->variants, room);
 
-	return handlers_fill(j->h, &j->variants, room);
+	/* (the hook may take its time) */
+	store_hold_end(&j->variants.hold);
+	return r;
 }
 
 /* ---- results */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread that gives back space (fs/store/reclaim.h), when that is due. */
+#ifndef KINFS_TOOLS_RECLAIMER_H
+#define KINFS_TOOLS_RECLAIMER_H
+
+#include <pthread.h>
+
+#include "fs/store/reclaim.h"
+
+struct reclaimer {
+	pthread_t thread;
+	bool started;
+	struct store *store;
+	pthread_mutex_t lock;	/* taken after the store's, guards: */
+	pthread_cond_t wake;	/* on CLOCK_MONOTONIC */
+	bool due, stop;
+};
+
+/* The store is borrowed until the stop. Errors: of the system. */
+must_check int reclaimer_start(struct reclaimer *, struct store *);
+/* Ends a round in the middle. Does nothing if it was not started. */
+void reclaimer_stop(struct reclaimer *);
+
+#endif
