@@ -16,7 +16,8 @@ static const char help[] =
 "Programs of this node that may settle conflicts, or be told of changes: the\n"
 "executables in one folder. `dir` prints that folder, and makes it if it is\n"
 "missing; to install a hook, copy it there. `list` tells which are there,\n"
-"and why one would not be run. `test` runs one for a conflict of FILE, as the\n"
+"why one would not be run, and what uses each: policies of the volume, rules\n"
+"of this node. `test` runs one for a conflict of FILE, as the\n"
 "node would, and shows what it makes of it; nothing comes of that. If FILE is\n"
 "not in conflict, two versions of it are made up.\n"
 "\n"
@@ -25,7 +26,7 @@ static const char help[] =
 "else may be able to write them, or anything above them. A symbolic link is\n"
 "no hook.\n"
 "\n"
-"A policy names a hook (kin policy DIR hook:NAME); so does FOLDER.conf, a\n"
+"A policy names a hook (kin policy DIR hook:NAME[@NODE]); so does FOLDER.conf, a\n"
 "text file beside the folder, with lines\n"
 "\n"
 "  conflict PATTERN HOOK    when a file that matches is in conflict\n"
@@ -56,10 +57,14 @@ static const char help[] =
 "everywhere.\n"
 "\n"
 "With list:\n"
-"  --json    {folder, refused, hooks: [{name, refused}], configuration};\n"
-"            refused: null, or why that is not run; configuration: null, or\n"
-"            what is wrong with FOLDER.conf; what is not UTF-8 is given as\n"
-"            folder_hex, name_hex, refused_hex or configuration_hex\n";
+"  --json    {folder, policies_cut, configuration, hooks: [{name, refused,\n"
+"            uses}], refused, missing: [{name, uses}]}; refused: null, or why\n"
+"            that is not run; missing: what is used and not there; uses:\n"
+"            [{policy: a directory, node: that alone runs it, or null}, {line,\n"
+"            event, pattern, seconds}], the latter of FOLDER.conf;\n"
+"            configuration: null, or what is wrong with that; policies_cut:\n"
+"            there are more policies than were looked at; what is not UTF-8 is\n"
+"            given as name_hex, policy_hex, pattern_hex and so on\n";
 
 enum { OPTION_JSON = OPTION_FIRST, OPTION_TIME, OPTION_OUTPUT, OPTION_VERSION,
        OPTION_BASE };
@@ -103,6 +108,40 @@ static void print_text(const json_t *object, const char *key,
 	buf_release(&text);
 }
 
+static void print_use(const json_t *use)
+{
+	const char *node = json_text(use, "node");
+
+	if (json_object_get(use, "line")) {
+		printf("    configuration, line %llu: %s",
+		       (unsigned long long)json_number(use, "line"),
+		       json_text(use, "event"));
+		if (json_object_get(use, "seconds"))
+			printf(" %llu", (unsigned long long)
+			       json_number(use, "seconds"));
+		if (json_object_get(use, "pattern") ||
+		    json_object_get(use, "pattern_hex")) {
+			putchar(' ');
+			print_text(use, "pattern", "pattern_hex");
+		}
+	} else {
+		fputs("    policy of /", stdout);
+		print_text(use, "policy", "policy_hex");
+		if (*node)
+			printf(", run by %s alone", node);
+	}
+	putchar('\n');
+}
+
+static void print_uses(const json_t *hook)
+{
+	const json_t *uses = json_object_get(hook, "uses"), *use;
+	size_t i;
+
+	json_array_foreach(uses, i, use)
+		print_use(use);
+}
+
 static void print_hook(const json_t *hook)
 {
 	struct buf name = BUF_INIT;
@@ -116,11 +155,21 @@ static void print_hook(const json_t *hook)
 		print_text(hook, "refused", "refused_hex");
 	putchar('\n');
 	buf_release(&name);
+	print_uses(hook);
+}
+
+static void print_missing(const json_t *hook)
+{
+	const char *name = json_text(hook, "name");
+
+	printf("%-*s not installed here\n", NAME_SHOWN, name);
+	print_uses(hook);
 }
 
 static int print_list(const char *command, const json_t *answer)
 {
 	const json_t *hooks = json_object_get(answer, "hooks"), *hook;
+	const json_t *missing = json_object_get(answer, "missing");
 	size_t i;
 
 	if (!json_is_null(json_object_get(answer, "refused"))) {
@@ -135,6 +184,10 @@ static int print_list(const char *command, const json_t *answer)
 	}
 	json_array_foreach(hooks, i, hook)
 		print_hook(hook);
+	json_array_foreach(missing, i, hook)
+		print_missing(hook);
+	if (json_is_true(json_object_get(answer, "policies_cut")))
+		puts("... and more policies than were looked at");
 	if (!json_array_size(hooks)) {
 		fputs("no hooks in ", stdout);
 		print_text(answer, "folder", "folder_hex");

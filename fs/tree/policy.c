@@ -13,8 +13,10 @@
 #include "fs/tree/policy.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "fs/tree/deep.h"
 #include "fs/tree/ruled.h"
 
 static const char index_prefix[] = "policy/";
@@ -60,6 +62,17 @@ bool hook_name_valid(struct slice name)
 
 static int parse_hook(struct slice name, struct policy *p)
 {
+	const uint8_t *at = name.len ? memchr(name.data, '@', name.len) : NULL;
+	struct slice node = SLICE(NULL, 0);
+
+	if (at) {
+		node = SLICE(at + 1,
+			     name.len - 1 - (size_t)(at - name.data));
+		name.len = (size_t)(at - name.data);
+		if (!label_is_valid(node))
+			return -EINVAL;
+		memcpy(p->hook_node, node.data, node.len);
+	}
 	if (!hook_name_valid(name))
 		return -EINVAL;
 	memcpy(p->hook, name.data, name.len);
@@ -278,4 +291,101 @@ bool tree_has_policies(struct tree *t)
 	r = policies_exist(t, &some);
 	store_unlock(t->store);
 	return r || some;
+}
+
+/* ---- all of them */
+
+struct listed {
+	struct objid id;
+	size_t at, len;		/* of its text */
+};
+
+struct listing {
+	struct listed *list;
+	size_t count, max;
+	struct buf texts;
+};
+
+/* Copies what the index has; 1: there is more. */
+static int list_index(struct tree *t, struct listing *l)
+{
+	uint8_t key[INDEX_BYTES + 1] = { 0 };
+	size_t key_len = INDEX_PREFIX_BYTES;
+
+	memcpy(key, index_prefix, INDEX_PREFIX_BYTES);
+	for (;;) {
+		struct slice k, text;
+		struct objid id;
+		int r = store_seek(t->store, TABLE_META, SLICE(key, key_len),
+				   &k, &text);
+
+		if (r == -ENOENT || (!r && (k.len != INDEX_BYTES ||
+					    memcmp(k.data, index_prefix,
+						   INDEX_PREFIX_BYTES))))
+			return 0;
+		if (r || l->count == l->max)
+			return r ? r : 1;
+		memcpy(id.b, k.data + INDEX_PREFIX_BYTES, sizeof(id.b));
+		/* just behind it */
+		memcpy(key, k.data, INDEX_BYTES);
+		key_len = sizeof(key);
+		l->list[l->count++] = (struct listed){ id, l->texts.len,
+						       text.len };
+		buf_put_slice(&l->texts, text);
+		if (buf_error(&l->texts))
+			return -ENOMEM;
+	}
+}
+
+/* Of merged directories the policy of one holds: find_from(). */
+static void drop_members(struct tree *t, struct listing *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (objid_equal(group_canonical(t, l->list[i].id),
+				l->list[i].id))
+			l->list[n++] = l->list[i];
+	l->count = n;
+}
+
+static int tell_listed(struct tree *t, const struct listing *l, size_t i,
+		       int (*fn)(void *arg, const struct policy_set *),
+		       void *arg)
+{
+	cleanup(buf_release) struct buf path = BUF_INIT;
+	struct policy_set p = { .text = SLICE(l->texts.data + l->list[i].at,
+					      l->list[i].len) };
+	int r = tree_path_of(t, l->list[i].id, &path);
+
+	/* (removed, or on its way) */
+	if (r == -ENOENT || r == -ESTALE)
+		return 0;
+	if (!r)
+		r = buf_error(&path);
+	if (r)
+		return r;
+	p.path = path.len ? buf_slice(&path) : SLICE("", 0);
+	p.understood = !policy_parse(p.text, &p.policy);
+	return fn(arg, &p);
+}
+
+int tree_policies(struct tree *t, size_t max,
+		  int (*fn)(void *arg, const struct policy_set *), void *arg)
+{
+	struct listing l = { .list = calloc(max + 1, sizeof(*l.list)),
+			     .max = max, .texts = BUF_INIT };
+	int more = -ENOMEM, r = 0;
+
+	if (l.list) {
+		store_lock(t->store);
+		more = list_index(t, &l);
+		drop_members(t, &l);
+		store_unlock(t->store);
+	}
+	for (size_t i = 0; more >= 0 && !r && i < l.count; i++)
+		r = tell_listed(t, &l, i, fn, arg);
+	buf_release(&l.texts);
+	free(l.list);
+	return r ? r : more;
 }

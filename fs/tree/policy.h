@@ -11,9 +11,10 @@
  *				as keep
  *	merge			three-way, of text
  *	union			the lines of all
- *	hook:NAME		an executable of the node decides. NAME: 1 to
+ *	hook:NAME[@LABEL]	an executable of the node decides. NAME: 1 to
  *				64 of [A-Za-z0-9._-], not beginning with a
- *				dot: a policy names a hook, it carries none
+ *				dot: a policy names a hook, it carries none.
+ *				With a LABEL: that node alone runs it
  *
  * latest and node are *view*: nothing is written. The contents that lose are
  * hidden (info.h), live on, and go with the next write, which replaces all
@@ -47,6 +48,7 @@ struct policy {
 	char labels[POLICY_LABELS_MAX][LABEL_BYTES_MAX + 1];
 	size_t label_count;
 	char hook[HOOK_NAME_BYTES_MAX + 1]; /* HOOK */
+	char hook_node[LABEL_BYTES_MAX + 1]; /* HOOK; "": all, in turns */
 };
 
 struct policy_found {
@@ -75,6 +77,23 @@ must_check int policy_of(struct tree *, struct objid,
 			 struct policy_found *ret);
 /* Does any directory have one? (An error is a yes.) [not locked] */
 bool tree_has_policies(struct tree *);
+
+/* A directory that has a policy of its own, and is shown. */
+struct policy_set {
+	struct slice path;	/* relative to the root */
+	struct slice text;	/* as policy_found.text */
+	bool understood;
+	struct policy policy;	/* if it is understood */
+};
+
+/*
+ * Lists them by the index of them, in the order of their ids: costs what
+ * there is to list. fn runs without the lock, its first non-zero result ends
+ * it. At most max are looked at; 1: there are more.
+ */
+must_check int tree_policies(struct tree *, size_t max,
+			     int (*fn)(void *arg, const struct policy_set *),
+			     void *arg);
 
 /* A content that a policy hides now. */
 struct policy_hidden {

@@ -56,8 +56,13 @@
  *   policy    path; rule (text, to set it), or clear (bool) -> rule, from
  *             (path, null: nothing is set), own (bool), understood (bool)
  *   hooks     make (bool: the folder, if it is missing) -> folder, refused,
- *             hooks[{name,refused}]; refused: null, or why neither the folder
- *             nor what is in it, or why this hook, would be run
+ *             hooks[{name,refused,uses}], missing[{name,uses}] (that are used
+ *             and not there), configuration (null, or what is wrong with it),
+ *             policies_cut (bool: there are more than were looked at);
+ *             refused: null, or why neither the folder nor what is in it, or
+ *             why this hook, would be run; uses[{policy (a directory's path),
+ *             node (that runs it; null: all)} or {line,event,pattern,seconds}
+ *             (of the configuration)]
  *   hook-test path, hook, time (s, or 0), keep (bool), made_up (number of
  *             files "1", "2", ... that are the versions, "base" of what they
  *             were made; 0: those of the conflict; ENODATA: there is none),
@@ -76,7 +81,7 @@
  * A descriptor goes beside the first byte of the line (SCM_RIGHTS).
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
  * "path_hex"; so do "name", "folder", "refused", "take", "from", "rule", "hook",
- * "stdout" and "stderr".
+ * "policy", "pattern", "configuration", "stdout" and "stderr".
  * Numbers are integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H

@@ -221,9 +221,11 @@ static int job_run(struct job *j, const struct hook *hook, bool named,
 static int open_rule(struct handlers *h, const char *rule, struct buf *why,
 		     struct hook *ret)
 {
-	if (!strncmp(rule, "hook:", 5))
-		return hook_open(h->folder, rule + 5, why, ret);
-	return open_shell(why, ret);
+	struct policy p;
+
+	if (policy_parse(SLICE_STR(rule), &p) || p.rule != POLICY_HOOK)
+		return open_shell(why, ret);
+	return hook_open(h->folder, p.hook, why, ret);
 }
 
 int job_start_conflict(struct handlers *h, enum handler_event event,

@@ -61,24 +61,33 @@ static int make_room(struct plan *p)
 	return 0;
 }
 
-int plan_see(struct plan *p, const struct objid *id, uint64_t ino,
-	     const struct hash *token, const char *rule, uint64_t now_ms, uint64_t after_ms)
+static const struct plan_entry *known(const struct plan *p,
+				      const struct plan_entry *seen)
 {
-	const struct plan_entry *old = plan_find(p, id);
+	const struct plan_entry *old = plan_find(p, &seen->id);
+
+	return old && hash_equal(&old->token, &seen->token) &&
+			       !strcmp(old->rule, seen->rule)
+		       ? old
+		       : NULL;
+}
+
+bool plan_knows(const struct plan *p, const struct plan_entry *seen)
+{
+	return known(p, seen) != NULL;
+}
+
+int plan_see(struct plan *p, const struct plan_entry *seen)
+{
+	const struct plan_entry *old = known(p, seen);
 	struct plan_entry *e;
 	int r = make_room(p);
 
 	if (r)
 		return r;
 	e = &p->next[p->next_count++];
-	if (old && hash_equal(&old->token, token) && !strcmp(old->rule, rule)) {
-		*e = *old;
-		e->ino = ino;
-		return 0;
-	}
-	*e = (struct plan_entry){ .id = *id, .ino = ino, .token = *token,
-				  .due_ms = now_ms + after_ms };
-	snprintf(e->rule, sizeof(e->rule), "%s", rule);
+	*e = old ? *old : *seen;
+	e->ino = seen->ino;
 	return 0;
 }
 

@@ -10,7 +10,14 @@
  * So they take turns: the members are put in an order that each of them
  * computes alike from the conflict and their keys (rendezvous hashing,
  * Thaler and Ravishankar, 1998); the first acts at once, each next one
- * HANDLER_TURN_MS later, if it is still there.
+ * HANDLER_TURN_MS later, if it is still there. A handler that says that it is
+ * deterministic costs no such round: two of its answers are one. Then the next
+ * one waits HANDLER_TURN_SOON_MS only, which is long enough for an answer of
+ * somebody who is there, and short if nobody is. (None at all would have each
+ * of many nodes do the work, and write a version of it, every time.)
+ *
+ * A policy may name the one node that runs its hook (policy.h); it acts at
+ * once, the others never.
  *
  * A conflict is known by its token (variants.h): whoever writes one of its
  * versions makes it another conflict, and all begins anew. What was left or
@@ -27,10 +34,13 @@
 
 /* Between one member's turn and the next one's: it has to hear of it. */
 #define HANDLER_TURN_MS 20000
+#define HANDLER_TURN_SOON_MS 2000
+/* When it is never this node's. */
+#define PLAN_NEVER UINT64_MAX
 /* Conflicts with a handler that are remembered; more wait for these. */
 #define PLAN_ENTRIES_MAX 65536
-/* Bytes of a rule's text: "hook:" and a name. */
-#define PLAN_RULE_BYTES (HOOK_NAME_BYTES_MAX + 16)
+/* Bytes of a rule's text: "hook:", a name, "@" and a label. */
+#define PLAN_RULE_BYTES (HOOK_NAME_BYTES_MAX + LABEL_BYTES_MAX + 16)
 
 enum plan_state {
 	PLAN_WAITING,		/* for its turn, or for bytes */
@@ -46,7 +56,7 @@ struct plan_entry {
 	char rule[PLAN_RULE_BYTES];	/* what handles it */
 	enum plan_state state;
 	uint64_t due_ms;		/* PLAN_WAITING */
-	char reason[160];		/* PLAN_LEFT, PLAN_FAILED */
+	char reason[160];		/* or "" */
 };
 
 struct plan {
@@ -61,13 +71,14 @@ void plan_release(struct plan *);
 
 /*
  * A look at all conflicts: plan_begin(), plan_see() for each, plan_end().
- * What was not seen is forgotten. `after_ms` is how long to wait if it is
- * new. Errors: -ENOMEM, -E2BIG there is no room for it.
+ * What was not seen is forgotten. Of what plan_knows(), the state, the reason
+ * and the time stay as they were. Errors: -ENOMEM, -E2BIG there is no room for
+ * it.
  */
 void plan_begin(struct plan *);
-must_check int plan_see(struct plan *, const struct objid *, uint64_t ino,
-			const struct hash *token, const char *rule,
-			uint64_t now_ms, uint64_t after_ms);
+/* The same conflict, handled by the same rule, was there at the last look. */
+bool plan_knows(const struct plan *, const struct plan_entry *);
+must_check int plan_see(struct plan *, const struct plan_entry *);
 void plan_end(struct plan *);
 
 /* NULL: not known. Good until the next look ends. */

@@ -79,8 +79,8 @@ static int policy_rule(struct handlers *h, uint64_t ino,
 		snprintf(ret, PLAN_RULE_BYTES, "union");
 		return 1;
 	case POLICY_HOOK:
-		snprintf(ret, PLAN_RULE_BYTES, "hook:%s",
-			 p.policy.hook);
+		snprintf(ret, PLAN_RULE_BYTES, "hook:%s%s%s", p.policy.hook,
+			 *p.policy.hook_node ? "@" : "", p.policy.hook_node);
 		return 1;
 	default:
 		return -EEXIST;
@@ -116,22 +116,62 @@ static bool was_opened(const struct look *l, const struct objid *id)
 	return false;
 }
 
+static bool is_deterministic(struct handlers *h, const struct policy *p)
+{
+	cleanup(buf_release) struct buf why = BUF_INIT;
+	cleanup(hook_close) struct hook hook = HOOK_INIT;
+
+	if (p->rule == POLICY_MERGE)
+		return hook_text_is_deterministic(SLICE_STR(script_merge_text));
+	if (p->rule == POLICY_UNION)
+		return hook_text_is_deterministic(
+			SLICE_STR(script_union_lines));
+	return !hook_open(h->folder, p->hook, &why, &hook) &&
+	       hook_is_deterministic(&hook);
+}
+
 /* Who opened it wants it now; else each waits for his turn. */
+static void plan_when(const struct look *l, bool opened, struct plan_entry *e)
+{
+	struct handlers *h = l->h;
+	struct policy p = { .rule = POLICY_KEEP };
+	char own[LABEL_BYTES_MAX + 1];
+	size_t turn = 0;
+
+	tree_label(h->tree, own);
+	kin_assert(!policy_parse(SLICE_STR(e->rule), &p));
+	if (*p.hook_node && strcmp(p.hook_node, own)) {
+		e->due_ms = PLAN_NEVER;
+		snprintf(e->reason, sizeof(e->reason), "%s alone runs it",
+			 p.hook_node);
+		return;
+	}
+	if (!*p.hook_node && !opened)
+		turn = plan_turn(&e->token, &h->self, l->members,
+				 l->member_count);
+	e->due_ms = l->now_ms;
+	if (turn)
+		e->due_ms += turn * (is_deterministic(h, &p) ?
+				     HANDLER_TURN_SOON_MS : HANDLER_TURN_MS);
+}
+
 static int plan_one(struct look *l, const struct variants *v, uint64_t ino,
 		    const char *rule, bool opened)
 {
 	struct handlers *h = l->h;
-	size_t turn = opened ? 0 : plan_turn(&v->token, &h->self, l->members,
-					     l->member_count);
+	struct plan_entry seen = { .id = v->id, .ino = ino,
+				   .token = v->token };
 	struct plan_entry *e;
 	int r;
 
+	snprintf(seen.rule, sizeof(seen.rule), "%s", rule);
+	if (!plan_knows(&h->plan, &seen))
+		plan_when(l, opened, &seen);
 	pthread_mutex_lock(&h->mutex);
 	e = plan_find(&h->plan, &v->id);
-	if (e && opened)
+	if (e && opened && e->due_ms != PLAN_NEVER)
 		e->due_ms = l->now_ms;
-	r = plan_see(&h->plan, &v->id, ino, &v->token, rule, l->now_ms,
-		     turn * HANDLER_TURN_MS);
+	r = plan_see(&h->plan, &seen);
 	pthread_mutex_unlock(&h->mutex);
 	return r;
 }

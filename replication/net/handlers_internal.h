@@ -78,7 +78,8 @@ struct handlers {
 
 /* ---- handler_job.c: on the handlers' thread */
 /*
- * Starts the handler of a conflict: rule is "merge", "union" or "hook:NAME".
+ * Starts the handler of a conflict: rule is "merge", "union" or "hook:..." as
+ * a policy says it.
  * Takes over what `v` holds, whatever it returns. 0; or a reason is in
  * ret_why: -ENOENT the hook is not installed here, others.
  */

@@ -316,3 +316,43 @@ int hook_list(const char *folder, struct buf *why,
 	}
 	return r;
 }
+
+/* ---- what it says of itself */
+
+static struct slice trimmed(struct slice s)
+{
+	while (s.len && (s.data[0] == ' ' || s.data[0] == '\t'))
+		s = SLICE(s.data + 1, s.len - 1);
+	while (s.len && (s.data[s.len - 1] == ' ' ||
+			 s.data[s.len - 1] == '\t' ||
+			 s.data[s.len - 1] == '\r'))
+		s.len--;
+	return s;
+}
+
+bool hook_text_is_deterministic(struct slice text)
+{
+	while (text.len) {
+		const uint8_t *end = memchr(text.data, '\n', text.len);
+		size_t n = end ? (size_t)(end - text.data) : text.len;
+		struct slice line = trimmed(SLICE(text.data, n));
+
+		if (line.len && line.data[0] != '#')
+			return false;
+		if (line.len)
+			line = trimmed(SLICE(line.data + 1, line.len - 1));
+		if (slice_equal(line, SLICE_STR("kinfs: deterministic")))
+			return true;
+		n += end != NULL;
+		text = SLICE(text.data + n, text.len - n);
+	}
+	return false;
+}
+
+bool hook_is_deterministic(const struct hook *h)
+{
+	autofree uint8_t *head = malloc(HOOK_HEAD_BYTES);
+	ssize_t n = head ? pread(h->fd, head, HOOK_HEAD_BYTES, 0) : -1;
+
+	return n > 0 && hook_text_is_deterministic(SLICE(head, (size_t)n));
+}

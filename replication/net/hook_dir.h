@@ -44,6 +44,8 @@
 
 /* Entries of a folder that a list tells of; more is no folder of hooks. */
 #define HOOKS_MAX 1000
+/* Bytes of a head: what a person reads before the program. */
+#define HOOK_HEAD_BYTES 16384
 
 struct hook {
 	int fd;			/* open for reading */
@@ -68,6 +70,14 @@ must_check int hook_folder_make(const char *folder);
 must_check int hook_open(const char *folder, const char *name,
 			 struct buf *why, struct hook *ret);
 void hook_close(struct hook *);
+
+/*
+ * Does it say that equal versions make it give equal bytes, on any node? By a
+ * line "# kinfs: deterministic" in its head: the lines that begin with `#`,
+ * and empty ones, before any other. (A binary says nothing.)
+ */
+bool hook_is_deterministic(const struct hook *);
+bool hook_text_is_deterministic(struct slice text);
 
 /*
  * Calls fn for each entry of the folder, in the order of their bytes; `why`

@@ -29,7 +29,7 @@ static json_t *policy_error(int r, const struct buf *path, const char *rule)
 		return control_error(r, CONTROL_USAGE, "%s: no such policy; "
 				     "there are keep, latest, "
 				     "node:LABEL[,LABEL...], merge, union and "
-				     "hook:NAME", rule);
+				     "hook:NAME[@LABEL]", rule);
 	}
 	return agent_path_error(r, path);
 }

@@ -117,6 +117,53 @@ systemd_name() {
 		grep -v null)" ff
 }
 
+@test "what uses each hook is listed, also of one that is not there" {
+	need_fuse
+	kin_mount a
+	folder=$(kin hooks dir a)
+	hook good 755
+	hook unused 755
+	mkdir -p 'a/d/e f' a/gone a/other
+	kin policy 'a/d/e f' hook:good@b
+	kin policy a hook:nowhere
+	kin policy a/gone hook:good
+	kin policy a/other merge
+	kin policy a/d hook:good
+	rmdir a/gone
+	mv a/d a/moved
+	kin policy a/moved --clear
+	printf '# mine\nconflict "*.x y" good\n\nlag 60 absent\n' \
+		>"$folder.conf"
+	chmod 600 "$folder.conf"
+	run -0 kin hooks list a
+	assert_output - <<-EOF
+		good                     ready
+		    policy of /moved/e f, run by b alone
+		    configuration, line 2: conflict *.x y
+		unused                   ready
+		nowhere                  not installed here
+		    policy of /
+		absent                   not installed here
+		    configuration, line 4: lag 60
+	EOF
+	run -0 kin hooks list --json a
+	assert_equal "$(jq -c '.hooks[0].uses' <<<"$output")" \
+		'[{"policy":"moved/e f","node":"b"},{"line":2,"event":"conflict","pattern":"*.x y"}]'
+	assert_equal "$(jq -c '[.missing[].name] | sort' <<<"$output")" \
+		'["absent","nowhere"]'
+	assert_equal "$(jq -c '.policies_cut' <<<"$output")" false
+	# Policies of other nodes are this volume's as well.
+	kin_join a b
+	kin_wait a
+	run -0 kin hooks list b
+	assert_line --regexp '^good +not installed here$'
+	assert_line '    policy of /moved/e f, run by b alone'
+	refute_output --partial configuration
+	kin policy 'b/moved/e f' keep
+	run -0 kin hooks list b
+	refute_output --partial good
+}
+
 @test "kin hooks: wrong usage" {
 	run -2 kin hooks
 	run -2 kin hooks remove

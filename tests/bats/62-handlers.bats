@@ -219,6 +219,69 @@ handler_of() {
 		jq -r '.[0].handler | .state + ": " + .reason'
 }
 
+@test "a hook that one node alone runs" {
+	policy a/d hook:mine@b
+	printf '#!/bin/sh\ntouch "%s"\n' "$T/a-ran" | install_hook a mine
+	install_hook b mine <<-EOF
+		#!/bin/sh
+		while [ ! -e '$T/go' ]; do sleep 0.1; done
+		echo by b >"\$KIN_OUTPUT"
+	EOF
+	edit_apart d/x base of-a of-b
+	wait_until eval '[ "$(handler_of a)" = "waiting: b alone runs it" ]'
+	wait_until eval '[ "$(handler_of b)" = "running: " ]'
+	run -0 kin conflicts a
+	assert_output --partial 'hook:mine@b is to settle it: b alone runs it'
+	touch go
+	settles_as d/x 'by b'
+	[ ! -e a-ran ]
+	# Another node is named: that one acts at once.
+	kin pause a
+	printf of-a >a/d/x
+	printf of-b >b/d/x
+	rm go
+	kin resume a
+	kin_wait a
+	wait_until eval '[ "$(handler_of b)" = "running: " ]'
+	[ ! -e a-ran ]
+	kin policy a/d hook:mine@a
+	wait_until test -e a-ran
+	touch go
+}
+
+@test "a hook that says it is deterministic waits less for its turn" {
+	local k
+
+	policy a/quick hook:quick
+	policy a/slow hook:slow
+	# Only b has them: it acts when its turn comes, be that the second.
+	for kind in quick slow; do
+		{
+			echo '#!/bin/sh'
+			[ $kind = slow ] || echo '# kinfs: deterministic'
+			echo "date +%s >>'$T/$kind.log'"
+			echo 'echo done >"$KIN_OUTPUT"'
+		} | install_hook b $kind
+		for k in {1..8}; do
+			printf base >a/$kind/$k
+		done
+	done
+	kin_wait a
+	apart a b
+	for k in {1..8}; do
+		printf of-a | tee a/quick/$k >a/slow/$k
+		printf of-b | tee b/quick/$k >b/slow/$k
+	done
+	together a b
+	kin_wait a
+	wait_until no_conflicts
+	first=$(sort -n quick.log slow.log | head -n 1)
+	quick=$(sort -n quick.log | tail -n 1)
+	slow=$(sort -n slow.log | tail -n 1)
+	# (It may have been the first for all of them, once in 256.)
+	[ $((slow - first)) -lt 15 ] || [ "$quick" -lt "$slow" ]
+}
+
 @test "limits of the configuration hold, for one hook or for all" {
 	policy a/d hook:mine
 	kin_wait a

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -24,10 +25,12 @@ static struct hash token_of(uint8_t n)
 static int see(struct plan *p, uint8_t id, uint8_t token, const char *rule,
 	       uint64_t now_ms, uint64_t after_ms)
 {
-	struct objid o = id_of(id);
-	struct hash h = token_of(token);
+	struct plan_entry e = { .id = id_of(id), .ino = id,
+				.token = token_of(token),
+				.due_ms = now_ms + after_ms };
 
-	return plan_see(p, &o, id, &h, rule, now_ms, after_ms);
+	snprintf(e.rule, sizeof(e.rule), "%s", rule);
+	return plan_see(p, &e);
 }
 
 static void look(struct plan *p, uint8_t id, uint8_t token, const char *rule,
@@ -81,6 +84,7 @@ static void test_same_is_remembered(void **state)
 	look(&p, 1, 1, "merge", 100);
 	entry(&p, 1)->state = PLAN_FAILED;
 	strcpy(entry(&p, 1)->reason, "no reason");
+	assert_true(plan_knows(&p, entry(&p, 1)));
 	look(&p, 1, 1, "merge", 200);
 	assert_int_equal(entry(&p, 1)->state, PLAN_FAILED);
 	assert_string_equal(entry(&p, 1)->reason, "no reason");
@@ -95,6 +99,7 @@ static void test_same_is_remembered(void **state)
 	/* settled */
 	plan_begin(&p);
 	plan_end(&p);
+	assert_false(plan_knows(&p, &(struct plan_entry){ .id = id_of(1) }));
 	assert_null(entry(&p, 1));
 	plan_release(&p);
 }
@@ -102,7 +107,6 @@ static void test_same_is_remembered(void **state)
 static void test_not_without_bound(void **state)
 {
 	struct plan p;
-	struct hash h = token_of(1);
 	int r = 0;
 	uint32_t n = 0;
 
@@ -110,16 +114,38 @@ static void test_not_without_bound(void **state)
 	plan_init(&p);
 	plan_begin(&p);
 	while (!r) {
-		struct objid o = { .b = { (uint8_t)n, (uint8_t)(n >> 8),
-					  (uint8_t)(n >> 16) } };
+		struct plan_entry e = {
+			.id.b = { (uint8_t)n, (uint8_t)(n >> 8),
+				  (uint8_t)(n >> 16) },
+			.ino = n, .token = token_of(1), .rule = "merge" };
 
-		r = plan_see(&p, &o, n, &h, "merge", 0, 0);
+		r = plan_see(&p, &e);
 		n += !r;
 	}
 	assert_int_equal(r, -E2BIG);
 	assert_int_equal(n, PLAN_ENTRIES_MAX);
 	plan_end(&p);
 	assert_int_equal(p.count, PLAN_ENTRIES_MAX);
+	plan_release(&p);
+}
+
+/* What another node alone runs never comes, and hurries nobody. */
+static void test_never(void **state)
+{
+	struct plan_entry e = { .id = id_of(1), .token = token_of(1),
+				.rule = "hook:x@b", .due_ms = PLAN_NEVER,
+				.reason = "b alone runs it" };
+	uint64_t next = UINT64_MAX;
+	struct plan p;
+
+	(void)state;
+	plan_init(&p);
+	plan_begin(&p);
+	assert_int_equal(plan_see(&p, &e), 0);
+	plan_end(&p);
+	assert_null(plan_due(&p, UINT64_MAX - 1, &next));
+	assert_true(next == UINT64_MAX);
+	assert_string_equal(entry(&p, 1)->reason, "b alone runs it");
 	plan_release(&p);
 }
 
@@ -155,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_turns_come),
 		cmocka_unit_test(test_same_is_remembered),
 		cmocka_unit_test(test_not_without_bound),
+		cmocka_unit_test(test_never),
 		cmocka_unit_test(test_who_is_first),
 	};
 

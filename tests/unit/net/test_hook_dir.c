@@ -231,6 +231,36 @@ static int collect(void *arg, const char *name, const char *why)
 	return strcmp(name, "stop") ? 0 : -EINTR;
 }
 
+static void test_deterministic(void **state)
+{
+	static const struct {
+		const char *text;
+		bool says;
+	} all[] = {
+		{ "#!/bin/sh\n# kinfs: deterministic\nexit 1\n", true },
+		{ "#!/bin/sh\n\n#  kinfs: deterministic \r\n", true },
+		{ "#!/bin/sh\n#\n# a: b\n\n  #\tkinfs: deterministic", true },
+		{ "#!/bin/sh\nexit 1\n# kinfs: deterministic\n", false },
+		{ "#!/bin/sh\n# kinfs: deterministic?\n", false },
+		{ "#!/bin/sh\n# not kinfs: deterministic\n", false },
+		{ "#!/bin/sh\nkinfs: deterministic\n", false },
+		{ "#!/bin/sh\n", false },
+	};
+	cleanup(buf_release) struct buf why = BUF_INIT;
+
+	for (size_t k = 0; k < ARRAY_SIZE(all); k++) {
+		struct hook_test *t = *state;
+		struct hook h = HOOK_INIT;
+
+		hook_test_write(t, "hook", 0755, all[k].text,
+				strlen(all[k].text));
+		assert_int_equal(hook_open(t->folder, "hook", &why, &h), 0);
+		assert_int_equal(hook_is_deterministic(&h), all[k].says);
+		hook_close(&h);
+	}
+	assert_false(hook_text_is_deterministic(SLICE(NULL, 0)));
+}
+
 static void test_list(void **state)
 {
 	cleanup(buf_release) struct buf why = BUF_INIT, text = BUF_INIT;
@@ -447,6 +477,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_folder_made, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deterministic, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_output, setup, teardown),

@@ -67,6 +67,48 @@ static void all_show(const char *file, const char *bytes, size_t hides)
 	}
 }
 
+/* ---- all of them */
+
+static int put_set(void *arg, const struct policy_set *p)
+{
+	buf_printf(arg, "/%.*s %.*s%s\n", (int)p->path.len,
+		   (const char *)p->path.data, (int)p->text.len,
+		   (const char *)p->text.data,
+		   p->understood ? "" : " (not understood)");
+	return 0;
+}
+
+static int stop(void *arg, const struct policy_set *p)
+{
+	(void)arg;
+	(void)p;
+	return -EXDEV;
+}
+
+/* As lines, in the order of their bytes: ids have none that a test knows. */
+static void expect_sets(struct fixture *f, size_t max, int more,
+			const char *text)
+{
+	cleanup(buf_release) struct buf got = BUF_INIT;
+	size_t lines = 0;
+
+	assert_int_equal(tree_policies(f->tree, max, put_set, &got), more);
+	buf_put_u8(&got, '\0');
+	assert_int_equal(buf_error(&got), 0);
+	for (const char *at = text; *at; at = strchr(at, '\n') + 1) {
+		char line[200];
+
+		snprintf(line, sizeof(line), "%.*s",
+			 (int)(strchr(at, '\n') + 1 - at), at);
+		if (!strstr((const char *)got.data, line))
+			fail_msg("no %sin:\n%s", line, (char *)got.data);
+		lines++;
+	}
+	for (const char *at = (const char *)got.data; *at; at++)
+		lines -= *at == '\n';
+	assert_int_equal(lines, 0);
+}
+
 /* ---- the text */
 
 static void test_parse(void **state)
@@ -83,6 +125,12 @@ static void test_parse(void **state)
 		{ "node:alice,bob,c-3.x_Y", POLICY_NODE },
 		{ "hook:merge-text", POLICY_HOOK },
 		{ "hook:A.b_c-9", POLICY_HOOK },
+		{ "hook:a@office", POLICY_HOOK },
+		{ "hook:a@", 0 },
+		{ "hook:@office", 0 },
+		{ "hook:a@b@c", 0 },
+		{ "hook:a@b,c", 0 },
+		{ "hook:a@abcdefghijklmnopqrstuvwxyz0123456", 0 },
 		{ "", 0 },
 		{ "Latest", 0 },
 		{ "latest ", 0 },
@@ -158,6 +206,9 @@ static void where_it_holds(void)
 	assert_memory_equal(p.text, "hook:fold", 9);
 	set(a, e, "keep");
 	assert_int_equal(rule_at(a, file), POLICY_KEEP);
+	expect_sets(a, 3, 0, "/ union\n/d hook:fold\n/d/e keep\n");
+	assert_int_equal(tree_policies(a->tree, 3, stop, NULL), -EXDEV);
+	assert_int_equal(tree_policies(a->tree, 0, stop, NULL), 1);
 	/* Nothing that is no rule, and only directories. */
 	assert_int_equal(set_error(a, e, "newest"), -EINVAL);
 	assert_int_equal(set_error(a, e, ""), -EINVAL);
@@ -171,15 +222,38 @@ static void where_it_holds(void)
 		assert_int_equal(rule_at(&nodes[k],
 					 look(&nodes[k], ROOT, "d")),
 				 POLICY_HOOK);
+	expect_sets(c, 3, 0, "/ union\n/d hook:fold\n");
 	mv(b, ROOT, "d", ROOT, "g");
+	expect_sets(b, 3, 0, "/ union\n/g hook:fold\n");
 	clear(b, look(b, ROOT, "g"));
+	set(b, make_dir(b, ROOT, "gone"), "latest");
+	expect_sets(b, 3, 0, "/ union\n/gone latest\n");
+	assert_int_equal(tree_rmdir(b->tree, ROOT, SLICE_STR("gone")), 0);
+	expect_sets(b, 3, 0, "/ union\n");
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(rule_at(&nodes[k],
 					 look(&nodes[k], ROOT, "g")),
 				 POLICY_UNION);
+	expect_sets(c, 3, 0, "/ union\n");
 	fixture_crash(a);
 	assert_int_equal(rule_at(a, look(a, ROOT, "g")), POLICY_UNION);
+}
+
+/* Directories of one name that are shown as one have one policy. */
+static void of_merged(void)
+{
+	struct policy_found p;
+	char line[64];
+
+	set(a, make_dir(a, ROOT, "m"), "latest");
+	set(b, make_dir(b, ROOT, "m"), "union");
+	sync_all();
+	assert_int_equal(tree_policy(c->tree, look(c, ROOT, "m"), &p), 0);
+	snprintf(line, sizeof(line), "/m %.*s\n", (int)p.text_len,
+		 (const char *)p.text);
+	for (int k = 0; k < 3; k++)
+		expect_sets(&nodes[k], 3, 0, line);
 }
 
 /* A newer kinfs may have more words: here it is as keep, and stands. */
@@ -207,6 +281,8 @@ static void not_understood(void)
 		assert_true(p.set && !p.understood);
 		assert_int_equal(p.policy.rule, POLICY_KEEP);
 		assert_int_equal(p.text_len, text.len);
+		expect_sets(&nodes[k], 3, 0,
+			    "/ majority;of=3 (not understood)\n");
 	}
 	/* The nearest holds, also when it is not understood. */
 	d = make_dir(b, ROOT, "d");
@@ -872,6 +948,7 @@ int main(void)
 	static const struct scenario scenarios[] = {
 		SCENARIO(where_it_holds),
 		SCENARIO(not_understood),
+		SCENARIO(of_merged),
 		SCENARIO(latest_by_key),
 		SCENARIO(latest_before),
 		SCENARIO(latest_beside),
