@@ -36,19 +36,25 @@
  * makes in a minute. The rest is for the next start. */
 #define REMOVED_MAX 1000000
 
+/* Another user's hook has to come through to its room. */
+#define ROOMS_MODE 0711
+
 static int parent_open(const char *path, bool make, int *ret)
 {
 	autoclose int fd = -1;
 	struct stat st;
 
-	/* 0711: another user's hook has to come through to its room. */
-	if (make && mkdir(path, 0711) < 0 && errno != EEXIST)
+	if (make && mkdir(path, ROOMS_MODE) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & 022))
 		return -EPERM;
+	/* (whatever the umask is) */
+	if (make && (st.st_mode & 07777) != ROOMS_MODE &&
+	    fchmod(fd, ROOMS_MODE) < 0)
+		return -errno;
 	*ret = fd;
 	fd = -1;
 	return 0;

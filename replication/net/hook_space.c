@@ -171,7 +171,9 @@ static int make_below(const char *path, size_t from)
 		if (copy[i] != '/' && copy[i] != '\0')
 			continue;
 		copy[i] = '\0';
-		if (mkdir(copy, 0711) < 0 && errno != EEXIST)
+		/* (the daemon's umask would keep another user out) */
+		if (mkdir(copy, 0711) < 0 ? errno != EEXIST :
+					    chmod(copy, 0711) < 0)
 			return -errno;
 		/* (whatever the daemon's umask: somebody else goes through) */
 		if (chmod(copy, 0711) < 0)

@@ -467,3 +467,50 @@ handler_of() {
 	assert_equal "$(sort a/doc/x)" $'of a\nof b'
 	assert_equal "$(sort a/doc/y)" $'of a\nof b'
 }
+
+@test "hooks of root's daemon run as the owner of the mountpoint" {
+	local dir=$T node
+
+	need_root
+	# (it comes to its folder and its room by their paths)
+	until [ "$dir" = "$BATS_RUN_TMPDIR" ]; do
+		dir=${dir%/*}
+		chmod go+x "$dir"
+	done
+	chmod 711 "$T"
+	for node in a b; do
+		kin unmount $node
+		chown 65534:65534 $node
+		kin_remount $node
+		install_hook $node who <<-'EOF2'
+			#!/bin/sh
+			{
+				id -u
+				id -G
+				cat "$KIN_VARIANTS_DIR"/*
+			} >"$KIN_OUTPUT"
+		EOF2
+		dir=$(kin hooks dir $node)
+		chmod 755 "$dir/who"
+		until [ "$dir" = "$T" ]; do
+			chmod go+x "$dir"
+			dir=${dir%/*}
+		done
+	done
+	mkdir a/doc
+	kin policy a/doc hook:who
+	edit_apart doc/x 'base\n' 'of a\n' 'of b\n'
+	wait_until no_conflicts
+	kin_wait a
+	run -0 cat a/doc/x
+	assert_line --index 0 65534
+	assert_line --index 1 65534
+	assert_equal "$(printf '%s\n' "${lines[@]:2}" | sort)" \
+		$'of a\nof b'
+	# The file is whose it was, and that user may ask the daemon nothing.
+	assert_equal "$(stat -c %u a/doc/x)" 0
+	run setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$KIN" conflicts "$T/a"
+	assert_failure
+	assert_output --partial "another user's volume"
+}

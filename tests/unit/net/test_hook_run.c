@@ -841,6 +841,8 @@ static void test_hidden(void **state)
 {
 	char store[100], secret[120], script[1000], got[100];
 	const char *hide[] = { store, "/nonexistent/kin", NULL };
+	/* The daemon's: another user's hook comes to its room all the same. */
+	mode_t mask = umask(077);
 	struct hook_test t;
 	mode_t before;
 	int fd;
@@ -880,6 +882,7 @@ static void test_hidden(void **state)
 		if (way->spaces == HOOK_SPACES_TRY && hook_has_spaces())
 			assert_true(t.outcome->spaces & SPACE_HIDDEN);
 	}
+	umask(mask);
 }
 
 /* Neither the daemon's memory and descriptors nor the copy in the processes
