@@ -115,33 +115,43 @@ static bool same_text(const json_t *a, const json_t *b, const char *key)
 	return !strcmp(json_text(a, key), json_text(b, key));
 }
 
-/* The conflict of that name and kind in the other list. A version that was
- * written again may have made another one main, so the path is all. */
-static const json_t *find(const json_t *list, const json_t *conflict)
+/*
+ * The conflicts of a list by kind and path (a version that was written again
+ * may have made another one main, so that is all): thousands are compared
+ * with thousands. In the order of the list. NULL: no memory.
+ */
+static json_t *table_of(const json_t *list)
 {
-	const json_t *other;
+	json_t *table = json_object(), *conflict;
 	size_t i;
 
-	json_array_foreach(list, i, other)
-		if (same_text(other, conflict, "kind") &&
-		    same_text(other, conflict, "path") &&
-		    same_text(other, conflict, "path_hex"))
-			return other;
-	return NULL;
+	json_array_foreach(list, i, conflict) {
+		cleanup(buf_release) struct buf key = BUF_INIT;
+		const char *hex = json_text(conflict, "path_hex");
+
+		buf_printf(&key, "%s/%s/%s", json_text(conflict, "kind"), hex,
+			   *hex ? "" : json_text(conflict, "path"));
+		buf_put_u8(&key, 0);
+		if (buf_error(&key) ||
+		    json_object_set(table, (const char *)key.data, conflict)) {
+			json_decref(table);
+			return NULL;
+		}
+	}
+	return table;
 }
 
 static void compare(const struct subject *subject,
-		    const struct watch_options *o, const json_t *old,
-		    const json_t *now)
+		    const struct watch_options *o, json_t *old, json_t *now)
 {
-	const json_t *conflict;
-	size_t i;
+	json_t *conflict;
+	const char *key;
 
-	json_array_foreach(old, i, conflict)
-		if (!find(now, conflict))
+	json_object_foreach(old, key, conflict)
+		if (!json_object_get(now, key))
 			tell(subject, o, "settled", conflict);
-	json_array_foreach(now, i, conflict) {
-		const json_t *was = find(old, conflict);
+	json_object_foreach(now, key, conflict) {
+		const json_t *was = json_object_get(old, key);
 
 		if (!was)
 			tell(subject, o, "new", conflict);
@@ -195,22 +205,29 @@ static bool reader_is_gone(void)
 int conflicts_watch(const struct subject *subject,
 		    const struct watch_options *o)
 {
-	json_t *old = json_array();
+	json_t *old = json_object();
 	sigset_t ends;
 	int r;
 
 	catch_ends(&ends);
 	for (;;) {
 		uint64_t begin_ms = now_ms();
-		json_t *list;
+		json_t *list, *now;
 
 		r = conflicts_ask(subject, &list);
 		if (r != EXIT_OK)
 			break;
+		now = table_of(list);
+		json_decref(list);
+		if (!now) {
+			r = complain(subject->command, EXIT_FAILED,
+				     "out of memory");
+			break;
+		}
 		sigprocmask(SIG_BLOCK, &ends, NULL);
-		compare(subject, o, old, list);
+		compare(subject, o, old, now);
 		json_decref(old);
-		old = list;
+		old = now;
 		if (reader_is_gone()) {
 			r = output_done(subject->command);
 			break;
