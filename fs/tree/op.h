@@ -38,5 +38,7 @@ must_check int remove_twins_of(struct tree *, struct row *, struct info *);
  * over_all all other siblings that are shown. */
 must_check int sibling_take_main(struct tree *, struct objid file,
 				 struct dot tag, bool over_all);
+/* -EBUSY: one of the files of this name has unsent writes. */
+must_check int claimants_unsent(struct tree *, const struct place_view *);
 
 #endif

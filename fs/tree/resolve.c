@@ -3,7 +3,9 @@
  * Settling a conflict in favour of one version, as `kin resolve` asks:
  *
  *	content	one version replaces all branches seen
- *	name	those that are not taken are removed
+ *	name	those that are not taken are removed; the one that is taken is
+ *		kept, so that it outlives a removal by who has not seen this:
+ *		else of two nodes that take different ones neither has any
  *	place	a LINK replaces all
  *
  * Of several of these at one file the first of the list is settled.
@@ -96,6 +98,24 @@ static int choose_claimant(struct tree *t, struct objid dir,
 	return n == 1 ? 0 : n ? -EEXIST : -ENOENT;
 }
 
+static int keep_file(struct tree *t, struct objid id)
+{
+	struct row row;
+	struct info i;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r)
+		r = row_keep(t, &row, &i);
+	info_release(&i);
+	if (!r)
+		r = row_store(t, &row, 0);
+	row_release(&row);
+	return r;
+}
+
 static int resolve_name(struct tree *t, struct objid dir,
 			const struct place_view *p, struct slice take)
 {
@@ -113,7 +133,7 @@ static int resolve_name(struct tree *t, struct objid dir,
 		if (f->head == k && k != keep)
 			r = entry_remove(t, &s);
 	}
-	return r;
+	return r || keep == SIZE_MAX ? r : keep_file(t, p->files[keep].id);
 }
 
 /* The places of the slot that `take` names; -ENOENT: none. */
@@ -299,7 +319,7 @@ static int dispute_find(struct tree *t, uint64_t parent, struct slice name,
 
 /* Of files of one name some are to go: not what somebody just writes into
  * them, which nobody has looked at. */
-static int check_unsent(struct tree *t, const struct place_view *p)
+int claimants_unsent(struct tree *t, const struct place_view *p)
 {
 	struct row row;
 	int r = 0;
@@ -323,7 +343,7 @@ static int check_seen(struct tree *t, const struct dispute *d,
 {
 	int r = conflict_check(t, d->kind, &d->shown, &d->place, token);
 
-	return r || d->kind != CONFLICT_NAME ? r : check_unsent(t, &d->view);
+	return r || d->kind != CONFLICT_NAME ? r : claimants_unsent(t, &d->view);
 }
 
 static int dispute_settle(struct tree *t, const struct dispute *d,

@@ -229,6 +229,34 @@ static void test_unsent_writes(void)
 	assert_int_equal(entries(a), 1);
 }
 
+/* Each said that another one holds: neither is removed by the other's word. */
+static void test_two_take_different_files(void)
+{
+	char name[256];
+
+	make_two("f");
+	name_with(b, ROOT, "bob", name);
+	assert_int_equal(resolve(a, "f", "main", seen(a, CONFLICT_NAME)), 0);
+	assert_int_equal(resolve(b, "f", name, seen(b, CONFLICT_NAME)), 0);
+	expect_file(b, "f", "bob's");
+	sync_all();
+	assert_int_equal(entries(c), 2);
+	expect_like(c, "bob", "bob's");
+	expect_file(c, "f", "alice's");
+	assert_int_equal(tree_conflict_count(c->tree), 1);
+}
+
+/* What was taken stays, even where somebody else removes it. */
+static void test_taken_beside_rm(void)
+{
+	make_two("f");
+	assert_int_equal(resolve(a, "f", "main", seen(a, CONFLICT_NAME)), 0);
+	rm(b, ROOT, "f");
+	sync_all();
+	expect_file(c, "f", "alice's");
+	assert_int_equal(entries(c), 1);
+}
+
 int main(void)
 {
 	static const struct scenario list[] = {
@@ -240,6 +268,8 @@ int main(void)
 		SCENARIO(test_contents_came_at_a_place),
 		SCENARIO(test_settled_meanwhile),
 		SCENARIO(test_unsent_writes),
+		SCENARIO(test_two_take_different_files),
+		SCENARIO(test_taken_beside_rm),
 	};
 
 	return scenarios_run(list, ARRAY_SIZE(list));
