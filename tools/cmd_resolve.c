@@ -17,7 +17,9 @@ static const char help[] =
 "       kin resolve [--dry-run] --all DIRECTORY --take VERSION | --merge\n"
 "       kin resolve --wait [--timeout SECONDS] FILE\n"
 "Settles the conflict of a file, everywhere: what is taken becomes its\n"
-"content, the others go. FILE is its main name or a sibling's. Without\n"
+"content, the others go. FILE is its main name or a sibling's. So are\n"
+"different files that were made under one name: what is taken, or made of\n"
+"them, has the name, and the others are removed. Without\n"
 "options, on a terminal, shows the versions, how they differ, and asks.\n"
 "\n"
 "  --take main            the version that has the plain name\n"
@@ -26,7 +28,9 @@ static const char help[] =
 "  --take newest|largest  the one written last, by its author's clock; the\n"
 "                         one with most bytes; main, if it is one of several\n"
 "  --merge    a text by lines, from what all versions were made of; by git or\n"
-"             diff3. What two changed is not guessed: nothing is done then\n"
+"             diff3. What two changed is not guessed: nothing is done then.\n"
+"             Different files of one name have nothing that they were made\n"
+"             of: they are merged if they are equal, or one is empty\n"
 "  --tool PROGRAM  lets meld, vimdiff, nvimdiff, kdiff3 or another one make\n"
 "             the result: it gets BASE OURS THEIRS OUTPUT, or what stands for\n"
 "             {base} {ours} {theirs} {output} among its arguments; the same in\n"
@@ -86,8 +90,10 @@ static int merge_in(const struct room *room, const struct resolve_args *args)
 		return r;
 	if (merged == MERGED_MARKED)
 		return complain(room->subject->command, EXIT_FAILED, "%s: not "
-				"merged: the same lines were changed; use "
-				"--take, or --tool", p);
+				"merged: %s; use --take, or --tool", p,
+				room->apart ? "these files were made apart, "
+					      "and differ" :
+					      "the same lines were changed");
 	if (interrupted())
 		return EXIT_FAILED;
 	r = args->dry_run ? EXIT_OK : room_settle(room, result);
@@ -105,7 +111,7 @@ static int settle_by_content(const struct subject *subject,
 	struct room room;
 	int r;
 
-	if (strcmp(json_text(conflict, "kind"), "content"))
+	if (!room_fits(conflict))
 		return complain(subject->command, EXIT_FAILED, "%s: %s: there "
 				"is nothing to merge; use --take",
 				json_text(conflict, "path"),

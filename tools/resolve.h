@@ -33,7 +33,8 @@ struct copy {
 	const json_t *version;	/* of the answer */
 };
 
-/* All versions of one file, at one instant, in a directory of our own. */
+/* All versions of one file, or all files of one name, at one instant, in a
+ * directory of our own. */
 struct room {
 	const struct subject *subject;
 	const json_t *conflict;	/* borrowed */
@@ -41,6 +42,7 @@ struct room {
 	json_t *answer;
 	struct copy *copies;	/* as conflict_version() numbers them */
 	size_t count;
+	bool apart;		/* different files, of one name */
 	bool base_known;
 	char *base;		/* its copy; NULL: none is here */
 	char *extension;	/* of the file's name, with the dot, or "" */
@@ -53,6 +55,11 @@ int room_dir_make(const struct subject *, char **ret, int *ret_fd);
 /* Complains. Returns an exit_code; the room is released then. */
 int room_open(const struct subject *, const json_t *conflict,
 	      struct room *ret);
+/* Has the conflict bytes that may be merged? */
+bool room_fits(const json_t *conflict);
+/* An empty file of the room, for who wants a base where none is. NULL: none
+ * can be made. To be freed. */
+char *room_no_base(const struct room *);
 /* Removes all copies. */
 void room_release(struct room *);
 /* A path in the room, to be freed. */
@@ -77,8 +84,9 @@ enum merged { MERGED_CLEAN, MERGED_MARKED };
 /*
  * Merges all versions into the file "result" of the room: by lines, from
  * what all were made of. With MERGED_MARKED the places that two changed are
- * marked in it. Complains about what cannot be merged so.
- * Returns an exit_code.
+ * marked in it. Files that were made apart have nothing in common before:
+ * unless they are equal, or empty, what differs is marked. Complains about
+ * what cannot be merged so. Returns an exit_code.
  */
 int room_merge(const struct room *, enum merged *ret, char **ret_result);
 /* Do marks of such places stand in the file? */

@@ -18,7 +18,7 @@
 struct asking {
 	const struct subject *subject;
 	const json_t *conflict;
-	struct room room;	/* of a content conflict */
+	struct room room;	/* if there are bytes to merge */
 	bool has_room;
 };
 
@@ -66,7 +66,9 @@ static void print_differences(const struct room *room)
 					 room->copies[0].label,
 					 &room->copies[i]);
 	}
-	if (!room->base)
+	if (room->apart)
+		puts("\n  (these files were made apart)");
+	else if (!room->base)
 		puts(room->base_known ?
 		     "\n  (what they were made from is not here any more)" :
 		     "\n  (what they were made from is not known)");
@@ -113,7 +115,8 @@ static int ask_marked(const struct asking *a, const char *result)
 	long number;
 	int r;
 
-	puts("both changed the same lines");
+	puts(a->room.apart ? "they were made apart; what differs is marked" :
+			     "both changed the same lines");
 	for (;;) {
 		if (ask("edit the merged text? [y/n] ", &number) != 'y')
 			return EXIT_FAILED;
@@ -203,7 +206,7 @@ int resolve_ask(const struct subject *subject, const json_t *conflict)
 	int r;
 
 	interrupts_catch();
-	if (!strcmp(json_text(conflict, "kind"), "content")) {
+	if (room_fits(conflict)) {
 		r = room_open(subject, conflict, &a.room);
 		if (r != EXIT_OK)
 			return r;

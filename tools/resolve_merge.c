@@ -96,7 +96,7 @@ static int check_kinds(const struct room *room)
 {
 	enum text_kind kind, seen = TEXT_EMPTY;
 
-	for (size_t i = 0; i <= room->count; i++) {
+	for (size_t i = 0; i < room->count + !!room->base; i++) {
 		int r = text_kind(i < room->count ? room->copies[i].path :
 						    room->base, &kind);
 
@@ -121,16 +121,19 @@ static int check_kinds(const struct room *room)
 /* ---- merging two */
 
 /* 0 clean, 1 marked; -ENOENT: there is no such program; others. */
-static int merge_two(const struct room *room, const char *ours,
-		     const char *our_label, const struct copy *theirs,
+static int merge_two(const struct room *room, const char *base,
+		     const char *ours, const struct copy *theirs,
 		     const char *result)
 {
+	const char *our_label = room->copies[0].label;
+
 	const char *git[] = { "git", "merge-file", "-p", "-L", our_label,
 			      "-L", "before", "-L", theirs->label, ours,
-			      room->base, theirs->path, NULL };
-	const char *diff3[] = { "diff3", "-m", "-L", our_label, "-L",
+			      base, theirs->path, NULL };
+	/* (without -E it marks what both changed alike, too) */
+	const char *diff3[] = { "diff3", "-m", "-E", "-L", our_label, "-L",
 				"before", "-L", theirs->label, ours,
-				room->base, theirs->path, NULL };
+				base, theirs->path, NULL };
 	struct child child = { .argv = git, .dir = room->dir,
 			       .output = result, .quiet = true };
 	int r = child_run(&child);
@@ -146,11 +149,13 @@ static int merge_two(const struct room *room, const char *ours,
 int room_merge(const struct room *room, enum merged *ret, char **ret_result)
 {
 	const char *last = room->copies[0].path;
-	autofree char *result = NULL;
+	autofree char *result = NULL, *none = room->apart ?
+						      room_no_base(room) :
+						      NULL;
 	enum merged merged = MERGED_CLEAN;
 	int r;
 
-	if (!room->base)
+	if (!room->base && !none)
 		return refuse(room, room->base_known ?
 			      "what it was made from is not here any more; "
 			      "use --take, or --tool" :
@@ -169,7 +174,7 @@ int room_merge(const struct room *room, enum merged *ret, char **ret_result)
 		snprintf(name, sizeof(name), "result-%zu%s", i,
 			 room->extension);
 		next = room_path(room, name);
-		r = next ? merge_two(room, last, room->copies[0].label,
+		r = next ? merge_two(room, none ? none : room->base, last,
 				     &room->copies[i], next) : -ENOMEM;
 		free(result);
 		last = result = next;

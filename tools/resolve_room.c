@@ -6,6 +6,9 @@
  * The result goes back with the token of that instant; the daemon takes it
  * only if nothing came meanwhile.
  *
+ * Different files of one name are copied and settled in the same way: what
+ * has the plain name gets the result, and the others go.
+ *
  * The directory must not lie in a volume: the copies would be sent around.
  */
 #include <errno.h>
@@ -198,7 +201,7 @@ static int take_copies(struct room *room)
 	return r;
 }
 
-static void put_conflict_path(const json_t *conflict, json_t *request)
+static void put_conflict(const json_t *conflict, json_t *request)
 {
 	/* A version's: main may be gone. */
 	const json_t *v = json_array_get(json_object_get(conflict,
@@ -209,19 +212,38 @@ static void put_conflict_path(const json_t *conflict, json_t *request)
 				json_object_get(v, "path_hex"));
 	else
 		json_object_set(request, "path", json_object_get(v, "path"));
+	json_object_set(request, "kind", json_object_get(conflict, "kind"));
+}
+
+bool room_fits(const json_t *conflict)
+{
+	return json_is_true(json_object_get(conflict, "files"));
+}
+
+char *room_no_base(const struct room *room)
+{
+	char *path = room_path(room, "no-base");
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (f && !fclose(f))
+		return path;
+	free(path);
+	return NULL;
 }
 
 int room_open(const struct subject *subject, const json_t *conflict,
 	      struct room *ret)
 {
-	struct room room = { .subject = subject, .conflict = conflict };
+	struct room room = { .subject = subject, .conflict = conflict,
+			     .apart = !strcmp(json_text(conflict, "kind"),
+					      "name") };
 	json_t *request;
 	int fd, r = room_dir_make(subject, &room.dir, &fd);
 
 	if (r != EXIT_OK)
 		return r;
 	request = json_pack("{s:s}", "cmd", "versions");
-	put_conflict_path(conflict, request);
+	put_conflict(conflict, request);
 	r = control_call_with(subject, request, fd, &room.answer);
 	close(fd);
 	if (r == EXIT_OK && take_copies(&room))
@@ -254,7 +276,7 @@ int room_settle(const struct room *room, const char *result)
 	}
 	request = json_pack("{s:s, s:s}", "cmd", "settle", "token",
 			    json_text(room->answer, "token"));
-	put_conflict_path(room->conflict, request);
+	put_conflict(room->conflict, request);
 	r = control_call_with(subject, request, fd, &answer);
 	close(fd);
 	json_decref(answer);

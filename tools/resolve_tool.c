@@ -169,20 +169,10 @@ static int tool_two(const struct room *room, const char *tool,
 	return EXIT_OK;
 }
 
-static char *empty_base(const struct room *room)
-{
-	char *path = room_path(room, "no-base");
-	FILE *f = path ? fopen(path, "we") : NULL;
-
-	if (f)
-		fclose(f);
-	return path;
-}
-
 int room_tool(const struct room *room, const char *tool, char **ret_result)
 {
 	autofree char *result = NULL, *none = room->base ? NULL :
-							   empty_base(room);
+							   room_no_base(room);
 	const char *last = room->copies[0].path;
 	int r = EXIT_OK;
 

@@ -35,7 +35,7 @@ struct found_version {
 struct found {
 	struct buf path;
 	enum conflict_kind kind;
-	bool base_known, main_removed;
+	bool files, base_known, main_removed;
 	struct objid id;
 	uint64_t slot;		/* CONFLICT_PLACE: the one contested */
 	struct found_version *v;
@@ -111,6 +111,7 @@ static int why_content(struct tree *t, struct row *row, const struct info *i,
 	struct dot dot;
 	int r = base_of_branches(t, &row->o, i, &base, &dot);
 
+	f->files = i->kind == KIND_FILE;
 	f->main_removed = i->branches[0].is_void;
 	f->base_known = !r;
 	return r == -ENOENT ? 0 : r;
@@ -211,6 +212,9 @@ static int collect_name(struct tree *t, struct objid dir,
 
 	if (!f)
 		return -ENOMEM;
+	f->files = !p->dirs.count;
+	for (size_t k = 0; k < p->holder_count; k++)
+		f->files &= p->files[k].kind == KIND_FILE;
 	r = path_join(t, dir, name, &f->path);
 	if (!r)
 		r = collect_name_version(t, dir,
@@ -438,6 +442,22 @@ int conflict_check(struct tree *t, enum conflict_kind kind,
 	return r ? r : seen ? 0 : -ESTALE;
 }
 
+int conflict_name_token(struct tree *t, const struct spot *place,
+			struct hash *ret)
+{
+	struct foundlist l = { 0 };
+	int r = collect_place(t, place->parent, spot_name(place), &l);
+	bool found = false;
+
+	for (size_t k = 0; !r && !found && k < l.count; k++) {
+		found = l.f[k].kind == CONFLICT_NAME;
+		if (found)
+			r = found_token(&l.f[k], ret);
+	}
+	foundlist_release(&l);
+	return r ? r : found ? 0 : -ENODATA;
+}
+
 /* ---- listing */
 
 static int found_order(const void *pa, const void *pb)
@@ -472,6 +492,7 @@ static int give(const struct found *f,
 {
 	struct conflict_version *v = calloc(f->count + 1, sizeof(*v));
 	struct conflict c = { .path = buf_slice(&f->path), .kind = f->kind,
+			      .files = f->files,
 			      .base_known = f->base_known,
 			      .main_removed = f->main_removed,
 			      .id = f->id,

@@ -64,5 +64,8 @@ must_check int marks_walk(struct tree *, struct marks_at *,
 must_check int conflict_check(struct tree *, enum conflict_kind,
 			      const struct shown *s, const struct spot *place,
 			      const struct hash *token);
+/* The token of the NAME conflict at a place. -ENODATA: there is none. */
+must_check int conflict_name_token(struct tree *, const struct spot *place,
+				   struct hash *ret);
 
 #endif

@@ -304,6 +304,8 @@ struct conflict_version {
 struct conflict {
 	struct slice path;	/* of main, or where main was */
 	enum conflict_kind kind;
+	/* All versions are regular files: their bytes may be merged. */
+	bool files;
 	/* CONTENT: what they were made from is known here. */
 	bool base_known;
 	/* ... and main was removed, while a sibling was there or was made. */

@@ -177,24 +177,30 @@ static int variant_order(const void *pa, const void *pb)
 	return r ? r : dot_compare(a->dot, b->dot);
 }
 
+struct variant variant_of(struct tree *t, const struct version *top)
+{
+	const struct content_value *c = &top->content;
+
+	return (struct variant){
+		.dot = top->dot,
+		.first = version_first_dot(top),
+		.label = c->author,
+		.time = hlc_time(top->hlc),
+		.mtime = c->mtime,
+		.content = c->content,
+		.automatic = top->flags & VERSION_AUTO,
+		.here = content_complete(t, &c->content),
+	};
+}
+
 static int describe(struct tree *t, struct variants *s,
 		    const struct names *names, const struct branch *b,
 		    bool main, struct variant *v)
 {
-	const struct content_value *c = &b->top->content;
 	const struct shown *shown = names_of(names, s->id, b, main);
 
-	*v = (struct variant){
-		.dot = b->top->dot,
-		.first = version_first_dot(b->top),
-		.label = c->author,
-		.time = hlc_time(b->top->hlc),
-		.mtime = c->mtime,
-		.content = c->content,
-		.main = main,
-		.automatic = b->top->flags & VERSION_AUTO,
-		.here = content_complete(t, &c->content),
-	};
+	*v = variant_of(t, b->top);
+	v->main = main;
 	if (!shown)
 		return 0;
 	v->name = object_dup(&s->row, shown_name(shown));

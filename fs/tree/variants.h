@@ -45,6 +45,9 @@ struct variants {
 	 * they are more than LEAVES_MAX. */
 	struct dot *leaves;
 	size_t leaves_count;
+	/* Of namesakes: the name that all have, and where. */
+	struct objid dir;
+	struct slice name;
 	/* internal: what the others borrow from */
 	struct object row;
 	/* Their bytes stay until this is ended, or all is released. */
@@ -78,6 +81,23 @@ enum settle_by { SETTLE_PERSON, SETTLE_AUTO };
  */
 must_check int tree_settle(struct tree *, const struct variants *, int fd,
 			   enum settle_by);
+
+/*
+ * Different files that were made under one name, one of which is shown there:
+ * a variant for each, as a file; no base, no leaves.
+ * Errors: -ENODATA there is one file only; -EISDIR a directory has the name;
+ * -ENOTSUP not all are regular files; -ENOTUNIQ one of them is in conflict
+ * itself; -ENOENT, -ESTALE.
+ */
+must_check int tree_namesakes(struct tree *, uint64_t parent,
+			      struct slice name, struct variants *ret);
+/*
+ * Puts the bytes of fd into the one that has the plain name, and removes the
+ * others, in one operation. As tree_settle(), by a person. Errors: -ESTALE;
+ * -EAGAIN; -EBUSY one of them has unsent writes.
+ */
+must_check int tree_settle_namesakes(struct tree *, const struct variants *,
+				     int fd);
 
 /* Calls fn for each file in a content conflict, in a defined order: cheap, by
  * the marks, some at a time. fn runs without the lock; its first non-zero

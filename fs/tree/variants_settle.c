@@ -25,17 +25,7 @@
 /* Read at once; a piece that is all zeros is not stored. */
 #define PIECE_BYTES ((size_t)CHUNK_BYTES_MAX)
 
-struct result {
-	struct content_extent *list;
-	size_t count, alloc;
-	uint64_t size;
-	uint8_t *first;		/* of a small one: its bytes */
-	struct content content;
-	struct buf bytes;
-	struct content_build *build;
-};
-
-static void result_release(struct result *x)
+void result_release(struct result *x)
 {
 	free(x->list);
 	free(x->first);
@@ -117,8 +107,7 @@ static int store_piece(struct tree *t, struct result *x, size_t len)
 	return r ? r : result_add(x, &e);
 }
 
-/* [not locked] */
-static int result_read(struct tree *t, int fd, struct result *x)
+int result_read(struct tree *t, int fd, struct result *x)
 {
 	struct content none;
 	ssize_t n = 0;
@@ -140,6 +129,11 @@ static int result_read(struct tree *t, int fd, struct result *x)
 	return r ? r : content_build(t->store, &none, 0, x->size, x->list,
 				     x->count, &x->bytes, &x->content,
 				     &x->build);
+}
+
+int result_commit(struct tree *t, const struct result *x)
+{
+	return content_commit(t->store, x->build);
 }
 
 /* ---- the operation */
@@ -224,7 +218,7 @@ static int settle_locked(struct tree *t, const struct variants *s,
 	if (!r && !all_here(t, &row, &i))
 		r = -EAGAIN;
 	if (!r)
-		r = content_commit(t->store, x->build);
+		r = result_commit(t, x);
 	if (!r)
 		r = settle_row(t, &row, &i, x, by);
 	info_release(&i);
@@ -241,7 +235,7 @@ int tree_settle(struct tree *t, const struct variants *s, int fd,
 		enum settle_by by)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
-	struct result x = { .bytes = BUF_INIT };
+	struct result x = RESULT_INIT;
 	int r;
 
 	if (by == SETTLE_AUTO && !s->leaves_count)

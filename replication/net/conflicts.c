@@ -88,6 +88,7 @@ static int add_conflict(void *arg, const struct conflict *c)
 	json_object_set_new(o, "kind", json_string(kind_name(c->kind)));
 	hex_encode(c->token.b, sizeof(c->token.b), token);
 	json_object_set_new(o, "token", json_string(token));
+	json_object_set_new(o, "files", json_boolean(c->files));
 	json_object_set_new(o, "base_known", json_boolean(c->base_known));
 	json_object_set_new(o, "main_removed", json_boolean(c->main_removed));
 	for (size_t i = 0; i < c->count; i++)

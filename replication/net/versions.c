@@ -7,7 +7,8 @@
  * the request, all from one instant, and gives that instant's token; what
  * was written here shortly before is made a version first. `settle` reads
  * the result from the descriptor that came with it, and does nothing if the
- * token is not that of what is there now.
+ * token is not that of what is there now. With kind "name" both are about the
+ * different files that were made under one name.
  *
  * Both may take as long as the bytes take, so each runs on a thread of its
  * own. A client that goes away leaves its run to end by itself: a settlement
@@ -41,6 +42,7 @@ struct agent_run {
 	struct agent *agent;
 	struct control_client *client;	/* NULL: gone */
 	bool settle;
+	bool names;			/* several files of one name */
 	struct buf path;
 	char token[HASH_TEXT_BYTES];
 	int fd;
@@ -110,23 +112,39 @@ static void token_text(const struct variants *s, char ret[HASH_TEXT_BYTES])
 
 static int run_settle(struct agent_run *run)
 {
+	struct tree *tree = run->agent->tree;
 	char token[HASH_TEXT_BYTES];
 
 	token_text(&run->variants, token);
-	return strcmp(token, run->token) ? -ESTALE :
-	       tree_settle(run->agent->tree, &run->variants, run->fd,
-			   SETTLE_PERSON);
+	if (strcmp(token, run->token))
+		return -ESTALE;
+	return run->names ? tree_settle_namesakes(tree, &run->variants,
+						  run->fd) :
+			    tree_settle(tree, &run->variants, run->fd,
+					SETTLE_PERSON);
+}
+
+static int run_look(struct agent_run *run)
+{
+	struct tree *tree = run->agent->tree;
+	struct slice dir, name;
+	uint64_t ino;
+	int r;
+
+	if (!run->names) {
+		r = tree_resolve_path(tree, buf_slice(&run->path), &ino);
+		return r ? r : tree_variants(tree, ino, &run->variants);
+	}
+	agent_split_path(buf_slice(&run->path), &dir, &name);
+	r = tree_resolve_path(tree, dir, &ino);
+	return r ? r : tree_namesakes(tree, ino, name, &run->variants);
 }
 
 static void *run_thread(void *arg)
 {
 	struct agent_run *run = arg;
-	struct tree *tree = run->agent->tree;
-	uint64_t ino;
-	int r = tree_resolve_path(tree, buf_slice(&run->path), &ino);
+	int r = run_look(run);
 
-	if (!r)
-		r = tree_variants(tree, ino, &run->variants);
 	/* Settled meanwhile: that is another state than the one seen. */
 	if (r == -ENODATA && run->settle)
 		r = -ESTALE;
@@ -156,8 +174,23 @@ static json_t *run_error(const struct agent_run *run, int r)
 
 	switch (r) {
 	case -ENODATA:
-		return control_error(r, CONTROL_FAILED, "%.*s: no file with "
-				     "several contents", len, p);
+		return control_error(r, CONTROL_FAILED, run->names ?
+				     "%.*s: no name of several files" :
+				     "%.*s: no file with several contents",
+				     len, p);
+	case -EISDIR:
+	case -ENOTSUP:
+		return control_error(r, CONTROL_FAILED, "%.*s: not all that "
+				     "has this name is a file; use --take",
+				     len, p);
+	case -ENOTUNIQ:
+		return control_error(r, CONTROL_FAILED, "%.*s: one of these "
+				     "files is in conflict itself; settle "
+				     "that first", len, p);
+	case -EBUSY:
+		return control_error(r, CONTROL_FAILED, "%.*s: one of these "
+				     "files is being written; try again",
+				     len, p);
 	case -ESTALE:
 		return control_error(r, CONTROL_FAILED, "%.*s: it changed "
 				     "meanwhile; look again", len, p);
@@ -241,6 +274,8 @@ static json_t *run_begin(struct agent *a, struct control_client *client,
 {
 	const char *token = json_string_value(json_object_get(request,
 							      "token"));
+	const char *kind = json_string_value(json_object_get(request,
+							     "kind"));
 	struct agent_run *run = NULL, *other;
 	size_t n = 0;
 	int r;
@@ -256,6 +291,7 @@ static json_t *run_begin(struct agent *a, struct control_client *client,
 		return control_error(-ENOMEM, CONTROL_FAILED, "out of memory");
 	*run = (struct agent_run){ .agent = a, .client = client,
 				   .settle = settle, .path = BUF_INIT,
+				   .names = kind && !strcmp(kind, "name"),
 				   .fd = control_take_fd(client) };
 	LIST_INSERT_HEAD(&a->runs, run, entry);
 	r = agent_get_path(request, &run->path);

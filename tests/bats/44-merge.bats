@@ -74,6 +74,15 @@ unchanged() {
 	assert_equal "$(cat a/doc)" $'1 of a\n2\n3\n4\n5 of b'
 }
 
+@test "what both changed alike is no conflict, with diff3 only either" {
+	mkdir bin
+	ln -s "$(command -v diff3)" "$(command -v diff)" bin/
+	conflict doc '1\n2\n3\n4\n' '1\nX\n3\n4 of a\n' '1\nX\n3\n4\n'
+	PATH=$T/bin "$KIN" resolve a/doc --merge
+	settled
+	assert_equal "$(cat b/doc)" $'1\nX\n3\n4 of a'
+}
+
 @test "the end of the last line may be missing; CR LF in all is fine" {
 	conflict doc '1\n2\n3\n4' '1 of a\n2\n3\n4' '1\n2\n3\n4 of b'
 	kin resolve a/doc --merge
@@ -116,14 +125,67 @@ unchanged() {
 	unchanged
 }
 
-@test "what is not merged: two files of one name" {
+# namesakes FILE OF-A OF-B: made apart, as printf makes them; of a is main
+namesakes() {
 	apart a b
-	echo a >a/new
-	echo b >b/new
+	printf "$2" >"a/$1"
+	kin token a >token
+	printf "$3" >"b/$1"
 	meet a b
+	assert_equal "$(kin conflicts --json a | jq -r '.[].kind')" name
+}
+
+@test "what is not merged: two files of one name that differ" {
+	namesakes new '1\n2\n' '1\n2\n3\n'
 	run -1 kin resolve a/new --merge
-	assert_output --partial "different files of one name"
+	assert_output --partial "made apart, and differ"
 	unchanged
+	mkdir bin
+	ln -s "$(command -v diff3)" "$(command -v diff)" bin/
+	PATH=$T/bin run -1 "$KIN" resolve a/new --merge
+	assert_output --partial "made apart, and differ"
+	unchanged
+	assert_equal "$(cat a/new b/new)" $'1\n2\n1\n2'
+}
+
+@test "two files of one name: one that is empty, and two that are equal" {
+	namesakes new '' 'of b\n'
+	run -0 kin resolve --dry-run a/new --merge
+	assert_output --partial "would be merged"
+	assert_equal "$(conflict_count a)" 1
+	kin resolve a/new --merge
+	settled
+	assert_equal "$(cat b/new)" "of b"
+	# (equal ones of one mode are no conflict)
+	apart a b
+	echo same >a/equal
+	(umask 077 && echo same >b/equal)
+	meet a b
+	assert_equal "$(conflict_count b)" 1
+	mkdir bin
+	ln -s "$(command -v diff3)" "$(command -v diff)" bin/
+	PATH=$T/bin "$KIN" resolve --dry-run b/equal --merge
+	kin resolve b/equal --merge
+	settled
+	assert_equal "$(cat a/equal)" same
+}
+
+@test "what is not merged: a file and what is none, of one name" {
+	apart a b
+	echo a >a/one
+	ln -s x b/one
+	echo a >a/two
+	mkdir b/two
+	meet a b
+	assert_equal "$(kin conflicts --json a | jq -c '[.[].files]')" \
+		"[false,false]"
+	for file in one two; do
+		run -1 kin resolve a/$file --merge
+		assert_output --partial "there is nothing to merge"
+		run -1 kin resolve a/$file --tool true
+		assert_output --partial "there is nothing to merge"
+	done
+	assert_equal "$(conflict_count a)" 2
 }
 
 @test "--all merges what applies, and leaves the rest" {
@@ -193,6 +255,137 @@ tool() {
 		"base.txt,ours.txt,theirs-1.txt,result-1.txt"
 	grep -qF "KIN_PATH=$T/a/-x \$(touch oops)" "$HOME/environment"
 	[ ! -e oops ]
+}
+
+@test "a tool for two files of one name: no base; one is left" {
+	local name=$'-x $(touch oops)\n.txt'
+
+	tool
+	namesakes "$name" 'of a\n' 'of b\n'
+	KIN_BASE=/none TOOL_DOES='echo both >"$4"' \
+		kin resolve "b/$name" --tool "$T/tool"
+	settled
+	assert_equal "$(ls -Aq b | wc -l)" 1
+	assert_equal "$(cat "a/$name")" both
+	assert_equal "$(cat "$HOME/seen")" $'of a\nof b'
+	assert_equal "$(sed 's,.*/,,' "$HOME/arguments" | paste -sd,)" \
+		"no-base,ours.txt,theirs-1.txt,result-1.txt"
+	refute grep -q ^KIN_BASE= "$HOME/environment"
+	[ ! -e oops ]
+}
+
+@test "three files of one name, by the name of one; and what is stale" {
+	tool
+	kin_join a c
+	kin_wait a
+	apart a b c
+	for node in a b c; do
+		echo "of $node" >$node/new
+		kin token $node >token
+	done
+	meet a b c
+	assert_equal "$(ls c | wc -l)" 3
+	# Saved, renamed, joined by another one while the tool is open.
+	local third
+	third=$(find c -name '*(conflict c*')
+	for does in "echo again >'$T/c/new'" "mv '$T/$third' '$T/c/away'" \
+		"mv '$T/c/away' '$T/c/back'; rm '$T/c/new'"; do
+		TOOL_DOES="$does; cat \"\$2\" \"\$3\" >\"\$4\"" \
+			run -1 kin resolve "$(find c -name '*(conflict b*')" \
+			--tool "$T/tool"
+		assert_output --partial "changed meanwhile"
+	done
+	assert_equal "$(cat c/* | sort | paste -sd,)" "of b,of c"
+	TOOL_DOES='cat "$2" "$3" >"$4"' run -1 kin resolve c/new --tool "$T/tool"
+	assert_output --partial "is not in conflict"
+}
+
+@test "a daemon that dies while two files become one: both, or one" {
+	local node i done_once=0 kept_once=0
+
+	tool
+	for i in 0 1 2 3 4 5; do
+		namesakes new 'of a\n' 'of b\n'
+		rm -f "$HOME/made"
+		pid=$(kin_pid a)
+		TOOL_DOES='seq 200000 >"$4"; : >"$HOME/made"' \
+			"$KIN" resolve a/new --tool "$T/tool" 2>/dev/null &
+		wait_until test -e "$HOME/made"
+		read -r -t "0.0$((i * 15 + 1))" <> <(:) || true
+		kill -9 "$pid"
+		wait $! || true
+		wait_until process_is_gone "$pid"
+		kin unmount a
+		kin_remount a
+		if [ "$(ls a | wc -l)" = 1 ]; then
+			seq 200000 | cmp - a/new
+			done_once=1
+		else
+			assert_equal "$(cat a/new* | paste -sd,)" "of a,of b"
+			kept_once=1
+		fi
+		all_alike a b
+		kin resolve --all a --take main
+		rm a/new
+		kin_wait a
+		kin_wait b
+		assert_equal "$(ls -A b)" ""
+	done
+	echo "done: $done_once, kept: $kept_once"
+}
+
+@test "a daemon that dies while the tool is open: nothing is changed" {
+	tool
+	namesakes new 'of a\n' 'of b\n'
+	pid=$(kin_pid a)
+	TOOL_DOES="echo x >\"\$4\"; kill -9 $pid" \
+		run kin resolve a/new --tool "$T/tool"
+	[ "$status" != 0 ]
+	wait_until process_is_gone "$pid"
+	kin unmount a
+	kin_remount a
+	all_alike a b
+	assert_equal "$(cat b/new* | sort | paste -sd,)" "of a,of b"
+	assert_equal "$(conflict_count b)" 1
+}
+
+@test "programs that are known by their names get their arguments" {
+	local line base
+
+	mkdir bin
+	for prog in meld vimdiff nvim kdiff3; do
+		cat >bin/$prog <<-'END'
+		#!/bin/bash
+		printf '%s ' "${0##*/}" "${@##*/}" >"$HOME/line"
+		for word; do
+			[[ $word != */result-1* ]] || echo made >"$word"
+		done
+		END
+		chmod +x bin/$prog
+	done
+	# with: what they were made from is known; apart: there is none
+	while read -r base tool line; do
+		if [ $base = with ]; then
+			same_line "$tool.c"
+		else
+			namesakes "$tool.c" 'of a\n' 'of b\n'
+		fi
+		PATH=$T/bin:$PATH kin resolve "a/$tool.c" --tool $tool
+		assert_equal "$(cat "$HOME/line")" "$line "
+		settled
+		assert_equal "$(cat "b/$tool.c")" made
+		rm "a/$tool.c"
+		kin_wait a
+	done <<-'END'
+	with meld meld --output result-1.c ours.c base.c theirs-1.c
+	apart meld meld ours.c result-1.c theirs-1.c
+	with vimdiff vimdiff -f ours.c base.c theirs-1.c result-1.c
+	apart vimdiff vimdiff -f ours.c result-1.c theirs-1.c
+	with nvimdiff nvim -d ours.c base.c theirs-1.c result-1.c
+	apart nvimdiff nvim -d ours.c result-1.c theirs-1.c
+	with kdiff3 kdiff3 --auto -o result-1.c base.c ours.c theirs-1.c
+	apart kdiff3 kdiff3 -o result-1.c ours.c theirs-1.c
+	END
 }
 
 @test "places for the files, and KIN_MERGETOOL" {
@@ -337,6 +530,20 @@ answers() {
 	run answers '9\nx\n0\n2\n' resolve a/new
 	assert_line --partial "different files of one name"
 	settled
+}
+
+@test "on a terminal: two files of one name are made one" {
+	namesakes new 'head\nof a\n' 'head\nof b\n'
+	run answers 'q\n' resolve a/new
+	assert_line --partial "made apart"
+	assert_line "    -of a"
+	assert_line "    +of b"
+	printf '#!/bin/sh\ngrep -v "^[<=>]" "$1" >both; cat both >"$1"\n' >edit
+	chmod +x edit
+	EDITOR=$T/edit run answers 'm\ny\n' resolve a/new
+	assert_line --partial "settled"
+	settled
+	assert_equal "$(cat b/new)" $'head\nof a\nof b'
 }
 
 @test "on a terminal: what changed since it was shown is not taken" {
