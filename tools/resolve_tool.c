@@ -5,7 +5,7 @@
  *
  *	--tool 'prog -x {ours} {base} {theirs} -o {output}'
  *
- * or, without such words, BASE OURS THEIRS OUTPUT. The words are split at
+ * or, without such words, BASE OURS THEIRS OUTPUT. Its words are split at
  * blanks, and that is all: no shell looks at them, and the copies have plain
  * names, whatever the file is called.
  *
@@ -31,19 +31,29 @@ struct files {
 	const char *base, *ours, *theirs, *output;
 };
 
+#define WORDS_BLANK " \t"
+/* (an argument of vim's has blanks) */
+#define WORDS_KNOWN "\t"
+
+/* The output is where the cursor is: below the others, or between them. */
+#define VIM_LAYOUT "-c\t4wincmd w\t-c\twincmd J\t"
+#define VIM_LAYOUT_WITHOUT "-c\t2wincmd w\t"
+
 static const struct {
 	const char *name;
 	const char *line;	/* with a base */
 	const char *line_without;
 } known[] = {
-	{ "meld", "meld --output {output} {ours} {base} {theirs}",
-	  "meld {ours} {output} {theirs}" },
-	{ "vimdiff", "vimdiff -f {ours} {base} {theirs} {output}",
-	  "vimdiff -f {ours} {output} {theirs}" },
-	{ "nvimdiff", "nvim -d {ours} {base} {theirs} {output}",
-	  "nvim -d {ours} {output} {theirs}" },
-	{ "kdiff3", "kdiff3 --auto -o {output} {base} {ours} {theirs}",
-	  "kdiff3 -o {output} {ours} {theirs}" },
+	{ "meld", "meld\t--output\t{output}\t{ours}\t{base}\t{theirs}",
+	  "meld\t{ours}\t{output}\t{theirs}" },
+	{ "vimdiff", "vimdiff\t-f\t" VIM_LAYOUT
+		     "{ours}\t{base}\t{theirs}\t{output}",
+	  "vimdiff\t-f\t" VIM_LAYOUT_WITHOUT "{ours}\t{output}\t{theirs}" },
+	{ "nvimdiff", "nvim\t-d\t" VIM_LAYOUT
+		      "{ours}\t{base}\t{theirs}\t{output}",
+	  "nvim\t-d\t" VIM_LAYOUT_WITHOUT "{ours}\t{output}\t{theirs}" },
+	{ "kdiff3", "kdiff3\t--auto\t-o\t{output}\t{base}\t{ours}\t{theirs}",
+	  "kdiff3\t-o\t{output}\t{ours}\t{theirs}" },
 };
 
 const char *default_tool(void)
@@ -53,12 +63,16 @@ const char *default_tool(void)
 	return tool && *tool ? tool : NULL;
 }
 
-static const char *line_of(const char *tool, bool has_base)
+/* With what its words are separated by. */
+static const char *line_of(const char *tool, bool has_base,
+			   const char **ret_between)
 {
+	*ret_between = WORDS_KNOWN;
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (!strcmp(known[i].name, tool))
 			return has_base ? known[i].line :
 					  known[i].line_without;
+	*ret_between = WORDS_BLANK;
 	return tool;
 }
 
@@ -71,14 +85,14 @@ static const char *file_of(const char *word, const struct files *f)
 }
 
 /* Splits the line in place. Returns the number of words, or -E2BIG. */
-static int make_argv(char *line, const struct files *f,
+static int make_argv(char *line, const char *between, const struct files *f,
 		     const char *argv[WORDS_MAX + 5])
 {
 	bool placed = false;
 	char *word, *rest = line;
 	int n = 0;
 
-	while ((word = strtok_r(rest, " \t", &rest))) {
+	while ((word = strtok_r(rest, between, &rest))) {
 		const char *file = file_of(word, f);
 
 		if (n == WORDS_MAX)
@@ -118,10 +132,10 @@ static void set_environment(const struct room *room, const struct files *f)
 static int run_line(const struct room *room, const char *tool,
 		    const struct files *f)
 {
-	const char *argv[WORDS_MAX + 5];
-	autofree char *line = strdup(line_of(tool, room->base));
+	const char *argv[WORDS_MAX + 5], *between;
+	autofree char *line = strdup(line_of(tool, room->base, &between));
 	struct child child = { .argv = argv };
-	int n = line ? make_argv(line, f, argv) : -ENOMEM;
+	int n = line ? make_argv(line, between, f, argv) : -ENOMEM;
 
 	if (n <= 0)
 		return n ? n : -EINVAL;
@@ -211,7 +225,8 @@ int edit(const struct room *room, const char *path)
 		editor = "vi";
 	line = strdup(editor);
 	/* (an editor is given words of its own, but no places for files) */
-	n = line ? make_argv(line, &(struct files){ .base = NULL }, argv) : 0;
+	n = line ? make_argv(line, WORDS_BLANK,
+			     &(struct files){ .base = NULL }, argv) : 0;
 	if (n <= 0)
 		return complain(room->subject->command, EXIT_FAILED,
 				"%s: cannot be run", editor);

@@ -379,13 +379,41 @@ tool() {
 	done <<-'END'
 	with meld meld --output result-1.c ours.c base.c theirs-1.c
 	apart meld meld ours.c result-1.c theirs-1.c
-	with vimdiff vimdiff -f ours.c base.c theirs-1.c result-1.c
-	apart vimdiff vimdiff -f ours.c result-1.c theirs-1.c
-	with nvimdiff nvim -d ours.c base.c theirs-1.c result-1.c
-	apart nvimdiff nvim -d ours.c result-1.c theirs-1.c
+	with vimdiff vimdiff -f -c 4wincmd w -c wincmd J ours.c base.c theirs-1.c result-1.c
+	apart vimdiff vimdiff -f -c 2wincmd w ours.c result-1.c theirs-1.c
+	with nvimdiff nvim -d -c 4wincmd w -c wincmd J ours.c base.c theirs-1.c result-1.c
+	apart nvimdiff nvim -d -c 2wincmd w ours.c result-1.c theirs-1.c
 	with kdiff3 kdiff3 --auto -o result-1.c base.c ours.c theirs-1.c
 	apart kdiff3 kdiff3 -o result-1.c ours.c theirs-1.c
 	END
+}
+
+# keys TEXT ARGUMENT...: kin on a terminal whose programs get these keys
+keys() {
+	printf '%q ' "$KIN" "${@:2}" >"$T/line"
+	printf "$1" | TERM=vt100 timeout $DEADLINE script -qec "$(cat "$T/line")" /dev/null
+}
+
+@test "vimdiff itself: the cursor is in the result" {
+	[[ $(vim --version 2>/dev/null) == *+diff* ]] &&
+		command -v vimdiff >/dev/null ||
+		skip "there is no vim with +diff"
+	same_line doc.c
+	keys ':2s/.*/by vim/\r:wqa\r' resolve a/doc.c --tool vimdiff
+	settled
+	assert_equal "$(cat b/doc.c)" $'1\nby vim\n3'
+	# Not written, and :cq: nothing is done.
+	same_line other
+	run keys ':qa\r' resolve a/other --tool vimdiff
+	assert_output --partial "has not written the result"
+	run keys ':2s/.*/x/\r:w\r:cq\r' resolve a/other --tool vimdiff
+	assert_output --partial "nothing was changed"
+	assert_equal "$(conflict_count a)" 1
+	kin resolve a/other --take main
+	namesakes new 'of a\n' 'of b\n'
+	keys 'oby vim\033:wqa\r' resolve a/new --tool vimdiff
+	settled
+	assert_equal "$(cat b/new)" $'of a\nby vim'
 }
 
 @test "places for the files, and KIN_MERGETOOL" {
