@@ -643,11 +643,14 @@ int sibling_detach(struct tree *t, struct objid id, const struct branch *b)
  * Another content is on its way, and this is what is shown until then: that
  * goes, and nothing else; who removes it has not seen the other.
  */
-static int remove_prior(struct tree *t, struct row *row)
+static int remove_prior(struct tree *t, struct row *row, const struct info *i)
 {
+	const struct branch *b = row_prior_branch(row, i);
 	uint64_t ino = row->ino;
-	int r = data_detach(t, row, row_shown_content(row, NULL));
+	int r = data_detach(t, row, row_shown_content(row, i));
 
+	if (!r && b)
+		r = reassert_main(t, row, i, b);
 	row->has_prior = false;
 	if (!r)
 		r = row_store(t, row, 0);
@@ -697,8 +700,8 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	/* With other names left nothing goes but the name. */
 	last = s->type == SHOWN_SIBLING || i.shown_count == 1;
 	if (row.has_prior && last && s->type != SHOWN_SIBLING) {
+		r = remove_prior(t, &row, &i);
 		info_release(&i);
-		r = remove_prior(t, &row);
 		row_release(&row);
 		return r;
 	}

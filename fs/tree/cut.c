@@ -207,7 +207,7 @@ static int cut_write(struct tree *t, struct cut *c, struct row *row,
 	/* (while another is on its way the name shows these writes) */
 	w.leads = row->has_prior && row->ino == c->ino;
 	if (!branch_has_content(b, &c->content) || nameless) {
-		r = branch_write(t, row, i, b,
+		r = branch_write(t, row, i, w.leads && !main ? NULL : b,
 				 c->d.base.count ? &c->d.base.versions[0]
 						 : NULL, &w);
 		c->made = t->op_dot;

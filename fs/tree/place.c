@@ -87,13 +87,18 @@ static int place_collect(struct tree *t, struct objid member,
 	return r == -ENOENT ? 0 : r;
 }
 
-/* A sibling is shown when all of it is here. */
 bool sibling_is_here(struct tree *t, const struct row *row,
 		     const struct branch *b)
 {
 	return !b->is_void &&
 	       (!row->pending ||
 		content_complete(t, &b->top->content.content));
+}
+
+bool sibling_is_shown(struct tree *t, const struct row *row,
+		      const struct info *i, const struct branch *b)
+{
+	return sibling_is_here(t, row, b) && b != row_prior_branch(row, i);
 }
 
 /* What orders claimants and makes twins: only read when there are several. */

@@ -233,7 +233,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		      bool over_all)
 {
 	struct content_write w = { .keep = true };
-	const struct branch **over, *b, *main;
+	const struct branch **over, *b, *main, *prior;
 	struct timespec mtime = tree_now(t), btime = mtime;
 	struct row row;
 	struct info i;
@@ -251,11 +251,16 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		r = -ENOENT;
 	if (!r) {
 		main = &i.branches[0];
+		/* Main is what the name shows. */
+		prior = row_prior_branch(&row, &i);
+		if (b == main && prior)
+			b = prior;
 		for (size_t k = 1; k < i.branch_count; k++)
 			if (&i.branches[k] == b ||
 			    (over_all &&
 			     (i.branches[k].is_void ||
-			      sibling_is_here(t, &row, &i.branches[k]))))
+			      sibling_is_shown(t, &row, &i,
+					       &i.branches[k]))))
 				over[w.over_count++] = &i.branches[k];
 		w.over = over;
 		w.content = &b->top->content.content;
@@ -266,12 +271,12 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		mtime = b == main && i.times ? i.times->times.mtime : w.mtime;
 		if (i.times)
 			btime = i.times->times.btime;
-		if (b != main)
+		if (b != main && b != prior)
 			r = data_detach(t, &row,
 					row_shown_content(&row, &i));
 		/* (mv takes the sibling's number along) */
 		for (size_t k = 1; !r && over_all && k < i.branch_count; k++)
-			if (sibling_is_here(t, &row, &i.branches[k]))
+			if (sibling_is_shown(t, &row, &i, &i.branches[k]))
 				r = sibling_detach(t, file, &i.branches[k]);
 		/* Over what is shown: main's next content, on its way, was
 		 * not seen. */

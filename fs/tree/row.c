@@ -183,6 +183,17 @@ const struct version *row_shown_content(const struct row *row,
 	return i->branches[0].top;
 }
 
+const struct branch *row_prior_branch(const struct row *row,
+				      const struct info *i)
+{
+	for (size_t g = 1; row->has_prior && g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++)
+			if (version_same(i->branches[g].versions[k],
+					 &row->prior.versions[0]))
+				return &i->branches[g];
+	return NULL;
+}
+
 /* ---- storing */
 
 int versions_of(struct slice value, struct slice *ret, uint64_t *from)

@@ -332,6 +332,10 @@ must_check int row_store_view(struct tree *, struct row *);
 /* Main content as shown: prior when main is not complete; NULL: none. */
 const struct version *row_shown_content(const struct row *,
 					const struct info *);
+/* The branch of the prior, if nobody replaced it: the row has it as a
+ * sibling, and the name shows it until main is here. NULL: none. */
+const struct branch *row_prior_branch(const struct row *,
+				      const struct info *);
 
 /* From a stored value: the versions, behind the local part. */
 must_check int versions_of(struct slice value, struct slice *ret,
@@ -721,6 +725,9 @@ must_check int pending_check(struct tree *, struct row *);
 bool content_complete(struct tree *, const struct content *);
 bool sibling_is_here(struct tree *, const struct row *,
 		     const struct branch *);
+/* ... and it is not what the main name shows until main is here. */
+bool sibling_is_shown(struct tree *, const struct row *,
+		      const struct info *, const struct branch *);
 /* Somebody waits for these bytes. Returns how many hashes are missing. */
 must_check int64_t pending_wait(struct tree *, const struct content *,
 				uint64_t offset, uint64_t len);

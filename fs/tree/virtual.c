@@ -153,7 +153,7 @@ static int virtuals_siblings_of(struct tree *t, struct virtuals *l,
 		struct virtual *v;
 
 		if (shown == SIBLINGS_SHOWN_MAX ||
-		    !sibling_is_here(t, &row, b))
+		    !sibling_is_shown(t, &row, &i, b))
 			continue;
 		v = virtuals_add(l);
 		if (!v) {

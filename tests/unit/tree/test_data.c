@@ -1126,6 +1126,67 @@ static void test_write_while_coming_in_conflict(void **state)
 	coming_close(&c);
 }
 
+/* bob's edit is main until alice's later one has come: it is no sibling of
+ * itself meanwhile. */
+static void coming_beside(struct coming *c)
+{
+	coming_open(c);
+	c->b.now_ns = c->a.now_ns;
+	write_file(&c->b, look(&c->b, ROOT, "f"), "bob's");
+	c->a.now_ns += 1000000000;
+	write_file(&c->a, look(&c->a, ROOT, "f"), c->two);
+	merge_from(&c->b, &c->a);
+	expect_bytes(&c->b, look(&c->b, ROOT, "f"), "bob's");
+	assert_int_equal(list(&c->b, ROOT, NULL, 0), 1);
+}
+
+static void test_take_main_while_coming(void **state)
+{
+	struct coming c;
+	char name[256];
+
+	(void)state;
+	coming_beside(&c);
+	assert_int_equal(tree_resolve(c.b.tree, ROOT, SLICE_STR("f"),
+				      SLICE_STR("main")), 0);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's");
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's");
+	name_with(&c.a, ROOT, "conflict alice", name);
+	expect_bytes(&c.a, look(&c.a, ROOT, name), c.two);
+	coming_close(&c);
+}
+
+static void test_write_main_while_coming(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_beside(&c);
+	write_file(&c.b, look(&c.b, ROOT, "f"), "bob's next");
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), "bob's next");
+	assert_int_equal(list(&c.b, ROOT, NULL, 0), 1);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 2);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), "bob's next");
+	coming_close(&c);
+}
+
+static void test_remove_main_while_coming(void **state)
+{
+	struct coming c;
+
+	(void)state;
+	coming_beside(&c);
+	assert_int_equal(tree_unlink(c.b.tree, ROOT, SLICE_STR("f")), 0);
+	expect_absent(&c.b, look(&c.b, ROOT, "f"), sizeof(c.two) - 1);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 1);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), c.two);
+	coming_close(&c);
+}
+
 /* An old file of another name, for good: two files want the name. */
 static void test_move_over_while_coming(void **state)
 {
@@ -1337,6 +1398,9 @@ int main(void)
 		cmocka_unit_test(test_save_over_while_coming_in_conflict),
 		cmocka_unit_test(test_write_while_coming_late),
 		cmocka_unit_test(test_write_while_coming_in_conflict),
+		cmocka_unit_test(test_take_main_while_coming),
+		cmocka_unit_test(test_write_main_while_coming),
+		cmocka_unit_test(test_remove_main_while_coming),
 		cmocka_unit_test(test_move_over_while_coming),
 		cmocka_unit_test(test_settle_while_coming),
 		cmocka_unit_test(test_settle_before_a_sibling),
