@@ -30,10 +30,24 @@ static int copy_variant(struct handlers *h, const struct variant *v, int fd)
 	return r;
 }
 
+/* A file of holes may be larger than any disk, and its copy has none. */
+static int check_sizes(const struct variants *s, const struct hook_room *room)
+{
+	bool base = s->base_known && s->base.here;
+	uint64_t all = base ? s->base.content.size : 0;
+	bool fits = all <= HOOK_COPY_BYTES_MAX;
+
+	for (size_t k = 0; fits && k < s->count; k++) {
+		fits = s->list[k].content.size <= HOOK_COPY_BYTES_MAX;
+		all += s->list[k].content.size;
+	}
+	return fits ? hook_room_has_space(room, all) : -EFBIG;
+}
+
 int handlers_fill(struct handlers *h, const struct variants *s,
 		  struct hook_room *room)
 {
-	int r = 0;
+	int r = check_sizes(s, room);
 
 	for (size_t k = 0; !r && k < s->count; k++) {
 		const struct variant *v = &s->list[k];

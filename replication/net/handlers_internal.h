@@ -90,7 +90,11 @@ must_check int job_start_event(struct handlers *, const char *hook,
 			       const struct event *, struct buf *ret_why);
 /* When it has finished, or is to end. */
 void job_free(struct job *);
-/* Copies of all versions and, if it is known, of what they were made from. */
+/*
+ * Copies of all versions and, if it is known, of what they were made from.
+ * Errors: -EFBIG one has more bytes than a result may have, -ENOSPC they
+ * would fill the disk, of reading and writing.
+ */
 must_check int handlers_fill(struct handlers *, const struct variants *,
 			     struct hook_room *);
 /* What is alike for all hooks of this node; the limits are the default. */

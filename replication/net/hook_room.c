@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -32,6 +33,9 @@
 #define OUTPUT "output"
 /* Names of what is moved up; no other name in a room begins so. */
 #define MOVED_PREFIX ".moved-"
+/* Of what is free all copies may take one part in this: another hook's copies
+ * and two results have place, too. */
+#define SPACE_PART 4
 /* Files and directories of one room that are removed at once; what a hook
  * makes in a minute. The rest is for the next start. */
 #define REMOVED_MAX 1000000
@@ -184,6 +188,15 @@ int hook_room_base(struct hook_room *room, int *ret_fd)
 	if (r == 0)
 		room->has_base = true;
 	return r;
+}
+
+int hook_room_has_space(const struct hook_room *room, uint64_t bytes)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(room->fd, &fs) < 0)
+		return -errno;
+	return bytes > fs.f_bavail * fs.f_frsize / SPACE_PART ? -ENOSPC : 0;
 }
 
 /* ---- what comes out */

@@ -32,6 +32,9 @@
 /* Variants of one conflict: what a version may name as replaced. */
 #define HOOK_VARIANTS_MAX LEAVES_MAX
 
+/* Bytes of one copy in a room: of no more can a hook make a result. */
+#define HOOK_COPY_BYTES_MAX (UINT64_C(1) << 30)
+
 struct hook_room {
 	int parent, fd, variants_fd;
 	char *path;		/* absolute */
@@ -62,6 +65,12 @@ must_check int hook_room_variant(struct hook_room *, struct slice label,
 				 int *ret_fd);
 /* The same for the ancestor. Errors: -EEXIST, of the system. */
 must_check int hook_room_base(struct hook_room *, int *ret_fd);
+/*
+ * May copies of so many bytes be made in it? Not if the disk had little left
+ * then: a store that stands there too would take no write. Errors: -ENOSPC,
+ * of the system.
+ */
+must_check int hook_room_has_space(const struct hook_room *, uint64_t bytes);
 /*
  * Opens what the hook made, when all its processes are gone: a regular file
  * (not through a link) of the hook's user and of size_max bytes at most.

@@ -423,7 +423,8 @@ static void *run_thread(void *arg)
 		r = opt->fill(opt->arg, &room);
 		if (r < 0)
 			fail(&run->outcome, "its files cannot be made: %s",
-			     strerror(-r));
+			     r == -EFBIG ? "one would be larger than 1 GiB" :
+					   strerror(-r));
 	}
 	if (r == 0 && !atomic_load(&run->canceled))
 		watch(run, &room);

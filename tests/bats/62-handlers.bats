@@ -514,3 +514,26 @@ handler_of() {
 	assert_failure
 	assert_output --partial "another user's volume"
 }
+
+@test "what is too large to be handled is left, and no disk is filled with it" {
+	local node
+
+	mkdir a/doc
+	truncate -s 2G a/doc/disk
+	kin_wait a
+	apart a b
+	for node in a b; do
+		printf 'of %s' $node |
+			dd of=$node/doc/disk conv=notrunc status=none
+	done
+	together a b
+	kin_wait a
+	kin policy a/doc union
+	wait_until eval '[ "$(kin conflicts --json a |
+		jq -r ".[0].handler.state")" = failed ]'
+	run -0 eval 'kin conflicts --json a | jq -r ".[0].handler.reason"'
+	assert_output --partial 'larger than 1 GiB'
+	assert_equal "$(find a.store/tmp b.store/tmp -type f 2>/dev/null)" ""
+	assert_equal "$(conflict_count a)" 1
+	assert_equal "$(stat -c %s a/doc/disk)" 2147483648
+}
