@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "replication/net/hook_place.h"
+
 int hook_folder_make(const char *folder)
 {
 	autofree char *path = strdup(folder);
@@ -69,6 +71,22 @@ static int judge_mode(const struct stat *st, const char *path,
 	return -EPERM;
 }
 
+static int judge_place(int fd, const char *path, struct buf *why)
+{
+	int r = hook_place_is_volume(fd);
+
+	if (r < 0) {
+		errno = -r;
+		return system_error(why, path);
+	}
+	if (!r)
+		return 0;
+	buf_printf(why, "refused: %s is in a volume of kinfs, in which other "
+		   "nodes write; mount it with an XDG_CONFIG_HOME elsewhere",
+		   path);
+	return -EPERM;
+}
+
 /* What is above the folder may be sticky. */
 static int judge_dir(int fd, const char *path, bool above, struct buf *why)
 {
@@ -77,7 +95,9 @@ static int judge_dir(int fd, const char *path, bool above, struct buf *why)
 
 	if (fstat(fd, &st) < 0)
 		return system_error(why, path);
-	r = judge_owner(&st, path, why);
+	r = judge_place(fd, path, why);
+	if (r == 0)
+		r = judge_owner(&st, path, why);
 	if (r < 0 || (above && (st.st_mode & S_ISVTX)))
 		return r;
 	return judge_mode(&st, path, why);

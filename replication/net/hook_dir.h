@@ -13,7 +13,9 @@
  *  - the folder belongs to one of them and is not writable by group or
  *    others;
  *  - neither is any directory above it, but for sticky ones (/tmp), in which
- *    nobody else can rename what is not theirs.
+ *    nobody else can rename what is not theirs;
+ *  - none of these is in a volume of kinfs: what is there is this user's, and
+ *    yet other nodes write it.
  *
  * A symbolic link is refused, wherever it points: the rules above are about
  * one folder, and a link would move the question of who may write to places

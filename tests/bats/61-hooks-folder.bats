@@ -173,3 +173,40 @@ systemd_name() {
 	run -2 kin hooks dir --json "$T"
 	run -4 kin hooks list "$T"
 }
+
+@test "a folder in a volume is refused: others write there" {
+	need_fuse
+	# As who shares his own configuration.
+	XDG_CONFIG_HOME=$T/a/config
+	kin_mount a
+	XDG_CONFIG_HOME=$T/config
+	kin_join a b
+	folder=$(kin hooks dir a)
+	assert_equal "${folder#"$T/a/"}" \
+		"config/kinfs/hooks/$(systemd_name a)"
+	kin_wait a
+	# The other node puts an executable there, and names it.
+	cat >"b/${folder#"$T/a/"}/evil" <<-EOF2
+		#!/bin/sh
+		touch '$T/it-ran'
+		exit 1
+	EOF2
+	chmod 755 "b/${folder#"$T/a/"}/evil"
+	mkdir b/doc
+	kin policy b/doc hook:evil
+	kin_wait b
+	[ -x "$folder/evil" ]
+	run -1 kin hooks list a
+	assert_output --regexp 'refused: .*in a volume of kinfs'
+	echo base >a/doc/x
+	kin_wait a
+	apart a b
+	echo 'of a' >a/doc/x
+	echo 'of b' >b/doc/x
+	together a b
+	wait_until eval '[ "$(kin conflicts --json a |
+		jq -r ".[0].handler.state")" = failed ]'
+	run -0 kin conflicts a
+	assert_output --partial 'in a volume of kinfs'
+	[ ! -e it-ran ]
+}
