@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/base/hash.h"
 #include "fs/tree/base.h"
 #include "fs/tree/deep.h"
 #include "fs/tree/dirty.h"
@@ -323,6 +325,41 @@ static void test_detached(void **state)
 	pair_close();
 }
 
+struct unsent {
+	size_t contents;
+	uint64_t bytes;
+};
+
+static int count_unsent(void *arg, const struct store_root *root)
+{
+	struct unsent *u = arg;
+
+	u->contents += root->content != NULL;
+	u->bytes += root->content ? 0 : root->len;
+	return 0;
+}
+
+/* What DIRTY names, which the row or a detached number may name too. */
+static void expect_unsent(size_t contents, uint64_t bytes)
+{
+	struct unsent u = { 0 };
+	uint8_t key[17] = { 0 };
+	size_t len = 16;
+	struct slice k, v;
+
+	store_lock(a->store);
+	while (!store_seek(a->store, TABLE_DIRTY, SLICE(key, len), &k, &v)) {
+		assert_int_equal(roots_of(TABLE_DIRTY, k, v, count_unsent, &u),
+				 0);
+		memcpy(key, k.data, 16);
+		key[16] = 0;
+		len = 17;
+	}
+	store_unlock(a->store);
+	assert_int_equal(u.contents, contents);
+	assert_int_equal(u.bytes, bytes);
+}
+
 /* What was written, before a version is made of it; and what that is based
  * on. */
 static void test_unsent(void **state)
@@ -339,11 +376,10 @@ static void test_unsent(void **state)
 	assert_int_equal(tree_write(a->tree, ino, 100000,
 				    SLICE(q + 100000, 50000), false), 0);
 	memcpy(p + 100000, q + 100000, 50000);
-	/* (its name goes: then only the unsent writes name what it was) */
-	assert_in_range(in_use(a), LARGE, LARGE + 60000);
+	expect_unsent(1, 50000);
 	rm(a, ROOT, "f");
 	no_history(a);
-	round_of(a);
+	assert_in_range(in_use(a), LARGE, LARGE + 60000);
 	assert_int_equal(tree_read(a->tree, ino, 0, got, LARGE), LARGE);
 	assert_memory_equal(got, p, LARGE);
 	fixture_crash(a);
@@ -374,27 +410,24 @@ static void test_unsent(void **state)
 	pair_close();
 }
 
-/* The base of a conflict, and what history keeps. */
-static void test_remembered(void **state)
+/* What history keeps. */
+static void test_history(void **state)
 {
-	struct hist_entry e;
-	struct variants v;
-	struct object row;
 	uint8_t *p = large(1), *got = malloc(LARGE);
+	struct hist_entry e;
 	struct content was;
+	struct object row;
 	struct objid id;
 
 	(void)state;
 	pair_open();
+	replica_set_alone(a->tree, true);
 	make_large(a, "f", 1);
 	row_at(a, "f", &row);
 	id = row.id;
 	object_release(&row);
-	merge_from(b, a);
 	write_name(a, "f", "alice");
-	write_name(b, "f", "bob");
-	merge_from(a, b);
-	round_of(a);
+	assert_in_range(in_use(a), LARGE, LARGE + 5000);
 	store_lock(a->store);
 	assert_int_equal(hist_next(a->tree, id, NULL, &e), 0);
 	while (!e.content.depth)
@@ -404,17 +437,34 @@ static void test_remembered(void **state)
 	assert_int_equal(content_read(a->store, &was, 0, got, LARGE), LARGE);
 	assert_memory_equal(got, p, LARGE);
 	no_history(a);
+	assert_int_equal(in_use(a), 0);
+	free(p);
+	free(got);
+	pair_close();
+}
+
+/* The base of a conflict. */
+static void test_base(void **state)
+{
+	struct variants v;
+	uint8_t *p = large(1), *got = malloc(LARGE);
+	struct content was;
+
+	(void)state;
+	pair_open();
+	make_large(a, "f", 1);
+	merge_from(b, a);
+	write_name(a, "f", "alice");
+	write_name(b, "f", "bob");
+	merge_from(a, b);
+	no_history(a);
 	round_of(a);
-	/* (now only as a base) */
 	variants_at(a, "f", &v);
 	assert_true(v.base_known && v.base.here);
-	/* (what was looked at is held; that would be waited for) */
 	was = v.base.content;
 	variants_release(&v);
 	assert_int_equal(content_read(a->store, &was, 0, got, LARGE), LARGE);
 	assert_memory_equal(got, p, LARGE);
-	assert_int_equal(settle_as(a, "f", "settled", SETTLE_PERSON), 0);
-	no_history(a);
 	free(p);
 	free(got);
 	pair_close();
@@ -424,6 +474,7 @@ static void test_remembered(void **state)
 static void test_held(void **state)
 {
 	struct variants v;
+	struct object o;
 
 	(void)state;
 	pair_open();
@@ -433,6 +484,14 @@ static void test_held(void **state)
 	write_name(b, "f", "bob");
 	merge_from(a, b);
 	variants_at(a, "f", &v);
+	assert_int_equal(reclaim_begin(a->store, 1), 0);
+	assert_int_equal(reclaim_step(a->store), 0);
+	assert_int_equal(reclaim_step(a->store), -EAGAIN);
+	variants_release(&v);
+	round_of(a);
+	row_at(a, "f", &o);
+	assert_int_equal(tree_variants_of(a->tree, o.id, &v), 0);
+	object_release(&o);
 	assert_int_equal(reclaim_begin(a->store, 1), 0);
 	assert_int_equal(reclaim_step(a->store), 0);
 	assert_int_equal(reclaim_step(a->store), -EAGAIN);
@@ -501,6 +560,181 @@ static void test_staged(void **state)
 		store_unlock(a->store);
 	}
 	assert_int_equal(in_use(a), 0);
+	pair_close();
+}
+
+/* ---- a round just where somebody reads or has written, without the lock */
+
+static struct {
+	void (*at_read)(void);
+	void (*after_write)(void);
+	void (*after_copy)(void); /* a write elsewhere */
+} hooks;
+
+static bool is_data(int fd)
+{
+	char link[64], name[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	return strstr(name, "/seg/") != NULL;
+}
+
+ssize_t kin_pread(int fd, void *ret, size_t len, off_t at) __asm__("pread64");
+ssize_t kin_pwrite(int fd, const void *p, size_t len,
+		   off_t at) __asm__("pwrite64");
+
+ssize_t kin_pread(int fd, void *ret, size_t len, off_t at)
+{
+	if (hooks.at_read && is_data(fd))
+		steal(&hooks.at_read)();
+	return syscall(SYS_pread64, fd, ret, len, at);
+}
+
+ssize_t kin_pwrite(int fd, const void *p, size_t len, off_t at)
+{
+	ssize_t n = syscall(SYS_pwrite64, fd, p, len, at);
+
+	if (hooks.after_write && is_data(fd))
+		steal(&hooks.after_write)();
+	if (hooks.after_copy && !is_data(fd))
+		steal(&hooks.after_copy)();
+	return n;
+}
+
+/* As far as it goes. */
+static int waits;
+
+static void go_on(void)
+{
+	int r;
+
+	if (!reclaim_is_running(a->store))
+		assert_int_equal(reclaim_begin(a->store, 1), 0);
+	do
+		r = reclaim_step(a->store);
+	while (!r);
+	assert_true(r == 1 || r == -EAGAIN);
+	waits += r == -EAGAIN;
+}
+
+static void go_on_without(void)
+{
+	rm(a, ROOT, "f");
+	make_large(a, "f", 9);
+	no_history(a);
+	go_on();
+}
+
+static void go_on_truncated(void)
+{
+	struct attr attr;
+
+	assert_int_equal(tree_setattr(a->tree, look(a, ROOT, "w"),
+				      &(struct tree_setattr){
+					      .set = TREE_SET_SIZE }, &attr),
+			 0);
+	go_on();
+}
+
+static void expect_waited(void)
+{
+	assert_null(hooks.at_read);
+	assert_null(hooks.after_write);
+	assert_null(hooks.after_copy);
+	assert_int_equal(waits, 1);
+	waits = 0;
+	round_of(a);
+}
+
+static void test_between(void **state)
+{
+	uint8_t *p = large(5), *got = malloc(LARGE);
+	struct content_faults faults = { 0 };
+	struct content c;
+	struct hash hash;
+	struct variants v;
+	struct row row;
+	struct object o;
+	uint64_t ino, at = 0;
+	int fd;
+
+	(void)state;
+	pair_open();
+	no_history(a);
+	/* Written, and not named yet. */
+	ino = make_file(a, ROOT, "w", "");
+	assert_int_equal(tree_open_file(a->tree, ino, true), 0);
+	hooks.after_write = go_on;
+	assert_int_equal(tree_write(a->tree, ino, 0, SLICE(p, LARGE), false),
+			 0);
+	expect_waited();
+	expect_large(a, ino, 5);
+	/* Read where it lies, and gone meanwhile. */
+	hooks.at_read = go_on_truncated;
+	assert_int_equal(tree_read(a->tree, ino, 0, got, LARGE), LARGE);
+	assert_memory_equal(got, p, LARGE);
+	expect_waited();
+	/* A version is made of it: blocks. */
+	assert_int_equal(tree_write(a->tree, ino, 0, SLICE(p, LARGE), false),
+			 0);
+	hooks.after_write = go_on;
+	tree_release_file(a->tree, ino, true);
+	expect_waited();
+	expect_large(a, ino, 5);
+	expect_whole(a);
+	/* A chunk that came. */
+	hash_bytes(p, 100000, &hash);
+	hooks.after_write = go_on;
+	assert_int_equal(replica_chunk_received(a->tree, &hash,
+						SLICE(p, 100000)), 0);
+	expect_waited();
+	/* Read, and replaced meanwhile. */
+	make_large(a, "f", 5);
+	ino = look(a, ROOT, "f");
+	hooks.at_read = go_on_without;
+	assert_int_equal(tree_read(a->tree, ino, 0, got, LARGE), LARGE);
+	assert_memory_equal(got, p, LARGE);
+	expect_waited();
+	make_large(a, "g", 5);
+	row_at(a, "g", &o);
+	store_lock(a->store);
+	assert_int_equal(row_read(a->tree, o.id, &row), 0);
+	for (size_t k = 0; k < row.o.count; k++)
+		if (row.o.versions[k].reg == REG_CONTENT)
+			c = row.o.versions[k].content.content;
+	row_release(&row);
+	store_unlock(a->store);
+	object_release(&o);
+	/* Readers of what is known hold by themselves: a copy, a check. */
+	fd = fd_with(SLICE("", 0));
+	hooks.after_copy = go_on;
+	assert_int_equal(content_copy(a->store, &c, fd), 0);
+	expect_waited();
+	hooks.at_read = go_on;
+	assert_int_equal(content_check(a->store, &c, &at, UINT64_MAX, &faults),
+			 0);
+	expect_waited();
+	assert_int_equal(faults.missing + faults.damaged, 0);
+	close(fd);
+	/* A settlement's bytes. */
+	merge_from(b, a);
+	write_name(a, "w", "alice");
+	write_name(b, "w", "bob");
+	merge_from(a, b);
+	variants_at(a, "w", &v);
+	store_hold_end(&v.hold);
+	fd = fd_with(SLICE(p, LARGE));
+	hooks.after_write = go_on;
+	assert_int_equal(tree_settle(a->tree, &v, fd, SETTLE_PERSON), 0);
+	expect_waited();
+	variants_release(&v);
+	expect_large(a, look(a, ROOT, "w"), 5);
+	close(fd);
+	free(got);
+	free(p);
 	pair_close();
 }
 
@@ -716,7 +950,9 @@ int main(void)
 		cmocka_unit_test(test_live),
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_unsent),
-		cmocka_unit_test(test_remembered),
+		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_base),
+		cmocka_unit_test(test_between),
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_staged),
 		cmocka_unit_test(test_sparse),
