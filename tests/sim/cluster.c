@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fs/base/hash.h"
+#include "fs/store/reclaim.h"
 #include "fs/tree/bucket.h"
 #include "fs/tree/chain.h"
 
@@ -363,6 +364,7 @@ static void node_init(struct cluster *c, int index)
 	n->index = index;
 	n->show_ms = n->start_ms = NEVER;
 	rng_init(&n->rng, c->options.seed * 16 + (uint64_t)index + 1);
+	rng_init(&n->space_rng, ~(c->options.seed * 16 + (uint64_t)index));
 	snprintf(n->dir, sizeof(n->dir), "%s/n%d", c->options.dir, index);
 	snprintf(n->label, sizeof(n->label), "node%d", index);
 	snprintf(n->boot, sizeof(n->boot), "boot-0");
@@ -617,6 +619,51 @@ static void node_tick(struct node *n)
 				    c->now_ms + rng_between(&c->rng, 1, 60));
 }
 
+/* One step of a round. False: it is over. */
+static bool space_step(struct node *n)
+{
+	int r = reclaim_step(n->store);
+
+	if (r == 1)
+		cluster_say(n->cluster, "node %d gave back space", n->index);
+	else if (r && r != -EAGAIN && !node_is_sick(n))
+		cluster_fail(n->cluster, "node %d cannot give back space: %d",
+			     n->index, r);
+	return r == 0;
+}
+
+/* What a thread of the daemon does when a round is due: at any time here, and
+ * a little of it. */
+static void space_run(struct node *n)
+{
+	struct rng *rng = &n->space_rng;
+
+	if (!n->cluster->options.space)
+		return;
+	if (!reclaim_is_running(n->store) &&
+	    (!rng_one_in(rng, 30) || reclaim_begin(n->store, 1)))
+		return;
+	for (uint64_t k = rng_below(rng, 4); k && space_step(n); k--)
+		;
+}
+
+void cluster_give_back(struct cluster *c)
+{
+	for (int i = 0; !cluster_failed(c) && i < c->node_count; i++) {
+		struct node *n = &c->nodes[i];
+
+		if (!n->running || node_is_sick(n))
+			continue;
+		reclaim_stop(n->store);
+		if (reclaim_begin(n->store, 1))
+			cluster_fail(c, "node %d begins no round", i);
+		while (space_step(n))
+			;
+		if (reclaim_is_running(n->store))
+			cluster_fail(c, "node %d holds something", i);
+	}
+}
+
 static void node_run(struct node *n)
 {
 	struct cluster *c = n->cluster;
@@ -644,6 +691,7 @@ static void node_run(struct node *n)
 		node_poke(n);
 	if (n->tick_ms < c->now_ms + 1 && !n->changed)
 		node_tick(n);
+	space_run(n);
 }
 
 /* One round of what is due now. */

@@ -30,6 +30,7 @@ struct cluster_options {
 	bool mounts;	 /* nodes show cuts only after a while */
 	uint64_t heartbeat_ms; /* 0: none (each costs signatures) */
 	bool disks;	 /* that lose power, fill up, fail */
+	bool space;	 /* that give back space, in slices, now and then */
 	unsigned int group_ops; /* of store_options; 0: as shipped */
 	/* ms; bytes a ms */
 	uint32_t delay_max, bandwidth;
@@ -80,7 +81,7 @@ struct node {
 	uint8_t secret[32];
 	struct device device;
 	int64_t skew_ms;
-	struct rng rng;
+	struct rng rng, space_rng;
 	struct disk disk;
 	uint64_t origin;
 	char boot[16]; /* of its machine; changes when it loses power */
@@ -182,6 +183,9 @@ void node_poke(struct node *);
 bool cluster_run_quiet(struct cluster *, uint64_t quiet_ms, uint64_t limit_ms);
 /* Runs `kin wait` on the node. False if not reached within limit_ms. */
 bool cluster_wait(struct cluster *, int node, uint64_t limit_ms);
+
+/* Each node gives back all the space that it can. */
+void cluster_give_back(struct cluster *);
 
 /* ---- checks: record a failure */
 /* Nodes that know the same have the same rows, and show the same. */

@@ -194,6 +194,21 @@ int disk_before_sync(struct disk *d)
 	return maybe_error(d);
 }
 
+/* (A file that is removed is not there after a power cut either: it may be,
+ * or may not.) */
+bool disk_before_remove(const char *path)
+{
+	struct disk *d = disk_of_path(path);
+
+	if (!d || !d->used)
+		return true;
+	count_down(d);
+	for (size_t i = 0; !d->frozen && i < d->file_count; i++)
+		if (!strcmp(d->files[i].path, path))
+			d->files[i].ino = 0; /* another may get its number */
+	return !d->frozen;
+}
+
 /* Opened once more: where LMDB says that a commit is valid it writes by a
  * descriptor that cannot read. */
 static void read_old(int of, uint8_t *ret, uint64_t offset, uint64_t len)

@@ -65,6 +65,8 @@ int disk_before_write(struct disk *, struct disk_file *, int fd,
 		      const struct stat *, const void *data, uint64_t offset,
 		      uint64_t len);
 int disk_before_sync(struct disk *);
+/* Before a file is removed. False: it is not, in truth. */
+bool disk_before_remove(const char *path);
 void disk_synced(struct disk *, struct disk_file *);
 /* Names in the directory are on the disk. */
 void disk_synced_dir(const char *path);

@@ -94,6 +94,45 @@ int sim_ftruncate64(int fd, off_t len)
 	return sim_ftruncate(fd, len);
 }
 
+/* Holes: zeros are written, and the file is as long as before. */
+int sim_punch(int fd, int mode, off_t offset, off_t len) __asm__("fallocate");
+int sim_punch64(int fd, int mode, off_t offset,
+		off_t len) __asm__("fallocate64");
+
+int sim_punch(int fd, int mode, off_t offset, off_t len)
+{
+	struct disk_file *f;
+	struct stat st;
+	struct disk *d = noting(fd, &f, &st);
+	int r = 0;
+
+	if (d && offset < st.st_size)
+		r = disk_before_write(d, f, fd, &st, NULL, (uint64_t)offset,
+				      (uint64_t)MIN_OF(len, st.st_size -
+							       offset));
+	return r ? fail(r) : (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+int sim_punch64(int fd, int mode, off_t offset, off_t len)
+{
+	return sim_punch(fd, mode, offset, len);
+}
+
+/* Of segments. (The reserve is nothing here.) */
+int unlinkat(int fd, const char *name, int flags)
+{
+	char link[64], path[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) / 2);
+	n = MAX_OF(n, (ssize_t)0);
+	snprintf(path + n, sizeof(path) - (size_t)n, "/%s", name);
+	if (strstr(path, "/seg/") && !disk_before_remove(path))
+		return 0;
+	return (int)syscall(SYS_unlinkat, fd, name, flags);
+}
+
 int fdatasync(int fd)
 {
 	struct disk_file *f;

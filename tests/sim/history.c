@@ -165,6 +165,8 @@ static void settle(struct history *h)
 	faults_heal(&h->faults);
 	if (!cluster_run_quiet(c, QUIET_MS, QUIET_LIMIT_MS))
 		cluster_fail(c, "does not become quiet");
+	if (c->options.space)
+		cluster_give_back(c);
 	if (cluster_failed(c))
 		return;
 	cluster_check_equal(c, true);
@@ -226,6 +228,12 @@ static void draw_slices(uint64_t seed, const struct profile *p,
 	o->slice_rows = (size_t)rng_between(&rng, 1, 3);
 }
 
+/* (Of others it would change what their seeds play.) */
+static bool draws_space(uint64_t seed)
+{
+	return seed % 8 >= 6;
+}
+
 /* Groups of few operations: power is lost between and within commits. */
 static void draw_groups(uint64_t seed, struct cluster_options *o)
 {
@@ -267,6 +275,8 @@ void history_run(const struct history_options *options,
 	if (p->groups)
 		draw_groups(options->seed, &o);
 	draw_purge(options->seed, p, &o);
+	o.space = !options->record &&
+		  (p->space || (!options->profile && draws_space(o.seed)));
 	/* (full streams cannot be told) */
 	if (p->plain)
 		o.lapse_after_ms = 0;

@@ -53,13 +53,17 @@ struct text_bytes new_bytes(struct ops *o)
 	/* (contents that come by themselves cannot be told) */
 	if (o->profile->plain)
 		t.len %= PLAIN_BYTES;
+	if (o->profile->large && x < 88)
+		t.len = t.len * 37 % 20000 + INLINE_BYTES_MAX + 1;
 	if (!t.unique)
-		t.len = 5;
+		t.len = o->profile->large ? 30000 : 5;
 	t.data = malloc(t.len + 32);
 	kin_assert(t.data);
 	if (!t.unique) {
-		snprintf((char *)t.data, 32, "same%d",
-			 (int)rng_below(&o->rng, 4));
+		int which = (int)rng_below(&o->rng, 4);
+
+		memset(t.data, 'a' + which, t.len);
+		snprintf((char *)t.data, 32, "same%d", which);
 		return t;
 	}
 	rng_fill(&o->rng, t.data, t.len);

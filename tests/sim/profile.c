@@ -111,6 +111,27 @@ const struct profile profiles[] = {
 			[OP_attributes] = 3,
 			[OP_handle] = 4},
 	},
+	/* Contents that lie in segments, and often lay there before. */
+	{
+		.name = "space",
+		.share = 0,
+		.same = 3,
+		.names = 3,
+		.large = true,
+		.space = true,
+		.groups = true,
+		.ops = {[OP_create] = 14,
+			[OP_mkdir] = 2,
+			[OP_symlink] = 1,
+			[OP_save] = 30,
+			[OP_save_sibling] = 6,
+			[OP_patch] = 14,
+			[OP_truncate] = 6,
+			[OP_unlink] = 16,
+			[OP_rmdir] = 2,
+			[OP_rename_dir] = 1,
+			[OP_handle] = 14},
+	},
 	/* What was written before is written again, and so undone. */
 	{
 		.name = "again",

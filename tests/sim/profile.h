@@ -94,6 +94,8 @@ struct profile {
 	bool forks;
 	/* One content in so many is one of four. 0: the usual number. */
 	uint8_t same;
+	bool large;	/* most contents lie in segments */
+	bool space;	/* always with rounds that give back space */
 	/* Names to choose from. 0: all. */
 	uint8_t names;
 	/* Only what a recorded history can tell (record.h). */
