@@ -74,7 +74,8 @@ static bool wait_until_due(struct reclaimer *r)
 /* 1: it was to stop. Else what the last step said. */
 static int run_round(struct reclaimer *r)
 {
-	int e = reclaim_begin(r->store, time(NULL));
+	const struct reclaim_options o = { .now_s = time(NULL) };
+	int e = reclaim_begin(r->store, &o);
 
 	while (!e || e == -EAGAIN) {
 		uint64_t start = now_ns();

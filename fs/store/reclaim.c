@@ -247,7 +247,7 @@ void reclaim_release(struct store *s)
 	round_free(steal(&s->reclaim.round));
 }
 
-int reclaim_begin(struct store *s, int64_t now_s)
+int reclaim_begin(struct store *s, const struct reclaim_options *o)
 {
 	struct reclaim *g;
 
@@ -261,7 +261,8 @@ int reclaim_begin(struct store *s, int64_t now_s)
 		return -ENOMEM;
 	}
 	g->state = RECLAIM_OPENING;
-	g->now_s = now_s;
+	g->now_s = o->now_s;
+	g->slice = o->slice ? MIN_OF(o->slice, SLICE_MAX) : SLICE_MAX;
 	store_lock(s);
 	if (s->reclaim.round) {
 		store_unlock(s);

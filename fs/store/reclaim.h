@@ -61,11 +61,16 @@ struct store_roots {
 /* Before the tables are used. Without it there are no rounds. [locked] */
 void store_set_roots(struct store *, const struct store_roots *);
 
+struct reclaim_options {
+	int64_t now_s;	    /* since 1970, for the record only */
+	unsigned int slice; /* entries looked at in one step; 0: as many as
+			     * the lock may be held for */
+};
 /*
- * Begins a round. `now_s`: seconds since 1970, for the record only. Errors:
- * -EALREADY there is one, -EOPNOTSUPP nobody said what roots are.
+ * Begins a round. Errors: -EALREADY there is one, -EOPNOTSUPP nobody said
+ * what roots are, -ENOMEM.
  */
-must_check int reclaim_begin(struct store *, int64_t now_s);
+must_check int reclaim_begin(struct store *, const struct reclaim_options *);
 /*
  * Goes on with it: some milliseconds of work. 1: the round is over; 0: there
  * is more to do; -EAGAIN: somebody holds, try again after some milliseconds.

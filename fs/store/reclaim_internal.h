@@ -15,6 +15,10 @@
  * next one. */
 #define MOVES_MAX 131072u
 
+/* Entries of a table looked at in one hold of the lock: some hundred
+ * microseconds. */
+#define SLICE_MAX 128u
+
 enum reclaim_state {
 	RECLAIM_IDLE,
 	RECLAIM_OPENING,
@@ -61,6 +65,7 @@ struct reclaim {
 	uint64_t punch_at;
 	bool no_punch;		/* the disk cannot do that */
 	int64_t now_s;
+	unsigned int slice;
 	uint64_t moved;
 	uint32_t end;		/* candidates are below */
 

@@ -22,9 +22,7 @@
 #include "fs/store/manifest.h"
 #include "fs/store/store_internal.h"
 
-/* Looked at in one hold of the lock: entries of a table, bytes of their
- * values, chunks of a block. Some hundred microseconds each. */
-#define SCAN_ENTRIES 128
+/* Looked at in one hold of the lock: bytes of values, chunks of a block. */
 #define SCAN_BYTES (256u << 10)
 #define LOOKUPS 64
 /* Blocks walked in one step. */
@@ -222,7 +220,7 @@ static int scan_slice(struct store *s, struct reclaim *g)
 
 	if (!table_next(s, g))
 		return 1;
-	for (int n = 0; n < SCAN_ENTRIES && bytes < SCAN_BYTES; n++) {
+	for (unsigned int n = 0; n < g->slice && bytes < SCAN_BYTES; n++) {
 		struct slice k, v;
 		int r = store_seek(s, g->table, SLICE(g->key, g->key_len), &k,
 				   &v);

@@ -23,8 +23,7 @@
 #include "fs/base/log.h"
 #include "fs/store/store_internal.h"
 
-/* Entries looked at, and deleted, in one hold of the lock. */
-#define SWEEP_LOOKS 256
+/* Deleted in one hold of the lock. */
 #define SWEEP_DELETES 64
 /* Moved in one step: a hundred MB/s at most, where a step is 10 ms. */
 #define MOVE_BYTES (1u << 20)
@@ -91,7 +90,7 @@ static int sweep_locked(struct store *s, struct reclaim *g)
 	size_t count = 0;
 	int r = 0;
 
-	for (int n = 0; n < SWEEP_LOOKS && count < SWEEP_DELETES; n++) {
+	for (unsigned int n = 0; n < g->slice && count < SWEEP_DELETES; n++) {
 		struct data_loc loc;
 		uint32_t len;
 
@@ -213,7 +212,7 @@ static int move_order(const void *pa, const void *pb)
 
 static int collect_locked(struct store *s, struct reclaim *g, size_t max)
 {
-	for (int n = 0; n < SWEEP_LOOKS; n++) {
+	for (unsigned int n = 0; n < g->slice; n++) {
 		const struct used_segment *seg;
 		struct move m;
 		int r = chunk_next(s, g, &m.hash, &m.loc, &m.len);

@@ -637,11 +637,13 @@ static bool space_step(struct node *n)
 static void space_run(struct node *n)
 {
 	struct rng *rng = &n->space_rng;
+	struct reclaim_options o = {.now_s = 1};
 
 	if (!n->cluster->options.space)
 		return;
+	o.slice = (unsigned int)rng_between(rng, 1, 6);
 	if (!reclaim_is_running(n->store) &&
-	    (!rng_one_in(rng, 30) || reclaim_begin(n->store, 1)))
+	    (!rng_one_in(rng, 30) || reclaim_begin(n->store, &o)))
 		return;
 	for (uint64_t k = rng_below(rng, 4); k && space_step(n); k--)
 		;
@@ -649,13 +651,15 @@ static void space_run(struct node *n)
 
 void cluster_give_back(struct cluster *c)
 {
+	const struct reclaim_options whole = {.now_s = 1};
+
 	for (int i = 0; !cluster_failed(c) && i < c->node_count; i++) {
 		struct node *n = &c->nodes[i];
 
 		if (!n->running || node_is_sick(n))
 			continue;
 		reclaim_stop(n->store);
-		if (reclaim_begin(n->store, 1))
+		if (reclaim_begin(n->store, &whole))
 			cluster_fail(c, "node %d begins no round", i);
 		while (space_step(n))
 			;

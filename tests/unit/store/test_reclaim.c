@@ -54,6 +54,8 @@ int fallocate(int fd, int mode, off_t offset, off_t len)
 
 /* ---- roots */
 
+static const struct reclaim_options whole = {.now_s = 1};
+
 static int roots_each(enum store_table t, struct slice key, struct slice value,
 		      store_root_fn *fn, void *arg)
 {
@@ -255,7 +257,7 @@ static enum reclaim_state state_of(struct files *f)
 static void go_to(struct files *f, enum reclaim_state state)
 {
 	if (!reclaim_is_running(f->store))
-		assert_int_equal(reclaim_begin(f->store, 1), 0);
+		assert_int_equal(reclaim_begin(f->store, &whole), 0);
 	while (state_of(f) < state)
 		assert_int_equal(reclaim_step(f->store), 0);
 }
@@ -265,7 +267,7 @@ static void finish(struct files *f)
 	int r;
 
 	if (!reclaim_is_running(f->store))
-		assert_int_equal(reclaim_begin(f->store, 1), 0);
+		assert_int_equal(reclaim_begin(f->store, &whole), 0);
 	do
 		r = reclaim_step(f->store);
 	while (!r);
@@ -679,7 +681,7 @@ static void test_damaged(void **state)
 	assert_int_equal(content_of(&f, "x", &c), 0);
 	damage(&f, &c.root);
 	before = allocated(&f);
-	assert_int_equal(reclaim_begin(f.store, 1), 0);
+	assert_int_equal(reclaim_begin(f.store, &whole), 0);
 	while (!(r = reclaim_step(f.store)))
 		;
 	assert_int_equal(r, -EIO);
@@ -860,7 +862,7 @@ static void crash_after(unsigned int steps, bool power, bool *ret_ended)
 		if (i % 4 == 1 || i < 20)
 			remove_file(&f, name_of(i));
 	assert_int_equal(store_sync(f.store), 0);
-	assert_int_equal(reclaim_begin(f.store, 1), 0);
+	assert_int_equal(reclaim_begin(f.store, &whole), 0);
 	for (unsigned int i = 0; !r && i < steps; i++)
 		r = reclaim_step(f.store);
 	*ret_ended = r == 1;
@@ -975,7 +977,7 @@ static void random_run(uint64_t seed)
 		random_action(m);
 		if (!reclaim_is_running(f->store) &&
 		    !random_below(&f->rng, 10))
-			assert_int_equal(reclaim_begin(f->store, 1), 0);
+			assert_int_equal(reclaim_begin(f->store, &whole), 0);
 		for (uint64_t k = random_below(&f->rng, 4); k; k--)
 			assert_true(reclaim_step(f->store) >= 0);
 		if (!random_below(&f->rng, 100)) {

@@ -80,12 +80,14 @@ static void expect_large(struct fixture *f, uint64_t ino, uint8_t seed)
 
 /* ---- rounds */
 
+static const struct reclaim_options whole = {.now_s = 1};
+
 static void round_of(struct fixture *f)
 {
 	int r;
 
 	if (!reclaim_is_running(f->store))
-		assert_int_equal(reclaim_begin(f->store, 1), 0);
+		assert_int_equal(reclaim_begin(f->store, &whole), 0);
 	do
 		r = reclaim_step(f->store);
 	while (!r);
@@ -484,7 +486,7 @@ static void test_held(void **state)
 	write_name(b, "f", "bob");
 	merge_from(a, b);
 	variants_at(a, "f", &v);
-	assert_int_equal(reclaim_begin(a->store, 1), 0);
+	assert_int_equal(reclaim_begin(a->store, &whole), 0);
 	assert_int_equal(reclaim_step(a->store), 0);
 	assert_int_equal(reclaim_step(a->store), -EAGAIN);
 	variants_release(&v);
@@ -492,7 +494,7 @@ static void test_held(void **state)
 	row_at(a, "f", &o);
 	assert_int_equal(tree_variants_of(a->tree, o.id, &v), 0);
 	object_release(&o);
-	assert_int_equal(reclaim_begin(a->store, 1), 0);
+	assert_int_equal(reclaim_begin(a->store, &whole), 0);
 	assert_int_equal(reclaim_step(a->store), 0);
 	assert_int_equal(reclaim_step(a->store), -EAGAIN);
 	variants_release(&v);
@@ -612,7 +614,7 @@ static void go_on(void)
 	int r;
 
 	if (!reclaim_is_running(a->store))
-		assert_int_equal(reclaim_begin(a->store, 1), 0);
+		assert_int_equal(reclaim_begin(a->store, &whole), 0);
 	do
 		r = reclaim_step(a->store);
 	while (!r);
@@ -902,7 +904,7 @@ static void model_run(uint64_t seed)
 		if (!draw(&rng, 4))
 			no_history(a);
 		if (!reclaim_is_running(a->store) && !draw(&rng, 6))
-			assert_int_equal(reclaim_begin(a->store, 1), 0);
+			assert_int_equal(reclaim_begin(a->store, &whole), 0);
 		for (uint64_t k = draw(&rng, 4); k; k--)
 			assert_true(reclaim_step(a->store) >= 0);
 		if (draw(&rng, 60))
