@@ -17,7 +17,9 @@
  * of many nodes do the work, and write a version of it, every time.)
  *
  * A policy may name the one node that runs its hook (policy.h); it acts at
- * once, the others never.
+ * once, the others never. (It has to be named. One that all computed from the
+ * members could be away for weeks, and nobody would know for whom a file in
+ * conflict waits.)
  *
  * A conflict is known by its token (variants.h): whoever writes one of its
  * versions makes it another conflict, and all begins anew. What was left or

@@ -142,6 +142,13 @@ mount_two() {
 	assert_line 'its result: 4 bytes'
 	nothing_changed run -0 kin hooks test newest a/empty
 	assert_line '    + (another end)'
+	# a name of any bytes
+	name=$'a/-\xff\n$(touch gone)"'
+	printf '1\n2\n3\n' >"$name"
+	kin wait a
+	nothing_changed run -0 kin hooks test merge-text "$name"
+	assert_line --partial '-\xff\x0a$(touch gone)": is not in conflict'
+	[ ! -e gone ]
 }
 
 @test "versions that are given; the result is kept where one says" {
@@ -260,6 +267,37 @@ mount_two() {
 	assert_output --partial 'only for test'
 }
 
+@test "a few hooks at a time are tested, and one of them alone ends" {
+	mount_alone
+	echo 1 >a/x
+	kin wait a
+	install_hook a slow <<-EOF
+		#!/bin/sh
+		echo >>'$T/started'
+		while [ ! -e '$T/go' ]; do sleep 0.1; done
+		echo 2 >"\$KIN_OUTPUT"
+	EOF
+	testers=()
+	for n in 1 2 3 4; do
+		"$KIN" hooks test slow a/x >said.$n 2>&1 3>&- &
+		testers+=($!)
+	done
+	started() { [ "$(wc -l <started)" = 4 ]; }
+	wait_until test -e started
+	wait_until started
+	run -1 kin hooks test slow a/x
+	assert_output --partial '4 hooks are being tested already'
+	kill "${testers[0]}"
+	room_count() { find a.store/tmp -mindepth 1 -maxdepth 1 | wc -l; }
+	wait_until eval '[ "$(room_count)" = 3 ]'
+	touch go
+	wait "${testers[@]:1}"
+	for n in 2 3 4; do
+		grep -q 'exit status 0: it would settle it' said.$n
+	done
+	[ "$(cat a/x)" = 1 ]
+}
+
 @test "who goes away ends the hook; a daemon that ends does, too" {
 	mount_alone
 	echo 1 >a/x
@@ -269,16 +307,20 @@ mount_two() {
 		echo >>'$T/started'
 		sleep 1000
 	EOF
-	kin hooks test slow a/x 3>&- &
-	tester=$!
-	wait_until test -s started
-	kill -INT $tester || kill $tester
-	wait $tester || true
-	no_room() { [ -z "$(find a.store/tmp -mindepth 1)" ]; }
-	wait_until no_room
-	assert_equal "$(find "$TMPDIR" -mindepth 1)" ""
-	rm started
-	kin hooks test slow a/x 2>said 3>&- &
+	configure a 'limit time 3600'
+	for signal in INT TERM KILL; do
+		"$KIN" hooks test slow a/x 3>&- &
+		tester=$!
+		wait_until test -s started
+		kill -$signal $tester
+		run wait $tester
+		no_room() { [ -z "$(find a.store/tmp -mindepth 1)" ]; }
+		wait_until no_room
+		rm started
+		[ $signal != KILL ] || rm -r "$TMPDIR"/kin-hooks-*
+		assert_equal "$(find "$TMPDIR" -mindepth 1)" ""
+	done
+	"$KIN" hooks test slow a/x 2>said 3>&- &
 	tester=$!
 	wait_until test -s started
 	kin unmount a
