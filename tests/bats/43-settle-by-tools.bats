@@ -205,3 +205,120 @@ some_of() {
 	nodes=(a b c d)
 	settle_all "${all[@]}"
 }
+
+# ---- two files that were made under one name
+
+NAME_WAYS=(rm-other mv-over mv-away save rm-main rm-rf take-main take-other \
+	merge)
+
+# namesakes DIRECTORY...: main is of a, the other one of c
+namesakes() {
+	local dir
+
+	for dir; do
+		mkdir "a/$dir"
+	done
+	kin_wait a
+	apart "${nodes[@]}"
+	for dir; do
+		echo "the main" >"a/$dir/$NAME"
+	done
+	kin token a >token
+	for dir; do
+		echo "the other" >"c/$dir/$NAME"
+	done
+	meet "${nodes[@]}"
+	assert_equal "$(kin conflicts --json a | jq -r '.[].kind' | uniq -c |
+		tr -s ' ')" " $# name"
+	for dir; do
+		assert_equal "$(cat "b/$dir/$NAME")" "the main"
+	done
+}
+
+# settle_name WAY DIRECTORY: the path begins with the node's name
+settle_name() {
+	local other main="$2/$NAME"
+
+	other=$(sibling_of "$2")
+	case $1 in
+	rm-other) rm -- "$other" ;;
+	mv-over) mv -f -- "$other" "$main" ;;
+	mv-away) mv -- "$other" "$2/away" ;;
+	save)
+		echo "written by ${2%%/*}" >"$main"
+		rm -- "$other"
+		;;
+	rm-main) rm -- "$main" ;;
+	rm-rf) rm -rf -- "$2" ;;
+	take-main) kin resolve "$main" --take main ;;
+	take-other) kin resolve "$main" --take "$other" ;;
+	merge) kin resolve "$other" --tool "$T/tool" ;;
+	*) return 1 ;;
+	esac
+}
+
+# What is removed by one stays if another took it, wrote it or moved it.
+expect_names() {
+	local way i=0 main="" other="" no_main="" no_other="" texts=()
+
+	for way; do
+		case $way in
+		save)
+			main=1 no_other=1
+			texts+=("written by ${nodes[$i]}")
+			;;
+		merge)
+			main=1 no_other=1
+			texts+=("made of both")
+			;;
+		take-main) main=1 no_other=1 ;;
+		mv-over | take-other) other=1 no_main=1 ;;
+		mv-away) other=1 ;;
+		rm-other) no_other=1 ;;
+		rm-main) no_main=1 ;;
+		rm-rf) no_main=1 no_other=1 ;;
+		esac
+		i=$((i + 1))
+	done
+	if [ ${#texts[@]} = 0 ] && [ -n "$main" -o -z "$no_main" ]; then
+		texts=("the main")
+	fi
+	[ -z "$other" -a -n "$no_other" ] || texts+=("the other")
+	[ ${#texts[@]} = 0 ] || printf '%s\n' "${texts[@]}" | sort -u |
+		paste -sd,
+}
+
+@test "two files of one name: each way beside each other" {
+	local one other all=() dirs=() i wanted got wrong=0
+
+	printf '#!/bin/sh\necho made of both >"$4"\n' >tool
+	chmod +x tool
+	for one in "${NAME_WAYS[@]}"; do
+		for other in "${NAME_WAYS[@]}"; do
+			dirs+=("d${#all[@]}")
+			all+=("$one $other")
+		done
+	done
+	start a b c
+	namesakes "${dirs[@]}"
+	apart "${nodes[@]}"
+	for i in "${!all[@]}"; do
+		read -r one other <<<"${all[$i]}"
+		settle_name "$one" "a/d$i" >/dev/null
+		settle_name "$other" "b/d$i" >/dev/null
+	done
+	meet "${nodes[@]}"
+	for i in "${!all[@]}"; do
+		wanted=$(expect_names ${all[$i]})
+		got=$(left "c/d$i")
+		[ "$got" = "$wanted" ] && continue
+		echo "${all[$i]}: \"$got\", not \"$wanted\"" >&2
+		ls -a "c/d$i" >&2 || true
+		wrong=$((wrong + 1))
+	done
+	assert_equal $wrong 0
+	[ ! -e oops ]
+	kin resolve --all c --take main >/dev/null
+	all_alike "${nodes[@]}"
+	assert_equal "$(conflict_count a)" 0
+}
