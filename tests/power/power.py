@@ -31,7 +31,7 @@ def arguments():
     p.add_argument("--faults", help="the library of planted faults")
     p.add_argument("--fs", default="ext4", choices=sorted(node.MKFS))
     p.add_argument("--seeds", default="1..1", help="FROM..TO: one session "
-                   "each")
+                   "each; of one node if odd, of two if even")
     p.add_argument("--seconds", type=float, default=8, help="of a session")
     p.add_argument("--cuts", type=int, default=200, help="of each session")
     p.add_argument("--jobs", type=int, default=2)
@@ -193,20 +193,22 @@ def play(args, m, blank, seed, fault):
     name = os.path.join(args.work, "s%d" % seed)
     preload = (fault, os.path.realpath(args.faults)) if fault else None
     start = time.monotonic()
-    s = session.record(m, blank, name, seed, args.seconds, preload)
+    s = session.record(m, blank, name, seed, args.seconds, seed % 2 == 0,
+                       preload)
     node.reap()
     log = Log(name)
     todo = cuts.plan(s, log, args.cuts)
-    one = {"seed": seed, "fs": args.fs, "entries": len(log),
+    one = {"seed": seed, "fs": s.fs, "options": s.options, "entries": len(log),
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
-           "commits": len(s.commits), "cuts": 0, "twice": 0, "at_stake": 0,
+           "commits": len(s.commits), "cuts": 0, "twice": 0, "met": 0, "at_stake": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
     for answer in run_cuts(args, blank, name, todo):
         one["cuts"] += 1
         one["twice"] += answer["cut"].endswith(":twice")
+        one["met"] += s.two and answer["cut"].endswith(":meet")
         one["at_stake"] += answer.get("at_stake", 0)
         if "wrong" not in answer:
             continue
@@ -226,10 +228,11 @@ def play(args, m, blank, seed, fault):
 
 
 def describe(one):
-    return ("seed %(seed)d on %(fs)s: %(steps)d steps, %(commits)d commits "
-            "of a data base, %(entries)d entries with %(flushes)d flushes; "
-            "%(cuts)d cuts, %(twice)d of them twice, %(at_stake)d writes "
-            "were at stake" % one +
+    return ("seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
+            "%(commits)d commits of a data base, %(entries)d entries with "
+            "%(flushes)d flushes; "
+            "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
+            "%(met)d, %(at_stake)d writes were at stake" % one +
             "; %g + %g s" % tuple(one["seconds"]))
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts of the power at points of a session: what is on the disk then is
 mounted, the store recovers, and is judged."""
-import base64
 import os
 import random
 import re
@@ -10,14 +9,15 @@ import threading
 
 from .image import LOSSES, Counter, Log, Rolling, copy
 from .model import observe
-from .node import Failure, reap
+from .node import Failure, knowledge, reap
 from .oracle import History, judge
+from .session import PEER, Session, peer_content
 from .work import Writer, database_rows
 
 # Entries between two flushes that are many.
 CROWD = 4
-# Of the cuts, in percent.
-TWICE_PERCENT = 15
+# Of 20 cuts, 3 are made twice; after 2 the nodes meet, if there are two.
+KINDS = ("once",) * 15 + ("twice",) * 3 + ("meet",) * 2
 # What a recovered node is made to do before the second cut.
 AGAIN = "again"
 AGAIN_STEPS = 14
@@ -31,17 +31,16 @@ BAD_WORDS = re.compile(r"bug|damag|fail|corrupt|inconsist|Sanitizer|"
 class Cut:
     """at: so many entries of the log happened."""
 
-    def __init__(self, at, loss, seed, twice):
-        self.at, self.loss, self.seed, self.twice = at, loss, seed, twice
+    def __init__(self, at, loss, seed, kind):
+        self.at, self.loss, self.seed, self.kind = at, loss, seed, kind
 
     def __str__(self):
-        return "%d:%s:%s%s" % (self.at, self.loss, self.seed,
-                               ":twice" if self.twice else "")
+        return "%d:%s:%d:%s" % (self.at, self.loss, self.seed, self.kind)
 
     @staticmethod
     def parse(text):
-        at, loss, seed, *twice = text.split(":")
-        return Cut(int(at), loss, int(seed), bool(twice))
+        at, loss, seed, kind = text.split(":")
+        return Cut(int(at), loss, int(seed), kind)
 
 
 def plan(session, log, count):
@@ -71,50 +70,24 @@ def plan(session, log, count):
         else:
             at = rng.randrange(session.ready)
         ret.append(Cut(at, LOSSES[n % len(LOSSES)], n,
-                       rng.randrange(100) < TWICE_PERCENT))
+                       rng.choice(KINDS)))
     return sorted(ret, key=lambda c: c.at)
-
-
-def own_number(token, volume):
-    """Of a volume with one node: its newest number. (token.h)"""
-    text = token[len("kt"):]
-    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if raw[0] != 1 or raw[1:17].hex() != volume:
-        raise Failure("the token is of another volume, or unknown")
-
-    def varint(at):
-        value = shift = 0
-        while True:
-            value |= (raw[at] & 127) << shift
-            shift += 7
-            at += 1
-            if not raw[at - 1] & 128:
-                return value, at
-    count, at = varint(17)
-    numbers = []
-    for _ in range(count):
-        seq, at = varint(at + 8)
-        numbers.append(seq)
-    if len(numbers) > 1:
-        raise Failure("the node has another origin than before: %s" % numbers)
-    return numbers[0] if numbers else 0
 
 
 class Found:
     """What a recovered node shows."""
 
-    def __init__(self, machine):
-        names = set(os.listdir(machine.volume))
-        self.names = names
-        self.seen = {n: observe(os.path.join(machine.volume, n))
-                     for n in names if n != "sql"}
-        self.rows = rows_of(machine) if "sql" in names else 0
+    def __init__(self, node, but=("sql", PEER)):
+        self.names = set(os.listdir(node.volume))
+        self.seen = {n: observe(os.path.join(node.volume, n))
+                     for n in self.names if n not in but}
+        self.rows = rows_of(node) if "sql" in self.names else 0
 
 
-def rows_of(machine):
+def rows_of(node):
     """The data base is recovered in a copy: nothing changes in the mount."""
-    source = os.path.join(machine.volume, "sql")
-    target = os.path.join(machine.work, "run", "sql")
+    source = os.path.join(node.volume, "sql")
+    target = os.path.join(node.machine.work, "run", "sql")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
     if "db" not in os.listdir(target):
@@ -131,28 +104,27 @@ class Judge:
         self.histories = [History(n, s, session.idle)
                           for n, s in sorted(session.steps.items())]
 
-    def mount(self, boot):
-        m = self.machine
-        m.boot(boot)
-        m.kin_mount()
-        status = m.kin_status()
+    def start(self, node):
+        node.mount()
+        status = node.status()
         if status["incarnation"] is not None:
-            raise Failure("another incarnation: %s" % status["incarnation"])
+            raise Failure("%s is another incarnation: %s" %
+                          (node.name, status["incarnation"]))
         if status["conflicts"]:
-            raise Failure("there are conflicts")
-        for line in m.log_text().splitlines():
+            raise Failure("%s has conflicts" % node.name)
+        for line in node.log_text().splitlines():
             if BAD_WORDS.search(line):
-                raise Failure("its log: " + line)
+                raise Failure("the log of %s: %s" % (node.name, line))
         return status
 
     def look(self, cut):
-        """After a cut that came when the volume was there."""
-        status = self.machine.kin_status()
-        if status["volume"] != self.session.volume:
+        """At a, after a cut that came when the volume was there."""
+        a = self.machine.a
+        if a.status()["volume"] != self.session.volume:
             raise Failure("it is another volume")
-        found = Found(self.machine)
+        found = Found(a)
         allowed = {h.name for h in self.histories} | {"sql"}
-        if found.names != allowed:
+        if not allowed <= found.names <= allowed | {PEER}:
             raise Failure("the root shows %s" % sorted(found.names))
         _, wrong = judge(self.histories, found.seen, cut)
         if wrong:
@@ -161,22 +133,36 @@ class Judge:
         if not least <= found.rows <= least + 1:
             raise Failure("the data base has %d rows, %d were committed" %
                           (found.rows, least))
+        self.look_peer(a, max((n for n, at in self.session.shared
+                               if at <= cut), default=0))
         return found
 
+    def look_peer(self, node, count):
+        """The first files of the peer are there."""
+        for i in range(count):
+            path = os.path.join(node.volume, PEER, "f%d" % i)
+            with open(path, "rb") as f:
+                if f.read() != peer_content(self.session.seed, i):
+                    raise Failure("%s shows other bytes in %s" %
+                                  (node.name, path))
+
     def number(self):
-        return own_number(self.machine.kin_token(), self.session.volume)
+        """Of the newest change of a."""
+        know = knowledge(self.machine.a.token(), self.session.volume)
+        return know.get(self.session.origin, 0)
 
     def told(self, cut):
-        """The greatest number that anybody was told of before."""
-        return max((own_number(t, self.session.volume)
-                    for t, _, at in self.session.tokens if at <= cut),
+        """The greatest number of a that anybody was told of before."""
+        return max((knowledge(t, self.session.volume).get(
+                        self.session.origin, 0)
+                    for t, at in self.session.tokens if at <= cut),
                    default=0)
 
     def numbers_go_on(self, told):
         now = self.number()
         if now < told:
             raise Failure("it is at number %d, and was at %d" % (now, told))
-        probe = os.path.join(self.machine.volume, "probe")
+        probe = os.path.join(self.machine.a.volume, "probe")
         os.mkdir(probe)
         new = self.number()
         os.rmdir(probe)
@@ -184,14 +170,48 @@ class Judge:
             raise Failure("a new change has number %d, and %d was told" %
                           (new, told))
 
+    def meet(self, found, cut):
+        """The other node lost power too. Both have what was promised to
+        anybody, and agree when they have met, without any alarm."""
+        a, b = self.machine.a, self.machine.b
+        self.start(b)
+        b.kin("resume", b.volume)   # (the cut may have come in a pause)
+        new = os.path.join(a.volume, "w0", "met")
+        with open(new, "xb") as f:
+            f.write(str(cut).encode())
+        a.wait()
+        self.look_peer(b, sum(at <= cut.at for at in self.session.synced))
+        at_a, at_b = Found(a, but=()), Found(b, but=())
+        if at_a.seen != at_b.seen:
+            raise Failure("a and b differ: %s" % differences(at_a.seen,
+                                                             at_b.seen))
+        if at_a.seen["w0"].pop("met", None) is None:
+            raise Failure("what a wrote after recovery is not there")
+        for name, seen in found.seen.items():
+            if at_a.seen[name] != seen:
+                raise Failure("what a showed changed: %s" % name)
+        for n in (a, b):
+            if n.status()["incarnation"] is not None:
+                raise Failure("%s became another incarnation" % n.name)
+            if n.status()["conflicts"]:
+                raise Failure("there are conflicts at " + n.name)
+        b.unmount()
+
+
+def differences(x, y):
+    return [(top, path, x.get(top, {}).get(path), y.get(top, {}).get(path))
+            for top in sorted(set(x) | set(y))
+            for path in sorted(set(x.get(top, {})) | set(y.get(top, {})))
+            if x.get(top, {}).get(path) != y.get(top, {}).get(path)][:5]
+
 
 class Crasher:
     """Makes cuts of a session, in ascending order."""
 
     def __init__(self, machine, blank, name):
         self.machine, self.name = machine, name
-        from .session import Session
         self.session = Session.load(name + ".session")
+        machine.options = self.session.options
         self.log = Log(name)
         self.judge = Judge(machine, self.session)
         self.base = os.path.join(machine.work, "run", "rolling")
@@ -203,12 +223,14 @@ class Crasher:
         self.log.close()
 
     def one(self, cut):
-        """Raises a Failure. Returns what the cut was like."""
+        """Raises a Failure. Returns how many writes were at stake, and how
+        many of them the disk had."""
         at_stake, kept = self.rolling.crash(self.image, cut.at, cut.loss,
                                             cut.seed)
+        self.machine.boot("cut %s" % cut)
         if cut.at < self.session.ready:
-            self.unborn(cut)
-        elif cut.twice:
+            self.unborn()
+        elif cut.kind == "twice":
             self.twice(cut)
         else:
             self.once(cut)
@@ -216,21 +238,23 @@ class Crasher:
         reap()
         return at_stake, kept
 
-    def unborn(self, cut):
+    def unborn(self):
         """The volume may not be there yet, but it can be mounted."""
         m = self.machine
         m.disk_mount(self.image)
-        self.judge.mount("cut %s" % cut)
-        m.kin_unmount()
+        self.judge.start(m.a)
+        m.a.unmount()
         m.disk_unmount()
 
     def once(self, cut):
         m = self.machine
         m.disk_mount(self.image)
-        self.judge.mount("cut %s" % cut)
-        self.judge.look(cut.at)
+        self.judge.start(m.a)
+        found = self.judge.look(cut.at)
+        if cut.kind == "meet" and self.session.two:
+            self.judge.meet(found, cut)
         self.judge.numbers_go_on(self.judge.told(cut.at))
-        m.kin_unmount()
+        m.a.unmount()
         m.disk_unmount()
 
     # ---- a second cut: in recovery, or a little later
@@ -242,11 +266,11 @@ class Crasher:
         copy(self.image, first)
         m.disk_mount(m.disk_start(self.image, log_name))
         counter = Counter(log_name)
-        self.judge.mount("cut %s" % cut)
+        self.judge.start(m.a)
         ready = counter.now()
         found = self.judge.look(cut.at)
         again = self.work_again(counter, cut)
-        m.kin_kill()
+        m.a.kill()
         m.disk_unmount()
         m.disk_stop()
         log = Log(log_name)
@@ -256,15 +280,19 @@ class Crasher:
                       for n in range(SECOND_CUTS))
         for n, at in enumerate(cuts):
             rolling.crash(self.image, at, rng.choice(LOSSES), rng.random())
-            self.second(found, again, at, "again %d %s" % (n, cut))
+            m.boot("again %d %s" % (n, cut))
+            try:
+                self.second(found, again, at)
+            except Failure as e:
+                raise Failure("at entry %d of %d of the second life: %s" %
+                              (at, len(log), e)) from e
         rolling.close()
         log.close()
         os.unlink(first)
 
     def work_again(self, counter, cut):
-        m = self.machine
         told = self.judge.told(cut.at)
-        top = os.path.join(m.volume, AGAIN)
+        top = os.path.join(self.machine.a.volume, AGAIN)
         before = counter.now()
         os.mkdir(top)
         number = self.judge.number()
@@ -279,35 +307,33 @@ class Crasher:
             raise Failure("after recovery: %r" % w.error)
         return History(AGAIN, w.steps), before, made, number
 
-    def second(self, found, again, at, boot):
+    def second(self, found, again, at):
         """Nothing of what was there after the first recovery is another."""
         m = self.machine
         history, before, made, number = again
         m.disk_mount(self.image)
-        self.judge.mount(boot)
-        now = Found(m)
-        for name in found.names:
-            if name != "sql" and now.seen.get(name) != found.seen[name]:
-                raise Failure("%s at entry %d: %s is not as it was after "
-                              "the first recovery" % (boot, at, name))
+        self.judge.start(m.a)
+        now = Found(m.a)
+        for name, seen in found.seen.items():
+            if now.seen.get(name) != seen:
+                raise Failure("%s is not as it was after the first recovery" %
+                              name)
         if now.rows != found.rows:
-            raise Failure("%s at entry %d: the data base had %d rows, and "
-                          "has %d" % (boot, at, found.rows, now.rows))
+            raise Failure("the data base had %d rows, and has %d" %
+                          (found.rows, now.rows))
         if now.names - found.names - {AGAIN}:
             raise Failure("the root shows %s" % sorted(now.names))
         if at >= made and AGAIN not in now.names:
-            raise Failure("%s at entry %d: a new directory is gone" %
-                          (boot, at))
+            raise Failure("a new directory is gone")
         if at < before and AGAIN in now.names:
-            raise Failure("%s at entry %d: what is to come is there" %
-                          (boot, at))
+            raise Failure("what is to come is there")
         _, wrong = judge([history], {n: s for n, s in now.seen.items()
                                      if n == AGAIN}, at)
         if wrong:
-            raise Failure("%s at entry %d: %s" % (boot, at, wrong))
+            raise Failure(wrong)
         if at >= made:
             self.judge.numbers_go_on(number)
-        m.kin_unmount()
+        m.a.unmount()
         m.disk_unmount()
 
 

@@ -16,6 +16,12 @@ def digest(data):
     return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
+def shown_xattrs(xattrs):
+    """[(name, value, or the digest of a long one)]"""
+    return tuple(sorted((n, v if len(v) < 100 else digest(v.encode()))
+                        for n, v in xattrs))
+
+
 class File:
     def __init__(self, mode):
         self.kind, self.mode, self.data = "f", mode, b""
@@ -27,7 +33,7 @@ class File:
 
     def shown(self):
         return ("f", self.mode, len(self.data), self.sum,
-                tuple(sorted(self.xattrs.items())), tuple(sorted(self.names)))
+                shown_xattrs(self.xattrs.items()), tuple(sorted(self.names)))
 
 
 class Dir:
@@ -35,7 +41,7 @@ class Dir:
         self.kind, self.mode, self.xattrs = "d", mode, {}
 
     def shown(self):
-        return ("d", self.mode, tuple(sorted(self.xattrs.items())))
+        return ("d", self.mode, shown_xattrs(self.xattrs.items()))
 
 
 class Symlink:
@@ -156,10 +162,10 @@ class Model:
 
 
 def xattrs_of(path):
-    return tuple(sorted(
+    return shown_xattrs(
         (n, os.getxattr(path, n, follow_symlinks=False).decode())
         for n in os.listxattr(path, follow_symlinks=False)
-        if n.startswith("user.")))
+        if n.startswith("user."))
 
 
 def observe(top):

@@ -2,6 +2,7 @@
 """The machine whose power is cut: a disk with a file system, a store on it,
 and a mount. All of it is in namespaces of its own, at the same paths each
 time, and goes with them."""
+import base64
 import ctypes
 import json
 import os
@@ -21,7 +22,18 @@ MKFS = {
              "-E", "lazy_itable_init=0,lazy_journal_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
 }
-MOUNT_OPTIONS = {"ext4": "loop", "xfs": "loop,nouuid"}
+# Of each pair of seeds one; the first is what everybody has.
+MOUNT_OPTIONS = {
+    "ext4": ("loop", "loop,nodelalloc", "loop,data=writeback",
+             "loop,commit=1", "loop,data=journal", "loop,noauto_da_alloc"),
+    "xfs": ("loop,nouuid",),
+}
+
+
+def mount_options(fs, seed):
+    """seed: from 1."""
+    of_fs = MOUNT_OPTIONS[fs]
+    return of_fs[(seed - 1) // 2 % len(of_fs)]
 
 
 class Failure(Exception):
@@ -42,18 +54,12 @@ class Machine:
     def __init__(self, work, kin, disk, fs):
         self.work, self.program, self.disk_program = work, kin, disk
         self.fs = fs
+        self.options = mount_options(fs, 1)     # a session says its own
         self.disk = os.path.join(work, "disk")
-        self.volume = os.path.join(work, "volume")
         self.fuse = os.path.join(work, "fuse")
-        self.store = os.path.join(self.disk, "store")
-        run_dir = os.path.join(work, "run")
-        for path in (self.disk, self.volume, self.fuse, run_dir):
+        for path in (self.disk, self.fuse, os.path.join(work, "run")):
             os.makedirs(path, mode=0o700, exist_ok=True)
-        self.env = dict(os.environ, LC_ALL="C", TZ="UTC",
-                        HOME=os.path.join(self.disk, "home"),
-                        XDG_DATA_HOME=os.path.join(self.disk, "data"),
-                        XDG_CONFIG_HOME=os.path.join(self.disk, "config"),
-                        XDG_RUNTIME_DIR=run_dir)
+        self.a, self.b = (Node(self, name) for name in "ab")
 
     def enter(self):
         """In a mount and network namespace of its own."""
@@ -76,11 +82,16 @@ class Machine:
         run("umount", self.fuse)
 
     def disk_mount(self, device):
-        run("mount", "-t", self.fs, "-o", MOUNT_OPTIONS[self.fs], device,
-            self.disk)
+        run("mount", "-t", self.fs, "-o", self.options, device, self.disk)
 
     def disk_unmount(self):
-        run("umount", self.disk)
+        """(A process that was killed holds its files a moment longer.)"""
+        deadline = time.monotonic() + TIMEOUT_S
+        while subprocess.run(["umount", self.disk],
+                             stderr=subprocess.DEVNULL).returncode:
+            if time.monotonic() > deadline:
+                raise Failure("the disk stays busy")
+            time.sleep(0.01)
 
     # ---- the daemon
 
@@ -94,30 +105,59 @@ class Machine:
             f.write(name + "\n")
         run("mount", "--bind", path, target)
 
+
+class Node:
+    """A daemon of the machine. Both have their stores on its disk."""
+
+    def __init__(self, machine, name):
+        self.machine, self.name = machine, name
+        top = os.path.join(machine.disk, name)
+        self.store = os.path.join(top, "store")
+        self.volume = os.path.join(machine.work, name)
+        os.makedirs(self.volume, mode=0o700, exist_ok=True)
+        self.env = dict(os.environ, LC_ALL="C", TZ="UTC",
+                        HOME=os.path.join(top, "home"),
+                        XDG_DATA_HOME=os.path.join(top, "data"),
+                        XDG_CONFIG_HOME=os.path.join(top, "config"),
+                        XDG_RUNTIME_DIR=os.path.join(machine.work, "run"))
+
     def kin(self, *words, fault=None, fine=(0,)):
         env = self.env
         if fault:
             env = dict(env, KIN_POWER_FAULT=fault[0], LD_PRELOAD=fault[1])
             env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + \
                 ":verify_asan_link_order=0"
-        return run(self.program, *words, env=env, fine=fine)
+        return run(self.machine.program, *words, env=env, fine=fine)
 
-    def kin_mount(self, fault=None):
-        self.kin("mount", "--store", self.store, "--name", "node", "--listen",
-                 "127.0.0.1:0", self.volume, fault=fault)
+    def mount(self, fault=None):
+        os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)
+        self.kin("mount", "--store", self.store, "--name", self.name,
+                 "--listen", "127.0.0.1:0", self.volume, fault=fault)
 
-    def kin_unmount(self):
+    def join(self, code):
+        os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)
+        self.kin("join", "--store", self.store, "--name", self.name,
+                 "--listen", "127.0.0.1:0", code, self.volume)
+
+    def invite(self):
+        return self.kin("invite", self.volume).split()[-1]
+
+    def unmount(self):
         self.kin("unmount", self.volume)
 
-    def kin_status(self):
+    def status(self):
         return json.loads(self.kin("status", "--json", self.volume))
 
-    def kin_token(self):
+    def token(self):
         return self.kin("token", self.volume).strip()
 
-    def kin_kill(self):
+    def wait(self):
+        """Until the other one has everything."""
+        self.kin("wait", "--timeout", str(TIMEOUT_S // 2), self.volume)
+
+    def kill(self):
         """As kill -9 does; what is mounted goes."""
-        pid = self.kin_status()["pid"]
+        pid = self.status()["pid"]
         os.kill(pid, 9)
         run("umount", "-l", self.volume)
         deadline = time.monotonic() + TIMEOUT_S
@@ -133,6 +173,29 @@ class Machine:
                 return f.read()
         except FileNotFoundError:
             return ""
+
+
+def knowledge(token, volume):
+    """{origin: number} of a token. (As replication/net/token.h says.)"""
+    text = token[len("kt"):]
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if raw[0] != 1 or raw[1:17].hex() != volume:
+        raise Failure("a token of another volume, or an unknown one")
+
+    def varint(at):
+        value = shift = 0
+        while True:
+            value |= (raw[at] & 127) << shift
+            shift += 7
+            at += 1
+            if not raw[at - 1] & 128:
+                return value, at
+    count, at = varint(17)
+    ret = {}
+    for _ in range(count):
+        origin = raw[at:at + 8].hex()
+        ret[origin], at = varint(at + 8)
+    return ret
 
 
 def is_alive(pid):

@@ -115,7 +115,10 @@ class History:
                     for s in self.ever.get(path, ())):
                 line += " (bytes that nobody wrote there)"
             lines.append(line)
-        return "\n".join(lines[:12])
+            lines += ["    step %d: %s" % (k, s.op)
+                      for k, s in enumerate(self.steps[:most], 1)
+                      if path in s.op][-8:]
+        return "\n".join(lines[:40])
 
     @staticmethod
     def differences(a, b):

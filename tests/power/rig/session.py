@@ -8,12 +8,16 @@ import threading
 import time
 
 from .image import Counter, copy
-from .model import observe
-from .node import Failure, Pusher
+from .model import content, observe
+from .node import Failure, Pusher, knowledge, mount_options
 from .oracle import History
-from .work import Database, Writer
+from .work import Database, Heavy, Writer
 
-WRITERS = ("w0", "w1", "w2")
+WRITERS = ("w0", "w1", "w2", "heavy")
+HEAVY = "heavy"
+PEER = "peer"
+PEER_PAUSE_S = 0.08
+PEER_SHARE = 5      # files between two waits
 JOURNALS = ("DELETE", "TRUNCATE", "PERSIST")
 # Much slower than a machine can, so that the disk has something to tell of
 # each step.
@@ -32,15 +36,20 @@ ROWS_MAX = 1000
 class Session:
     """What was recorded."""
 
-    def __init__(self, seed, seconds, fs):
-        self.seed, self.seconds, self.fs = seed, seconds, fs
+    def __init__(self, seed, seconds, fs, two):
+        self.seed, self.seconds, self.fs, self.two = seed, seconds, fs, two
+        self.options = mount_options(fs, seed)
         self.ready = None       # entries logged when `kin mount` returned
         self.steps = {}         # writer -> steps
         self.commits = []       # of the data base
-        self.tokens = []        # (token, entries logged before, after)
-        self.volume = None
+        self.tokens = []        # (token, entries logged when it was there)
+        self.synced, self.shared = [], []       # of the peer
+        self.volume = self.origin = None
         self.idle = None        # entries logged some time after all ended
         self.closed = None      # ... and when `kin unmount` returned
+
+    def nodes(self, machine):
+        return (machine.a, machine.b) if self.two else (machine.a,)
 
     def save(self, path):
         with open(path, "wb") as f:
@@ -52,16 +61,71 @@ class Session:
             return pickle.load(f)
 
 
-def take_tokens(machine, counter, stop, calm, tokens, errors):
-    try:
-        while not stop.wait(TOKEN_PAUSE_S):
-            if calm.is_set():   # (a token is a sync)
-                continue
-            before = counter.now()
-            token = machine.kin_token()
-            tokens.append((token, before, counter.now()))
-    except Exception as e:
-        errors.append(e)
+class Tokens(threading.Thread):
+    """Asks a node again and again what it knows. A token says that it is
+    durable; the token of b, what a has told it."""
+
+    def __init__(self, node, counter, stop, calm):
+        super().__init__(name="tokens of " + node.name)
+        self.node, self.counter, self.stop, self.calm = \
+            node, counter, stop, calm
+        self.tokens, self.error = [], None
+
+    def run(self):
+        try:
+            while not self.stop.wait(TOKEN_PAUSE_S):
+                if not self.calm.is_set():  # (a token is a sync)
+                    token = self.node.token()
+                    self.tokens.append((token, self.counter.now()))
+        except Exception as e:
+            self.error = e
+
+
+class Peer(threading.Thread):
+    """Writes on the other node, in a directory of its own: file after file,
+    each synced. Now and then it waits until both nodes have everything.
+    While all is calm the nodes do not hear of each other: what a sends it
+    has to sync first."""
+
+    def __init__(self, node, seed, counter, stop, calm):
+        super().__init__(name="peer")
+        self.node, self.seed, self.counter, self.stop, self.calm = \
+            node, seed, counter, stop, calm
+        self.synced = []    # entries logged when file i was synced
+        self.shared = []    # (files, entries logged when both had them)
+        self.error = None
+
+    def run(self):
+        try:
+            os.mkdir(os.path.join(self.node.volume, PEER))
+            while not self.stop.wait(PEER_PAUSE_S):
+                if self.calm.is_set():
+                    self.node.kin("pause", self.node.volume)
+                    while self.calm.is_set() and not self.stop.wait(0.02):
+                        pass
+                    self.node.kin("resume", self.node.volume)
+                self.write(len(self.synced))
+                if len(self.synced) % PEER_SHARE == 0:
+                    self.share()
+            self.share()
+        except Exception as e:
+            self.error = e
+
+    def write(self, i):
+        path = os.path.join(self.node.volume, PEER, "f%d" % i)
+        with open(path, "xb", buffering=0) as f:
+            f.write(peer_content(self.seed, i))
+            os.fsync(f.fileno())
+        self.synced.append(self.counter.now())
+
+    def share(self):
+        files = len(self.synced)
+        self.node.wait()
+        self.shared.append((files, self.counter.now()))
+
+
+def peer_content(seed, i):
+    return content("peer %s %d" % (seed, i), 100 + i * 7919 % 30000)
 
 
 def threads_run(threads, stop, calm, session):
@@ -84,52 +148,61 @@ def threads_run(threads, stop, calm, session):
 
 
 def work(machine, counter, session):
-    stop, calm, errors = threading.Event(), threading.Event(), []
-    seed, volume = session.seed, machine.volume
+    stop, calm = threading.Event(), threading.Event()
+    seed, a = session.seed, machine.a
     journal = random.Random("journal %s" % seed).choice(JOURNALS)
     writers = []
     for name in WRITERS:
-        top = os.path.join(volume, name)
+        top = os.path.join(a.volume, name)
         os.mkdir(top)
-        writers.append(Writer(top, name, seed, counter, stop, PAUSE_S,
-                              STEPS_MAX, calm))
-    os.mkdir(os.path.join(volume, "sql"))
-    machine.kin("token", volume)     # (the directories are promised)
+        kind = Heavy if name == HEAVY else Writer
+        writers.append(kind(top, name, seed, counter, stop, PAUSE_S,
+                            STEPS_MAX, calm))
+    os.mkdir(os.path.join(a.volume, "sql"))
+    a.token()       # (the directories are promised)
     session.ready = counter.now()
-    database = Database(os.path.join(volume, "sql", "db"), journal, counter,
-                        stop, ROW_PAUSE_S, ROWS_MAX, calm)
-    threads = writers + [
-        database, Pusher(machine.store, seed, stop, PUSH_PAUSE_S),
-        threading.Thread(name="tokens", target=take_tokens,
-                         args=(machine, counter, stop, calm,
-                               session.tokens, errors))]
-    threads_run(threads, stop, calm, session)
-    if errors:
-        raise errors[0]
+    database = Database(os.path.join(a.volume, "sql", "db"), journal,
+                        counter, stop, ROW_PAUSE_S, ROWS_MAX, calm)
+    pushers = [Pusher(n.store, seed, stop, PUSH_PAUSE_S)
+               for n in session.nodes(machine)]
+    tokens = [Tokens(n, counter, stop, calm) for n in session.nodes(machine)]
+    peer = [Peer(machine.b, seed, counter, stop, calm)] if session.two else []
+    threads_run(writers + [database] + pushers + tokens + peer, stop, calm,
+                session)
     session.steps = {w.name: w.steps for w in writers}
     session.commits = database.commits
+    session.tokens = [t for n in tokens for t in n.tokens]
+    if peer:
+        session.synced, session.shared = peer[0].synced, peer[0].shared
     for w in writers:
         seen, h = observe(w.top), History(w.name, w.steps)
         if len(w.steps) not in h.fits(seen):
-            raise Failure("before any cut: " + h.explain(
-                seen, len(w.steps), len(w.steps)))
+            raise Failure("before any cut: %s\n%s" % (
+                h.explain(seen, len(w.steps), len(w.steps)),
+                "\n".join(str(s.op) for s in w.steps)))
 
 
-def record(machine, blank, name, seed, seconds, fault=None):
+def record(machine, blank, name, seed, seconds, two, fault=None):
     """Runs a session; the log of its disk is at this name."""
-    session = Session(seed, seconds, machine.fs)
+    session = Session(seed, seconds, machine.fs, two)
+    machine.options = session.options
     image = name + ".image"
     copy(blank, image)
     device = machine.disk_start(image, name)
     counter = Counter(name)
     machine.disk_mount(device)
     machine.boot("session %s" % seed)
-    machine.kin_mount(fault)
-    session.volume = machine.kin_status()["volume"]
+    machine.a.mount(fault)
+    session.volume = machine.a.status()["volume"]
+    session.origin, = knowledge(machine.a.token(), session.volume)
+    if two:
+        machine.b.join(machine.a.invite())
+        machine.a.wait()
     work(machine, counter, session)
     time.sleep(IDLE_S)
     session.idle = counter.now()
-    machine.kin_unmount()
+    for n in session.nodes(machine):
+        n.unmount()
     session.closed = counter.now()
     machine.disk_unmount()
     machine.disk_stop()

@@ -302,6 +302,34 @@ class Writer(threading.Thread):
             self.close(self.rng.choice(list(self.fds)))
 
 
+class Heavy(Writer):
+    """Small steps with long records: a file whose row has much in it, so
+    that the log is soon full and its segments are used again and again."""
+
+    VALUE_CHARS = 30000     # two of them in a row
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.pause_s /= 2
+
+    def act(self):
+        if not self.model.at:
+            return self.create("row")
+        xattrs = self.model.at["row"].xattrs
+        if len(xattrs) < 2 or self.rng.random() < 0.05:
+            name = "user.x%d" % self.rng.randrange(2)
+            text = "%d " % self.number()
+            value = (text * self.VALUE_CHARS)[:self.VALUE_CHARS]
+            return self.step(
+                ("setxattr", "row", name, value),
+                lambda: os.setxattr(self.full("row"), name, value.encode()))
+        if self.rng.random() < 0.06:
+            return self.sync("row")
+        mode = 0o600 + self.number() % 0o177
+        self.step(("chmod", "row", mode),
+                  lambda: os.chmod(self.full("row"), mode))
+
+
 # ---- a data base
 
 def row_of(i):
