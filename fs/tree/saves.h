@@ -67,6 +67,9 @@ bool xattrs_fit(const struct object *, const struct object *);
  * seldom copy them. */
 must_check int xattrs_hand_over(struct tree *, struct row *to,
 				const struct info *from);
+/* Removes those that `from` has not. */
+must_check int xattrs_drop_beyond(struct tree *, struct row *,
+				  const struct info *from);
 
 /* ---- backup.c */
 /* Before and after a file is renamed within its directory, maybe over an

@@ -214,8 +214,9 @@ static int check_room(const struct object *o)
 	return n > XATTRS_MAX || bytes > XATTRS_BYTES_MAX ? -ENOSPC : 0;
 }
 
-static int put_name(struct tree *t, struct row *row, struct slice name,
-		    const struct slice *value)
+/* value: NULL removes. */
+static int change_name(struct tree *t, struct row *row, struct slice name,
+		       const struct slice *value)
 {
 	struct version v;
 	int r, trace;
@@ -230,6 +231,14 @@ static int put_name(struct tree *t, struct row *row, struct slice name,
 	r = row_add(row, &v);
 	while (!r && (trace = oldest_trace(&row->o)) >= 0)
 		object_remove(&row->o, (size_t)trace);
+	return r;
+}
+
+static int put_name(struct tree *t, struct row *row, struct slice name,
+		    const struct slice *value)
+{
+	int r = change_name(t, row, name, value);
+
 	if (!r && value)
 		r = check_room(&row->o);
 	return r ? r : row_store(t, row, 0);
@@ -333,6 +342,42 @@ int xattrs_hand_over(struct tree *t, struct row *to, const struct info *from)
 		r = row_add(to, &own);
 		if (r)
 			break;
+	}
+	return r;
+}
+
+/* The name of the first of `row` that `from` has not at all. */
+static bool xattr_beyond(const struct row *row, const struct info *i,
+			 const struct info *from, struct slice *ret)
+{
+	for (size_t k = 0; k < row->o.count; k++) {
+		const struct version *v = &row->o.versions[k];
+
+		if (v->reg == REG_XATTR &&
+		    info_xattr(i, v->xattr.name) == v &&
+		    !info_xattr(from, v->xattr.name)) {
+			*ret = v->xattr.name;
+			return true;
+		}
+	}
+	return false;
+}
+
+int xattrs_drop_beyond(struct tree *t, struct row *row,
+		       const struct info *from)
+{
+	bool again = true;
+	int r = 0;
+
+	while (!r && again) {
+		struct slice name;
+		struct info i;
+
+		r = info_init(&i, &row->o);
+		again = !r && xattr_beyond(row, &i, from, &name);
+		if (again)
+			r = change_name(t, row, name, NULL);
+		info_release(&i);
 	}
 	return r;
 }

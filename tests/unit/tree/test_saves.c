@@ -1108,6 +1108,8 @@ static void test_backup_by_link(void **state)
 		pair_open(&p);
 		new = create_open(&p.a, ".doc.tmp");
 		put(&p.a, new, 0, "new");
+		set_xattr(&p.a, "doc", "user.old", "1");
+		set_xattr(&p.a, ".doc.tmp", "user.new", "2");
 		hard_link(&p.a, "doc", "doc~");
 		assert_int_equal(tree_open_file(p.a.tree, p.ino, true), 0);
 		if (sent)
@@ -1116,6 +1118,11 @@ static void test_backup_by_link(void **state)
 		put(&p.a, new, 3, "er");
 		assert_int_equal(look(&p.a, ROOT, "doc"), new);
 		assert_int_equal(look(&p.a, ROOT, "doc~"), p.ino);
+		/* A save keeps what the file has; a backup has no more. */
+		expect_xattr(&p.a, "doc", "user.old", "1");
+		expect_xattr(&p.a, "doc", "user.new", "2");
+		expect_xattr(&p.a, "doc~", "user.old", "1");
+		expect_xattr(&p.a, "doc~", "user.new", NULL);
 		for (int k = 0; k < 2; k++) {
 			assert_int_equal(tree_getattr(p.a.tree,
 						      k ? new : p.ino, &at),
