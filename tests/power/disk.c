@@ -213,8 +213,8 @@ static void disk_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 		fuse_reply_err(req, errno);
 		return;
 	}
-	fuse_reply_err(req, -disk_log(d, (uint64_t)offset, NULL,
-				      (uint64_t)len));
+	fuse_reply_err(req,
+		       -disk_log(d, (uint64_t)offset, NULL, (uint64_t)len));
 }
 
 static const struct fuse_lowlevel_ops operations = {

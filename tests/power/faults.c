@@ -10,17 +10,35 @@
  *	no-table-sync	fdatasync of the tables does nothing
  *	no-dir-sync	fsync of a directory does nothing
  *
+ * or what the N-th call (KIN_POWER_AT=N) of the process that changes or syncs
+ * a file of a store gets:
+ *
+ *	kill		SIGKILL before it is done
+ *	kill-behind	SIGKILL when it is done
+ *	torn		a write does one half of its bytes, then SIGKILL
+ *	eio, enospc	that error, and nothing is done
+ *
+ * The number of such calls so far is in the file KIN_POWER_CALLS (u64).
+ *
  * A file is known by its path. What is put off is kept as a descriptor of
  * the library's own, so that the daemon may close its one.
  */
+/* Functions are replaced by the names that they have. */
+#undef _FILE_OFFSET_BITS
+
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/base/macro.h"
@@ -39,7 +57,7 @@ static bool fault_is(const char *name)
 	return fault && !strcmp(fault, name);
 }
 
-/* s data, l log, t tables, 0 another file. */
+/* s data, l log, t tables, o another file of a store, 0 none. */
 static char kind_of(int fd)
 {
 	char link[64], path[4096];
@@ -51,20 +69,20 @@ static char kind_of(int fd)
 	if (n < 0)
 		return 0;
 	path[n] = '\0';
+	if (!strstr(path, "/store"))
+		return 0;
 	if (strstr(path, "/seg/"))
 		return 's';
 	if (strstr(path, "/log/"))
 		return 'l';
 	name = strrchr(path, '/');
-	return name && !strcmp(name, "/db") ? 't' : 0;
+	if (!strcmp(name, "/kin.log"))
+		return 0;
+	return strcmp(name, "/db") ? 'o' : 't';
 }
 
-static int real_sync(const char *name, int fd)
-{
-	int (*fn)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
-
-	return fn(fd);
-}
+/* The function that is replaced here. */
+#define REAL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 static int put_off(int fd)
 {
@@ -85,26 +103,162 @@ static void make_up(void)
 	while (late_count) {
 		int fd = late[--late_count];
 
-		real_sync("fdatasync", fd);
+		REAL(fdatasync)(fd);
 		close(fd);
 	}
 	pthread_mutex_unlock(&mutex);
 }
 
+/* ---- the N-th call */
+
+static uint64_t private_count, *count = &private_count;
+static uint64_t fatal; /* 0: none */
+
+__attribute__((constructor)) static void count_open(void)
+{
+	const char *path = getenv("KIN_POWER_CALLS");
+	const char *at = getenv("KIN_POWER_AT");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *map;
+
+	if (at)
+		fatal = strtoull(at, NULL, 10);
+	if (fd < 0)
+		return;
+	map = mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   0);
+	if (map != MAP_FAILED)
+		count = map;
+	close(fd);
+}
+
+enum what {
+	DO_IT,
+	DO_HALF,    /* then end */
+	DO_AND_END, /* the same, whole */
+	FAIL,	    /* errno is set */
+};
+
+/* What becomes of a call that changes or syncs this file. */
+static enum what next_call(int fd)
+{
+	if (!kind_of(fd) ||
+	    __atomic_add_fetch(count, 1, __ATOMIC_RELAXED) != fatal)
+		return DO_IT;
+	if (fault_is("kill"))
+		raise(SIGKILL);
+	if (fault_is("kill-behind"))
+		return DO_AND_END;
+	if (fault_is("torn"))
+		return DO_HALF;
+	if (!fault_is("eio") && !fault_is("enospc"))
+		return DO_IT;
+	errno = fault_is("eio") ? EIO : ENOSPC;
+	return FAIL;
+}
+
+static void end_if(enum what what)
+{
+	if (what == DO_HALF || what == DO_AND_END)
+		raise(SIGKILL);
+}
+
+static size_t part(enum what what, size_t len)
+{
+	return what == DO_HALF ? len / 2 : len;
+}
+
+/* ---- calls */
+
+/* len_ stands for how much of the length is done. */
+#define REPLACED(fd, len, call)                                                \
+	({                                                                     \
+		enum what what_ = next_call(fd);                               \
+		size_t len_ __attribute__((unused)) = part(what_, len);        \
+		__typeof__(call) r_ = -1;                                      \
+		if (what_ != FAIL)                                             \
+			r_ = (call);                                           \
+		end_if(what_);                                                 \
+		r_;                                                            \
+	})
+
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
+{
+	return REPLACED(fd, len, REAL(pwrite)(fd, bytes, len_, offset));
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
+{
+	return pwrite(fd, bytes, len, offset);
+}
+
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+	return REPLACED(fd, len, REAL(write)(fd, bytes, len_));
+}
+
+ssize_t writev(int fd, const struct iovec *v, int n)
+{
+	return REPLACED(fd, (size_t)n, REAL(writev)(fd, v, (int)len_));
+}
+
+int ftruncate(int fd, off_t size)
+{
+	return REPLACED(fd, 0, REAL(ftruncate)(fd, size));
+}
+
+int ftruncate64(int fd, off64_t size)
+{
+	return ftruncate(fd, size);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	return REPLACED(fd, 0, REAL(fallocate)(fd, mode, offset, len));
+}
+
+int fallocate64(int fd, int mode, off64_t offset, off64_t len)
+{
+	return fallocate(fd, mode, offset, len);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t len)
+{
+	enum what what = next_call(fd);
+	int r = what == FAIL ? errno : REAL(posix_fallocate)(fd, offset, len);
+
+	end_if(what);
+	return r;
+}
+
+int posix_fallocate64(int fd, off64_t offset, off64_t len)
+{
+	return posix_fallocate(fd, offset, len);
+}
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	return REPLACED(dirfd, 0, REAL(unlinkat)(dirfd, name, flags));
+}
+
 int fdatasync(int fd)
 {
+	enum what what = next_call(fd);
 	char kind = kind_of(fd);
 	int r;
 
+	if (what == FAIL)
+		return -1;
 	if ((kind == 's' && fault_is("no-data-sync")) ||
 	    (kind == 'l' && fault_is("no-log-sync")) ||
 	    (kind == 't' && fault_is("no-table-sync")))
 		return 0;
 	if (kind == 's' && fault_is("data-late"))
 		return put_off(fd);
-	r = real_sync("fdatasync", fd);
+	r = REAL(fdatasync)(fd);
 	if (kind == 'l' || kind == 't')
 		make_up();
+	end_if(what);
 	return r;
 }
 
@@ -114,5 +268,5 @@ int fsync(int fd)
 
 	if (fault_is("no-dir-sync") && !fstat(fd, &st) && S_ISDIR(st.st_mode))
 		return 0;
-	return real_sync("fsync", fd);
+	return REPLACED(fd, 0, REAL(fsync)(fd));
 }

@@ -8,17 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 
 sys.dont_write_bytecode = True
 
-from rig import cuts, node, session         # noqa: E402
-from rig.image import Log, copy             # noqa: E402
+from rig import cuts, inside, node, session     # noqa: E402
+from rig.image import Log, copy                 # noqa: E402
 
-INSIDE = "KIN_POWER_INSIDE"
-SKIPPED = 77
 FAULTS = ("no-data-sync", "data-late", "no-log-sync", "no-table-sync",
           "no-dir-sync")
 KEPT = (".index", ".data", ".session")
@@ -49,35 +46,10 @@ def arguments():
     return p.parse_args()
 
 
-def skip(why):
-    print("skipped: " + why)
-    sys.exit(SKIPPED)
-
-
 def need():
-    if os.geteuid() != 0:
-        skip("only root can mount what a cut left")
-    if not os.path.exists("/dev/fuse"):
-        skip("there is no /dev/fuse")
+    inside.need("mount", node.MKFS["ext4"][0])
     if not os.path.exists("/dev/loop-control"):
-        skip("there are no loop devices")
-    for tool in ("unshare", "ip", node.MKFS["ext4"][0]):
-        if not shutil.which(tool):
-            skip("there is no " + tool)
-
-
-def outside(args):
-    """Everything runs in namespaces, and goes with them."""
-    need()
-    work = tempfile.mkdtemp(prefix="kin-power.")
-    try:
-        status = subprocess.call(
-            ["unshare", "--mount", "--net", "--pid", "--fork",
-             "--kill-child", "--mount-proc", "--propagation", "private",
-             sys.executable, *sys.argv, "--inside", "main", "--work", work])
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return status
+        inside.skip("there are no loop devices")
 
 
 def machine_of(args):
@@ -123,10 +95,9 @@ def run_cuts(args, blank, name, todo):
                        "cuts": [str(c) for c in share]}, f)
         out = open(plan + ".out", "w+")
         p = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--fork",
-             "--kill-child", "--mount-proc", "--propagation", "private",
-             sys.executable, *sys.argv[:-4], "--inside", "worker",
-             "--work", args.work, "--plan", plan], stdout=out)
+            inside.UNSHARE + [sys.executable, *sys.argv[:-4], "--work",
+                              args.work, "--inside", "worker", "--plan",
+                              plan], stdout=out)
         running.append((p, out, share))
 
     for share in shares:
@@ -249,16 +220,15 @@ def again(args, m):
     return 0
 
 
-def inside(args):
+def play_all(args):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "none",
-                    args.work], check=True)
+    inside.work_begin(args.work)
     m = machine_of(args)
     m.enter()
     if args.again:
         return again(args, m)
     if not shutil.which(node.MKFS[args.fs][0]):
-        skip("there is no " + node.MKFS[args.fs][0])
+        inside.skip("there is no " + node.MKFS[args.fs][0])
     blank = os.path.join(args.work, "blank")
     m.blank(blank)
     done, total, bad = state_read(args), 0, 0
@@ -293,8 +263,9 @@ def main():
     if args.inside == "worker":
         return worker(args)
     if args.inside:
-        return inside(args)
-    return outside(args)
+        return play_all(args)
+    need()
+    return inside.again_inside(["--inside", "main"])
 
 
 if __name__ == "__main__":

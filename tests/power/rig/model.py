@@ -84,14 +84,12 @@ class Model:
         f.names.add(path)
         return self.shown(f)
 
-    def do_write(self, path, offset, length, seed):
+    def do_write(self, path, offset, length, seed, done=None):
+        """done: bytes that were written, if not all."""
         f = self.at[path]
-        data = f.data
-        if offset is None:
-            offset = len(data)
-        data = data[:offset] + bytes(max(0, offset - len(data))) + \
-            content(seed, length) + data[offset + length:]
-        f.set_data(data)
+        data, new = f.data, content(seed, length)[:done]
+        f.set_data(data[:offset] + bytes(max(0, offset - len(data))) + new +
+                   data[offset + len(new):])
         return self.shown(f)
 
     def do_truncate(self, path, size):

@@ -143,7 +143,14 @@ class Node:
         return self.kin("invite", self.volume).split()[-1]
 
     def unmount(self):
-        self.kin("unmount", self.volume)
+        """(A child of ours between fork and exec may have it in use.)"""
+        deadline = time.monotonic() + TIMEOUT_S
+        while "in use" in self.kin("unmount", self.volume, fine=(0, 1)):
+            if time.monotonic() > deadline:
+                raise Failure("the mount stays in use")
+            time.sleep(0.02)
+        if os.path.ismount(self.volume):
+            raise Failure("it cannot be unmounted")
 
     def status(self):
         return json.loads(self.kin("status", "--json", self.volume))
@@ -160,11 +167,21 @@ class Node:
         pid = self.status()["pid"]
         os.kill(pid, 9)
         run("umount", "-l", self.volume)
-        deadline = time.monotonic() + TIMEOUT_S
-        while is_alive(pid):
-            if time.monotonic() > deadline:
-                raise Failure("the daemon does not die")
-            time.sleep(0.002)
+        wait_dead(pid)
+
+    def stop_or_umount(self):
+        """The end of a daemon that may be dead, or unable to end well."""
+        pid = None
+        try:
+            pid = self.status()["pid"]
+            self.kin("unmount", self.volume, fine=(0, 1))
+            wait_dead(pid)
+        except Failure:     # (no daemon)
+            pass
+        while os.path.ismount(self.volume) or is_dead_mount(self.volume):
+            run("umount", "-l", self.volume, fine=(0, 32))
+
+    umount_dead = stop_or_umount
 
     def log_text(self):
         try:
@@ -196,6 +213,22 @@ def knowledge(token, volume):
         origin = raw[at:at + 8].hex()
         ret[origin], at = varint(at + 8)
     return ret
+
+
+def is_dead_mount(path):
+    try:
+        os.stat(path)
+        return False
+    except OSError:
+        return True
+
+
+def wait_dead(pid):
+    deadline = time.monotonic() + TIMEOUT_S
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            raise Failure("the daemon does not end")
+        time.sleep(0.002)
 
 
 def is_alive(pid):

@@ -79,7 +79,7 @@ class History:
         if any(seen.get(p) != state.get(p)
                for p in set(seen) | set(state) if p not in change):
             return False
-        _, path, offset, length, _ = self.steps[n].op
+        _, path, offset, length = self.steps[n].op[:4]
         if path not in seen:
             return False
         model = Model()

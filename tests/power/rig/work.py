@@ -63,7 +63,10 @@ class Writer(threading.Thread):
         s.ended = time.monotonic_ns()
         s.ended_at = self.counter.now()
         s.promised = promised
-        self.model.apply(op)
+        self.model.apply(s.op)
+
+    def short_write(self, n):
+        raise OSError("only %d bytes were written" % n)
 
     def full(self, path):
         return os.path.join(self.top, path)
@@ -152,8 +155,9 @@ class Writer(threading.Thread):
         at = len(self.model.at[path].data) if offset is None else offset
 
         def fn():
-            if os.pwrite(fd, data, at) != length:
-                raise OSError("a short write to %s" % path)
+            n = os.pwrite(fd, data, at)
+            if n != length:
+                self.short_write(n)
         self.step(("write", path, at, length, seed), fn, flags != 0)
 
     def sync(self, path, how=None):
