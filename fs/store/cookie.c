@@ -28,7 +28,7 @@
 #define COOKIE_FORMAT 1
 #define COOKIES_MAX 2
 /* Of the file: two cookies. */
-#define FILE_BYTES_MAX (2 + 16 + COOKIES_MAX * COOKIE_BYTES)
+#define COOKIE_FILE_BYTES_MAX (2 + 16 + COOKIES_MAX * COOKIE_BYTES)
 #define META_COOKIE "cookie"
 #define DATABASE "db"
 
@@ -95,7 +95,7 @@ static int store_set_cookie(struct store *s, const uint8_t c[COOKIE_BYTES])
 /* -ENOENT: there is none, or it is none of ours. */
 static int file_read(const char *path, struct cookies *ret)
 {
-	uint8_t bytes[FILE_BYTES_MAX + 1];
+	uint8_t bytes[COOKIE_FILE_BYTES_MAX + 1];
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct reader in;
 	ssize_t n;
@@ -131,7 +131,7 @@ static int sync_parent(const char *path)
 
 static int file_write(const char *path, const struct cookies *c)
 {
-	uint8_t bytes[FILE_BYTES_MAX];
+	uint8_t bytes[COOKIE_FILE_BYTES_MAX];
 	struct buf b = { bytes, 0, sizeof(bytes), false };
 	autofree char *temp = NULL;
 	autoclose int fd = -1;

@@ -216,7 +216,7 @@ static int lock_take(struct store *s, bool must_exist, struct buf *why)
 
 /* ---- opening: the tables */
 
-static int env_open(struct store *s, const struct store_options *o)
+static int env_open(struct store *s)
 {
 	char path[64];
 	int rc = mdb_env_create(&s->env);
@@ -229,8 +229,7 @@ static int env_open(struct store *s, const struct store_options *o)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/db", s->dirfd);
 	rc = mdb_env_set_maxdbs(s->env, TABLE_COUNT);
 	if (!rc)
-		rc = mdb_env_set_mapsize(s->env, o->map_bytes ? o->map_bytes
-							      : MAP_BYTES);
+		rc = mdb_env_set_mapsize(s->env, s->map_bytes);
 	if (!rc)
 		rc = mdb_env_open(s->env, path,
 				  MDB_NOSUBDIR | MDB_NOTLS |
@@ -369,6 +368,36 @@ static int tables_open(struct store *s, struct past *past)
 	return r;
 }
 
+/* (A transaction that only reads leaves the handles as well.) */
+static int tables_reopen(struct store *s)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return lmdb_errno(rc);
+	for (unsigned int i = 0; !rc && i < TABLE_COUNT; i++)
+		rc = mdb_dbi_open(txn, table_name(i), 0, &s->dbi[i]);
+	if (!rc)
+		return lmdb_errno(mdb_txn_commit(txn));
+	mdb_txn_abort(txn);
+	return lmdb_errno(rc);
+}
+
+int store_open_again(struct store *s)
+{
+	int r;
+
+	kin_assert(!s->txn);
+	mdb_env_close(steal(&s->env));
+	r = env_open(s);
+	if (!r)
+		r = tables_reopen(s);
+	if (r && s->env)
+		mdb_env_close(steal(&s->env));
+	return r;
+}
+
 /*
  * The names of new files must last as well, up to the store's own name, and
  * those of an opening that was killed before it came to this.
@@ -390,10 +419,9 @@ static int dir_sync(const struct store *s)
 
 /* ---- opening: all of it */
 
-static int store_open_db(struct store *s, const struct store_options *o,
-			 struct buf *why, struct past *ret)
+static int store_open_db(struct store *s, struct buf *why, struct past *ret)
 {
-	int r = env_open(s, o);
+	int r = env_open(s);
 
 	if (!r)
 		r = format_check(s, why, ret);
@@ -458,7 +486,7 @@ static int store_open_parts(struct store *s, const struct store_options *o,
 	if (!r)
 		r = lock_take(s, o->must_exist, why);
 	if (!r)
-		r = store_open_db(s, o, why, &past);
+		r = store_open_db(s, why, &past);
 	if (r)
 		return r;
 	s->log_id = past.log.id;
@@ -489,6 +517,7 @@ static struct store *store_new(const struct store_options *o)
 	}
 	s->dirfd = s->lock_fd = -1;
 	s->no_sync = o->no_sync;
+	s->map_bytes = o->map_bytes ? o->map_bytes : MAP_BYTES;
 	s->group_max_ops = o->group_max_ops ? o->group_max_ops : GROUP_MAX_OPS;
 	s->group_max_ms = o->group_max_ms ? o->group_max_ms : GROUP_MAX_MS;
 	journal_init(&s->journal);

@@ -51,7 +51,8 @@ struct store {
 	bool threads; /* the owner thread runs */
 	bool no_sync;
 	uint32_t group_max_ops, group_max_ms;
-	MDB_env *env;
+	uint64_t map_bytes;
+	MDB_env *env; /* only the owner thread opens it again */
 	MDB_dbi dbi[TABLE_COUNT];
 	uint64_t log_id;
 	char boot_id[BOOT_ID_BYTES_MAX + 1]; /* of this boot */
@@ -109,6 +110,15 @@ void store_wait(struct store *, pthread_cond_t *);
 int lmdb_errno(int rc);
 /* The store has failed, if it had not before. Returns the first failure. */
 int store_fail(struct store *, int r, const char *what);
+
+/*
+ * LMDB lets nobody in any more after it could not write its root, so it is
+ * opened anew. Whether that write has reached the file does not matter: the
+ * log has all since the commit before, and may be applied twice. No
+ * transaction is open; only for the owner thread, with the lock. On error
+ * there may be no env.
+ */
+must_check int store_open_again(struct store *);
 
 /* ---- op.c: tables and operations */
 /* Applies the entries of a log record to the group. arg: the store. */

@@ -36,8 +36,14 @@
 
 static int group_begin(struct store *s)
 {
-	int r = lmdb_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+	int rc = s->env ? mdb_txn_begin(s->env, NULL, 0, &s->txn) : EIO, r;
 
+	r = lmdb_errno(rc);
+	if (rc == MDB_PANIC) {
+		r = store_open_again(s);
+		if (!r)
+			r = lmdb_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+	}
 	memset(s->cursors, 0, sizeof(s->cursors));
 	s->txn_broken = false;
 	if (r)
