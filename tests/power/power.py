@@ -164,15 +164,20 @@ def play(args, m, blank, seed, fault):
     name = os.path.join(args.work, "s%d" % seed)
     preload = (fault, os.path.realpath(args.faults)) if fault else None
     start = time.monotonic()
-    s = session.record(m, blank, name, seed, args.seconds, seed % 2 == 0,
-                       preload)
+    try:
+        s = session.record(m, blank, name, seed, args.seconds, seed % 2 == 0,
+                           preload)
+    except (node.Failure, OSError) as e:
+        # (its mounts are in the way of another session)
+        print("FAIL seed %d, before any cut: %s" % (seed, e))
+        sys.exit(1)
     node.reap()
     log = Log(name)
     todo = cuts.plan(s, log, args.cuts)
     one = {"seed": seed, "fs": s.fs, "options": s.options, "entries": len(log),
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
-           "commits": len(s.commits), "cuts": 0, "twice": 0, "met": 0, "at_stake": 0,
+           "commits": len(s.commits), "rounds": s.space["rounds"], "cuts": 0, "twice": 0, "met": 0, "at_stake": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
@@ -201,7 +206,7 @@ def play(args, m, blank, seed, fault):
 def describe(one):
     return ("seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
             "%(commits)d commits of a data base, %(entries)d entries with "
-            "%(flushes)d flushes; "
+            "%(flushes)d flushes, %(rounds)d rounds of giving back; "
             "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
             "%(met)d, %(at_stake)d writes were at stake" % one +
             "; %g + %g s" % tuple(one["seconds"]))

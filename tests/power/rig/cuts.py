@@ -64,7 +64,8 @@ def plan(session, log, count):
         elif kind < 0.7 and flushes:
             at = rng.choice(flushes) + rng.randrange(2)
         elif kind < 0.72:
-            at = rng.choice((session.idle, session.closed))
+            at = rng.choice((session.idle or session.closed,
+                             session.closed))
         elif kind < 0.95:
             at = rng.randrange(session.ready, len(log) + 1)
         else:

@@ -14,7 +14,7 @@ import time
 TIMEOUT_S = 120
 # Enough for the reserve of the store and what a session writes (XFS wants no
 # less); the image is sparse.
-IMAGE_BYTES = 320 << 20
+IMAGE_BYTES = 512 << 20
 SYNC_FILE_RANGE_WRITE = 2
 
 MKFS = {

@@ -11,10 +11,11 @@ from .image import Counter, copy
 from .model import content, observe
 from .node import Failure, Pusher, knowledge, mount_options
 from .oracle import History
-from .work import Database, Heavy, Writer
+from .work import Churn, Database, Heavy, Writer
 
 WRITERS = ("w0", "w1", "w2", "heavy")
 HEAVY = "heavy"
+CHURN = "w2"        # in every third session
 PEER = "peer"
 PEER_PAUSE_S = 0.08
 PEER_SHARE = 5      # files between two waits
@@ -45,6 +46,7 @@ class Session:
         self.tokens = []        # (token, entries logged when it was there)
         self.synced, self.shared = [], []       # of the peer
         self.volume = self.origin = None
+        self.space = None       # given back, as status says at the end
         self.idle = None        # entries logged some time after all ended
         self.closed = None      # ... and when `kin unmount` returned
 
@@ -155,7 +157,8 @@ def work(machine, counter, session):
     for name in WRITERS:
         top = os.path.join(a.volume, name)
         os.mkdir(top)
-        kind = Heavy if name == HEAVY else Writer
+        kind = Heavy if name == HEAVY else \
+            Churn if name == CHURN and seed % 3 == 0 else Writer
         writers.append(kind(top, name, seed, counter, stop, PAUSE_S,
                             STEPS_MAX, calm))
     os.mkdir(os.path.join(a.volume, "sql"))
@@ -199,8 +202,10 @@ def record(machine, blank, name, seed, seconds, two, fault=None):
         machine.b.join(machine.a.invite())
         machine.a.wait()
     work(machine, counter, session)
-    time.sleep(IDLE_S)
-    session.idle = counter.now()
+    session.space = machine.a.status()["space"]
+    if not fault:
+        time.sleep(IDLE_S)
+        session.idle = counter.now()
     for n in session.nodes(machine):
         n.unmount()
     session.closed = counter.now()

@@ -334,6 +334,26 @@ class Heavy(Writer):
                   lambda: os.chmod(self.full("row"), mode))
 
 
+class Churn(Writer):
+    """Writes the same places of a large file again and again: what was there
+    is garbage, and its room is given back before long."""
+
+    BYTES, PIECE = 4 << 20, 1 << 20
+    PIECES_MAX = 220    # what the disk has room for if nothing is given back
+
+    def act(self):
+        if not self.model.at:
+            return self.create("big")
+        r = self.rng.random()
+        if r < 0.05:
+            return self.sync("big")
+        if r < 0.1:
+            return self.act_close()
+        if self.number() <= self.PIECES_MAX:
+            self.write("big", self.rng.randrange(0, self.BYTES, self.PIECE),
+                       self.PIECE)
+
+
 # ---- a data base
 
 def row_of(i):
