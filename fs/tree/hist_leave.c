@@ -83,9 +83,21 @@ static int note(struct tree *t, struct objid id, const struct version *v,
 	return hist_put(t, &e);
 }
 
+/* Did the operation in hand write one of its contents itself? */
+static bool is_written_here(const struct tree *t, const struct object *o)
+{
+	for (size_t k = 0; t->ticked && k < o->count; k++)
+		if (o->versions[k].reg == REG_CONTENT &&
+		    o->versions[k].dot.origin == t->origin &&
+		    o->versions[k].dot.seq >= t->op_first)
+			return true;
+	return false;
+}
+
 int hist_row_changes(struct tree *t, const struct row *row)
 {
-	enum hist_why why = t->remote ? HIST_MERGED : HIST_REPLACED;
+	enum hist_why why = !t->remote || is_written_here(t, &row->o) ?
+				    HIST_REPLACED : HIST_MERGED;
 	int r = 0;
 
 	for (size_t k = 0; !r && k < row->had_count; k++)
