@@ -29,20 +29,24 @@ struct command {
 	const char *help;
 };
 
+int cmd_cat(int argc, char **argv);
 int cmd_conflicts(int argc, char **argv);
 int cmd_hooks(int argc, char **argv);
 int cmd_invite(int argc, char **argv);
 int cmd_join(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 int cmd_member(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_swap(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_undelete(int argc, char **argv);
 int cmd_undo(int argc, char **argv);
 int cmd_unmount(int argc, char **argv);
 int cmd_version(int argc, char **argv);

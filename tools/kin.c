@@ -25,6 +25,10 @@ static const struct command commands[] = {
 	{ "swap", cmd_swap, "give a file renamed in two places the other name" },
 	{ "policy", cmd_policy, "say or set what becomes of conflicts" },
 	{ "hooks", cmd_hooks, "list and try programs that may settle conflicts" },
+	{ "log", cmd_log, "list the versions of a file" },
+	{ "cat", cmd_cat, "print an old version of a file" },
+	{ "restore", cmd_restore, "make a file what it was" },
+	{ "undelete", cmd_undelete, "list or put back what was removed" },
 	{ "undo", cmd_undo, "take back what was decided without asking" },
 	{ "version", cmd_version, "print the version of kin" },
 };

@@ -139,6 +139,7 @@ static uint64_t agent_tick(struct agent *a)
 	agent_waits_poll(a, now_ms);
 	agent_verifies_poll(a, now_ms);
 	agent_runs_poll(a);
+	agent_looks_poll(a);
 	agent_shows_poll(a, now_ms);
 	next_ms = min_u64(next_ms, agent_hook_tests_poll(a, now_ms));
 	next_ms = min_u64(next_ms, agent_handlers_tick(a, now_ms));
@@ -157,6 +158,7 @@ static void *agent_run(void *arg)
 	agent_verifies_release(a);
 	agent_runs_release(a);
 	agent_hook_tests_release(a);
+	agent_looks_release(a);
 	agent_shows_release(a);
 	control_flush(a->control);
 	a->paused = true; /* nobody new */
@@ -240,6 +242,7 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	LIST_INIT(&a->shows);
 	LIST_INIT(&a->runs);
 	LIST_INIT(&a->hook_tests);
+	LIST_INIT(&a->looks);
 	acks_init(a);
 	listener_init(a);
 	dialer_init(&a->dialer);

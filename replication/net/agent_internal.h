@@ -10,6 +10,7 @@
  *	commands.c	what the control socket's requests mean
  *	conflicts.c	those about conflicts; decided.c about decisions
  *	versions.c	those that merge contents, on threads of their own
+ *	history.c	those about old versions and what was removed, too
  *	verify.c	another: `kin verify`; deep_run.c its thread
  *	wait.c		the one request that takes long
  *	hook_list.c	`kin hooks`: what is installed; hook_test.c: tries one
@@ -90,6 +91,7 @@ struct agent_verify;
 struct agent_show;
 struct agent_run;
 struct agent_hook_test;
+struct agent_look;
 struct acks_wait;
 
 struct listener {
@@ -124,6 +126,7 @@ struct agent {
 	LIST_HEAD(, agent_show) shows;
 	LIST_HEAD(, agent_run) runs;
 	LIST_HEAD(, agent_hook_test) hook_tests;
+	LIST_HEAD(, agent_look) looks;
 	struct {
 		pthread_mutex_t mutex;	/* guards: */
 		LIST_HEAD(, acks_wait) waits;
@@ -230,6 +233,22 @@ json_t *agent_settle(struct agent *, struct control_client *,
 bool agent_run_gone(struct agent *, void *data);
 void agent_runs_poll(struct agent *);
 void agent_runs_release(struct agent *);
+
+/* ---- history.c */
+json_t *agent_log(struct agent *, struct control_client *,
+		  const json_t *request);
+json_t *agent_cat(struct agent *, struct control_client *,
+		  const json_t *request);
+json_t *agent_restore(struct agent *, struct control_client *,
+		      const json_t *request);
+json_t *agent_removed(struct agent *, struct control_client *,
+		      const json_t *request);
+json_t *agent_undelete(struct agent *, struct control_client *,
+		       const json_t *request);
+/* The client went; false: it was none of these. */
+bool agent_look_gone(struct agent *, void *data);
+void agent_looks_poll(struct agent *);
+void agent_looks_release(struct agent *);
 
 /* ---- decided.c */
 json_t *agent_decided(struct agent *, struct control_client *,

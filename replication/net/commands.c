@@ -495,6 +495,11 @@ static const struct {
 	{ "resolve", agent_resolve },
 	{ "versions", agent_versions },
 	{ "settle", agent_settle },
+	{ "log", agent_log },
+	{ "cat", agent_cat },
+	{ "restore", agent_restore },
+	{ "removed", agent_removed },
+	{ "undelete", agent_undelete },
 	{ "decided", agent_decided },
 	{ "undo", agent_undo },
 	{ "swap", agent_swap },
@@ -528,7 +533,8 @@ static void on_gone(void *arg, struct control_client *client, void *data)
 {
 	(void)client;
 	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data) &&
-	    !agent_run_gone(arg, data) && !agent_hook_test_gone(arg, data))
+	    !agent_run_gone(arg, data) && !agent_hook_test_gone(arg, data) &&
+	    !agent_look_gone(arg, data))
 		agent_wait_gone(data);
 }
 

@@ -47,6 +47,17 @@
  *             "base". Of one instant, which the token names
  *   settle    path, token, and the descriptor of a file: its bytes in place
  *             of these versions; ESTALE if they are others now
+ *   log       path -> versions[{id,state,label,node,time,time_ms,ended,size,
+ *             name (of a sibling),automatic,here}], removed, removed_at;
+ *             state: current, sibling, hidden, removed, replaced, replaced
+ *             elsewhere
+ *   cat       path; version (how its id begins) or at_ms; and the descriptor
+ *             of a pipe, that its bytes go to -> size
+ *   restore   path; version or at_ms; to (path) -> path
+ *   removed   path (a directory); name, since_ms -> removed[{name,kind,
+ *             removed,files,size}]
+ *   undelete  the same -> restored[{as above,restored (its name now),failed
+ *             (what in it is not back),error}]
  *   decided   path -> decisions[{id,kind,path,directory,xattr,chosen,lost,
  *             why,can_undo}]; kind: rename, mode, owner, times, xattr, cycle,
  *             revived, reverted, policy; xattr: of an xattr only; chosen, lost:
@@ -81,7 +92,7 @@
  * A descriptor goes beside the first byte of the line (SCM_RIGHTS).
  * Paths are relative to the volume's root; a name that is not UTF-8 goes as
  * "path_hex"; so do "name", "folder", "refused", "take", "from", "rule", "hook",
- * "policy", "pattern", "configuration", "stdout" and "stderr".
+ * "policy", "pattern", "configuration", "stdout", "stderr", "to" and "restored".
  * Numbers are integers but for timeout.
  */
 #ifndef KINFS_NET_CONTROL_H
