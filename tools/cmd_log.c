@@ -9,8 +9,8 @@
 static const char help[] =
 "usage: kin log [--json] FILE\n"
 "Lists the versions of a file that are on this node, the newest first: what it\n"
-"is, what stands beside it in conflict, and what it was before. FILE may have\n"
-"been removed. `kin cat FILE@ID` prints a version, `kin restore FILE@ID` takes\n"
+"is, what stands beside it in conflict, and what it was before; and those of\n"
+"files that had its name before it. FILE may have been removed. `kin cat FILE@ID` prints a version, `kin restore FILE@ID` takes\n"
 "it back.\n"
 "\n"
 "Each node keeps what it had itself, for 30 days, in up to 5 % of its disk,\n"

@@ -17,12 +17,15 @@ static const char help[] =
 "             changes: {received, known, forwarded},\n"
 "             content: {objects, bytes, reads_failed}, applying,\n"
 "             incarnation: {cause, time, count},\n"
+"             history: {contents, removed, bytes, days_max, bytes_max},\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
 "             behind: {changes, bytes, seconds},\n"
 "             ahead: {changes, bytes}, stale_seconds, last_contact_seconds,\n"
 "             clock_skew_ms}]}; behind is what the peer lacks of ours, ahead\n"
 "             is what we lack of its; all that it had stale_seconds ago is\n"
-"             shown here; null is unknown; content is what is still to come\n";
+"             shown here; null is unknown; content is what is still to come;\n"
+"             history is what `kin log` and `kin undelete` know, bytes as the\n"
+"             sizes of all of it, which share what they have in common\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 

@@ -32,6 +32,8 @@ enum {
 	OPTION_NAME,
 	OPTION_PEER,
 	OPTION_LAPSE,
+	OPTION_HISTORY_DAYS,
+	OPTION_HISTORY_SIZE,
 	OPTION_ALLOW_OTHER,
 	OPTION_FOREGROUND,
 };
@@ -42,6 +44,8 @@ const struct option mounting_options[] = {
 	{ "name", required_argument, NULL, OPTION_NAME },
 	{ "peer", required_argument, NULL, OPTION_PEER },
 	{ "lapse-after", required_argument, NULL, OPTION_LAPSE },
+	{ "history-days", required_argument, NULL, OPTION_HISTORY_DAYS },
+	{ "history-size", required_argument, NULL, OPTION_HISTORY_SIZE },
 	{ "allow-other", no_argument, NULL, OPTION_ALLOW_OTHER },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ NULL, 0, NULL, 0 },
@@ -73,6 +77,49 @@ static int parse_lapse(struct mounting *m, const char *text)
 	return -1;
 }
 
+static int parse_history_days(struct mounting *m, const char *text)
+{
+	char *end;
+	unsigned long days;
+
+	errno = 0;
+	days = strtoul(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' ||
+	    days > LAPSE_DAYS_MAX)
+		return complain(m->command, EXIT_USAGE, "--history-days "
+				"\"%s\": is no number of days from 0 to %d",
+				text, LAPSE_DAYS_MAX);
+	m->keep.has_days = true;
+	m->keep.days = (unsigned int)days;
+	return -1;
+}
+
+/* "5%", or bytes with a unit. */
+static int parse_history_size(struct mounting *m, const char *text)
+{
+	static const char units[] = "KMGT";
+	struct history_keep *k = &m->keep;
+	const char *unit;
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (errno || end == text || text[0] == '-' ||
+	    (*end && end[1]) || (*end && !unit && *end != '%') ||
+	    (*end == '%' && (!n || n > 100)) ||
+	    (unit && n > UINT64_MAX >> (10 * (unit - units + 1))))
+		return complain(m->command, EXIT_USAGE, "--history-size "
+				"\"%s\": is no size; for example 5%%, or 20G",
+				text);
+	k->has_size = true;
+	k->percent = *end == '%' ? (unsigned int)n : 0;
+	k->bytes = *end == '%' ? 0 :
+		   unit ? (uint64_t)n << (10 * (unit - units + 1)) : n;
+	return -1;
+}
+
 static int parse_one(struct mounting *m, int c)
 {
 	switch (c) {
@@ -100,6 +147,10 @@ static int parse_one(struct mounting *m, int c)
 		return check_label(m, "--peer", optarg);
 	case OPTION_LAPSE:
 		return parse_lapse(m, optarg);
+	case OPTION_HISTORY_DAYS:
+		return parse_history_days(m, optarg);
+	case OPTION_HISTORY_SIZE:
+		return parse_history_size(m, optarg);
 	case OPTION_ALLOW_OTHER:
 		m->allow_other = true;
 		break;
@@ -306,6 +357,7 @@ static int serve(const struct mounting *m, struct volume_place *place,
 		.place = place,
 		.listen = m->listen,
 		.lapse_days = m->lapse_days,
+		.keep = m->keep,
 		.label = m->label,
 		.label_default = label,
 		.allow_other = m->allow_other,

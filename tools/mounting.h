@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "replication/net/agent.h"
 #include "replication/net/invite.h"
 #include "tools/command.h"
 
@@ -21,6 +22,7 @@ struct mounting {
 	const char *store, *listen, *label;	/* or NULL */
 	bool foreground, allow_other;
 	unsigned int lapse_days;	/* or 0 */
+	struct history_keep keep;
 	const char *peers[PEERS_MAX + 1];	/* NULL-ended */
 	size_t peer_count;
 };
@@ -38,6 +40,10 @@ extern const struct option mounting_options[];
 "  --lapse-after DAYS   no longer keep what was removed for a member that\n" \
 "                       was silent while others were heard so long;\n" \
 "                       remembered, default 180\n" \
+"  --history-days DAYS  how long old versions and removed files are kept here,\n" \
+"                       0: not at all; remembered, default 30\n" \
+"  --history-size SIZE  how much of that at most, in bytes (K, M, G, T) or in\n" \
+"                       percent of the disk: 5%; remembered, default 5%\n" \
 "  --allow-other        let other users in, as far as permissions go\n" \
 "  --foreground         do not become a daemon; log to standard error\n"
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "replication/net/agent.h"
 #include "replication/net/invite.h"
 #include "tools/volume_paths.h"
 
@@ -18,6 +19,7 @@ struct node_options {
 	const struct volume_place *place;	/* borrowed */
 	const char *listen;		/* or NULL, as agent_options */
 	unsigned int lapse_days;	/* or 0, as agent_options */
+	struct history_keep keep;
 	const char *label;		/* or NULL: what the volume has */
 	const char *label_default;	/* for a new volume or a joiner */
 	bool allow_other;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The versions of a file: those in its row, and those that left it.
+ * The versions of a file: those in its row, and those that left it; and of
+ * all that had its name in its directory before it and was removed. To who
+ * asks for a path these are one file: many programs replace a file by another
+ * of its name, and what is put back after its row was gone has another id.
  *
  * A version is known by (hlc, first dot) for ever, on every node, whatever a
  * fork or the end of its object made of it since; its id is made of that.
@@ -13,10 +16,19 @@
 
 #include "fs/base/hash.h"
 
+/* Files of one name that were removed one after another, of which the versions
+ * are listed: a list for people. */
+#define EARLIER_MAX 256
+
 struct listing {
 	struct tree *t;
 	struct history_file *file;
 	size_t alloc;
+	/* of the object that is listed: */
+	struct objid id;
+	bool removed;
+	uint64_t removed_ms;
+	size_t first;
 };
 
 static void name_version(struct tree *t, struct history_version *v)
@@ -79,7 +91,7 @@ static int add_live(struct listing *l, const struct version *v,
 
 	return add(l, &(struct history_version){
 		.state = state, .first = e.dot, .hlc = e.hlc,
-		.ended_ms = ended ? l->file->removed_ms : 0,
+		.ended_ms = ended ? l->removed_ms : 0,
 		.mtime = c->mtime, .name = name, .content = c->content,
 		.author = c->author.len ? c->author : c->label,
 		.automatic = v->flags & VERSION_AUTO });
@@ -99,12 +111,12 @@ static struct slice name_of(const struct shownlist *l, struct objid id,
 	return SLICE(NULL, 0);
 }
 
-static enum history_state state_of(const struct history_file *f,
+static enum history_state state_of(const struct listing *l,
 				   const struct info *i, size_t branch)
 {
 	if (branch >= i->branch_count)
 		return HISTORY_HIDDEN;
-	if (f->removed)
+	if (l->removed)
 		return HISTORY_REMOVED;
 	return branch ? HISTORY_SIBLING : HISTORY_MAIN;
 }
@@ -117,7 +129,7 @@ static int add_branch(struct listing *l, const struct info *i, size_t g,
 	int r = 0;
 
 	if (!b->is_void)
-		r = add_live(l, b->top, state_of(l->file, i, g), name);
+		r = add_live(l, b->top, state_of(l, i, g), name);
 	/* (what has the same bytes is the same to whoever looks) */
 	for (size_t k = 0; !r && k < b->count; k++) {
 		const struct version *v = b->versions[k];
@@ -150,10 +162,12 @@ static int add_row(struct listing *l, const struct row *row,
 
 /* ---- those that left it */
 
-static bool is_listed(const struct history_file *f, size_t live,
+static bool is_listed(const struct listing *l, size_t live,
 		      const struct entry_name *e)
 {
-	for (size_t k = 0; k < live; k++)
+	const struct history_file *f = l->file;
+
+	for (size_t k = l->first; k < live; k++)
 		if (f->list[k].hlc == e->hlc &&
 		    dot_equal(f->list[k].first, e->dot))
 			return true;
@@ -175,10 +189,10 @@ static int add_old(struct listing *l)
 	bool any = false;
 	int r;
 
-	while (!(r = hist_next(l->t, l->file->id, any ? &after : NULL, &e))) {
+	while (!(r = hist_next(l->t, l->id, any ? &after : NULL, &e))) {
 		any = true;
 		after = e.name;
-		if (is_listed(l->file, live, &e.name))
+		if (is_listed(l, live, &e.name))
 			continue;
 		r = add(l, &(struct history_version){
 			.state = state_why(e.why), .first = e.name.dot,
@@ -202,28 +216,75 @@ static int newest_first(const void *pa, const void *pb)
 	return dot_compare(b->first, a->first);
 }
 
+static int add_object(struct listing *l, struct objid id, bool removed,
+		      uint64_t removed_ms)
+{
+	struct row row;
+	struct info i;
+	int r = row_load(l->t, id, &row);
+
+	if (r)
+		return r;
+	l->id = id;
+	l->removed = removed;
+	l->removed_ms = removed_ms;
+	l->first = l->file->count;
+	r = info_init(&i, &row.o);
+	if (!r && row.exists)
+		r = add_row(l, &row, &i);
+	if (!r)
+		r = add_old(l);
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+/* Files that had the name before, in no order. */
+struct earlier {
+	const struct found *found;
+	struct idlist ids;
+	uint64_t ms[EARLIER_MAX];
+};
+
+static int note_earlier(void *arg, const struct removed *d)
+{
+	struct earlier *e = arg;
+	const struct found *f = e->found;
+
+	if (d->kind == KIND_DIR || objid_equal(d->id, f->id) ||
+	    !slice_equal(d->name, SLICE(f->name, f->name_len)) ||
+	    e->ids.count == EARLIER_MAX)
+		return 0;
+	e->ms[e->ids.count] = d->removed_ms;
+	return idlist_add(&e->ids, d->id);
+}
+
+static int add_earlier(struct listing *l, const struct found *f)
+{
+	struct earlier e = { .found = f };
+	int r = 0;
+
+	if (f->name_len)
+		r = removed_each(l->t, f->parent, note_earlier, &e);
+	for (size_t k = 0; !r && k < e.ids.count; k++)
+		r = add_object(l, e.ids.ids[k], true, e.ms[k]);
+	idlist_release(&e.ids);
+	return r;
+}
+
 int history_read(struct tree *t, const struct found *f,
 		 struct history_file *ret)
 {
 	struct listing l = { .t = t, .file = ret };
-	struct row row;
-	struct info i;
 	int r;
 
 	*ret = (struct history_file){ .id = f->id, .kind = f->kind,
 				      .removed = f->as != FOUND_SHOWN,
 				      .removed_ms = f->removed_ms };
 	object_init(&ret->arena, f->id);
-	r = row_load(t, f->id, &row);
-	if (r)
-		return r;
-	r = info_init(&i, &row.o);
-	if (!r && row.exists)
-		r = add_row(&l, &row, &i);
+	r = add_object(&l, f->id, ret->removed, f->removed_ms);
 	if (!r)
-		r = add_old(&l);
-	info_release(&i);
-	row_release(&row);
+		r = add_earlier(&l, f);
 	if (!r && ret->count)
 		qsort(ret->list, ret->count, sizeof(*ret->list),
 		      newest_first);

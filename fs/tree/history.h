@@ -54,7 +54,8 @@ struct history_file {
 };
 
 /*
- * The versions of the file at the path, be it main, a sibling or removed.
+ * The versions of the file at the path, be it main, a sibling or removed; and
+ * of those that had its name there before it, and were removed.
  * Errors: -ENOENT nothing is known of it, -EISDIR.
  */
 must_check int tree_history(struct tree *, struct slice path,

@@ -238,6 +238,8 @@ uint64_t core_tick(struct core *c, uint64_t now_ms)
 		heard_tick(c);
 	if (!c->failure && !applied)
 		purge_tick(c);
+	if (!c->failure && !applied)
+		expire_tick(c);
 	if (!c->failure && c->publish)
 		gossip_publish(c);
 	/* A peer that is asked has heard what is known here. */

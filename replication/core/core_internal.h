@@ -287,6 +287,7 @@ struct core {
 	uint64_t purge_settle_ms, purge_retry_ms;
 	uint64_t purge_due_ms; /* NEVER: nothing new was acknowledged */
 	bool purged;	       /* some, in this pass: there may be more */
+	uint64_t expire_due_ms; /* of the local history */
 	/* At the end of a full stream that is being applied. */
 	struct {
 		bool begun;
@@ -494,6 +495,9 @@ void members_changed(struct core *);
 /* What only others could go on from is not kept while there are none. */
 void members_tell_tree(struct core *);
 void purge_tick(struct core *);
+
+/* ---- expire.c */
+void expire_tick(struct core *);
 
 /* ---- heard.c */
 must_check int heard_load(struct core *);

@@ -324,6 +324,8 @@ static int agent_open(struct agent *a, const struct agent_options *o,
 	if (!r)
 		r = read_lapse(a, o->lapse_days);
 	if (!r)
+		r = agent_keep(a, &o->keep);
+	if (!r)
 		r = conn_pool_init(&a->pool, &a->loop, a->identity);
 	if (!r)
 		r = listener_open(a, o->listen, why);

@@ -17,6 +17,17 @@
 
 struct agent;
 
+/* How much history is kept here; what is not said is as it was, at first
+ * HISTORY_DAYS and HISTORY_PERCENT. */
+struct history_keep {
+	bool has_days, has_size;
+	unsigned int days;	/* 0: nothing is kept */
+	unsigned int percent;	/* of the disk, or 0: */
+	uint64_t bytes;
+};
+#define HISTORY_DAYS 30
+#define HISTORY_PERCENT 5
+
 struct agent_options {
 	struct tree *tree;		/* borrowed */
 	const struct identity *identity; /* borrowed */
@@ -35,6 +46,7 @@ struct agent_options {
 	/* Days of time heard after which a silent member lapses; remembered
 	 * by the store. 0: what it remembers, else the default. */
 	unsigned int lapse_days;
+	struct history_keep keep;	/* remembered, too */
 	/* Called on the network thread when `kin unmount` asks for the end. */
 	void (*stop)(void *arg);
 	void *stop_arg;

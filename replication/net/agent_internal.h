@@ -250,6 +250,10 @@ bool agent_look_gone(struct agent *, void *data);
 void agent_looks_poll(struct agent *);
 void agent_looks_release(struct agent *);
 
+/* ---- history_keep.c */
+must_check int agent_keep(struct agent *, const struct history_keep *);
+json_t *agent_history_json(struct agent *);
+
 /* ---- decided.c */
 json_t *agent_decided(struct agent *, struct control_client *,
 		      const json_t *request);

@@ -244,6 +244,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "peers", peers_json(a));
 	json_object_set_new(answer, "content", content_json(a));
 	json_object_set_new(answer, "space", space_json(a));
+	json_object_set_new(answer, "history", agent_history_json(a));
 	json_object_set_new(answer, "applying",
 			    json_boolean(core_is_applying(a->core)));
 	agent_put_text(answer, "store", "store_hex",

@@ -13,6 +13,7 @@
  *                last_contact_seconds,clock_skew_ms,addresses}] (behind also
  *                has seconds; null is unknown), store, listen,
  *                changes{received,known,forwarded}, late_acks,
+ *                history{contents,removed,bytes,days_max,bytes_max},
  *                counters
  *   wait      timeout (seconds, number), and one of peers
  *             ("all"|"connected"), token (text), fresh (number of nodes)

@@ -6,6 +6,8 @@
  *	paused		present: no exchange with peers
  *	listen		"explicit ADDR:PORT" or "auto ADDR:PORT"
  *	lapse		u32 days of time heard after which a member lapses
+ *	keep		u32 days | u32 percent of the disk, or 0: | u64 bytes;
+ *			of history
  *	dial/HEX	device -> "host:port ...", from its invitation
  *	invite/HEX	invitations: PROTOCOL.md, "Joining"
  */
@@ -18,6 +20,7 @@
 #define META_LISTEN "listen"
 #define META_DIAL "dial/"
 #define META_LAPSE "lapse"
+#define META_KEEP "keep"
 
 /* Replaces ret's bytes. Errors: -ENOENT, of the store. */
 must_check int meta_get(struct store *, const char *key, struct buf *ret);

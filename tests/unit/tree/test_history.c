@@ -214,6 +214,12 @@ static void test_log_of_removed(void)
 	assert_int_equal(log_error(a, "d/f"), -ENOENT);
 	make_file(a, d, "f", "other");
 	expect_log(a, "d/f", "other:= ");
+	/* ... but where it was it is told of, too */
+	rm(a, d, "f");
+	make_file(a, d, "f", "third");
+	expect_log(a, "d/f", "third:= other:X ");
+	assert_int_equal(restore(a, "d/f", "other", "", NULL), 0);
+	expect_log(a, "d/f", "other:= third:r other:X ");
 }
 
 /* Ids are the same everywhere, and prefixes of them do; so do times. */
