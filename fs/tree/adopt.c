@@ -247,12 +247,13 @@ int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
 	return r ? r : ino_put(t, to->ino, &ref);
 }
 
-int temporary_remove(struct tree *t, struct row *row, const struct info *i)
+int temporary_remove(struct tree *t, struct row *row, const struct info *i,
+		     const struct row *to)
 {
 	int r;
 
 	if (row_is_here_only(t, row)) {
-		row->passed_on = true;
+		row->passed_to = to;
 		return row_erase(t, row);
 	}
 	r = row_unlink_slot(t, row, i, i->links[0].slot);
@@ -294,7 +295,7 @@ static int adopt_rows(struct tree *t, const struct shown *temp,
 		r = file_hand_over(t, to, ti, from, fi);
 	/* (first: two files may not show one number) */
 	if (!r)
-		r = temporary_remove(t, from, fi);
+		r = temporary_remove(t, from, fi, to);
 	return r ? r : row_store(t, to, 0);
 }
 

@@ -321,7 +321,7 @@ int backup_fold(struct tree *t, const struct shown *s)
 		if (!r)
 			r = file_hand_over(t, &p.old, &p.oi, &p.new, &p.ni);
 		if (!r)
-			r = temporary_remove(t, &p.new, &p.ni);
+			r = temporary_remove(t, &p.new, &p.ni, &p.old);
 		if (!r)
 			r = row_store(t, &p.old, 0);
 		if (!r)

@@ -414,6 +414,8 @@ int hist_move(struct tree *t, struct objid from, struct objid to)
 	struct hist_entry e;
 	int r;
 
+	if (!t->hist.entries && !t->hist.gone)
+		return 0;
 	while (!(r = hist_next(t, from, NULL, &e))) {
 		uint8_t bytes[INLINE_BYTES_MAX], author[LABEL_BYTES_MAX];
 		struct hist_entry copy = e;

@@ -14,8 +14,9 @@
  *    re-stamped or renamed by a fork (by the dot that names it for ever, it
  *    is the same one);
  *  - one whose bytes never all came here;
- *  - a temporary that became the content of another file (row.passed_on).
+ *  - a temporary that became the content of another file (row.passed_to).
  *    Only that: what an editor's temporary is, is not guessed by its name.
+ *    What it was before is history of that file.
  *
  * A dead row keeps its contents until it is purged, so what was removed is
  * in the history from then on only; together with what the object was, so
@@ -154,14 +155,30 @@ static int note_object(struct tree *t, struct objid id, const struct info *i)
 	return hist_object_put(t, &was, &now);
 }
 
+/* (its last content may have been under unsent writes, which alone are what
+ * the other has now) */
+static int pass_on(struct tree *t, const struct row *row)
+{
+	const struct row *to = row->passed_to;
+	int r = hist_move(t, row->o.id, to->o.id);
+
+	for (size_t k = 0; !r && k < row->had_count; k++)
+		if (!still_has(&to->o, &row->had[k]) &&
+		    is_kept(t, &row->had[k], row->pending))
+			r = note(t, to->o.id, &row->had[k], HIST_REPLACED);
+	return r;
+}
+
 int hist_row_goes(struct tree *t, const struct row *row)
 {
 	struct row had;
 	struct info i;
 	int r = 0;
 
-	if (!row->exists || row->passed_on || !t->hist_limits.age_ms)
+	if (!row->exists || !t->hist_limits.age_ms)
 		return 0;
+	if (row->passed_to)
+		return pass_on(t, row);
 	r = row_read(t, row->o.id, &had);
 	if (r)
 		return r;

@@ -37,9 +37,9 @@ must_check int dirty_is_whole(struct tree *, uint64_t ino, bool *ret);
 must_check int file_hand_over(struct tree *, struct row *to,
 			      const struct info *, const struct row *from,
 			      const struct info *);
-/* from's object is in `to` now; it goes. Invalidates its info. */
+/* Its object is in `to` now; it goes. Invalidates its info. */
 must_check int temporary_remove(struct tree *, struct row *,
-				const struct info *);
+				const struct info *, const struct row *to);
 /* Open handles of the file's number keep what they show, which has no name
  * any more; nobody else finds it. */
 must_check int file_leave_number(struct tree *, const struct row *,

@@ -296,11 +296,11 @@ struct row {
 				 * may have parts that are not here */
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
-	/* Its contents as stored, for the history: hist_leave.c. They go on
-	 * elsewhere if it was passed on. */
+	/* Its contents as stored, for the history: hist_leave.c. */
 	struct version *had;	/* in the arena of `o` as it was loaded */
 	size_t had_count;
-	bool passed_on;
+	/* It goes, and is what this file has from now on; or NULL. */
+	const struct row *passed_to;
 	/* Its claims as stored. */
 	struct claim *claims;
 	size_t claim_count;

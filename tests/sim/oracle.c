@@ -195,6 +195,7 @@ static void look_at(struct oracle *o, struct node *n, struct sights *ret)
 		if (!tree_getattr(n->tree, s->ino, &a))
 			s->size = a.size;
 		s->blind = !s->hash && s->size;
+		s->unsent = oracle_is_unsent(n, s->ino);
 	}
 	free(w);
 	look_behind(o, n, ret);
@@ -231,6 +232,9 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 		f->elsewhere |= f->node != n->index;
 		if (!f->since_ms[n->index])
 			f->since_ms[n->index] = o->cluster->now_ms;
+		f->had[n->index] |= !s->unsent;
+		if (!f->size) /* (first seen by a handle) */
+			f->size = s->size;
 		if (strcmp(f->last, s->path)) {
 			free(f->last);
 			f->last = strdup(s->path);
@@ -256,6 +260,7 @@ static void note_shown(struct oracle *o, struct node *n, const struct sight *s)
 		.excused = was_coming(o, n, s),
 	};
 	o->facts[o->count - 1].since_ms[n->index] = o->cluster->now_ms;
+	o->facts[o->count - 1].had[n->index] = !s->unsent;
 }
 
 static void note_all(struct oracle *o, const struct oracle_op *op,
@@ -339,7 +344,8 @@ void oracle_overwritten(struct oracle *o, struct node *n, uint64_t hash)
 {
 	char path[] = "a handle";
 
-	excuse(o, n, &(struct sight){.path = path, .hash = hash});
+	excuse(o, n, &(struct sight){
+			     .path = path, .hash = hash, .unsent = true});
 }
 
 void oracle_before(struct oracle *o, struct node *n)
@@ -487,9 +493,17 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 	for (size_t i = 0; i < o->before.count; i++) {
 		const struct sight *s = &o->before.list[i];
 
-		if (s->hash && is_about(op, s) &&
-		    (is_taken(op, s) || !still_there(op, &after, s->hash)))
-			excuse(o, op->node, s);
+		if (!s->hash || !is_about(op, s) ||
+		    (!is_taken(op, s) && still_there(op, &after, s->hash)))
+			continue;
+		excuse(o, op->node, s);
+		/* It saw it, so it has it, in its history if nowhere else. */
+		if (!s->unsent && !node_is_sick(op->node) &&
+		    !oracle_remembers(op->node, s->hash, s->size))
+			cluster_fail(o->cluster, "node %d took the content "
+				     "%016llx at '%s', and has no history of "
+				     "it", op->node->index,
+				     (unsigned long long)s->hash, s->path);
 	}
 	note_names_gone(o, op, &after);
 	sights_release(&after);
@@ -513,6 +527,9 @@ void oracle_interrupted(struct oracle *o, const struct oracle_op *op)
 	for (size_t i = 0; i < o->before.count; i++)
 		if (is_own_half(o, op, i))
 			excuse(o, op->node, &o->before.list[i]);
+	/* (nor was it to stay a version, then) */
+	for (size_t i = o->first_count; i < o->before.count; i++)
+		o->before.list[i].unsent = true;
 	note_all(o, op, &o->before);
 	for (size_t i = 0; i < o->before.count; i++)
 		if (is_about(op, &o->before.list[i]))
@@ -537,6 +554,7 @@ void oracle_lost_power(struct oracle *o, struct node *n)
 		/* (A peer was told of it if it was durable here.) */
 		if (f->node != n->index || !f->durable)
 			f->since_ms[n->index] = 0;
+		f->had[n->index] = false;
 	}
 }
 
@@ -548,6 +566,7 @@ void oracle_restored(struct oracle *o, struct node *n, uint64_t backup_ms)
 
 		if (f->since_ms[n->index] > backup_ms)
 			f->since_ms[n->index] = 0;
+		f->had[n->index] = false;
 		for (int k = 0; k < CLUSTER_NODES_MAX; k++)
 			somewhere |= f->since_ms[k] > 0;
 		f->excused |= !somewhere;
@@ -598,6 +617,7 @@ void oracle_check(struct oracle *o)
 		const struct content_fact *f = &o->facts[i];
 		bool here = f->excused;
 
+		oracle_check_history(o, f);
 		for (size_t k = 0; !here && k < first.count; k++)
 			here = first.list[k].hash == f->hash;
 		if (!here)

@@ -18,6 +18,7 @@ struct sight {
 	uint64_t hash; /* of its bytes; 0: empty, or cannot be read now */
 	uint64_t size;
 	bool blind;    /* its name and size are here, its bytes are not */
+	bool unsent;   /* no version was made of it yet */
 };
 
 struct sights {
@@ -34,6 +35,8 @@ struct content_fact {
 	bool elsewhere; /* shown by another node too */
 	/* Since when a node shows it, and did not lose it with its disk. */
 	uint64_t since_ms[CLUSTER_NODES_MAX];
+	/* It was a version there, and no disk was lost since. */
+	bool had[CLUSTER_NODES_MAX];
 	bool durable;	/* fsync returned after it */
 	bool excused;	/* somebody who saw it took it away */
 	bool name_gone;	/* its file's name was taken away somewhere ... */
@@ -90,5 +93,12 @@ void oracle_restored(struct oracle *, struct node *, uint64_t backup_ms);
 /* All nodes are equal and complete: the same bytes everywhere, and nothing
  * is lost. */
 void oracle_check(struct oracle *);
+
+/* ---- oracle_history.c */
+/* Has the node a content still, in a row or in its history? */
+bool oracle_remembers(struct node *, uint64_t hash, uint64_t size);
+/* Has the inode writes of which no version was made? */
+bool oracle_is_unsent(struct node *, uint64_t ino);
+void oracle_check_history(struct oracle *, const struct content_fact *);
 
 #endif

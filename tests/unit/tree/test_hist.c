@@ -238,6 +238,28 @@ static void test_save_by_rename(void)
 	expect_gone(a, ROOT_ID, "");
 }
 
+/* What a temporary was before is history of the file that it becomes, also
+ * what only its unsent writes replace. */
+static void test_temporary_with_a_past(void)
+{
+	uint64_t tmp;
+
+	make_file(a, ROOT, "f", "one");
+	tmp = make_file(a, ROOT, "tmp", "first draft");
+	write_name(a, "tmp", "second draft");
+	assert_int_equal(tree_open_file(a->tree, tmp, true), 0);
+	assert_int_equal(tree_write(a->tree, tmp, 0, SLICE_STR("a third one!"),
+				    false), 0);
+	mv(a, ROOT, "tmp", ROOT, "f");
+	tree_release_file(a->tree, tmp, true);
+	expect_file(a, "f", "a third one!");
+	expect(a, "one:r first draft:r second draft:r ");
+	expect_gone(a, ROOT_ID, "");
+	store_lock(a->store);
+	assert_int_equal(store_count(a->store, TABLE_HIST), 3 * 2 + 1);
+	store_unlock(a->store);
+}
+
 static void test_fork_renames_nothing(void)
 {
 	uint64_t origin, n0;
@@ -611,6 +633,7 @@ int main(void)
 		SCENARIO(test_merges),
 		SCENARIO(test_settled),
 		SCENARIO(test_save_by_rename),
+		SCENARIO(test_temporary_with_a_past),
 		SCENARIO(test_fork_renames_nothing),
 		SCENARIO(test_removed),
 		SCENARIO(test_removed_at_once),
