@@ -4,14 +4,17 @@
  *
  * By first byte of the key:
  *
- *	'v' id, hlc, origin, seq	a content that left the object's row,
- *					by the dot that names it for ever, so
+ *	'v' id, hlc, origin, seq, hash64	a content that left the object's
+ *					row, by what names it for ever, so
  *					that a fork renames nothing here
  *	'o' id				how many of these there are; and what
  *					the object was, when its row is gone
- *	't' end, id, hlc, origin, seq	the order in which they expire; of an
+ *	't' end, id, hlc, ... hash64	the order in which they expire; of an
  *					object that is gone: zeros behind id
  *	'p' parent, id			objects that are gone, by where they were
+ *
+ * (The hash: one operation may write contents of two files, which have one dot
+ * then, and one of them may become history of the other.)
  *
  * Bases (base.c) are kept apart from this. Both name a content by the same
  * dot, but a base stays exactly as long as a merge may ask for it, on every
@@ -44,6 +47,7 @@ static void put_names(uint8_t *ret, struct objid id,
 	put_be64(ret + 16, e->hlc);
 	put_be64(ret + 24, e->dot.origin);
 	put_be64(ret + 32, e->dot.seq);
+	put_be64(ret + 40, e->hash64);
 }
 
 static struct slice entry_key(uint8_t key[1 + HIST_NAME_BYTES],
@@ -275,6 +279,7 @@ int hist_entry_decode(struct slice k, struct slice v, struct hist_entry *ret)
 	ret->name.hlc = get_be64(k.data + 17);
 	ret->name.dot.origin = get_be64(k.data + 25);
 	ret->name.dot.seq = get_be64(k.data + 33);
+	ret->name.hash64 = get_be64(k.data + 41);
 	c->depth = reader_u8(&in);
 	c->size = reader_varint(&in);
 	if (c->depth > MANIFEST_DEPTH_MAX || c->size > FILE_BYTES_MAX ||

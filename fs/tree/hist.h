@@ -15,8 +15,8 @@
 #define HIST_OBJECT_MAX 256
 /* ... down to this many, of which the newest half stays whole. */
 #define HIST_OBJECT_THINNED 192
-/* Of a key: id, hlc, origin, seq. */
-#define HIST_NAME_BYTES 40
+/* Of a key: id, hlc, origin, seq, hash64. */
+#define HIST_NAME_BYTES 48
 /* What an entry costs beside the bytes that it names. */
 #define HIST_ENTRY_BYTES 256
 
@@ -29,8 +29,7 @@ enum hist_why {
 /* A content that left a row. */
 struct hist_entry {
 	struct objid id;
-	struct entry_name name;	/* what names the version for ever; hash64
-				 * is not stored: 0 */
+	struct entry_name name;	/* what names the version for ever */
 	enum hist_why why;
 	uint64_t ended;		/* by the clock of the history, ms */
 	uint64_t ended_ms;	/* wall clock */

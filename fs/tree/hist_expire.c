@@ -48,7 +48,8 @@ static int oldest_due(struct tree *t, struct objid *ret_id,
 	memcpy(ret_id->b, k.data + 9, 16);
 	*ret = (struct entry_name){ .hlc = get_be64(k.data + 25),
 				    .dot = { get_be64(k.data + 33),
-					     get_be64(k.data + 41) } };
+					     get_be64(k.data + 41) },
+				    .hash64 = get_be64(k.data + 49) };
 	return 0;
 }
 

@@ -13,6 +13,7 @@
  *  - a content that the row still has in another version: it was repeated,
  *    re-stamped or renamed by a fork (by the dot that names it for ever, it
  *    is the same one);
+ *  - one that came and went in one operation: nobody ever saw it;
  *  - one whose bytes never all came here;
  *  - a temporary that became the content of another file (row.passed_to).
  *    Only that: what an editor's temporary is, is not guessed by its name.
@@ -84,13 +85,19 @@ static int note(struct tree *t, struct objid id, const struct version *v,
 	return hist_put(t, &e);
 }
 
-/* Did the operation in hand write one of its contents itself? */
+/* Is it of the operation in hand? */
+static bool is_of_now(const struct tree *t, const struct version *v)
+{
+	return t->ticked && v->dot.origin == t->origin &&
+	       v->dot.seq >= t->op_first;
+}
+
+/* Did that write one of its contents itself? */
 static bool is_written_here(const struct tree *t, const struct object *o)
 {
-	for (size_t k = 0; t->ticked && k < o->count; k++)
+	for (size_t k = 0; k < o->count; k++)
 		if (o->versions[k].reg == REG_CONTENT &&
-		    o->versions[k].dot.origin == t->origin &&
-		    o->versions[k].dot.seq >= t->op_first)
+		    is_of_now(t, &o->versions[k]))
 			return true;
 	return false;
 }
@@ -102,7 +109,8 @@ int hist_row_changes(struct tree *t, const struct row *row)
 	int r = 0;
 
 	for (size_t k = 0; !r && k < row->had_count; k++)
-		if (!still_has(&row->o, &row->had[k]) &&
+		if (!is_of_now(t, &row->had[k]) &&
+		    !still_has(&row->o, &row->had[k]) &&
 		    is_kept(t, &row->had[k], row->pending))
 			r = note(t, row->o.id, &row->had[k], why);
 	return r;

@@ -5,7 +5,7 @@
  * asks for a path these are one file: many programs replace a file by another
  * of its name, and what is put back after its row was gone has another id.
  *
- * A version is known by (hlc, first dot) for ever, on every node, whatever a
+ * A version is known by (hlc, first dot, hash64) for ever, on every node, whatever a
  * fork or the end of its object made of it since; its id is made of that.
  */
 #include "fs/tree/history_internal.h"
@@ -33,13 +33,14 @@ struct listing {
 
 static void name_version(struct tree *t, struct history_version *v)
 {
-	uint8_t bytes[16 + 3 * 8];
+	uint8_t bytes[16 + 4 * 8];
 	struct hash hash;
 
 	memcpy(bytes, t->volume.b, 16);
 	put_le64(bytes + 16, v->hlc);
 	put_le64(bytes + 24, v->first.origin);
 	put_le64(bytes + 32, v->first.seq);
+	put_le64(bytes + 40, v->hash64);
 	hash_bytes(bytes, sizeof(bytes), &hash);
 	hex_encode(hash.b, HISTORY_ID_CHARS / 2, v->id);
 }
@@ -91,6 +92,7 @@ static int add_live(struct listing *l, const struct version *v,
 
 	return add(l, &(struct history_version){
 		.state = state, .first = e.dot, .hlc = e.hlc,
+		.hash64 = e.hash64,
 		.ended_ms = ended ? l->removed_ms : 0,
 		.mtime = c->mtime, .name = name, .content = c->content,
 		.author = c->author.len ? c->author : c->label,
@@ -169,6 +171,7 @@ static bool is_listed(const struct listing *l, size_t live,
 
 	for (size_t k = l->first; k < live; k++)
 		if (f->list[k].hlc == e->hlc &&
+		    f->list[k].hash64 == e->hash64 &&
 		    dot_equal(f->list[k].first, e->dot))
 			return true;
 	return false;
@@ -196,7 +199,8 @@ static int add_old(struct listing *l)
 			continue;
 		r = add(l, &(struct history_version){
 			.state = state_why(e.why), .first = e.name.dot,
-			.hlc = e.name.hlc, .ended_ms = e.ended_ms,
+			.hlc = e.name.hlc, .hash64 = e.name.hash64,
+			.ended_ms = e.ended_ms,
 			.mtime = e.mtime, .author = e.author,
 			.content = e.content, .automatic = e.automatic });
 		if (r)

@@ -29,8 +29,8 @@ enum history_state {
 struct history_version {
 	char id[HISTORY_ID_CHARS + 1]; /* equal on all nodes */
 	enum history_state state;
-	struct dot first;	/* names it for ever */
-	uint64_t hlc;
+	struct dot first;	/* these three name it for ever */
+	uint64_t hlc, hash64;
 	uint64_t written_ms;	/* by its author's clock */
 	uint64_t ended_ms;	/* REMOVED, REPLACED, MERGED: by this node's;
 				 * 0: not known */

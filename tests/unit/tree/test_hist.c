@@ -584,7 +584,8 @@ static void test_golden(void)
 	uint8_t key[STORE_KEY_BYTES_MAX + 1];
 	struct hist_entry e = {
 		.id = { { 1 } },
-		.name = { .hlc = 0x20000, .dot = { 0x1234, 300 } },
+		.name = { .hlc = 0x20000, .dot = { 0x1234, 300 },
+			  .hash64 = 0x77 },
 		.why = HIST_MERGED, .automatic = true, .ended = 0x55,
 		.ended_ms = 0x18c, .mtime = { 7, 8 },
 		.author = SLICE_STR("bob") };
