@@ -9,7 +9,7 @@
 #include "fs/base/log.h"
 #include "replication/core/core_internal.h"
 
-#define EXPIRE_EVERY_MS 60000
+#define EXPIRE_EVERY_MS 5000
 /* Between slices: others want the store, too. */
 #define EXPIRE_PAUSE_MS 20
 /* Entries of a slice: some three table entries each, and a few ms. */

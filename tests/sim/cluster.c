@@ -181,6 +181,9 @@ static int node_open_tree(struct node *n, struct node *by)
 	r = tree_open(&o, &n->tree);
 	if (r == 0) {
 		tree_observe(n->tree, &observer);
+		if (n->cluster->options.history.age_ms)
+			replica_set_history(n->tree,
+					    &n->cluster->options.history);
 		tree_on_cut_wake(n->tree, seen_cut, n);
 	}
 	return r;

@@ -38,6 +38,7 @@ struct cluster_options {
 	/* Of core_options; 0: as shipped. */
 	size_t small_rows, slice_rows;
 	uint64_t lapse_after_ms, purge_settle_ms;
+	struct replica_history_limits history; /* age 0: there are none */
 };
 
 struct packet {

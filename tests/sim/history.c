@@ -215,6 +215,16 @@ static void draw_purge(uint64_t seed, const struct profile *p,
 		o->lapse_after_ms = rng_between(&rng, 200, 5000);
 }
 
+/* Now and then little is kept, and not for long: things expire all the time.
+ * (What is drawn besides stays as it was without.) */
+static void draw_limits(uint64_t seed, struct cluster_options *o)
+{
+	if (seed % 5 != 4)
+		return;
+	o->history.age_ms = 500 + seed % 7 * 1500;
+	o->history.bytes = 1000 + seed % 11 * 20000;
+}
+
 /* Large cuts, in slices, must be ordinary here. */
 static void draw_slices(uint64_t seed, const struct profile *p,
 			struct cluster_options *o)
@@ -277,6 +287,7 @@ void history_run(const struct history_options *options,
 	draw_purge(options->seed, p, &o);
 	o.space = !options->record &&
 		  (p->space || (!options->profile && draws_space(o.seed)));
+	draw_limits(options->seed, &o);
 	/* (full streams cannot be told) */
 	if (p->plain)
 		o.lapse_after_ms = 0;
