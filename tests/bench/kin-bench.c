@@ -306,6 +306,44 @@ static void measure_proof(struct tree *t)
 	report("if it fails: go through all objects", 1);
 }
 
+#define SAVES 10000
+#define SAVED_FILES 100
+
+static void save(struct tree *t, uint64_t ino, const char *bytes, size_t len)
+{
+	must(tree_open_file(t, ino, true), "open");
+	if (tree_write(t, ino, 0, SLICE(bytes, len), false) < 0)
+		must(-EIO, "write");
+	tree_release_file(t, ino, true);
+}
+
+/* Each save replaces a content. In turns, since the store grows. */
+static void measure_saves(struct tree *t)
+{
+	static const struct replica_history_limits limits[] = {
+		{ 0, 0 }, { UINT64_MAX, UINT64_MAX } };
+	uint64_t dir = make(t, TREE_ROOT_INO, "saves", 0, KIND_DIR);
+	uint64_t files[SAVED_FILES], ino;
+	char bytes[1000] = "";
+
+	for (uint64_t i = 0; i < SAVED_FILES; i++)
+		files[i] = make(t, dir, "saved", i, KIND_FILE);
+	for (int round = 0; round < 4; round++) {
+		store_lock(tree_store(t));
+		replica_set_history(t, &limits[round & 1]);
+		store_unlock(tree_store(t));
+		start();
+		for (uint64_t i = 0; i < SAVES; i++) {
+			ino = files[i % SAVED_FILES];
+			snprintf(bytes, sizeof(bytes), "%d %llu", round,
+				 (unsigned long long)i);
+			save(t, ino, bytes, sizeof(bytes));
+		}
+		report(round & 1 ? "save a file, with history" :
+				   "save a file, without history", SAVES);
+	}
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type,
 			struct FTW *ftw)
 {
@@ -366,6 +404,7 @@ int main(int argc, char **argv)
 	t = open_tree(dir, "one", argc > 2, &env, NULL);
 	report_memory("with nothing in the store");
 	measure(t, count);
+	measure_saves(t);
 	measure_proof(t);
 	other = open_tree(dir, "other", argc > 2, &env, secret);
 	measure_merge(t, other);
