@@ -21,7 +21,9 @@ DECISION_FIELDS "\n"
 "\n"
 "A decision is off the list once somebody has gone on from it: given the\n"
 "file another name or mode, edited it again; and once it is undone. What\n"
-"people decided themselves (kin resolve, rm, a save) is not undone.\n";
+"people decided themselves (kin resolve, rm, a save) is not undone. Nor is what\n"
+"a policy or a hook made of several contents: `kin log FILE` lists those, and\n"
+"`kin restore FILE@ID` takes one of them.\n";
 
 enum { OPTION_LIST = OPTION_FIRST, OPTION_DRY_RUN, OPTION_JSON };
 

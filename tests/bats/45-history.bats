@@ -133,6 +133,29 @@ replaced 4"
 	done
 }
 
+merged() {
+	[ "$(tr '\n' ' ' <a/f)" = "one 2 3 4 five " ]
+}
+
+@test "what a policy made of two is taken back" {
+	two_nodes
+	printf '1\n2\n3\n4\n5\n' >a/f
+	kin policy a/ merge >out
+	kin_wait a
+	apart a b
+	sed -i s/1/one/ a/f
+	kin token a >token
+	sed -i s/5/five/ b/f
+	meet a b
+	wait_until merged
+	kin_wait a
+	kin log --json a/f | jq -e '.versions[0].automatic' >out
+	kin restore "a/f@$(id_of a/f 12)" >out
+	kin_wait a
+	grep -q one b/f
+	run -1 grep -q five b/f
+}
+
 @test "removed files, dead and purged" {
 	two_nodes
 	mkdir a/d
