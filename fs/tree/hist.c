@@ -160,6 +160,11 @@ int hist_object_decode(struct objid id, struct slice v,
 		ret->run_hlc = reader_u64(&in);
 		ret->kind = reader_u8(&in);
 		ret->perm = reader_u32(&in);
+		ret->main.hlc = reader_u64(&in);
+		ret->main.dot.origin = reader_u64(&in);
+		ret->main.dot.seq = reader_u64(&in);
+		ret->main.hash64 = reader_u64(&in);
+		ret->size = reader_varint(&in);
 		reader_copy(&in, ret->parent.b, sizeof(ret->parent.b));
 		ret->name = reader_string(&in, NAME_BYTES_MAX);
 		ret->user = reader_string(&in, PRINCIPAL_BYTES_MAX);
@@ -194,6 +199,11 @@ static int object_write(struct tree *t, const struct hist_object *o)
 		buf_put_u64(&b, o->run_hlc);
 		buf_put_u8(&b, o->kind);
 		buf_put_u32(&b, o->perm);
+		buf_put_u64(&b, o->main.hlc);
+		buf_put_u64(&b, o->main.dot.origin);
+		buf_put_u64(&b, o->main.dot.seq);
+		buf_put_u64(&b, o->main.hash64);
+		buf_put_varint(&b, o->size);
 		buf_put(&b, o->parent.b, sizeof(o->parent.b));
 		buf_put_string(&b, o->name);
 		buf_put_string(&b, o->user);

@@ -48,6 +48,9 @@ struct hist_object {
 	uint64_t removed_hlc, run_hlc;	/* of the TOMB, 0: none */
 	uint8_t kind;
 	uint32_t perm;
+	struct entry_name main;	/* its content, if it had one; its entry may be
+				 * gone, or never have been */
+	uint64_t size;		/* of that */
 	struct objid parent;
 	struct slice name, user, group, label;	/* borrow, like above */
 };

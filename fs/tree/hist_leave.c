@@ -136,6 +136,18 @@ static void was_at(const struct info *i, struct hist_object *ret)
 	}
 }
 
+static void was_this(const struct info *i, struct hist_object *ret)
+{
+	size_t k = 0;
+
+	while (k < i->branch_count && i->branches[k].is_void)
+		k++;
+	if (k == i->branch_count)
+		return;
+	ret->main = version_entry_name(i->branches[k].top);
+	ret->size = i->branches[k].top->content.content.size;
+}
+
 static int note_object(struct tree *t, struct objid id, const struct info *i)
 {
 	struct hist_object was, now = { .id = id };
@@ -153,6 +165,7 @@ static int note_object(struct tree *t, struct objid id, const struct info *i)
 		now.group = i->owner->owner.group;
 	}
 	was_at(i, &now);
+	was_this(i, &now);
 	if (!now.name.len)
 		return 0; /* nobody knows where it was */
 	hist_clock(t, t->op_now_ns);

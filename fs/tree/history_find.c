@@ -88,24 +88,6 @@ static int each_dead(struct seeker *s, struct objid dir)
 	return 0;
 }
 
-/* The newest content is what it was last. */
-static int last_size(struct tree *t, struct objid id, uint64_t *ret)
-{
-	struct entry_name after;
-	struct hist_entry e;
-	bool any = false;
-	int r;
-
-	*ret = 0;
-	while (!(r = hist_next(t, id, any ? &after : NULL, &e))) {
-		any = true;
-		after = e.name;
-		if (e.why == HIST_REMOVED)
-			*ret = e.content.size;
-	}
-	return r == -ENOENT ? 0 : r;
-}
-
 static int each_gone(struct seeker *s, struct objid dir)
 {
 	struct objid id;
@@ -128,9 +110,8 @@ static int each_gone(struct seeker *s, struct objid dir)
 		d.run_hlc = o.run_hlc;
 		d.removed_ms = o.removed_ms;
 		d.name = SLICE(name, o.name.len);
-		r = last_size(s->t, id, &d.bytes);
-		if (!r)
-			r = s->fn(s->arg, &d);
+		d.bytes = o.size;
+		r = s->fn(s->arg, &d);
 		if (r)
 			return r;
 	}

@@ -93,26 +93,6 @@ static int revive_row(struct tree *t, struct objid id, struct place at)
 	return r;
 }
 
-/* What the object was when it went: borrowed from the store. */
-static int last_content(struct tree *t, struct objid id,
-			struct hist_entry *ret)
-{
-	struct entry_name after;
-	struct hist_entry e;
-	bool any = false, found = false;
-	int r;
-
-	while (!(r = hist_next(t, id, any ? &after : NULL, &e))) {
-		any = true;
-		after = e.name;
-		if (e.why == HIST_REMOVED) {
-			found = true;
-			*ret = e;
-		}
-	}
-	return r != -ENOENT ? r : found ? 0 : -ENOENT;
-}
-
 /* What borrows from the store, for as long as the row is made. */
 struct remade {
 	uint8_t bytes[INLINE_BYTES_MAX];
@@ -141,13 +121,15 @@ static int remade_read(struct tree *t, struct objid id, struct remade *m)
 				    .group = kept(m->group, o.group) };
 	m->mtime = tree_now(t);
 	content_empty(&m->content);
-	r = last_content(t, id, &e);
+	if (o.kind == KIND_DIR)
+		return 0;
+	/* (an empty one is not noted; nor is one that was too large to be, or
+	 * not all here, and that is not to be put back as an empty file) */
+	if (!o.size)
+		return o.main.dot.seq ? 0 : -ENODATA;
+	r = hist_get(t, id, &o.main, &e);
 	if (r)
-		/* (an empty one is not noted; nor is one that was too large
-		 * to be, or not all here: that is no file to put back) */
-		return r == -ENOENT && !o.entries && o.kind != KIND_SYMLINK ?
-			       0 : r == -ENOENT && o.kind == KIND_DIR ? 0 :
-			       r == -ENOENT ? -ENODATA : r;
+		return r == -ENOENT ? -ENODATA : r;
 	m->mtime = e.mtime;
 	if (e.content.depth) {
 		m->content = e.content;

@@ -594,6 +594,7 @@ static void test_golden(void)
 		.id = { { 1 } }, .entries = 1, .gone = true, .ended = 0x56,
 		.removed_ms = 0x18d, .removed_hlc = 0x30001,
 		.run_hlc = 0x30000, .kind = KIND_FILE, .perm = 0644,
+		.main = { 0x20000, { 0x1234, 300 }, 0x77 }, .size = 300,
 		.parent = { { 2 } }, .name = SLICE_STR("f"),
 		.user = SLICE_STR("u"), .group = SLICE_STR("g"),
 		.label = SLICE_STR("alice") };

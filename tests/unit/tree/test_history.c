@@ -484,6 +484,32 @@ static void test_no_directory(void)
 			 -ENOENT);
 }
 
+/* What was not kept does not come back as something else. */
+static void test_not_kept(void)
+{
+	struct replica_history_limits l = { UINT64_MAX, 20 };
+
+	make_file(a, ROOT, "f", "more than half of what may be");
+	make_file(a, ROOT, "g", "something");
+	write_name(a, "g", "more than half of what may be");
+	make_file(a, ROOT, "h", "something");
+	write_name(a, "h", "");
+	sync_all();
+	store_lock(a->store);
+	replica_set_history(a->tree, &l);
+	store_unlock(a->store);
+	rm(a, ROOT, "f");
+	rm(a, ROOT, "g");
+	rm(a, ROOT, "h");
+	purge(a);
+	undelete(a, "", "f", "f!-61, ");
+	undelete(a, "", "g", "g!-61, ");
+	undelete(a, "", "h", "h>h, ");
+	expect_file(a, "h", "");
+	expect_removed(a, "", "g, f, ");
+	assert_int_equal(look_error(a, ROOT, "f"), -ENOENT);
+}
+
 /* Many, in more than one operation. */
 static void test_many(void)
 {
@@ -527,6 +553,7 @@ int main(void)
 		SCENARIO(test_long_name),
 		SCENARIO(test_since),
 		SCENARIO(test_no_directory),
+		SCENARIO(test_not_kept),
 		SCENARIO(test_many),
 	};
 
