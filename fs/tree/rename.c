@@ -229,6 +229,19 @@ int entry_move(struct tree *t, const struct shown *s, struct place to)
 
 /* ---- siblings */
 
+/* Does who sees the file see this branch, or that main was removed? To be
+ * asked of each sibling in order: of very many not all are shown, and what
+ * nobody was shown nobody settles. */
+static bool is_seen(struct tree *t, const struct row *row,
+		    const struct info *i, const struct branch *b,
+		    size_t *shown)
+{
+	if (b->is_void)
+		return true;
+	return sibling_is_shown(t, row, i, b) &&
+	       (*shown)++ < SIBLINGS_SHOWN_MAX;
+}
+
 int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		      bool over_all)
 {
@@ -237,6 +250,7 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 	struct timespec mtime = tree_now(t), btime = mtime;
 	struct row row;
 	struct info i;
+	size_t shown = 0;
 	bool coming;
 	int r = row_load(t, file, &row);
 
@@ -255,13 +269,13 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 		prior = row_prior_branch(&row, &i);
 		if (b == main && prior)
 			b = prior;
-		for (size_t k = 1; k < i.branch_count; k++)
-			if (&i.branches[k] == b ||
-			    (over_all &&
-			     (i.branches[k].is_void ||
-			      sibling_is_shown(t, &row, &i,
-					       &i.branches[k]))))
+		for (size_t k = 1; k < i.branch_count; k++) {
+			bool seen = is_seen(t, &row, &i, &i.branches[k],
+					    &shown);
+
+			if (&i.branches[k] == b || (over_all && seen))
 				over[w.over_count++] = &i.branches[k];
+		}
 		w.over = over;
 		w.content = &b->top->content.content;
 		w.mtime = b->top->content.mtime;
@@ -275,9 +289,9 @@ int sibling_take_main(struct tree *t, struct objid file, struct dot tag,
 			r = data_detach(t, &row,
 					row_shown_content(&row, &i));
 		/* (mv takes the sibling's number along) */
-		for (size_t k = 1; !r && over_all && k < i.branch_count; k++)
-			if (sibling_is_shown(t, &row, &i, &i.branches[k]))
-				r = sibling_detach(t, file, &i.branches[k]);
+		for (size_t k = 0; !r && over_all && k < w.over_count; k++)
+			if (sibling_is_shown(t, &row, &i, over[k]))
+				r = sibling_detach(t, file, over[k]);
 		/* Over what is shown: main's next content, on its way, was
 		 * not seen. */
 		w.leads = coming = row.has_prior && b != main;

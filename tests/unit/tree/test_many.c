@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Directories with very many conflicts. What is asked of one file, or once
+ * Files with more siblings than are shown; and directories with very many
+ * conflicts. What is asked of one file, or once
  * of each, costs no more for each where there are four times as many.
  * (Measured in seconds of the processor, so that a busy machine is not seen;
  * what was quadratic took 16 times as long, or 64.)
@@ -10,7 +11,7 @@
 
 #include "variants_support.h"
 
-static struct fixture *const a = &nodes[0];
+static struct fixture *const a = &nodes[0], *const b = &nodes[1];
 
 #define FEW 150
 #define MANY (4 * FEW)
@@ -118,9 +119,67 @@ static void test_cost(void)
 	assert_true(many_list < FACTOR_MAX * few_list);
 }
 
+/* ---- one file with more siblings than are shown */
+
+#define BRANCHES (SIBLINGS_SHOWN_MAX + 8)
+
+/* Each written by somebody who had the file open as it was then. */
+static void make_branches(void)
+{
+	uint64_t ino[BRANCHES];
+	char text[32];
+
+	make_file(a, ROOT, "f", "begin");
+	sync_all();
+	for (int k = 0; k < BRANCHES; k++) {
+		ino[k] = look(b, ROOT, "f");
+		assert_int_equal(tree_open_file(b->tree, ino[k], true), 0);
+		snprintf(text, sizeof(text), "of alice %d", k);
+		write_name(a, "f", text);
+		pass(b, a);
+	}
+	for (int k = 0; k < BRANCHES; k++) {
+		snprintf(text, sizeof(text), "of bob %d", k);
+		assert_int_equal(tree_write(b->tree, ino[k], 0,
+					    SLICE_STR(text), false), 0);
+		tree_release_file(b->tree, ino[k], true);
+	}
+	sync_all();
+}
+
+static int look_for(void *arg, const struct conflict *c)
+{
+	*(struct hash *)arg = c->token;
+	assert_int_equal(c->count, SIBLINGS_SHOWN_MAX + 1);
+	return 0;
+}
+
+/* What nobody was shown nobody settles: of all that there is the rest shows
+ * then. */
+static void test_more_than_shown(void)
+{
+	const size_t rest = BRANCHES - SIBLINGS_SHOWN_MAX;
+	struct hash token;
+
+	make_branches();
+	assert_int_equal(entries(a), 1 + SIBLINGS_SHOWN_MAX);
+	assert_int_equal(tree_conflicts(a->tree, ROOT, look_for, &token), 0);
+	assert_int_equal(tree_resolve_seen(a->tree, ROOT, SLICE_STR("f"),
+					   SLICE_STR("main"), &token), 0);
+	check_tree(a);
+	assert_int_equal(entries(a), 1 + rest);
+	sync_all();
+	assert_int_equal(entries(b), 1 + rest);
+	assert_int_equal(tree_resolve(b->tree, ROOT, SLICE_STR("f"),
+				      SLICE_STR("main")), 0);
+	sync_all();
+	assert_int_equal(entries(a), 1);
+}
+
 int main(void)
 {
-	static const struct scenario all[] = { SCENARIO(test_cost) };
+	static const struct scenario all[] = { SCENARIO(test_cost),
+					       SCENARIO(test_more_than_shown) };
 
 	return scenarios_run(all, ARRAY_SIZE(all));
 }
