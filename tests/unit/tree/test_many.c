@@ -13,10 +13,10 @@
 
 static struct fixture *const a = &nodes[0], *const b = &nodes[1];
 
-#define FEW 150
+#define FEW 80
 #define MANY (4 * FEW)
 /* Times as long as for FEW: 4, and what noise there may be. */
-#define FACTOR_MAX 9
+#define FACTOR_MAX 11
 
 static double cpu_s(void)
 {
@@ -95,9 +95,14 @@ static double list_s(const char *dir, int count)
 
 static void test_cost(void)
 {
+	static bool done;
 	double few_paths, few_list, many_paths, many_list;
 	uint64_t at;
 
+	/* (the order of deliveries is nothing to it) */
+	if (done)
+		return;
+	done = true;
 	conflicts_in("few", FEW);
 	few_paths = paths_s(FEW);
 	few_list = list_s("few", FEW);
