@@ -16,6 +16,8 @@ static const char help[] =
 "  --json    {volume, paused, pid, node: {label, id}, conflicts,\n"
 "             changes: {received, known, forwarded},\n"
 "             content: {objects, bytes, reads_failed}, applying,\n"
+"             space: {bytes, in_use, last_round, freed, moved, rounds,\n"
+"             running, error},\n"
 "             incarnation: {cause, time, count},\n"
 "             history: {contents, removed, bytes, days_max, bytes_max},\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
@@ -25,7 +27,9 @@ static const char help[] =
 "             is what we lack of its; all that it had stale_seconds ago is\n"
 "             shown here; null is unknown; content is what is still to come;\n"
 "             history is what `kin log` and `kin undelete` know, bytes as the\n"
-"             sizes of all of it, which share what they have in common\n";
+"             sizes of all of it, which share what they have in common;\n"
+"             space is what the data takes on the disk, and what of it was\n"
+"             in use when some was given back the last time\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 

@@ -131,12 +131,17 @@ static bool is_due(struct store *s)
 	const struct reclaim_state_of_store *st = &s->reclaim;
 	int64_t live = (int64_t)st->facts.live_bytes + st->named.raw +
 		       MIN_OF(st->named.content, (int64_t)st->chunk_bytes);
+	int64_t garbage;
 
 	if (!st->roots.each || st->round)
 		return false;
 	live = MAX_OF(live, (int64_t)0);
-	return allocated_now(s) >
-	       (uint64_t)live + (uint64_t)live / 10 + RECLAIM_SLACK_BYTES;
+	garbage = (int64_t)allocated_now(s) - live;
+	/* (what the last round could not get will not come now) */
+	if (garbage <= st->left + RECLAIM_STEP_BYTES)
+		return false;
+	return garbage > live / 10 + RECLAIM_SLACK_BYTES ||
+	       space_is_short(&s->space);
 }
 
 bool reclaim_is_due(struct store *s)
@@ -426,6 +431,7 @@ static int round_finish(struct store *s, struct reclaim *g)
 	st->facts.freed_bytes = round_freed(g, m.below_end);
 	st->facts.moved_bytes = g->moved;
 	st->facts.last_s = g->now_s;
+	st->left = (int64_t)m.bytes - (int64_t)st->facts.live_bytes;
 	st->facts.rounds++;
 	st->named = (struct named){0};
 	st->chunk_bytes = 0;

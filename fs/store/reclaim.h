@@ -87,9 +87,12 @@ bool reclaim_is_running(struct store *);
 /*
  * More than a tenth of what is in use, and RECLAIM_SLACK_BYTES, may be
  * garbage: an estimate from the last round, what was appended since, and how
- * much less or more the tables name. Costs nothing. [any]
+ * much less or more the tables name. Where the disk is full nearly any is
+ * too much; and never is it due for less than RECLAIM_STEP_BYTES more than
+ * the last round left. Costs nothing. Not locked.
  */
-#define RECLAIM_SLACK_BYTES (48u << 20)
+#define RECLAIM_SLACK_BYTES (48 << 20)
+#define RECLAIM_STEP_BYTES (8 << 20)
 bool reclaim_is_due(struct store *);
 /*
  * Called once [locked] when a round becomes due, and again only after

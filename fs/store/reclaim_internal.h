@@ -88,6 +88,7 @@ struct reclaim_state_of_store {
 	struct named named;
 	uint64_t chunk_bytes;	 /* put into the chunk table */
 	uint64_t appended_then;	 /* store_stats.data_bytes */
+	int64_t left;		 /* garbage, when the last round ended */
 	bool told;		 /* on_due was called */
 	bool no_punch;		 /* the disk cannot do that */
 	void (*on_due)(void *arg);

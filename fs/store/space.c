@@ -101,6 +101,16 @@ int space_check(struct space *sp, uint64_t len)
 	return low ? -ENOSPC : 0;
 }
 
+bool space_is_short(struct space *sp)
+{
+	bool yes;
+
+	pthread_mutex_lock(&sp->mutex);
+	yes = sp->low || space_is_full(sp);
+	pthread_mutex_unlock(&sp->mutex);
+	return yes;
+}
+
 bool space_is_cause(const struct space *sp, int r)
 {
 	uint64_t avail;

@@ -34,6 +34,9 @@ void space_release(struct space *);
 must_check int space_check(struct space *, uint64_t len);
 /* The reserve is in use: take in nothing that grows the store. */
 bool space_is_full(const struct space *);
+/* There is no room for the reserve, or there was none for data when the disk
+ * was looked at last. */
+bool space_is_short(struct space *);
 /* The error may mean that the disk is full. */
 bool space_is_cause(const struct space *, int r);
 /* Frees the reserve. False if it was free already. */

@@ -3,20 +3,23 @@
  * kin-bench [OBJECTS [DIRECTORY]]
  *
  * What one operation of the tree costs, without FUSE, the merge of what it
- * writes into another store, and the proof of equality; the sizes of rows,
- * and the memory that all of this takes. Without DIRECTORY also without a
+ * writes into another store, the proof of equality, and giving back space;
+ * the sizes of rows, and the memory that all of this takes. Without DIRECTORY also without a
  * disk: the stores are on /dev/shm and never sync. Processor time, then time by the clock; one line a
  * measure; nothing passes or fails. OBJECTS: how many files to make, 100,000
  * by default.
  */
 #include <errno.h>
 #include <ftw.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/store/reclaim.h"
 #include "fs/tree/bucket.h"
 #include "fs/tree/replica.h"
 #include "fs/tree/tree.h"
@@ -353,6 +356,111 @@ static int remove_entry(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
+/* ---- giving back space */
+
+/* Of one file: a chunk and a block. */
+#define SPACE_BYTES 8192
+#define WATCH_NS 50000
+
+struct watch {
+	struct store *store;
+	pthread_t thread;
+	atomic_bool stop;
+	uint64_t longest_ns;
+};
+
+/* How long somebody else waits for the lock. */
+static void *watch_lock(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = WATCH_NS };
+	struct watch *w = arg;
+
+	while (!atomic_load(&w->stop)) {
+		uint64_t ns = clock_ns(CLOCK_MONOTONIC);
+
+		store_lock(w->store);
+		ns = clock_ns(CLOCK_MONOTONIC) - ns;
+		store_unlock(w->store);
+		w->longest_ns = ns > w->longest_ns ? ns : w->longest_ns;
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static void watch_start(struct watch *w, struct store *store)
+{
+	*w = (struct watch){ .store = store };
+	must(-pthread_create(&w->thread, NULL, watch_lock, w), "thread");
+}
+
+static void watch_report(struct watch *w, const char *what)
+{
+	atomic_store(&w->stop, true);
+	pthread_join(w->thread, NULL);
+	printf("%-40s %9.2f us\n", what, (double)w->longest_ns / 1000);
+}
+
+static void fill_files(struct tree *t, uint64_t count, uint64_t step,
+		       uint64_t *state, const uint64_t *inos)
+{
+	uint8_t bytes[SPACE_BYTES];
+
+	for (uint64_t i = 0; i < count; i += step) {
+		draw(state, bytes, sizeof(bytes));
+		must(tree_open_file(t, inos[i], true), "open");
+		must(tree_write(t, inos[i], 0, SLICE(bytes, sizeof(bytes)),
+				false), "write");
+		tree_release_file(t, inos[i], true);
+	}
+}
+
+static void measure_space(struct tree *t, uint64_t count)
+{
+	const struct replica_history_limits none = { 0, 0 };
+	const struct reclaim_options whole = { .now_s = 1 };
+	uint64_t *inos = calloc(count, sizeof(*inos)), state = 2;
+	struct store *store = tree_store(t);
+	struct reclaim_facts facts;
+	const struct timespec second = { .tv_sec = 1 };
+	struct watch w;
+	uint64_t dir = 0;
+	int r;
+
+	if (!inos)
+		must(-ENOMEM, "memory");
+	store_lock(store);
+	replica_set_history(t, &none);
+	replica_set_alone(t, true);
+	store_unlock(store);
+	for (uint64_t i = 0; i < count; i++) {
+		if (i % FILES_A_DIRECTORY == 0)
+			dir = make(t, TREE_ROOT_INO, "s", i, KIND_DIR);
+		inos[i] = make(t, dir, "f", i, KIND_FILE);
+	}
+	start();
+	fill_files(t, count, 1, &state, inos);
+	report("write 8 KiB, and make a version", count);
+	fill_files(t, count, 2, &state, inos);
+	must(store_commit(store), "commit");
+	watch_start(&w, store);
+	nanosleep(&second, NULL);
+	watch_report(&w, "longest wait for the lock, idle");
+	watch_start(&w, store);
+	start();
+	must(reclaim_begin(store, &whole), "round");
+	while (!(r = reclaim_step(store)) || r == -EAGAIN)
+		;
+	must(r, "round");
+	report("give back space, each file", count);
+	watch_report(&w, "longest wait for the lock meanwhile");
+	reclaim_facts(store, &facts);
+	printf("%-40s %9.1f MB of %.1f MB, %.1f MB moved\n", "given back",
+	       (double)facts.freed_bytes / 1e6,
+	       (double)(facts.freed_bytes + facts.allocated_bytes) / 1e6,
+	       (double)facts.moved_bytes / 1e6);
+	free(inos);
+}
+
 /* secret: of the volume that it joins, or NULL. */
 static struct tree *open_tree(const char *dir, const char *name, bool sync,
 			      const struct tree_env *env,
@@ -410,6 +518,9 @@ int main(int argc, char **argv)
 	measure_merge(t, other);
 	report_memory("with all in both stores");
 	close_tree(other);
+	close_tree(t);
+	t = open_tree(dir, "space", argc > 2, &env, NULL);
+	measure_space(t, count);
 	close_tree(t);
 	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	return 0;

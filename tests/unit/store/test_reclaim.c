@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -840,6 +841,20 @@ static void test_due(void **state)
 	assert_true(reclaim_is_due(f.store));
 	for (unsigned int i = 0; i < 60; i++)
 		assert_file(&f, name_of(i), i < 40 ? 200 + i : i, 2 * MIB);
+	/* On a full disk a little is enough, but not what cannot be had. */
+	finish(&f);
+	for (unsigned int i = 0; i < 6; i++)
+		write_file(&f, name_of(i), 300 + i, 2 * MIB);
+	assert_false(reclaim_is_due(f.store));
+	f.store->space.low = true;
+	assert_true(reclaim_is_due(f.store));
+	finish(&f);
+	assert_false(reclaim_is_due(f.store));
+	f.store->reclaim.left += 4 * MIB;
+	f.store->reclaim.facts.allocated_bytes += 11 * MIB;
+	assert_false(reclaim_is_due(f.store));
+	f.store->reclaim.facts.allocated_bytes += 2 * MIB;
+	assert_true(reclaim_is_due(f.store));
 	files_release(&f);
 }
 
@@ -1003,6 +1018,119 @@ static void test_random(void **state)
 		random_run(seed);
 }
 
+/* ---- threads */
+
+#define WORKERS 3
+#define WORKER_FILES 12
+#define SHARED 8
+
+struct worker {
+	struct files *f;
+	unsigned int number, wrong;
+	uint64_t rng;
+	pthread_t thread;
+	struct {
+		uint64_t seed;
+		size_t len;
+	} file[WORKER_FILES];
+};
+
+/* As assert_file(), which is for the main thread only. */
+static bool file_is(struct files *f, const char *name, uint64_t seed,
+		    size_t len)
+{
+	struct store_hold hold = store_hold(f->store);
+	uint8_t *bytes = bytes_of(seed, len), *got = malloc(len + 1);
+	struct content c;
+	bool yes = !content_of(f, name, &c) && c.size == len &&
+		   content_read(f->store, &c, 0, got, len + 1) ==
+			   (int64_t)len &&
+		   !memcmp(bytes, got, len);
+
+	store_hold_end(&hold);
+	free(got);
+	free(bytes);
+	return yes;
+}
+
+/* A few contents only: most are here already, or were a moment ago. */
+static void worker_turn(struct worker *w)
+{
+	unsigned int i = (unsigned int)random_below(&w->rng, WORKER_FILES);
+	unsigned int k = (unsigned int)random_below(&w->rng, SHARED);
+	char name[32];
+
+	snprintf(name, sizeof(name), "w%u-%u", w->number, i);
+	if (w->file[i].len && random_below(&w->rng, 2)) {
+		w->wrong += !file_is(w->f, name, w->file[i].seed,
+				     w->file[i].len);
+		remove_file(w->f, name);
+		w->file[i].len = 0;
+	} else {
+		w->file[i].seed = random_below(&w->rng, 20);
+		w->file[i].len = random_len(w->file[i].seed);
+		write_file(w->f, name, w->file[i].seed, w->file[i].len);
+	}
+	snprintf(name, sizeof(name), "shared-%u", k);
+	w->wrong += !file_is(w->f, name, 1000 + k, 5000 + k * 30000);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	for (int n = 0; n < 250; n++)
+		worker_turn(w);
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	struct worker *w = calloc(WORKERS, sizeof(*w));
+	struct reclaim_facts facts;
+	struct files f;
+	char name[32];
+	bool stop = false;
+	int r;
+
+	(void)state;
+	files_init(&f);
+	assert_int_equal(store_close(f.store), 0);
+	f.options.threads = true;
+	f.options.segment_bytes = MIB;
+	files_open(&f);
+	for (unsigned int k = 0; k < SHARED; k++) {
+		snprintf(name, sizeof(name), "shared-%u", k);
+		write_file(&f, name, 1000 + k, 5000 + k * 30000);
+	}
+	for (unsigned int k = 0; k < WORKERS; k++) {
+		w[k].f = &f;
+		w[k].number = w[k].rng = k;
+		assert_int_equal(pthread_create(&w[k].thread, NULL,
+						worker_main, &w[k]),
+				 0);
+	}
+	for (unsigned int k = 0; !stop;) {
+		if (!reclaim_is_running(f.store))
+			assert_int_equal(reclaim_begin(f.store, &whole), 0);
+		r = reclaim_step(f.store);
+		assert_true(r >= 0 || r == -EAGAIN);
+		if (r == -EAGAIN)
+			usleep(100);
+		/* (until all workers are done) */
+		while (r == 1 && k < WORKERS &&
+		       !pthread_tryjoin_np(w[k].thread, NULL))
+			k++;
+		stop = k == WORKERS;
+	}
+	for (unsigned int k = 0; k < WORKERS; k++)
+		assert_int_equal(w[k].wrong, 0);
+	reclaim_facts(f.store, &facts);
+	assert_true(facts.rounds > 3);
+	free(w);
+	files_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1024,6 +1152,7 @@ int main(void)
 		cmocka_unit_test(test_due),
 		cmocka_unit_test(test_crashes),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
