@@ -67,12 +67,14 @@ def worker(args):
     crasher = cuts.Crasher(m, todo["blank"], todo["name"])
     for text in todo["cuts"]:
         cut, answer = cuts.Cut.parse(text), {"cut": text}
+        start = time.monotonic()
         try:
             answer["at_stake"], answer["kept"] = crasher.one(cut)
         except (node.Failure, OSError) as e:
             answer["wrong"] = str(e)
         except Exception:
             answer["wrong"] = traceback.format_exc()
+        answer["seconds"] = time.monotonic() - start
         if "wrong" in answer:
             print(json.dumps(answer), flush=True)
             return 1    # (what is mounted goes with this process)
@@ -177,7 +179,7 @@ def play(args, m, blank, seed, fault):
     one = {"seed": seed, "fs": s.fs, "options": s.options, "entries": len(log),
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
-           "commits": len(s.commits), "rounds": s.space["rounds"], "cuts": 0, "twice": 0, "met": 0, "at_stake": 0,
+           "commits": len(s.commits), "rounds": s.space["rounds"], "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
@@ -186,6 +188,7 @@ def play(args, m, blank, seed, fault):
         one["twice"] += answer["cut"].endswith(":twice")
         one["met"] += s.two and answer["cut"].endswith(":meet")
         one["at_stake"] += answer.get("at_stake", 0)
+        one["slowest"] = max(one["slowest"], answer.get("seconds", 0))
         if "wrong" not in answer:
             continue
         one["wrong"].append([answer["cut"], answer["wrong"]])
@@ -208,7 +211,8 @@ def describe(one):
             "%(commits)d commits of a data base, %(entries)d entries with "
             "%(flushes)d flushes, %(rounds)d rounds of giving back; "
             "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
-            "%(met)d, %(at_stake)d writes were at stake" % one +
+            "%(met)d, %(at_stake)d writes were at stake, the slowest took "
+            "%(slowest).1f s" % one +
             "; %g + %g s" % tuple(one["seconds"]))
 
 

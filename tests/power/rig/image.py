@@ -10,6 +10,9 @@ import subprocess
 ENTRY = struct.Struct("=QQQQ")      # see disk.c
 ZEROS = 2**64 - 1
 SECTOR = 512
+# The superblock of ext4 has one checksum over two sectors and is written in
+# place: torn, only e2fsck mounts it again. So the first block is never torn.
+WHOLE_BYTES = 4096
 
 # What of the writes since the last flush is on the disk:
 LOSSES = (
@@ -150,8 +153,11 @@ def choose(log, writes, loss, seed):
                 (loss == "one" and i != left_out)):
             yield i, None
         elif loss == "torn":
-            count = -(-log.entries[i][1] // SECTOR)
-            some = [s for s in range(count) if rng.random() < 0.5]
+            offset, length = log.entries[i][:2]
+            first = max(0, WHOLE_BYTES - offset) // SECTOR
+            whole = rng.random() < 0.5
+            some = [s for s in range(-(-length // SECTOR))
+                    if (whole if s < first else rng.random() < 0.5)]
             if some:
                 yield i, some
 
