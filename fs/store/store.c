@@ -419,10 +419,31 @@ static int dir_sync(const struct store *s)
 
 /* ---- opening: all of it */
 
+/*
+ * LMDB makes a file of two pages and does not sync it: who dies there leaves
+ * one that it refuses for ever. It has never held anything, as the log's
+ * directory, which is made after the first commit, tells.
+ */
+static int unborn_remove(struct store *s)
+{
+	struct stat st;
+
+	if (!fstatat(s->dirfd, "log", &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (errno == ENOENT &&
+	    !fstatat(s->dirfd, "db", &st, AT_SYMLINK_NOFOLLOW) &&
+	    (st.st_size > 2 * sysconf(_SC_PAGESIZE) ||
+	     !unlinkat(s->dirfd, "db", 0)))
+		return 0;
+	return errno == ENOENT ? 0 : -errno;
+}
+
 static int store_open_db(struct store *s, struct buf *why, struct past *ret)
 {
-	int r = env_open(s);
+	int r = unborn_remove(s);
 
+	if (!r)
+		r = env_open(s);
 	if (!r)
 		r = format_check(s, why, ret);
 	if (!r)

@@ -316,6 +316,50 @@ static void test_hole(void **state)
 	scratch_remove(path);
 }
 
+/* Died while LMDB made its file: two pages, not all of them written. */
+static void unborn(size_t bytes, bool has_log, bool is_store)
+{
+	char *path = scratch_make();
+	char *db = scratch_path(path, "db");
+	char *log = scratch_path(path, "log");
+	struct store_options o = options_sim(path);
+	struct store *s;
+	FILE *f = fopen(db, "w");
+
+	assert_non_null(f);
+	for (size_t i = 0; i < bytes; i++)
+		fputc(i % 4096 == 18, f);
+	assert_int_equal(fclose(f), 0);
+	if (has_log)
+		assert_int_equal(mkdir(log, 0700), 0);
+	if (is_store) {
+		s = store_make(&o);
+		put_one(s, "a", "1");
+		assert_int_equal(store_close(s), 0);
+		s = store_make(&o);
+		assert_holds(s, "a", "1");
+		assert_int_equal(store_close(s), 0);
+	} else {
+		assert_int_equal(store_open(&o, NULL, &s), -EUCLEAN);
+	}
+	free(log);
+	free(db);
+	scratch_remove(path);
+}
+
+static void test_unborn(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	(void)state;
+	unborn(0, false, true);
+	unborn(page, false, true);
+	unborn(2 * page, false, true);
+	/* That was a store. */
+	unborn(3 * page, false, false);
+	unborn(2 * page, true, false);
+}
+
 /* ---- failures */
 
 /* Less than one log segment holds, so that no group is closed early. */
@@ -439,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_hole),
+		cmocka_unit_test(test_unborn),
 		cmocka_unit_test(test_failed_commit),
 		cmocka_unit_test(test_map_full),
 	};
