@@ -78,7 +78,7 @@ must_check int tree_decided(struct tree *, uint64_t ino,
  * directory is gone; -EEXIST the other name is taken; -ENOTEMPTY a revived
  * directory; -EBUSY a revived file has siblings, settle those first; -EINVAL
  * the other place lies in the directory itself; -ENODATA the content is not
- * here; and of the system.
+ * here; -EAGAIN a newer one is on its way; and of the system.
  */
 must_check int tree_undo(struct tree *, struct slice id);
 /*

@@ -297,6 +297,9 @@ static int undo_revival(struct tree *t, const struct taken *k)
 	r = info_init(&i, &row.o);
 	if (!r && i.branch_count > 1)
 		r = -EBUSY;
+	/* (not seen: not to be removed) */
+	if (!r && row.has_prior)
+		r = -EAGAIN;
 	info_release(&i);
 	row_release(&row);
 	return r ? r : remove_names(t, k->o.id);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "fs/store/store_internal.h"
+#include "fs/tree/decided.h"
 #include "tree_support.h"
 
 #define ROOT TREE_ROOT_INO
@@ -1209,6 +1210,40 @@ static void test_move_over_while_coming(void **state)
 	coming_close(&c);
 }
 
+static int keep_id(void *arg, const struct decision *d)
+{
+	assert_int_equal(d->kind, DECISION_REVIVED);
+	memcpy(arg, d->id, sizeof(d->id));
+	return 0;
+}
+
+/* The edit because of which it is still there was not seen yet. */
+static void test_undo_revival_while_coming(void **state)
+{
+	char id[DECISION_ID_CHARS + 1] = "";
+	struct fixture d;
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	fixture_open(&d, "dora", false);
+	merge_from(&d, &c.a);
+	fetch(&d, &c.a);
+	coming_edit(&c);
+	assert_int_equal(tree_unlink(d.tree, ROOT, SLICE_STR("f")), 0);
+	merge_from(&c.b, &d);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), c.one);
+	assert_int_equal(tree_decided(c.b.tree, ROOT, keep_id, id), 0);
+	assert_int_equal(tree_undo(c.b.tree, SLICE_STR(id)), -EAGAIN);
+	coming_end(&c);
+	expect_bytes(&c.a, look(&c.a, ROOT, "f"), c.two);
+	assert_int_equal(tree_undo(c.b.tree, SLICE_STR(id)), 0);
+	coming_end(&c);
+	assert_int_equal(list(&c.a, ROOT, NULL, 0), 0);
+	fixture_close(&d);
+	coming_close(&c);
+}
+
 /* A sibling moved over main while main's next content is on its way. */
 static void test_settle_while_coming(void **state)
 {
@@ -1399,6 +1434,7 @@ int main(void)
 		cmocka_unit_test(test_write_while_coming_late),
 		cmocka_unit_test(test_write_while_coming_in_conflict),
 		cmocka_unit_test(test_take_main_while_coming),
+		cmocka_unit_test(test_undo_revival_while_coming),
 		cmocka_unit_test(test_write_main_while_coming),
 		cmocka_unit_test(test_remove_main_while_coming),
 		cmocka_unit_test(test_move_over_while_coming),
