@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/tree/decided.h"
@@ -135,6 +136,21 @@ static bool shows_sibling(const struct op *op, const char *path)
 	return i && i->sibling;
 }
 
+/* The mode is the one that lost. */
+static void check_mode(struct op *op, const struct choice *p)
+{
+	struct attr a;
+	uint64_t ino;
+
+	if (tree_resolve_path(op->node->tree, SLICE_STR(p->path), &ino) ||
+	    tree_getattr(op->node->tree, ino, &a))
+		return;
+	if ((a.mode & 07777) != strtoul(p->lost, NULL, 8))
+		cluster_fail(op->ops->cluster, "no effect: node %d undoes "
+			     "'%s', its mode is %o, not %s", op->node->index,
+			     p->path, a.mode & 07777, p->lost);
+}
+
 void op_undo(struct op *op)
 {
 	struct choice p;
@@ -147,6 +163,8 @@ void op_undo(struct op *op)
 	about(op, &p);
 	expect(op, tree_undo(op->node->tree, SLICE_STR(p.found_id)));
 	check_off(op, p.found_id);
+	if (op->r >= 0 && p.kind == DECISION_MODE && !p.is_dir)
+		check_mode(op, &p);
 	/* (Of a file whose main was removed only a sibling shows.) */
 	if (op->r >= 0 && op->about[1][0] && !shows_sibling(op, p.path))
 		expect_undone(op, &p);
