@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fs/tree/decided.h"
 #include "fs/tree/policy.h"
@@ -145,7 +146,7 @@ static void check_mode(struct op *op, const struct choice *p)
 	if (tree_resolve_path(op->node->tree, SLICE_STR(p->path), &ino) ||
 	    tree_getattr(op->node->tree, ino, &a))
 		return;
-	if ((a.mode & 07777) != strtoul(p->lost, NULL, 8))
+	if (!S_ISLNK(a.mode) && (a.mode & 07777) != strtoul(p->lost, NULL, 8))
 		cluster_fail(op->ops->cluster, "no effect: node %d undoes "
 			     "'%s', its mode is %o, not %s", op->node->index,
 			     p->path, a.mode & 07777, p->lost);
