@@ -674,6 +674,11 @@ int store_free_bytes(struct store *s, uint64_t *ret)
 	return io_free_bytes(s->dirfd, ret);
 }
 
+bool store_is_full(const struct store *s)
+{
+	return space_is_full(&s->space);
+}
+
 const char *store_path(const struct store *s)
 {
 	return s->path;

@@ -209,6 +209,9 @@ struct store_stats {
 void store_stats(struct store *, struct store_stats *ret);
 /* Bytes that are free on the store's disk. Any. */
 must_check int store_free_bytes(struct store *, uint64_t *ret);
+/* The disk is full, and operations that make the tables grow are refused:
+ * what can be left out of one should be. Any. */
+bool store_is_full(const struct store *);
 const char *store_path(const struct store *);
 
 #endif

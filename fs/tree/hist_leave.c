@@ -15,6 +15,8 @@
  *    is the same one);
  *  - one that came and went in one operation: nobody ever saw it;
  *  - one whose bytes never all came here;
+ *  - all, while the disk is full: who removes or truncates something to make
+ *    room is not refused for what that would add here;
  *  - a temporary that became the content of another file (row.passed_to).
  *    Only that: what an editor's temporary is, is not guessed by its name.
  *    What it was before is history of that file.
@@ -63,7 +65,7 @@ static bool is_kept(struct tree *t, const struct version *v, bool pending)
 	/* One that takes up most of what may be would only push out all
 	 * others, and go itself next. */
 	if (v->flags & VERSION_VOID || !c->size || !t->hist_limits.age_ms ||
-	    c->size > t->hist_limits.bytes / 2)
+	    c->size > t->hist_limits.bytes / 2 || store_is_full(t->store))
 		return false;
 	return !pending || content_complete(t, c);
 }
@@ -166,8 +168,8 @@ static int note_object(struct tree *t, struct objid id, const struct info *i)
 	}
 	was_at(i, &now);
 	was_this(i, &now);
-	if (!now.name.len)
-		return 0; /* nobody knows where it was */
+	if (!now.name.len || store_is_full(t->store))
+		return 0; /* (nobody knows where it was) */
 	hist_clock(t, t->op_now_ns);
 	now.gone = true;
 	now.ended = t->hist.clock;

@@ -94,6 +94,7 @@ struct node {
 	struct core *core;
 	bool changed; /* the observer said so */
 	bool watched; /* it is looked at, and no program reads */
+	bool was_full; /* its disk, once: then it keeps no history */
 	bool interrupted; /* killed in an operation, or after its store failed */
 	bool busy;    /* an operation runs on it: not to be killed in that */
 	uint64_t tick_ms, cut_ms;

@@ -66,6 +66,7 @@ static void disk_becomes(struct faults *f, enum disk_state state,
 	if (!n->disk.used || !n->running || n->disk.state == state)
 		return;
 	n->disk.state = state;
+	n->was_full |= state == DISK_FULL;
 	cluster_say(f->cluster, "disk of node %d is %s", n->index, what);
 }
 

@@ -499,7 +499,7 @@ void oracle_after(struct oracle *o, const struct oracle_op *op)
 		excuse(o, op->node, s);
 		/* It saw it, so it has it, in its history if nowhere else. */
 		if (!o->cluster->options.history.age_ms && !s->unsent &&
-		    !node_is_sick(op->node) &&
+		    !op->node->was_full && !node_is_sick(op->node) &&
 		    !oracle_remembers(op->node, s->hash, s->size))
 			cluster_fail(o->cluster, "node %d took the content "
 				     "%016llx at '%s', and has no history of "

@@ -136,7 +136,7 @@ void oracle_check_history(struct oracle *o, const struct content_fact *f)
 	for (int k = 0; k < o->cluster->node_count; k++) {
 		struct node *n = &o->cluster->nodes[k];
 
-		if (!f->had[k] || !n->running ||
+		if (!f->had[k] || !n->running || n->was_full ||
 		    oracle_remembers(n, f->hash, f->size))
 			continue;
 		cluster_fail(o->cluster, "node %d showed the content %016llx "
