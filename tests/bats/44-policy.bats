@@ -20,6 +20,8 @@ conflict() {
 	kin_wait a
 	apart a b
 	echo "of a" >"a/$1"
+	# (a file is made a version a moment after it was closed)
+	kin token a >/dev/null
 	echo "of b" >"b/$1"
 	together a b
 	kin_wait a
