@@ -644,7 +644,7 @@ must_check int data_returns(struct tree *, struct row *);
 must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
 			  const struct version *shown);
 
-/* ---- branch.c: content versions (RULES: content, rm of an entry) */
+/* ---- branch.c: content versions */
 struct content_write {
 	const struct content *content;	/* NULL: void */
 	struct timespec mtime;
@@ -675,11 +675,6 @@ must_check int branch_write(struct tree *, struct row *,
  * that the operation wrote is as new, and has that dot already.
  */
 must_check int row_keep(struct tree *, struct row *, const struct info *);
-/*
- * Who gives a file in conflict a name asks for what it shows: main once more,
- * so that it outlives a removal by who has not seen this.
- */
-must_check int row_repeat_main(struct tree *, struct row *);
 /* Adds to `ret` (LEAVES_MAX) the human versions that this one is made of.
  * -E2BIG. */
 must_check int leaves_add(const struct version *, struct dot *ret,
@@ -687,15 +682,6 @@ must_check int leaves_add(const struct version *, struct dot *ret,
 void leaves_sort(struct dot *, size_t count);
 /* Are these the branch's bytes? */
 bool branch_has_content(const struct branch *, const struct content *);
-/* Drops LINKs of the slot (all, when it is the last shown) and leaves a
- * TOMB. */
-must_check int row_unlink_slot(struct tree *, struct row *,
-			       const struct info *, uint64_t slot);
-/* A branch that goes: open handles of the sibling keep what they show. */
-must_check int sibling_detach(struct tree *, struct objid,
-			      const struct branch *);
-/* rm of an entry: a sibling, a main with siblings, or a name. */
-must_check int entry_remove(struct tree *, const struct shown *);
 /* A strong LINK for the slot. since: NULL for the operation's own. */
 must_check int row_place(struct tree *, struct row *, const struct info *,
 			 uint64_t slot, struct place at, bool remember,
@@ -706,6 +692,22 @@ must_check int row_add(struct row *, const struct version *);
 /* TIMES, in place of all. */
 must_check int row_set_times(struct tree *, struct row *,
 			     struct timespec mtime, struct timespec btime);
+
+/* ---- unlink.c */
+/* Drops LINKs of the slot (all, when it is the last shown) and leaves a
+ * TOMB. */
+must_check int row_unlink_slot(struct tree *, struct row *,
+			       const struct info *, uint64_t slot);
+/* rm of an entry: a sibling, a main with siblings, or a name. */
+must_check int entry_remove(struct tree *, const struct shown *);
+/* A branch that goes: open handles of the sibling keep what they show. */
+must_check int sibling_detach(struct tree *, struct objid,
+			      const struct branch *);
+/*
+ * Who gives a file in conflict a name asks for what it shows: main once more,
+ * so that it outlives a removal by who has not seen this.
+ */
+must_check int row_repeat_main(struct tree *, struct row *);
 
 /* ---- replica.c */
 /* The row is about to be read as this object says: what is open of what it
