@@ -157,7 +157,7 @@ static void job_finish(void *arg, struct hook_outcome *o)
 			 handler_event_name(j->event), o->reason);
 	pthread_mutex_lock(&h->mutex);
 	j->finished = true;
-	pthread_cond_signal(&h->cond);
+	handlers_wake(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 

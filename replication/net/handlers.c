@@ -473,9 +473,9 @@ static bool sleep_until(struct handlers *h, uint64_t until_ms)
 	pthread_mutex_lock(&h->mutex);
 	now_ms = sys_now_ms();
 	until_ms = min_u64(until_ms, look_due(h));
-	/* (a run that ends, or a poke, signals; a lost signal costs this) */
+	/* (what is installed meanwhile tells nobody) */
 	until_ms = MIN_OF(until_ms, now_ms + INSTALL_MS);
-	if (!h->stop && until_ms > now_ms) {
+	if (!h->stop && !h->woken && until_ms > now_ms) {
 		wait_ms = until_ms - now_ms;
 		clock_gettime(CLOCK_MONOTONIC, &at);
 		at.tv_nsec += (long)(wait_ms % 1000 * 1000000);
@@ -484,6 +484,7 @@ static bool sleep_until(struct handlers *h, uint64_t until_ms)
 		at.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&h->cond, &h->mutex, &at);
 	}
+	h->woken = false;
 	go_on = !h->stop;
 	pthread_mutex_unlock(&h->mutex);
 	return go_on;

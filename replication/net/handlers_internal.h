@@ -65,6 +65,7 @@ struct handlers {
 	pthread_mutex_t mutex;		/* guards: */
 	pthread_cond_t cond;
 	bool stop, poked, applied;
+	bool woken;			/* since the thread went round last */
 	struct plan plan;
 	struct device *members;
 	size_t member_count;
@@ -97,6 +98,9 @@ void job_free(struct job *);
  */
 must_check int handlers_fill(struct handlers *, const struct variants *,
 			     struct hook_room *);
+/* There is something to do: the thread goes round once more, also if it is
+ * not asleep just now. With the mutex. */
+void handlers_wake(struct handlers *);
 /* What is alike for all hooks of this node; the limits are the default. */
 struct hook_run_options handlers_run_options(const struct handlers *);
 /* What a person reads of it: why it failed, and the last line that it said.

@@ -8,8 +8,9 @@
 
 #include "replication/net/handlers_internal.h"
 
-static void wake(struct handlers *h)
+void handlers_wake(struct handlers *h)
 {
+	h->woken = true;
 	pthread_cond_signal(&h->cond);
 }
 
@@ -17,7 +18,7 @@ void handlers_poke(struct handlers *h)
 {
 	pthread_mutex_lock(&h->mutex);
 	h->poked = true;
-	wake(h);
+	handlers_wake(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 
@@ -25,7 +26,7 @@ void handlers_applied(struct handlers *h)
 {
 	pthread_mutex_lock(&h->mutex);
 	h->poked = h->applied = true;
-	wake(h);
+	handlers_wake(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 
@@ -35,7 +36,7 @@ void handlers_opened(struct handlers *h, const struct objid *id)
 	if (h->opened_count < EVENTS_MAX) {
 		h->opened[h->opened_count++] = *id;
 		h->poked = true;
-		wake(h);
+		handlers_wake(h);
 	}
 	pthread_mutex_unlock(&h->mutex);
 }
@@ -63,7 +64,7 @@ static void add_event(struct handlers *h, const struct event *e)
 		h->event_count--;
 	}
 	h->events[(h->event_first + h->event_count++) % EVENTS_MAX] = *e;
-	wake(h);
+	handlers_wake(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 
