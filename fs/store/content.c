@@ -36,6 +36,13 @@ bool content_equal(const struct content *a, const struct content *b)
 	return !content_compare(a, b);
 }
 
+bool content_has_same_bytes(const struct content *a, const struct content *b)
+{
+	if (a->depth || b->depth)
+		return content_equal(a, b);
+	return slice_equal(a->inline_bytes, b->inline_bytes);
+}
+
 int content_compare(const struct content *a, const struct content *b)
 {
 	if (a->depth != b->depth)
@@ -43,6 +50,31 @@ int content_compare(const struct content *a, const struct content *b)
 	if (a->size != b->size)
 		return a->size < b->size ? -1 : 1;
 	return hash_compare(&a->root, &b->root);
+}
+
+void content_put(struct buf *b, const struct content *c)
+{
+	buf_put_u8(b, c->depth);
+	buf_put_varint(b, c->size);
+	if (c->depth)
+		buf_put(b, c->root.b, sizeof(c->root.b));
+	else
+		buf_put_slice(b, c->inline_bytes);
+}
+
+void content_get(struct reader *r, struct content *ret)
+{
+	*ret = (struct content){.depth = reader_u8(r)};
+	ret->size = reader_varint(r);
+	if (ret->depth > MANIFEST_DEPTH_MAX || ret->size > FILE_BYTES_MAX ||
+	    (!ret->depth) != (ret->size <= INLINE_BYTES_MAX)) {
+		reader_fail(r);
+		return;
+	}
+	if (ret->depth)
+		reader_copy(r, ret->root.b, sizeof(ret->root.b));
+	else
+		ret->inline_bytes = reader_bytes(r, (size_t)ret->size);
 }
 
 /* Reads from one chunk or hole; returns the number of bytes. */

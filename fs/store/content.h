@@ -44,8 +44,16 @@ void content_empty(struct content *ret);
 void content_inline(struct slice bytes, struct content *ret);
 /* Same bytes: same size, depth and root. */
 bool content_equal(const struct content *, const struct content *);
+/* The same where the root of an inline content may not be computed. */
+bool content_has_same_bytes(const struct content *, const struct content *);
 /* A total order over (depth, size, root), for ties only. */
 int content_compare(const struct content *, const struct content *);
+
+/* ---- in a value (FORMAT.md): u8 depth, varint size, then the root, or what
+ * is inline */
+void content_put(struct buf *, const struct content *);
+/* Borrows; inline content without its root. What is none fails the reader. */
+void content_get(struct reader *, struct content *ret);
 
 /* ---- chunks and blocks, by hash [locked] */
 bool chunk_exists(struct store *, const struct hash *);

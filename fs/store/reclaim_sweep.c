@@ -125,8 +125,12 @@ int reclaim_sweep(struct store *s, struct reclaim *g)
 static uint64_t held_bytes(const struct reclaim *g,
 			   const struct used_segment *m)
 {
-	return g->no_punch ? m->allocated
-			   : MIN_OF(m->allocated, used_count(m) * USED_BLOCK_BYTES);
+	uint64_t used;
+
+	if (g->no_punch)
+		return m->allocated;
+	used = used_count(m) * USED_BLOCK_BYTES;
+	return MIN_OF(m->allocated, used);
 }
 
 struct choice {

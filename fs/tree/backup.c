@@ -172,14 +172,10 @@ static void pair_release(struct pair *p)
 static int holds_alone(struct tree *t, const struct spot *s, struct objid id,
 		       bool *ret)
 {
-	struct idlist members = { 0 };
 	struct place_view p;
-	int r = group_members(t, s->parent, &members);
+	int r = place_view_at(t, s->parent, spot_name(s), &p);
 
 	*ret = false;
-	if (!r)
-		r = place_view(t, &members, spot_name(s), &p);
-	idlist_release(&members);
 	if (r)
 		return r;
 	*ret = !p.dirs.count && p.holder_count == 1 &&

@@ -79,12 +79,7 @@ int base_note(struct tree *t, struct objid id, const struct version *v)
 		return 0;
 	buf_put_u8(&b, BASE_FORMAT);
 	buf_put_u64(&b, name.hash64);
-	buf_put_u8(&b, c->content.depth);
-	buf_put_varint(&b, c->content.size);
-	if (c->content.depth)
-		buf_put(&b, c->content.root.b, sizeof(c->content.root.b));
-	else
-		buf_put_slice(&b, c->content.inline_bytes);
+	content_put(&b, &c->content);
 	buf_put_varint(&b, c->anc_count);
 	put_line(&b, c->anc, c->anc_count);
 	r = buf_error(&b);
@@ -108,18 +103,11 @@ static int base_decode(struct slice k, struct slice v, struct object *o,
 	ret->name.dot.origin = get_be64(k.data + 24);
 	ret->name.dot.seq = get_be64(k.data + 32);
 	ret->name.hash64 = reader_u64(&in);
-	c->depth = reader_u8(&in);
-	c->size = reader_varint(&in);
-	if (c->depth > MANIFEST_DEPTH_MAX || c->size > FILE_BYTES_MAX ||
-	    (!c->depth) != (c->size <= INLINE_BYTES_MAX))
+	content_get(&in, c);
+	if (reader_ok(&in))
 		return -EUCLEAN;
-	if (c->depth) {
-		reader_copy(&in, c->root.b, sizeof(c->root.b));
-	} else {
-		bytes = reader_bytes(&in, (size_t)c->size);
-		if (reader_ok(&in))
-			return -EUCLEAN;
-		bytes = object_dup(o, bytes);
+	if (!c->depth) {
+		bytes = object_dup(o, c->inline_bytes);
 		if (!bytes.data)
 			return -ENOMEM;
 		content_inline(bytes, c);
@@ -372,12 +360,10 @@ static size_t common_ancestors(const struct lines *l, const struct info *i,
 			       struct entry_name ret[LINE_MAX + 1])
 {
 	const struct content_value *c;
-	const struct branch *b = i->branches;
+	const struct branch *b = info_first_real(i);
 	struct entry_name all[LINE_MAX + 1];
 	size_t n = 0, out = 0;
 
-	while (b->is_void)
-		b++;
 	c = &b->top->content;
 	all[n++] = version_entry_name(b->top);
 	for (size_t k = 0; k < c->anc_count; k++)
@@ -597,18 +583,15 @@ int base_contents_each(struct slice value,
 		       int (*fn)(void *arg, const struct content *), void *arg)
 {
 	struct reader in = READER(value.data, value.len);
-	struct content c = { 0 };
+	struct content c;
 
 	if (reader_u8(&in) != BASE_FORMAT)
 		return -EUCLEAN;
 	(void)reader_u64(&in);
-	c.depth = reader_u8(&in);
-	c.size = reader_varint(&in);
-	if (!c.depth)
-		return reader_ok(&in) ? -EUCLEAN : 0;
-	reader_copy(&in, c.root.b, sizeof(c.root.b));
-	return reader_ok(&in) || c.depth > MANIFEST_DEPTH_MAX ? -EUCLEAN :
-								fn(arg, &c);
+	content_get(&in, &c);
+	if (reader_ok(&in))
+		return -EUCLEAN;
+	return c.depth ? fn(arg, &c) : 0;
 }
 
 /* ---- checks */

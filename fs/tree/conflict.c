@@ -240,20 +240,13 @@ static int collect_place(struct tree *t, struct objid parent,
 			 struct slice name, struct foundlist *l)
 {
 	struct objid dir = group_canonical(t, parent);
-	struct idlist members = { 0 };
 	struct shownlist virtuals = { 0 };
-	struct place_view p = { 0 };
-	size_t heads;
-	int r = group_members(t, dir, &members);
+	struct place_view p;
+	int r = place_view_at(t, dir, name, &p);
 
 	if (!r)
 		r = view_virtuals_at(t, dir, name, &virtuals);
-	if (!r)
-		r = place_view(t, &members, name, &p);
-	heads = p.dirs.count ? 1 : 0;
-	for (size_t k = 0; k < p.holder_count; k++)
-		heads += p.files[k].head == k;
-	if (!r && heads > 1)
+	if (!r && place_heads(&p) > 1)
 		r = collect_name(t, dir, &virtuals, name, &p, l);
 	for (size_t k = 0; !r && k < p.file_count; k++)
 		if (p.files[k].claim.flags & CLAIM_SIBLINGS)
@@ -261,7 +254,6 @@ static int collect_place(struct tree *t, struct objid parent,
 					    l);
 	place_view_release(&p);
 	shownlist_release(&virtuals);
-	idlist_release(&members);
 	return r;
 }
 

@@ -162,15 +162,8 @@ static int return_name(struct tree *t, struct row *row,
 
 bool branch_has_content(const struct branch *b, const struct content *c)
 {
-	const struct content *own;
-
-	if (!b || b->is_void)
-		return false;
-	/* (inline bytes stand in a row without their root) */
-	own = &b->top->content.content;
-	if (own->depth || c->depth)
-		return content_equal(own, c);
-	return slice_equal(own->inline_bytes, c->inline_bytes);
+	return b && !b->is_void &&
+	       content_has_same_bytes(&b->top->content.content, c);
 }
 
 /* Does the version of this dot stand under the file's name now? */

@@ -285,12 +285,9 @@ static size_t count_shown(const struct check *c, struct objid id,
 static int claim_is_head(struct tree *t, const struct row *row,
 			 const struct claim *claim)
 {
-	struct idlist members = { 0 };
-	struct place_view p = { 0 };
-	int r = group_members(t, claim->at.parent, &members);
+	struct place_view p;
+	int r = place_view_at(t, claim->at.parent, spot_name(&claim->at), &p);
 
-	if (!r)
-		r = place_view(t, &members, spot_name(&claim->at), &p);
 	if (!r) {
 		r = -EUCLEAN;
 		for (size_t k = 0; k < p.holder_count; k++)
@@ -299,7 +296,6 @@ static int claim_is_head(struct tree *t, const struct row *row,
 				r = p.files[k].head == k;
 	}
 	place_view_release(&p);
-	idlist_release(&members);
 	return r;
 }
 

@@ -278,8 +278,6 @@ static int object_count(struct tree *t, struct objid id, int add)
 int hist_entry_decode(struct slice k, struct slice v, struct hist_entry *ret)
 {
 	struct reader in = READER(v.data, v.len);
-	struct content *c = &ret->content;
-	struct slice bytes;
 
 	*ret = (struct hist_entry){ 0 };
 	if (k.len != 1 + HIST_NAME_BYTES || k.data[0] != 'v' ||
@@ -290,17 +288,7 @@ int hist_entry_decode(struct slice k, struct slice v, struct hist_entry *ret)
 	ret->name.dot.origin = get_be64(k.data + 25);
 	ret->name.dot.seq = get_be64(k.data + 33);
 	ret->name.hash64 = get_be64(k.data + 41);
-	c->depth = reader_u8(&in);
-	c->size = reader_varint(&in);
-	if (c->depth > MANIFEST_DEPTH_MAX || c->size > FILE_BYTES_MAX ||
-	    (!c->depth) != (c->size <= INLINE_BYTES_MAX))
-		return -EUCLEAN;
-	if (c->depth) {
-		reader_copy(&in, c->root.b, sizeof(c->root.b));
-	} else {
-		bytes = reader_bytes(&in, (size_t)c->size);
-		c->inline_bytes = bytes;
-	}
+	content_get(&in, &ret->content);
 	ret->why = reader_u8(&in);
 	ret->automatic = reader_u8(&in) & FLAG_AUTOMATIC;
 	ret->ended = reader_u64(&in);
@@ -315,16 +303,10 @@ static int entry_write(struct tree *t, const struct hist_entry *e)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
 	uint8_t key[1 + HIST_NAME_BYTES];
-	const struct content *c = &e->content;
 	int r;
 
 	buf_put_u8(&b, HIST_FORMAT);
-	buf_put_u8(&b, c->depth);
-	buf_put_varint(&b, c->size);
-	if (c->depth)
-		buf_put(&b, c->root.b, sizeof(c->root.b));
-	else
-		buf_put_slice(&b, c->inline_bytes);
+	content_put(&b, &e->content);
 	buf_put_u8(&b, (uint8_t)e->why);
 	buf_put_u8(&b, e->automatic ? FLAG_AUTOMATIC : 0);
 	buf_put_u64(&b, e->ended);

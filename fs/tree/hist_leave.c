@@ -31,15 +31,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* (the root of inline bytes is not always computed) */
-static bool same_bytes(const struct content *a, const struct content *b)
-{
-	if (a->size != b->size || a->depth != b->depth)
-		return false;
-	return a->depth ? hash_equal(&a->root, &b->root) :
-			  slice_equal(a->inline_bytes, b->inline_bytes);
-}
-
 static bool still_has(const struct object *o, const struct version *v)
 {
 	struct entry_name name = version_entry_name(v);
@@ -52,7 +43,8 @@ static bool still_has(const struct object *o, const struct version *v)
 			continue;
 		own = version_entry_name(w);
 		if (!entry_name_compare(&own, &name) ||
-		    same_bytes(&w->content.content, &v->content.content))
+		    content_has_same_bytes(&w->content.content,
+					   &v->content.content))
 			return true;
 	}
 	return false;
@@ -140,14 +132,12 @@ static void was_at(const struct info *i, struct hist_object *ret)
 
 static void was_this(const struct info *i, struct hist_object *ret)
 {
-	size_t k = 0;
+	const struct branch *b = info_first_real(i);
 
-	while (k < i->branch_count && i->branches[k].is_void)
-		k++;
-	if (k == i->branch_count)
+	if (!b)
 		return;
-	ret->main = version_entry_name(i->branches[k].top);
-	ret->size = i->branches[k].top->content.content.size;
+	ret->main = version_entry_name(b->top);
+	ret->size = b->top->content.content.size;
 }
 
 static int note_object(struct tree *t, struct objid id, const struct info *i)

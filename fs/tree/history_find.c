@@ -18,14 +18,6 @@ struct seeker {
 	void *arg;
 };
 
-static const struct branch *first_real(const struct info *i)
-{
-	for (size_t k = 0; k < i->branch_count; k++)
-		if (!i->branches[k].is_void)
-			return &i->branches[k];
-	return NULL;
-}
-
 /* (0: it is none: its names are others, or nothing is left of it) */
 static int give_dead(struct seeker *s, struct objid id)
 {
@@ -43,7 +35,7 @@ static int give_dead(struct seeker *s, struct objid id)
 		row_release(&row);
 		return r;
 	}
-	b = first_real(&i);
+	b = info_first_real(&i);
 	/* (a directory that only keep-stamps hold, and nothing in it) */
 	if (i.kind == KIND_DIR && i.link_count)
 		r = dir_is_live(s->t, id, &live);

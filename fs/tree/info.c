@@ -584,6 +584,14 @@ bool info_link_contested(const struct info *i, const struct shown_link *l)
 	return false;
 }
 
+const struct branch *info_first_real(const struct info *i)
+{
+	for (size_t k = 0; k < i->branch_count; k++)
+		if (!i->branches[k].is_void)
+			return &i->branches[k];
+	return NULL;
+}
+
 const struct branch *info_branch(const struct info *i, struct dot tag)
 {
 	for (size_t k = 0; k < i->branch_count; k++)

@@ -85,5 +85,7 @@ bool info_link_contested(const struct info *, const struct shown_link *);
 const struct branch *info_chosen(const struct info *);
 /* The branch with this tag, or NULL; no hidden one. */
 const struct branch *info_branch(const struct info *, struct dot tag);
+/* The first branch that is not void, or NULL. */
+const struct branch *info_first_real(const struct info *);
 
 #endif

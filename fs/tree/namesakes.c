@@ -36,16 +36,12 @@ static void place_names_release(struct place_names *p)
 static int place_names_find(struct tree *t, const struct spot *at,
 			    struct place_names *p)
 {
-	struct idlist members = { 0 };
-	int r = group_members(t, at->parent, &members);
+	int r = place_view_at(t, at->parent, spot_name(at), &p->view);
 
 	p->at = *at;
 	if (!r)
-		r = place_view(t, &members, spot_name(at), &p->view);
-	if (!r)
 		r = view_virtuals_at(t, at->parent, spot_name(at),
 				     &p->virtuals);
-	idlist_release(&members);
 	return r;
 }
 
@@ -121,12 +117,10 @@ static int describe(struct tree *t, const struct place_names *p, size_t k,
 static int read_all(struct tree *t, const struct place_names *p,
 		    struct variants *s)
 {
-	size_t heads = 0;
+	size_t heads = place_heads(&p->view);
 	int r = 0;
 
-	for (size_t k = 0; k < p->view.holder_count; k++)
-		heads += is_head(&p->view, k);
-	if (heads + (p->view.dirs.count > 0) < 2)
+	if (heads < 2)
 		return -ENODATA;
 	if (p->view.dirs.count)
 		return -EISDIR;

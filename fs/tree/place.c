@@ -42,6 +42,15 @@ void place_view_release(struct place_view *p)
 	*p = (struct place_view){ 0 };
 }
 
+size_t place_heads(const struct place_view *p)
+{
+	size_t n = p->dirs.count ? 1 : 0;
+
+	for (size_t k = 0; k < p->holder_count; k++)
+		n += p->files[k].head == k;
+	return n;
+}
+
 static int place_add_file(struct place_view *p, struct objid id,
 			  const struct claim *c)
 {
@@ -213,6 +222,19 @@ int place_view(struct tree *t, const struct idlist *members,
 		r = place_order(t, ret);
 	if (r)
 		place_view_release(ret);
+	return r;
+}
+
+int place_view_at(struct tree *t, struct objid dir, struct slice name,
+		  struct place_view *ret)
+{
+	struct idlist members = { 0 };
+	int r = group_members(t, dir, &members);
+
+	*ret = (struct place_view){ 0 };
+	if (!r)
+		r = place_view(t, &members, name, ret);
+	idlist_release(&members);
 	return r;
 }
 

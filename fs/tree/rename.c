@@ -62,14 +62,10 @@ static int is_within(struct tree *t, struct objid dir, struct objid top,
 static int seniority(struct tree *t, struct place to, struct stamp *ret,
 		     bool *ret_any)
 {
-	struct idlist members = { 0 };
 	struct place_view p;
-	int r = group_members(t, to.parent, &members);
+	int r = place_view_at(t, to.parent, to.name, &p);
 
 	*ret_any = false;
-	if (!r)
-		r = place_view(t, &members, to.name, &p);
-	idlist_release(&members);
 	if (r)
 		return r;
 	for (size_t k = 0; k < p.holder_count; k++) {
@@ -144,15 +140,11 @@ static int move_dir(struct tree *t, const struct shown *s, struct place to)
  * keep-stamp) */
 static int twins_go(struct tree *t, const struct shown *s, size_t *ret_count)
 {
-	struct idlist members = { 0 };
 	struct place_view p;
 	size_t head;
-	int r = group_members(t, s->link.parent, &members);
+	int r = place_view_at(t, s->link.parent, spot_name(&s->link), &p);
 
 	*ret_count = 0;
-	if (!r)
-		r = place_view(t, &members, spot_name(&s->link), &p);
-	idlist_release(&members);
 	if (r)
 		return r;
 	head = place_head(&p, s->id, s->slot);

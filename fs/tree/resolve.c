@@ -267,18 +267,12 @@ static int count_contents(struct tree *t, const struct shown *s,
 
 static int count_heads(struct tree *t, struct dispute *d, size_t *ret)
 {
-	struct idlist members = { 0 };
-	int r = group_members(t, d->dir, &members);
+	int r = place_view_at(t, d->dir, spot_name(&d->place), &d->view);
 
 	*ret = 0;
-	if (!r)
-		r = place_view(t, &members, spot_name(&d->place), &d->view);
-	idlist_release(&members);
 	if (r)
 		return r;
-	*ret = d->view.dirs.count ? 1 : 0;
-	for (size_t k = 0; k < d->view.holder_count; k++)
-		*ret += d->view.files[k].head == k;
+	*ret = place_heads(&d->view);
 	return 0;
 }
 

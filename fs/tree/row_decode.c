@@ -96,22 +96,6 @@ static struct entry_name *get_entries(struct decoder *d, struct reader *r,
 	return e;
 }
 
-static void get_content_body(struct reader *r, struct content *c)
-{
-	c->depth = reader_u8(r);
-	c->size = reader_varint(r);
-	if (c->depth > MANIFEST_DEPTH_MAX || c->size > FILE_BYTES_MAX ||
-	    (!c->depth && c->size > INLINE_BYTES_MAX) ||
-	    (c->depth && c->size <= INLINE_BYTES_MAX)) {
-		reader_fail(r);
-		return;
-	}
-	if (c->depth)
-		reader_copy(r, c->root.b, sizeof(c->root.b));
-	else
-		c->inline_bytes = reader_bytes(r, (size_t)c->size);
-}
-
 static struct slice get_label(struct reader *r)
 {
 	struct slice s = reader_string(r, LABEL_BYTES_MAX);
@@ -147,7 +131,7 @@ static void get_content(struct decoder *d, struct reader *r,
 	uint8_t form;
 
 	if (!(v->flags & VERSION_VOID))
-		get_content_body(r, &c->content);
+		content_get(r, &c->content);
 	c->mtime = get_time(r);
 	c->rank = get_stamp(d, r, v);
 	form = reader_u8(r);
@@ -398,7 +382,7 @@ static int contents_of_group(struct reader *r,
 		if (reg != REG_CONTENT || flags & VERSION_VOID)
 			continue;
 		in = READER(value.data, value.len);
-		get_content_body(&in, &c);
+		content_get(&in, &c);
 		if (reader_ok(&in))
 			reader_fail(r);
 		else if (c.depth)

@@ -158,14 +158,8 @@ static void put_content(struct encoder *e, const struct version *v)
 	const struct content_value *c = &v->content;
 	struct buf *b = e->b;
 
-	if (!(v->flags & VERSION_VOID)) {
-		buf_put_u8(b, c->content.depth);
-		buf_put_varint(b, c->content.size);
-		if (c->content.depth)
-			buf_put(b, c->content.root.b, sizeof(c->content.root.b));
-		else
-			buf_put_slice(b, c->content.inline_bytes);
-	}
+	if (!(v->flags & VERSION_VOID))
+		content_put(b, &c->content);
 	put_time(b, c->mtime);
 	put_stamp(e, &c->rank, v);
 	if (dot_equal(c->branch, v->dot) && c->branch_hlc == v->hlc) {

@@ -165,14 +165,10 @@ static int settle_group(struct tree *t, const struct idlist *members,
 
 static bool place_has_virtuals(const struct place_view *p)
 {
-	size_t heads = p->dirs.count ? 1 : 0;
-
-	for (size_t k = 0; k < p->file_count; k++) {
+	for (size_t k = 0; k < p->file_count; k++)
 		if (p->files[k].claim.flags & CLAIM_SIBLINGS)
 			return true;
-		heads += k < p->holder_count && p->files[k].head == k;
-	}
-	return heads > 1;
+	return place_heads(p) > 1;
 }
 
 static int settle_mark(struct tree *t, const struct idlist *members,

@@ -462,7 +462,13 @@ struct place_view {
 
 must_check int place_view(struct tree *, const struct idlist *members,
 			  struct slice name, struct place_view *ret);
+/* The same for all members of the directory's group. */
+must_check int place_view_at(struct tree *, struct objid dir,
+			     struct slice name, struct place_view *ret);
 void place_view_release(struct place_view *);
+/* Entries that want the name: the directory, and each file that no other
+ * stands for. */
+size_t place_heads(const struct place_view *);
 /* Index of the file that shows this claim (itself, or the twin it is folded
  * into); SIZE_MAX if it holds no name here. */
 size_t place_head(const struct place_view *, struct objid, uint64_t slot);

@@ -224,17 +224,13 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 /* Twins are one entry: removing it removes each. */
 int entry_remove(struct tree *t, const struct shown *s)
 {
-	struct idlist members = { 0 };
 	struct place_view p;
 	size_t head;
 	int r;
 
 	if (s->type == SHOWN_SIBLING)
 		return remove_one(t, s, s->id, s->slot);
-	r = group_members(t, s->link.parent, &members);
-	if (!r)
-		r = place_view(t, &members, spot_name(&s->link), &p);
-	idlist_release(&members);
+	r = place_view_at(t, s->link.parent, spot_name(&s->link), &p);
 	if (r)
 		return r;
 	head = place_head(&p, s->id, s->slot);

@@ -354,20 +354,16 @@ static int conflicts_at(struct tree *t, void *arg, char what,
 			struct objid parent, struct slice name)
 {
 	struct conflicts *l = arg;
-	struct idlist members = { 0 };
-	struct place_view p = { 0 };
+	struct place_view p;
 	int r;
 
 	if (what != 'n')
 		return 0; /* a name of its own */
-	r = group_members(t, group_canonical(t, parent), &members);
-	if (!r)
-		r = place_view(t, &members, name, &p);
+	r = place_view_at(t, group_canonical(t, parent), name, &p);
 	for (size_t k = 0; !r && k < p.file_count; k++)
 		if (p.files[k].claim.flags & CLAIM_SIBLINGS)
 			r = conflict_add(t, p.files[k].id, l);
 	place_view_release(&p);
-	idlist_release(&members);
 	return r;
 }
 
