@@ -224,6 +224,31 @@ static bool op_is_passing(const struct item *x, const struct items *after)
 	return false;
 }
 
+/*
+ * While a large cut is applied in slices a name may be here whose directory
+ * is not: who removes the other name has removed one of two, and the file
+ * shows again, with all that is beside it, when the cut is whole.
+ */
+static bool op_is_arriving(struct node *n, struct objid id,
+			   const struct items *after)
+{
+	cleanup(object_release) struct object row;
+	bool has_name = false;
+	int r;
+
+	for (size_t i = 0; i < after->count; i++)
+		if (objid_equal(after->list[i].id, id))
+			return false;
+	if (!core_is_applying(n->core))
+		return false;
+	store_lock(n->store);
+	r = replica_row_load(n->tree, id, &row);
+	store_unlock(n->store);
+	for (size_t i = 0; !r && i < row.count; i++)
+		has_name |= row.versions[i].reg == REG_LINK;
+	return has_name;
+}
+
 static void op_check_others(struct op *op, const struct items *after)
 {
 	for (size_t i = 0; i < op->before.count; i++) {
@@ -240,7 +265,8 @@ static void op_check_others(struct op *op, const struct items *after)
 			continue;
 		/* (unsent writes may be another object's now) */
 		if (!items_show(after, x) && !op_is_written(op, x->path) &&
-		    !op_is_passing(x, after))
+		    !op_is_passing(x, after) &&
+		    !op_is_arriving(op->node, x->id, after))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s: '%s' is "
 				     "hidden by it",

@@ -428,13 +428,19 @@ void truth_find_erased(struct truth *t, struct node *n)
 
 static void print_version(const struct version *v)
 {
+	char parent[33];
+
+	if (v->reg == REG_LINK)
+		hex_encode(v->link.at.parent.b, sizeof(v->link.at.parent.b),
+			   parent);
 	printf("    %llx.%llu hlc %llx", (unsigned long long)v->dot.origin,
 	       (unsigned long long)v->dot.seq, (unsigned long long)v->hlc);
 	if (v->reg == REG_LINK)
-		printf(" LINK%s slot %llx '%.*s'",
+		printf(" LINK%s slot %llx '%.*s' in %s",
 		       v->flags & VERSION_WEAK ? " weak" : "",
 		       (unsigned long long)v->link.slot,
-		       (int)v->link.at.name.len, v->link.at.name.data);
+		       (int)v->link.at.name.len, v->link.at.name.data,
+		       parent);
 	else if (v->reg == REG_TOMB)
 		printf(" TOMB '%.*s'", (int)v->tomb.link.at.name.len,
 		       v->tomb.link.at.name.data);
@@ -475,7 +481,8 @@ void truth_print(struct node *n, struct objid id)
 	r = replica_row_load(n->tree, id, &row);
 	store_unlock(n->store);
 	hex_encode(id.b, sizeof(id.b), hex);
-	printf("  row %s at node %d\n", hex, n->index);
+	printf("  row %s at node %d%s\n", hex, n->index,
+	       core_is_applying(n->core) ? ", which applies a large cut" : "");
 	for (size_t i = 0; r == 0 && i < row.count; i++)
 		print_version(&row.versions[i]);
 }
