@@ -108,7 +108,7 @@ ALL = {
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
         "names-not-folded", "absence-by-links-only", "no-pin", "pin-anew",
-        "pin-always"}
+        "pin-always", "name-without-main", "repeat-is-edit"}
 
 active = None
 
