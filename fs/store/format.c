@@ -35,6 +35,30 @@ const char *table_name(enum store_table t)
 	return names[t];
 }
 
+void value_seal(enum store_table t, struct slice key, struct slice value,
+		uint8_t ret[VALUE_CHECK_BYTES])
+{
+	uint64_t seed = checksum64(key.data, key.len, (uint64_t)t + 1);
+
+	put_le32(ret, (uint32_t)checksum64(value.data, value.len, seed));
+}
+
+int value_open(enum store_table t, struct slice key, struct slice stored,
+	       struct slice *ret)
+{
+	uint8_t check[VALUE_CHECK_BYTES];
+	struct slice value = stored;
+
+	if (stored.len < VALUE_CHECK_BYTES)
+		return -EUCLEAN;
+	value.len -= VALUE_CHECK_BYTES;
+	value_seal(t, key, value, check);
+	if (memcmp(stored.data + value.len, check, sizeof(check)))
+		return -EUCLEAN;
+	*ret = value;
+	return 0;
+}
+
 void log_state_encode(const struct log_state *st, uint8_t *ret)
 {
 	put_le64(ret, st->id);

@@ -24,6 +24,17 @@
 #define LOG_MAGIC "KLOG"
 #define LOG_MAGIC_BYTES 4
 
+/*
+ * What is stored under a key is the value and these bytes: a checksum that
+ * is seeded by table and key, since nothing else in the tables' file has one.
+ */
+#define VALUE_CHECK_BYTES 4
+void value_seal(enum store_table, struct slice key, struct slice value,
+		uint8_t ret[VALUE_CHECK_BYTES]);
+/* The value in what is stored. Errors: -EUCLEAN it is damaged. */
+must_check int value_open(enum store_table, struct slice key,
+			  struct slice stored, struct slice *ret);
+
 /* Name of a table in LMDB. */
 const char *table_name(enum store_table);
 

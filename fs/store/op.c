@@ -67,24 +67,29 @@ static int table_get(struct store *s, enum store_table t, struct slice key,
 	MDB_val k = val_of(key), v;
 	int r = key.len ? cursor_get(s, t, MDB_SET, &k, &v) : -ENOENT;
 
-	if (!r)
-		*ret_value = slice_of(v);
-	return r;
+	return r ? r : value_open(t, key, slice_of(v), ret_value);
 }
 
 int table_put(struct store *s, enum store_table t, struct slice key,
 	      struct slice value)
 {
-	MDB_val k = val_of(key), v = val_of(value);
+	MDB_val k = val_of(key), v = { value.len + VALUE_CHECK_BYTES, NULL };
+	uint8_t check[VALUE_CHECK_BYTES];
 	MDB_cursor *mc = NULL;
 	int r = table_cursor(s, t, &mc);
 
 	if (r)
 		return r;
-	r = lmdb_errno(mdb_cursor_put(mc, &k, &v, 0));
-	if (r)
+	value_seal(t, key, value, check);
+	r = lmdb_errno(mdb_cursor_put(mc, &k, &v, MDB_RESERVE));
+	if (r) {
 		s->txn_broken = true;
-	return r;
+		return r;
+	}
+	if (value.len)
+		memcpy(v.mv_data, value.data, value.len);
+	memcpy((uint8_t *)v.mv_data + value.len, check, sizeof(check));
+	return 0;
 }
 
 static int table_del(struct store *s, enum store_table t, struct slice key)
@@ -144,8 +149,7 @@ int store_seek(struct store *s, enum store_table t, struct slice key,
 	if (r)
 		return r;
 	*ret_key = slice_of(k);
-	*ret_value = slice_of(v);
-	return 0;
+	return value_open(t, *ret_key, slice_of(v), ret_value);
 }
 
 int store_seek_before(struct store *s, enum store_table t, struct slice key,
@@ -167,8 +171,7 @@ int store_seek_before(struct store *s, enum store_table t, struct slice key,
 	if (r)
 		return r;
 	*ret_key = slice_of(k);
-	*ret_value = slice_of(v);
-	return 0;
+	return value_open(t, *ret_key, slice_of(v), ret_value);
 }
 
 uint64_t store_count(struct store *s, enum store_table t)
@@ -244,7 +247,8 @@ static int op_note(struct store *s, enum store_table t, struct slice key,
 	struct undo *u;
 	int r = table_get(s, t, key, &old);
 
-	if (r && r != -ENOENT)
+	/* (a damaged one may be replaced, but nobody makes it whole again) */
+	if (r && r != -ENOENT && r != -EUCLEAN)
 		return r;
 	if (op->undo_count == op->undo_alloc) {
 		size_t alloc = MAX_OF((size_t)64, op->undo_alloc * 2);
@@ -258,7 +262,8 @@ static int op_note(struct store *s, enum store_table t, struct slice key,
 	u = &op->undo[op->undo_count];
 	*u = (struct undo){.at = op->old.len,
 			   .table = t,
-			   .existed = !r,
+			   .existed = r != -ENOENT,
+			   .damaged = r == -EUCLEAN,
 			   .key_len = (uint32_t)key.len,
 			   .value_len = (uint32_t)old.len};
 	buf_put_slice(&op->old, key);
@@ -266,6 +271,8 @@ static int op_note(struct store *s, enum store_table t, struct slice key,
 	if (buf_error(&op->old))
 		return -ENOMEM;
 	op->undo_count++;
+	if (r == -EUCLEAN)
+		reclaim_unknown(s, t);
 	reclaim_changes(s, t, key, old, value);
 	if (u->existed)
 		op->growth -= (int64_t)(key.len + old.len);
@@ -340,7 +347,9 @@ static void op_undo(struct store *s)
 		struct slice key = SLICE(at, u->key_len);
 		int r;
 
-		if (u->existed)
+		if (u->damaged)
+			r = -EUCLEAN;
+		else if (u->existed)
 			r = table_put(s, u->table, key,
 				      SLICE(at + u->key_len, u->value_len));
 		else

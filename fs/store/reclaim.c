@@ -225,6 +225,14 @@ void reclaim_changes(struct store *s, enum store_table t, struct slice key,
 		(void)!roots->each(t, key, now, change_root, &c);
 }
 
+void reclaim_unknown(struct store *s, enum store_table t)
+{
+	struct reclaim *g = s->reclaim.round;
+
+	if (g && g->greying && s->reclaim.roots.tables >> t & 1)
+		g->error = -EUCLEAN;
+}
+
 void reclaim_touch(struct store *s, struct data_loc loc, uint32_t len)
 {
 	struct reclaim *g = s->reclaim.round;

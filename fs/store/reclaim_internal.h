@@ -96,6 +96,8 @@ struct reclaim_state_of_store {
 };
 
 /* ---- barriers [locked] */
+/* A value of this table goes that cannot be read: the round ends. */
+void reclaim_unknown(struct store *, enum store_table);
 /* In an operation: the value at this key was `old`, and will be `now`; empty
  * for none. */
 void reclaim_changes(struct store *, enum store_table, struct slice key,

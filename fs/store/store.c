@@ -21,6 +21,7 @@
 #include "fs/base/log.h"
 #include "fs/store/io.h"
 #include "fs/store/store_internal.h"
+#include "fs/store/suspect.h"
 
 /* Defaults of the options. */
 #define MAP_BYTES (1ull << 40)
@@ -184,7 +185,7 @@ static int subdir_open(struct store *s, const char *name, int *ret_fd)
 {
 	int fd;
 
-	if (mkdirat(s->dirfd, name, 0700) < 0 && errno != EEXIST)
+	if (!s->inspect && mkdirat(s->dirfd, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(s->dirfd, name,
 		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -201,7 +202,11 @@ static int lock_take(struct store *s, bool must_exist, struct buf *why)
 	if (must_exist && fstatat(s->dirfd, "db", &st, AT_SYMLINK_NOFOLLOW))
 		return explain(why, -errno, s->path, "there is no store here");
 	s->lock_fd = openat(s->dirfd, "lock",
-			    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+			    (s->inspect ? O_RDONLY : O_RDWR | O_CREAT) |
+				    O_CLOEXEC | O_NOFOLLOW,
+			    0600);
+	if (s->lock_fd < 0 && s->inspect && errno == ENOENT)
+		return 0; /* a copy that nobody has opened yet */
 	if (s->lock_fd < 0)
 		return explain(why, -errno, s->path, "cannot be locked");
 	if (!flock(s->lock_fd, LOCK_EX | LOCK_NB))
@@ -226,13 +231,17 @@ static int env_open(struct store *s)
 		return lmdb_errno(rc);
 	}
 	/* The directory that was checked, wherever its name leads by now. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/db", s->dirfd);
+	if (s->tables_fd)
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->tables_fd);
+	else
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/db", s->dirfd);
 	rc = mdb_env_set_maxdbs(s->env, TABLE_COUNT);
 	if (!rc)
 		rc = mdb_env_set_mapsize(s->env, s->map_bytes);
 	if (!rc)
 		rc = mdb_env_open(s->env, path,
 				  MDB_NOSUBDIR | MDB_NOTLS |
+					  (s->inspect ? MDB_NOLOCK : 0) |
 					  (s->no_sync ? MDB_NOSYNC : 0),
 				  0600);
 	return lmdb_errno(rc);
@@ -263,32 +272,58 @@ struct past {
 	enum log_reach reach; /* LOG_MARKED: the power may have been cut */
 };
 
+static int meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name,
+		    struct slice *ret)
+{
+	MDB_val key = {strlen(name), (void *)name}, value;
+	int r = lmdb_errno(mdb_get(txn, dbi, &key, &value));
+
+	return r ? r
+		 : value_open(TABLE_META, SLICE_STR(name),
+			      SLICE(value.mv_data, value.mv_size), ret);
+}
+
 /* Is the page cache still the one that the log was written through? */
 static int boot_compare(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 			enum log_reach *ret)
 {
-	MDB_val key = {strlen(META_BOOT), (void *)META_BOOT}, value = {0};
-	int rc = mdb_get(txn, dbi, &key, &value);
+	struct slice value = {0};
+	int r = meta_get(txn, dbi, META_BOOT, &value);
 
-	if (rc && rc != MDB_NOTFOUND)
-		return lmdb_errno(rc);
-	*ret = slice_equal(SLICE(value.mv_data, value.mv_size),
-			   SLICE_STR(s->boot_id))
-		       ? LOG_ALL
-		       : LOG_MARKED;
+	if (r && r != -ENOENT)
+		return r;
+	*ret = !r && slice_equal(value, SLICE_STR(s->boot_id)) ? LOG_ALL
+							       : LOG_MARKED;
 	return 0;
+}
+
+/* Another format's number may stand there without our checksum. */
+static int format_number(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
+			 struct buf *why)
+{
+	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, raw;
+	struct slice value;
+	struct reader rd;
+	uint32_t format;
+	int rc = mdb_get(txn, dbi, &key, &raw);
+
+	if (rc)
+		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
+	rd = READER(raw.mv_data, raw.mv_size);
+	format = reader_u32(&rd);
+	if (reader_ok(&rd) || format != STORE_FORMAT)
+		return format_refuse(s, format, why);
+	return meta_get(txn, dbi, META_FORMAT, &value);
 }
 
 /* Reads the store's own META values; no META and nothing else: fresh. */
 static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 		       struct past *ret)
 {
-	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, value;
-	struct reader rd;
-	uint32_t format;
+	struct slice value;
 	MDB_stat st;
 	MDB_dbi dbi;
-	int rc = mdb_dbi_open(txn, table_name(TABLE_META), 0, &dbi);
+	int r, rc = mdb_dbi_open(txn, table_name(TABLE_META), 0, &dbi);
 
 	if (rc == MDB_NOTFOUND) {
 		rc = mdb_dbi_open(txn, NULL, 0, &dbi);
@@ -300,19 +335,13 @@ static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 		ret->reach = LOG_MARKED;
 		return st.ms_entries ? -EUCLEAN : 0;
 	}
-	if (!rc)
-		rc = mdb_get(txn, dbi, &key, &value);
-	if (rc)
-		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
-	rd = READER(value.mv_data, value.mv_size);
-	format = reader_u32(&rd);
-	if (reader_done(&rd) || format != STORE_FORMAT)
-		return format_refuse(s, format, why);
-	key = (MDB_val){strlen(META_LOG), (void *)META_LOG};
-	rc = mdb_get(txn, dbi, &key, &value);
-	if (rc)
-		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
-	if (log_state_decode(SLICE(value.mv_data, value.mv_size), &ret->log))
+	r = rc ? lmdb_errno(rc) : format_number(s, txn, dbi, why);
+	if (r)
+		return r;
+	r = meta_get(txn, dbi, META_LOG, &value);
+	if (r)
+		return r == -ENOENT ? -EUCLEAN : r;
+	if (log_state_decode(value, &ret->log))
 		return -EUCLEAN;
 	return boot_compare(s, txn, dbi, &ret->reach);
 }
@@ -440,13 +469,17 @@ static int unborn_remove(struct store *s)
 
 static int store_open_db(struct store *s, struct buf *why, struct past *ret)
 {
-	int r = unborn_remove(s);
+	int r = s->inspect ? 0 : unborn_remove(s);
 
+	if (!r && !s->no_sync && !s->tables_fd)
+		r = suspect_look(s->dirfd, s->path, s->inspect, why);
 	if (!r)
 		r = env_open(s);
 	if (!r)
 		r = format_check(s, why, ret);
-	if (!r)
+	if (!r && s->inspect)
+		r = ret->fresh ? -ENOENT : tables_reopen(s);
+	else if (!r)
 		r = tables_open(s, ret);
 	return r ? explain(why, r, s->path, "the tables cannot be opened") : 0;
 }
@@ -460,14 +493,20 @@ static int store_open_log(struct store *s, const struct store_options *o,
 		r = journal_open(&s->journal, fd,
 				 o->log_bytes ? o->log_bytes : LOG_BYTES,
 				 past->log.id, s->no_sync);
-	if (!r)
+	if (!r && s->inspect)
+		r = txg_inspect(s, past->log.lsn, past->reach, ret);
+	else if (!r)
 		r = txg_recover(s, past->log.lsn, past->reach, ret);
-	if (!r)
+	if (!r && !s->inspect)
 		r = journal_start(&s->journal, ret->max_lsn);
 	if (r)
 		return r;
+	if (past->reach == LOG_ALL && ret->max_lsn > ret->last_lsn)
+		s->log_lost = ret->max_lsn;
 	s->stats.replayed = ret->applied;
 	s->op_lsn = s->synced_lsn = ret->max_lsn;
+	if (s->inspect)
+		return 0;
 	if (ret->applied)
 		log_info("store '%s': %llu operations recovered from the log",
 			 s->path, (unsigned long long)ret->applied);
@@ -503,20 +542,27 @@ static int store_open_parts(struct store *s, const struct store_options *o,
 
 	if (r)
 		return explain(why, r, s->path, "the boot id cannot be read");
-	r = dir_open(s->path, o->must_exist, why, &s->dirfd);
+	r = dir_open(s->path, o->must_exist || s->inspect, why, &s->dirfd);
 	if (!r)
-		r = lock_take(s, o->must_exist, why);
+		r = lock_take(s, o->must_exist || s->inspect, why);
 	if (!r)
 		r = store_open_db(s, why, &past);
 	if (r)
 		return r;
 	s->log_id = past.log.id;
-	space_release(&s->space);
-	space_open(&s->space, s->dirfd, s->no_sync);
+	if (!s->inspect) {
+		space_release(&s->space);
+		space_open(&s->space, s->dirfd, s->no_sync);
+	}
 	r = store_open_log(s, o, &past, &scan);
 	if (r)
 		return explain(why, r, s->path, "the log cannot be replayed");
 	r = store_open_data(s, o, scan.max_lsn > past.log.lsn);
+	if (!r && s->inspect) {
+		s->group = 1;
+		s->failure = -EROFS;
+		return 0;
+	}
 	if (!r)
 		r = dir_sync(s);
 	if (!r)
@@ -538,6 +584,8 @@ static struct store *store_new(const struct store_options *o)
 	}
 	s->dirfd = s->lock_fd = -1;
 	s->no_sync = o->no_sync;
+	s->inspect = o->inspect;
+	s->tables_fd = o->inspect ? o->tables_fd : 0;
 	s->map_bytes = o->map_bytes ? o->map_bytes : MAP_BYTES;
 	s->group_max_ops = o->group_max_ops ? o->group_max_ops : GROUP_MAX_OPS;
 	s->group_max_ms = o->group_max_ms ? o->group_max_ms : GROUP_MAX_MS;
@@ -662,6 +710,11 @@ void store_stats(struct store *s, struct store_stats *ret)
 	*ret = s->stats;
 	store_unlock(s);
 	ret->data_bytes = segments_appended_bytes(s->segments);
+}
+
+uint64_t store_log_lost(const struct store *s)
+{
+	return s->log_lost;
 }
 
 int store_free_bytes(struct store *s, uint64_t *ret)

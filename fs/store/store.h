@@ -72,6 +72,14 @@ struct store;
 struct store_options {
 	const char *path;	/* directory, made with mode 0700 if missing */
 	bool must_exist;	/* else a missing store is created */
+	/*
+	 * Only to look at it: nothing on the disk is changed. What the log
+	 * has that the tables have not is in them while it is open.
+	 * Operations are refused (-EROFS); end it by store_abandon().
+	 */
+	bool inspect;
+	/* With inspect: another file that has the tables. */
+	int tables_fd;		/* 0: none */
 	bool threads;		/* false: tests and the simulator */
 	bool no_sync;		/* the simulator: never sync to disk */
 	uint64_t map_bytes;	/* LMDB address space; 0: 1 TiB */
@@ -128,7 +136,8 @@ uint64_t store_group(const struct store *);
 /*
  * Values returned are borrowed, and valid until the next put or delete, or
  * until the lock is released, whichever is first.
- * Errors: -ENOENT no such key; -EUCLEAN, -EIO.
+ * Errors: -ENOENT no such key; -EUCLEAN the value is damaged, or the tables
+ * are; -EIO.
  */
 must_check int store_get(struct store *, enum store_table, struct slice key,
 			 struct slice *ret_value);
@@ -207,6 +216,11 @@ struct store_stats {
 	uint64_t log_bytes, data_bytes;		/* appended since open */
 };
 void store_stats(struct store *, struct store_stats *ret);
+/*
+ * What the log had when the store was opened: records that can never be
+ * applied because one before them is damaged, up to this number (0: none).
+ */
+uint64_t store_log_lost(const struct store *);
 /* Bytes that are free on the store's disk. Any. */
 must_check int store_free_bytes(struct store *, uint64_t *ret);
 /* The disk is full, and operations that make the tables grow are refused:

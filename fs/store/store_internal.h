@@ -39,7 +39,7 @@ struct op {
 		size_t at; /* in old: the key, then the value */
 		uint32_t key_len, value_len;
 		enum store_table table;
-		bool existed;
+		bool existed, damaged;
 	} * undo;
 	size_t undo_count, undo_alloc;
 };
@@ -50,6 +50,9 @@ struct store {
 	int dirfd, lock_fd;
 	bool threads; /* the owner thread runs */
 	bool no_sync;
+	bool inspect; /* it is only looked at */
+	int tables_fd; /* borrowed: the tables' file then; 0: `db` */
+	uint64_t log_lost;
 	uint32_t group_max_ops, group_max_ms;
 	uint64_t map_bytes;
 	MDB_env *env; /* only the owner thread opens it again */
@@ -137,6 +140,12 @@ int txg_run(struct store *, enum txg_job);
 must_check int txg_start(struct store *, bool threads);
 /* The group has one operation more. */
 void txg_note_op(struct store *);
+/*
+ * Before any group: replays the log after an lsn into a transaction that
+ * stays, and is never committed.
+ */
+must_check int txg_inspect(struct store *, uint64_t after, enum log_reach,
+			   struct log_scan *ret);
 /*
  * Before any group: replays the log after an lsn, and commits that with the
  * lsn after which the log goes on (ret->max_lsn). LOG_MARKED: the log is of

@@ -354,6 +354,16 @@ int txg_recover(struct store *s, uint64_t after, enum log_reach reach,
 	return r;
 }
 
+int txg_inspect(struct store *s, uint64_t after, enum log_reach reach,
+		struct log_scan *ret)
+{
+	int r = group_begin(s);
+
+	return r ? r
+		 : journal_replay(&s->journal, after, reach, table_apply, s,
+				  ret);
+}
+
 /*
  * ---- durability
  *

@@ -210,12 +210,13 @@ static void set_format(const char *path, uint32_t format)
 {
 	char *db = scratch_path(path, "db");
 	MDB_val k = {strlen(META_FORMAT), (void *)META_FORMAT}, v;
-	uint8_t le[4];
+	uint8_t le[4 + VALUE_CHECK_BYTES];
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
 
 	put_le32(le, format);
+	value_seal(TABLE_META, SLICE_STR(META_FORMAT), SLICE(le, 4), le + 4);
 	v = (MDB_val){sizeof(le), le};
 	assert_int_equal(mdb_env_create(&env), 0);
 	assert_int_equal(mdb_env_set_maxdbs(env, 1), 0);

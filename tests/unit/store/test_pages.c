@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walk over LMDB's pages: sound files, and each bit of one flipped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/hash.h"
+#include "fs/store/format.h"
+#include "fs/store/pages.h"
+#include "scratch_support.h"
+#include "store_support.h"
+
+/* ---- a store with branches, long values, and free pages */
+
+static void put_random(struct store *s, uint64_t *rng, enum store_table t,
+		       uint32_t keys, uint32_t bytes_max)
+{
+	uint8_t value[20000], key[32];
+	size_t len = scratch_random(rng, bytes_max), key_len;
+	uint32_t n = scratch_random(rng, keys);
+
+	for (size_t k = 0; k < len; k++)
+		value[k] = (uint8_t)(n * 31 + k * 7);
+	memset(key, 'k', sizeof(key));
+	put_be32(key, n * 2654435761u);
+	key_len = 4 + n % 20;
+	store_lock(s);
+	assert_int_equal(store_op_begin(s), 0);
+	if (scratch_random(rng, 4))
+		assert_int_equal(store_put(s, t, SLICE(key, key_len),
+					   SLICE(value, len)), 0);
+	else
+		assert_int_equal(store_del(s, t, SLICE(key, key_len)), 0);
+	assert_int_equal(store_op_end(s), 0);
+	store_unlock(s);
+}
+
+static void make_store(const char *path, uint64_t seed, unsigned int ops)
+{
+	struct store_options o = options_sim(path);
+	struct store *s;
+
+	o.group_max_ops = 37;
+	s = store_make(&o);
+	for (unsigned int n = 0; n < ops; n++) {
+		put_random(s, &seed, TABLE_OBJ, 300, 700);
+		put_random(s, &seed, TABLE_DIR, 200, 80);
+		if (n % 8 == 0)
+			put_random(s, &seed, TABLE_STAGE, 8, 20000);
+	}
+	assert_int_equal(store_close(s), 0);
+}
+
+/* ---- walking */
+
+struct seen {
+	uint64_t entries, damaged, digest;
+	char first[200];
+};
+
+static int note_entry(void *arg, enum store_table t, struct slice key,
+		      struct slice stored)
+{
+	struct seen *s = arg;
+	struct slice v;
+
+	s->entries++;
+	s->damaged += value_open(t, key, stored, &v) != 0;
+	s->digest = checksum64(&t, sizeof(t), s->digest);
+	s->digest = checksum64(key.data, key.len, s->digest);
+	s->digest = checksum64(stored.data, stored.len, s->digest);
+	return 0;
+}
+
+static void note_fault(void *arg, const struct pages_fault *f)
+{
+	struct seen *s = arg;
+
+	if (!s->first[0])
+		snprintf(s->first, sizeof(s->first), "page %llu of %s %s",
+			 (unsigned long long)f->page, f->table, f->what);
+}
+
+static uint64_t walk(int fd, struct seen *ret)
+{
+	struct pages_ops ops = {note_fault, note_entry, ret};
+	struct pages_result found;
+
+	*ret = (struct seen){0};
+	assert_int_equal(pages_walk(fd, -1, &ops, &found), 0);
+	return found.faults;
+}
+
+static int db_open(const char *path)
+{
+	char *db = scratch_path(path, "db");
+	int fd = open(db, O_RDWR);
+
+	assert_true(fd >= 0);
+	free(db);
+	return fd;
+}
+
+static void test_sound(void **state)
+{
+	(void)state;
+	for (unsigned int n = 0; n < 12; n++) {
+		char *path = scratch_make();
+		struct seen seen;
+		int fd;
+
+		make_store(path, n + 1, n * 90);
+		fd = db_open(path);
+		if (walk(fd, &seen))
+			print_error("%s\n", seen.first);
+		assert_int_equal(walk(fd, &seen), 0);
+		assert_int_equal(seen.damaged, 0);
+		assert_true(seen.entries > n * 10);
+		close(fd);
+		scratch_remove(path);
+	}
+}
+
+/* Of each byte one bit (all with KINFS_ALL_BITS): it is found, or nothing of
+ * what the tables hold is another. */
+static void test_flips(void **state)
+{
+	bool all = getenv("KINFS_ALL_BITS");
+	char *path = scratch_make();
+	struct seen sound, seen;
+	struct stat st;
+	uint64_t found = 0, harmless = 0;
+	uint8_t *map;
+	int fd;
+
+	(void)state;
+	make_store(path, 77, 250);
+	fd = db_open(path);
+	assert_int_equal(walk(fd, &sound), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED, fd, 0);
+	assert_true(map != MAP_FAILED);
+	for (size_t at = 0; at < (size_t)st.st_size; at++) {
+		/* (of what is behind a page's header a part) */
+		if (!all && at % 4096 > 200 && at % 13)
+			continue;
+		for (int bit = 0; bit < 8; bit++) {
+			uint64_t faults;
+
+			if (!all && bit != (int)(at / 3 % 8))
+				continue;
+			map[at] ^= (uint8_t)(1 << bit);
+			faults = walk(fd, &seen);
+			if (!faults && !seen.damaged) {
+				harmless++;
+				if (seen.digest != sound.digest)
+					print_error("byte %zu bit %d\n", at,
+						    bit);
+				assert_int_equal(seen.digest, sound.digest);
+			} else {
+				found++;
+			}
+			map[at] ^= (uint8_t)(1 << bit);
+		}
+	}
+	assert_int_equal(walk(fd, &seen), 0);
+	assert_true(found > harmless / 4);
+	munmap(map, (size_t)st.st_size);
+	close(fd);
+	scratch_remove(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sound),
+		cmocka_unit_test(test_flips),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
