@@ -80,6 +80,7 @@ struct frame {
 
 struct walk {
 	int fd;
+	bool silent;
 	const struct pages_ops *ops;
 	struct pages_result *result;
 	size_t page_bytes;
@@ -105,6 +106,8 @@ static void fault(struct walk *w, uint64_t page, const char *what)
 {
 	struct pages_fault f = { page, w->name, what };
 
+	if (w->silent)
+		return;
 	w->result->faults++;
 	if (w->ops->fault)
 		w->ops->fault(w->ops->arg, &f);
@@ -534,11 +537,10 @@ static bool roots_follow(const struct root roots[2])
 	return (!a && !b) || (a % 2 == 0 && (a == b + 1 || b == a + 1));
 }
 
-/* Chooses as LMDB does. False: there is none. */
-static bool roots_read(struct walk *w, const uint8_t *pages, int wanted,
-		       struct root *ret)
+/* Chooses as LMDB does: which, or -1. */
+static int roots_read(struct walk *w, const uint8_t *pages, int wanted,
+		      struct root roots[2])
 {
-	struct root roots[2];
 	int k = wanted;
 
 	for (int n = 0; n < 2; n++) {
@@ -554,8 +556,7 @@ static bool roots_read(struct walk *w, const uint8_t *pages, int wanted,
 	if (wanted < 0 && roots[0].sound && roots[1].sound &&
 	    !roots_follow(roots))
 		fault(w, (uint64_t)k, "does not follow the other root");
-	*ret = roots[k];
-	return roots[k].sound;
+	return roots[k].sound ? k : -1;
 }
 
 /* Which page is in no tree, and not free? Runs of them are one fault. */
@@ -579,10 +580,46 @@ static void find_lost(struct walk *w)
 	}
 }
 
-static int walk_all(struct walk *w, const struct root *root)
+/*
+ * Each commit frees pages, and lists them under its number: so the greatest
+ * key among the free pages tells of which commit a root is.
+ */
+static bool is_of_its_commit(const struct walk *w, const struct root *root)
+{
+	return root->number < 2 ||
+	       (w->has_before && get_le64(w->before) == root->number);
+}
+
+/* The root that is not taken: is it what its number says? */
+static int walk_other(struct walk *w, const struct root *root, uint64_t page)
+{
+	struct pages_result kept = *w->result;
+	uint64_t last = w->last;
+	int r;
+
+	w->last = root->last;
+	w->seen = calloc((size_t)(w->last / 8 + 1), 1);
+	if (!w->seen)
+		return -ENOMEM;
+	w->silent = true;
+	r = walk_tree(w, free_name, -1, &root->free);
+	w->silent = false;
+	free(steal(&w->seen));
+	w->last = last;
+	*w->result = kept;
+	w->name = root_name;
+	if (!r && !is_of_its_commit(w, root))
+		fault(w, page, "is not of the commit that it says");
+	return r;
+}
+
+static int walk_all(struct walk *w, const struct root *root, uint64_t page)
 {
 	int r = walk_tree(w, free_name, -1, &root->free);
 
+	w->name = root_name;
+	if (!r && !is_of_its_commit(w, root))
+		fault(w, page, "is not of the commit that it says");
 	if (!r)
 		r = walk_tree(w, root_name, -1, &root->main);
 	for (int t = 0; !r && t < TABLE_COUNT; t++)
@@ -596,9 +633,9 @@ static int walk_all(struct walk *w, const struct root *root)
 static int walk_file(struct walk *w, int wanted)
 {
 	autofree uint8_t *pages = malloc(2 * w->page_bytes);
-	struct root root;
+	struct root roots[2];
 	uint64_t size;
-	int r;
+	int r, k;
 
 	if (!pages)
 		return -ENOMEM;
@@ -614,16 +651,21 @@ static int walk_file(struct walk *w, int wanted)
 	r = io_read_at(w->fd, pages, 2 * w->page_bytes, 0);
 	if (r)
 		return r;
-	if (!roots_read(w, pages, wanted, &root))
+	k = roots_read(w, pages, wanted, roots);
+	if (k < 0)
 		return 0;
-	w->last = root.last;
-	w->result->number = root.number;
+	if (wanted < 0 && roots[!k].sound)
+		r = walk_other(w, &roots[!k], (uint64_t)!k);
+	if (r)
+		return r;
+	w->last = roots[k].last;
+	w->result->number = roots[k].number;
 	/* (the bits of more pages than the file has are for free ones) */
 	w->seen = calloc((size_t)(w->last / 8 + 1), 1);
 	if (!w->seen)
 		return -ENOMEM;
 	w->seen[0] = 3;
-	return walk_all(w, &root);
+	return walk_all(w, &roots[k], (uint64_t)k);
 }
 
 int pages_walk(int fd, int root, const struct pages_ops *ops,

@@ -131,6 +131,32 @@ static void test_sound(void **state)
 	}
 }
 
+/* After each commit of a life with much removed. */
+static void test_each_commit(void **state)
+{
+	char *path = scratch_make();
+	struct store_options o = options_sim(path);
+	struct store *s = store_make(&o);
+	uint64_t seed = 5;
+	int fd = db_open(path);
+
+	(void)state;
+	for (unsigned int n = 0; n < 400; n++) {
+		struct seen seen;
+
+		for (uint32_t k = scratch_random(&seed, 9); k; k--)
+			put_random(s, &seed, k % 2 ? TABLE_OBJ : TABLE_STAGE,
+				   n % 100 + 1, n % 50 ? 600 : 20000);
+		assert_int_equal(store_commit(s), 0);
+		if (walk(fd, &seen))
+			print_error("%u: %s\n", n, seen.first);
+		assert_int_equal(walk(fd, &seen), 0);
+	}
+	close(fd);
+	assert_int_equal(store_close(s), 0);
+	scratch_remove(path);
+}
+
 /* Of each byte one bit (all with KINFS_ALL_BITS): it is found, or nothing of
  * what the tables hold is another. */
 static void test_flips(void **state)
@@ -185,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sound),
+		cmocka_unit_test(test_each_commit),
 		cmocka_unit_test(test_flips),
 	};
 
