@@ -292,8 +292,9 @@ static int boot_compare(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 
 	if (r && r != -ENOENT)
 		return r;
-	*ret = !r && slice_equal(value, SLICE_STR(s->boot_id)) ? LOG_ALL
-							       : LOG_MARKED;
+	*ret = slice_equal(value, SLICE_STR(s->boot_id))
+		       ? LOG_ALL
+		       : LOG_MARKED;
 	return 0;
 }
 
