@@ -354,14 +354,17 @@ int shown_ino(struct tree *t, const struct shown *s, uint64_t *ret)
 	struct row row;
 	int r;
 
-	if (s->type == SHOWN_DIR)
-		return dir_ino(t, s->id, ret);
-	if (s->type == SHOWN_SIBLING)
-		return ino_of_sibling(t, s->id, s->tag, ret);
-	r = row_read(t, s->id, &row);
-	if (r)
-		return r;
-	*ret = row.ino;
-	row_release(&row);
-	return 0;
+	if (s->type == SHOWN_DIR) {
+		r = dir_ino(t, s->id, ret);
+	} else if (s->type == SHOWN_SIBLING) {
+		r = ino_of_sibling(t, s->id, s->tag, ret);
+	} else {
+		r = row_read(t, s->id, &row);
+		if (r)
+			return r;
+		*ret = row.ino;
+		row_release(&row);
+	}
+	/* What is shown has a row, and that a number. */
+	return !r && !*ret ? -EUCLEAN : r;
 }

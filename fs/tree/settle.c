@@ -82,6 +82,8 @@ int work_children(struct tree *t, struct objid dir)
 			return 0;
 		memcpy(key, k.data, sizeof(key));
 		put_be64(key + 17, get_be64(key + 17) + 1);
+		if (!name_is_valid(v))
+			return -EUCLEAN;
 		s = spot_at(dir, v);
 		if (work_spot(t, &s))
 			return -ENOMEM;
