@@ -28,6 +28,7 @@ extern const size_t fuzz_driver_count;
 
 void fuzz_content(struct slice);
 void fuzz_control(struct slice);
+void fuzz_cookie(struct slice);
 void fuzz_log(struct slice);
 void fuzz_log_seeds(void (*put)(const char *, struct slice));
 void fuzz_manifest(struct slice);

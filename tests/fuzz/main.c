@@ -28,6 +28,7 @@
 const struct fuzz_driver fuzz_drivers[] = {
 	{ "content", fuzz_content, NULL },
 	{ "control", fuzz_control, NULL },
+	{ "cookie", fuzz_cookie, NULL },
 	{ "log", fuzz_log, fuzz_log_seeds },
 	{ "manifest", fuzz_manifest, fuzz_manifest_seeds },
 	{ "names", fuzz_names, NULL },
