@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{ "join", cmd_join, "join a volume by a code, and mount it" },
 	{ "member", cmd_member, "list the members, or remove one for ever" },
 	{ "status", cmd_status, "show this node, its peers and their lag" },
+	{ "sync", cmd_sync, "make all that was done durable here, at once" },
 	{ "wait", cmd_wait, "wait until everybody has everything" },
 	{ "token", cmd_token, "print a token of what this node shows now" },
 	{ "verify", cmd_verify, "prove that all members hold the same" },

@@ -305,6 +305,19 @@ static json_t *cmd_token(struct agent *a, struct control_client *client,
 	return LATER;
 }
 
+/* (On this thread, like every sync of the core's: what others hear waits for
+ * what is durable here anyway.) */
+static json_t *cmd_sync(struct agent *a, struct control_client *client,
+			const json_t *request)
+{
+	int r = tree_sync(a->tree);
+
+	(void)client;
+	(void)request;
+	return r ? failed(r, "not durable")
+		 : json_pack("{s:b, s:b}", "ok", 1, "durable", 1);
+}
+
 /* ---- invitations */
 
 static void put_addresses(struct agent *a, struct invite_code *code)
@@ -484,6 +497,7 @@ static const struct {
 	{ "status", cmd_status },
 	{ "wait", cmd_wait },
 	{ "token", cmd_token },
+	{ "sync", cmd_sync },
 	{ "verify", agent_verify_start },
 	{ "pause", cmd_pause },
 	{ "resume", cmd_resume },

@@ -20,6 +20,7 @@
  *             -> ok; on failure exit 1 or 3, missing[{label,id,answered,
  *                changes}]
  *   token     -> token
+ *   sync      -> durable: all that ended before the request is
  *   verify    timeout (seconds, number), deep (bool)
  *             -> peers[{label,id,state ("equal"|"differs"|"lags"|"silent"|
  *                "away"),behind,ahead (changes),knowledge,objects,sum,

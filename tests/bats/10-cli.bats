@@ -12,7 +12,7 @@ teardown() {
 }
 
 commands="mount unmount invite join status wait pause resume conflicts
-	resolve hooks log cat restore undelete version"
+	resolve hooks log cat restore undelete version sync"
 
 @test "help lists every command and the exit codes" {
 	run -0 kin --help

@@ -350,3 +350,23 @@ e" ]
 	rm -r "$M/crowd"
 	[ ! -e "$M/crowd" ]
 }
+
+@test "kin sync: what was done before is durable" {
+	echo text >a/file
+	python3 - a/mapped <<-'EOF'
+		import mmap, sys
+		with open(sys.argv[1], "xb+") as f:
+		    f.truncate(8192)
+		    m = mmap.mmap(f.fileno(), 8192)
+		    m[4096:4100] = b"page"
+	EOF
+	run -0 --separate-stderr kin sync a/file
+	[ -z "$output" ]
+	[ "$(kin sync --json a | jq .durable)" = true ]
+	kin_kill a
+	kin_remount a
+	assert_equal "$(cat a/file)" text
+	assert_equal "$(tail -c 4096 a/mapped | head -c 4)" page
+	run -2 kin sync
+	run -4 kin sync "$BATS_TEST_TMPDIR"
+}

@@ -102,7 +102,7 @@ def rows_of(node):
 class Judge:
     def __init__(self, machine, session):
         self.machine, self.session = machine, session
-        self.histories = [History(n, s, session.idle)
+        self.histories = [History(n, s, session.idle, session.syncs)
                           for n, s in sorted(session.steps.items())]
 
     def start(self, node):

@@ -16,9 +16,11 @@ NEVER = 2**64       # later than any time
 class History:
     """The steps of one writer, and what each changed."""
 
-    def __init__(self, name, steps, all_at=None):
-        """all_at: the entries logged when all steps were promised."""
+    def __init__(self, name, steps, all_at=None, syncs=()):
+        """all_at: the entries logged when all steps were promised. syncs:
+        ({writer: steps}, entries logged) when so many were."""
         self.name, self.steps, self.all_at = name, steps, all_at
+        self.syncs = [(ended.get(name, 0), at) for ended, at in syncs]
         model = Model()
         self.changes = [model.apply(s.op) for s in steps]
         self.ever = {}      # path -> all that it ever showed
@@ -34,6 +36,9 @@ class History:
                 most = n
             if s.promised and s.ended_at is not None and s.ended_at <= cut:
                 least = n
+        for n, at in self.syncs:
+            if at <= cut:
+                least = max(least, n)
         if self.all_at is not None and self.all_at <= cut:
             least = len(self.steps)
         return least, most

@@ -26,6 +26,7 @@ PAUSE_S = 0.012
 PUSH_PAUSE_S = 0.01
 ROW_PAUSE_S = 0.1
 TOKEN_PAUSE_S = 0.9
+SYNC_PAUSE_S = 0.7
 # A group is closed after 1 s; the rest is for a machine with much to do.
 IDLE_S = 5
 # Times with and without syncs take turns.
@@ -37,6 +38,8 @@ ROWS_MAX = 1000
 class Session:
     """What was recorded."""
 
+    syncs = ()      # (of one that was recorded before there were any)
+
     def __init__(self, seed, seconds, fs, two):
         self.seed, self.seconds, self.fs, self.two = seed, seconds, fs, two
         self.options = mount_options(fs, seed)
@@ -44,6 +47,7 @@ class Session:
         self.steps = {}         # writer -> steps
         self.commits = []       # of the data base
         self.tokens = []        # (token, entries logged when it was there)
+        self.syncs = []         # ({writer: steps}, entries logged) of kin sync
         self.synced, self.shared = [], []       # of the peer
         self.volume = self.origin = None
         self.space = None       # given back, as status says at the end
@@ -79,6 +83,29 @@ class Tokens(threading.Thread):
                 if not self.calm.is_set():  # (a token is a sync)
                     token = self.node.token()
                     self.tokens.append((token, self.counter.now()))
+        except Exception as e:
+            self.error = e
+
+
+class Syncs(threading.Thread):
+    """Calls `kin sync`, which promises whatever had ended before it, of all
+    writers. In calm times, too, now and then: what others sync proves
+    nothing of it."""
+
+    def __init__(self, node, seed, writers, counter, stop, calm):
+        super().__init__(name="kin sync")
+        self.node, self.writers, self.counter, self.stop, self.calm = \
+            node, writers, counter, stop, calm
+        self.rng = random.Random("kin sync %s" % seed)
+        self.syncs, self.error = [], None
+
+    def run(self):
+        try:
+            while not self.stop.wait(SYNC_PAUSE_S):
+                if not self.calm.is_set() or self.rng.random() < 0.5:
+                    ended = {w.name: w.ended() for w in self.writers}
+                    self.node.kin("sync", self.node.volume)
+                    self.syncs.append((ended, self.counter.now()))
         except Exception as e:
             self.error = e
 
@@ -170,11 +197,13 @@ def work(machine, counter, session):
                for n in session.nodes(machine)]
     tokens = [Tokens(n, counter, stop, calm) for n in session.nodes(machine)]
     peer = [Peer(machine.b, seed, counter, stop, calm)] if session.two else []
-    threads_run(writers + [database] + pushers + tokens + peer, stop, calm,
-                session)
+    syncs = Syncs(a, seed, writers, counter, stop, calm)
+    threads_run(writers + [database, syncs] + pushers + tokens + peer, stop,
+                calm, session)
     session.steps = {w.name: w.steps for w in writers}
     session.commits = database.commits
     session.tokens = [t for n in tokens for t in n.tokens]
+    session.syncs = syncs.syncs
     if peer:
         session.synced, session.shared = peer[0].synced, peer[0].shared
     for w in writers:

@@ -65,6 +65,11 @@ class Writer(threading.Thread):
         s.promised = promised
         self.model.apply(s.op)
 
+    def ended(self):
+        """How many steps did, all others at a later time than this call."""
+        n = len(self.steps)
+        return n if not n or self.steps[n - 1].ended_at is not None else n - 1
+
     def short_write(self, n):
         raise OSError("only %d bytes were written" % n)
 

@@ -323,6 +323,30 @@ static void test_pause(void **state)
 	pair_release(&alice, &bob);
 }
 
+/* Behind it there is nothing left to be synced. */
+static void test_sync(void **state)
+{
+	struct store_stats before, after, again;
+	struct node alice;
+
+	(void)state;
+	node_init(&alice, "alice");
+	node_open(&alice, NULL);
+	node_start(&alice, LOOPBACK);
+	for (int i = 0; i < 20; i++) {
+		node_write(&alice, "a", "not synced by anybody");
+		store_stats(alice.store, &before);
+		json_decref(node_command(&alice, "sync"));
+		store_stats(alice.store, &after);
+		assert_true(after.syncs + after.commits >
+			    before.syncs + before.commits);
+		assert_int_equal(store_sync(alice.store), 0);
+		store_stats(alice.store, &again);
+		assert_int_equal(again.syncs, after.syncs);
+	}
+	node_release(&alice);
+}
+
 /* Nobody but me: done when it is cut and durable here. */
 static void test_wait_alone(void **state)
 {
@@ -519,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_expired_code),
 		cmocka_unit_test(test_same_label),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_wait_alone),
 		cmocka_unit_test(test_unmount),
 		cmocka_unit_test(test_bad_requests),
