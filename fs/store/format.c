@@ -16,6 +16,8 @@
 
 /* Bit of an entry's tag that says delete; the others are the table. */
 #define TAG_DELETE 0x80
+/* The whole tag of bytes of a data segment. */
+#define TAG_DATA 0x40
 
 const char *table_name(enum store_table t)
 {
@@ -114,6 +116,20 @@ void log_record_del(struct buf *b, enum store_table t, struct slice key,
 	*ret_key = SLICE(b->data + b->len - key.len, key.len);
 }
 
+uint8_t *log_record_data(struct buf *b, struct data_loc loc, size_t len)
+{
+	buf_put_u8(b, TAG_DATA);
+	buf_put_varint(b, loc.segment);
+	buf_put_varint(b, loc.offset);
+	buf_put_varint(b, len);
+	return buf_extend(b, len);
+}
+
+bool log_entries_are_mark(struct slice entries)
+{
+	return !entries.len || entries.data[0] == TAG_DATA;
+}
+
 void log_record_seal(struct buf *b, uint64_t id, const struct log_header *h)
 {
 	uint8_t *p = b->data;
@@ -164,23 +180,47 @@ int log_record_decode(struct slice at, uint64_t id, struct log_header *ret,
 	return 0;
 }
 
-int log_entry_decode(struct reader *r, struct log_entry *ret)
+static void data_entry_decode(struct reader *r, struct log_entry *e)
 {
-	struct log_entry e = {0};
-	uint8_t tag = reader_u8(r);
+	uint64_t segment = reader_varint(r), len;
+
+	e->kind = LOG_DATA;
+	e->loc.offset = reader_varint(r);
+	len = reader_varint(r);
+	if (segment > UINT32_MAX || !len || len > reader_left(r) ||
+	    e->loc.offset > INT64_MAX - len)
+		reader_fail(r);
+	e->loc.segment = (uint32_t)segment;
+	e->value = reader_bytes(r, (size_t)len);
+}
+
+static void table_entry_decode(struct reader *r, uint8_t tag,
+			       struct log_entry *e)
+{
 	uint64_t key_len, value_len = 0;
 
-	e.is_delete = tag & TAG_DELETE;
+	e->kind = tag & TAG_DELETE ? LOG_DELETE : LOG_PUT;
 	tag &= (uint8_t)~TAG_DELETE;
 	key_len = reader_varint(r);
-	if (!e.is_delete)
+	if (e->kind == LOG_PUT)
 		value_len = reader_varint(r);
 	if (tag >= TABLE_COUNT || !key_len || key_len > STORE_KEY_BYTES_MAX ||
 	    value_len > reader_left(r))
 		reader_fail(r);
-	e.table = tag;
-	e.key = reader_bytes(r, (size_t)key_len);
-	e.value = reader_bytes(r, (size_t)value_len);
+	e->table = tag;
+	e->key = reader_bytes(r, (size_t)key_len);
+	e->value = reader_bytes(r, (size_t)value_len);
+}
+
+int log_entry_decode(struct reader *r, struct log_entry *ret)
+{
+	struct log_entry e = {0};
+	uint8_t tag = reader_u8(r);
+
+	if (tag == TAG_DATA)
+		data_entry_decode(r, &e);
+	else
+		table_entry_decode(r, tag, &e);
 	if (reader_ok(r))
 		return -EBADMSG;
 	*ret = e;

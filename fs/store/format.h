@@ -57,16 +57,21 @@ struct log_header {
 
 struct log_entry {
 	enum store_table table;
-	bool is_delete;
+	enum log_entry_kind {
+		LOG_PUT,
+		LOG_DELETE, /* no value */
+		LOG_DATA,   /* no table, no key: a segment's bytes are value */
+	} kind;
 	struct slice key, value;
+	struct data_loc loc; /* LOG_DATA: where they belong */
 };
 
 /*
  * Building a record: begin, any number of put and del, seal (which takes
- * lsn, lap and mark from the header given). A record without entries says
- * nothing but its mark. put and del
- * return the copies in the record of what was passed, valid until the next
- * change of the buffer; check buf_error() first.
+ * lsn, lap and mark from the header given). put and del return the copies in
+ * the record of what was passed, valid until the next change of the buffer;
+ * check buf_error() first. A record without entries, or with data only, is a
+ * mark: no operation.
  */
 void log_record_begin(struct buf *);
 void log_record_put(struct buf *, enum store_table, struct slice key,
@@ -74,7 +79,14 @@ void log_record_put(struct buf *, enum store_table, struct slice key,
 		    struct slice *ret_value);
 void log_record_del(struct buf *, enum store_table, struct slice key,
 		    struct slice *ret_key);
+/*
+ * Bytes of a data segment, len of them, for the caller to fill in; NULL: the
+ * buffer has failed.
+ */
+uint8_t *log_record_data(struct buf *, struct data_loc, size_t len);
 void log_record_seal(struct buf *, uint64_t id, const struct log_header *);
+/* Has it no operation? */
+bool log_entries_are_mark(struct slice entries);
 
 /*
  * Takes the header of the record that `at` starts with; more may follow it.

@@ -20,6 +20,11 @@
  * whenever it is found; after a power cut the greatest one bounds the
  * replay. Records behind it are dropped even if they name no data, because
  * they may build on others that do.
+ *
+ * Little data is not synced where it lies, which would cost a file system a
+ * commit of its own journal as the file has grown, but copied into the
+ * record of the mark, so that one sync of the log makes both durable. After
+ * a power cut it is put in its place before anything is replayed.
  */
 #include "fs/store/journal.h"
 
@@ -160,6 +165,7 @@ static uint64_t search_behind(const struct journal *j, struct slice bytes,
 struct log_walk {
 	uint64_t after; /* up to here they were walked, or are not wanted */
 	uint64_t until; /* behind this they are dropped */
+	bool marks;	/* of all records those without an operation */
 	int (*apply)(void *arg, struct slice entries);
 	void *arg;
 	uint64_t applied, dropped; /* operations */
@@ -167,7 +173,10 @@ struct log_walk {
 
 static int walk_record(struct log_walk *w, uint64_t lsn, struct slice entries)
 {
-	if (!entries.len) /* only a mark */
+	if (w->marks)
+		return log_entries_are_mark(entries) ? w->apply(w->arg, entries)
+						     : 0;
+	if (log_entries_are_mark(entries))
 		return 0;
 	if (lsn > w->until) {
 		w->dropped++;
@@ -288,6 +297,55 @@ int journal_replay(struct journal *j, uint64_t after, enum log_reach reach,
 	ret->last_lsn = MAX_OF(after, MIN_OF(w.after, w.until));
 	ret->max_lsn = max;
 	return 0;
+}
+
+/* ---- data */
+
+struct restore {
+	int (*fn)(void *arg, struct data_loc, struct slice bytes);
+	void *arg;
+};
+
+static int restore_apply(void *arg, struct slice entries)
+{
+	const struct restore *to = arg;
+	struct reader rd = READER(entries.data, entries.len);
+
+	while (reader_left(&rd)) {
+		struct log_entry e;
+		int r = log_entry_decode(&rd, &e);
+
+		if (r || e.kind != LOG_DATA)
+			return -EUCLEAN;
+		r = to->fn(to->arg, e.loc, e.value);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int journal_restore(struct journal *j, uint64_t after,
+		    int (*restore)(void *arg, struct data_loc,
+				   struct slice bytes),
+		    void *arg)
+{
+	struct restore to = {restore, arg};
+	struct log_walk w = {
+		.after = after, .marks = true, .apply = restore_apply,
+		.arg = &to,
+	};
+	cleanup(buf_release) struct buf bytes = BUF_INIT;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < j->count; i++) {
+		struct log_run run;
+		size_t end;
+
+		r = segment_load(&j->segments[i], &bytes);
+		if (!r)
+			r = run_walk(j, buf_slice(&bytes), &w, &run, &end);
+	}
+	return r;
 }
 
 /* ---- appending */
@@ -419,9 +477,9 @@ static int segment_next(struct journal *j)
 	return 0;
 }
 
-int journal_append(struct journal *j, struct buf *record)
+static int record_append(struct journal *j, struct buf *record, uint64_t mark)
 {
-	struct log_header h = {.lsn = j->last_lsn + 1, .mark = j->mark};
+	struct log_header h = {.lsn = j->last_lsn + 1, .mark = mark};
 	struct log_segment *seg;
 	int r;
 
@@ -450,6 +508,17 @@ int journal_append(struct journal *j, struct buf *record)
 	seg->last_lsn = j->last_lsn = h.lsn;
 	seg->dirty = true;
 	return 0;
+}
+
+int journal_append(struct journal *j, struct buf *record)
+{
+	return record_append(j, record, j->mark);
+}
+
+int journal_append_mark(struct journal *j, struct buf *record, uint64_t lsn)
+{
+	kin_assert(lsn <= j->last_lsn);
+	return record_append(j, record, MAX_OF(j->mark, lsn));
 }
 
 void journal_mark(struct journal *j, uint64_t lsn)

@@ -10,6 +10,7 @@
 #define KINFS_STORE_JOURNAL_H
 
 #include "fs/base/bytes.h"
+#include "fs/store/store.h"
 
 /* Segments that exist from the start, and that may exist at most. */
 #define LOG_SEGMENTS_MIN 2
@@ -72,6 +73,16 @@ must_check int journal_replay(struct journal *, uint64_t after, enum log_reach,
 			      int (*apply)(void *arg, struct slice entries),
 			      void *arg, struct log_scan *ret);
 /*
+ * Calls restore with each entry of data in a record after `after`, in no
+ * order, behind gaps as well: what a record says of data holds wherever it
+ * is found. Stops at its first error.
+ * Errors: those of restore and of the system, -EUCLEAN.
+ */
+must_check int journal_restore(struct journal *, uint64_t after,
+			       int (*restore)(void *arg, struct data_loc,
+					      struct slice bytes),
+			       void *arg);
+/*
  * Begins to append after lsn, which a durable commit contains, and which is
  * not less than that of any valid record in the files.
  */
@@ -83,9 +94,15 @@ must_check int journal_start(struct journal *, uint64_t lsn);
  */
 must_check int journal_append(struct journal *, struct buf *record);
 /*
- * The data that records up to lsn name is on disk. Every record appended
- * from now on says so. Call it only with an lsn taken before that data was
- * synced.
+ * As journal_append(), of a record without an operation, which says that the
+ * data that records up to lsn name is on disk, or in this record. Call it
+ * only with an lsn taken before that data was synced or copied.
+ */
+must_check int journal_append_mark(struct journal *, struct buf *record,
+				   uint64_t lsn);
+/*
+ * The same, from now on said by every record: now that record is on disk.
+ * (Before, one of them might reach the disk without it.)
  */
 void journal_mark(struct journal *, uint64_t lsn);
 /* A commit that contains all records up to lsn is durable. Marks it too. */

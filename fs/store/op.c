@@ -121,8 +121,11 @@ int table_apply(void *arg, struct slice entries)
 
 		if (r) /* the checksum was right, the entry is not */
 			return -EUCLEAN;
-		r = e.is_delete ? table_del(s, e.table, e.key)
-				: table_put(s, e.table, e.key, e.value);
+		if (e.kind == LOG_DATA) /* restored before, if need be */
+			continue;
+		r = e.kind == LOG_DELETE
+			    ? table_del(s, e.table, e.key)
+			    : table_put(s, e.table, e.key, e.value);
 		if (r)
 			return r;
 	}

@@ -332,6 +332,8 @@ int segments_append(struct segments *s, struct slice bytes,
 		s->appended_bytes += bytes.len;
 	else if (s->number == loc.segment && s->end == loc.offset + bytes.len)
 		s->end = loc.offset; /* nobody came behind: no gap */
+	if (!r && !s->no_sync && bytes.len)
+		unsynced_add(&s->unsynced, loc, bytes.len);
 	if (!s->no_sync && bytes.len) {
 		if (!slot->dirty_bytes)
 			slot_ref(s, slot);
@@ -431,6 +433,8 @@ int segments_sync(struct segments *s)
 	pthread_mutex_lock(&s->mutex);
 	dir = s->dir_dirty;
 	s->dir_dirty = false;
+	s->syncing = s->unsynced;
+	s->unsynced = (struct unsynced){0};
 	for (unsigned int i = 0; i < SEGMENT_FDS_MAX; i++) {
 		struct segment *slot = &s->slots[i];
 
@@ -447,6 +451,7 @@ int segments_sync(struct segments *s)
 	pthread_mutex_lock(&s->mutex);
 	for (unsigned int i = 0; i < count; i++)
 		slot_unref(s, dirty[i]);
+	s->syncing = (struct unsynced){0};
 	pthread_mutex_unlock(&s->mutex);
 	s->failed = r;
 	pthread_mutex_unlock(&s->sync_mutex);

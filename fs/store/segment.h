@@ -36,6 +36,18 @@ must_check int segments_read(struct segments *, struct data_loc, void *ret,
  */
 must_check int segments_sync(struct segments *);
 /*
+ * Copies into a log record (format.h) all bytes whose append returned before
+ * the call and that neither a sync nor an earlier call has made durable; 1:
+ * all of them. The record must become durable before the next call, or the
+ * store fail. 0: they are more than max_bytes, or in too many pieces, and
+ * nothing was copied. Errors: -EUCLEAN, -EIO, -ENOMEM.
+ */
+must_check int segments_copy_unsynced(struct segments *, size_t max_bytes,
+				      struct buf *record);
+/* Puts such bytes in their place, in the file that may be missing. */
+must_check int segment_restore(int dirfd, struct data_loc,
+			       struct slice bytes);
+/*
  * Makes all segments in a directory durable, whoever wrote them. Errors:
  * those of the system.
  */

@@ -9,6 +9,8 @@
 
 /* Length of the name of a segment. */
 #define SEGMENT_NAME_LEN 8
+/* Of unsynced pieces: few writers at once append between two syncs. */
+#define SEGMENT_PIECES_MAX 32
 
 struct segment {
 	uint32_t number;
@@ -16,6 +18,21 @@ struct segment {
 	unsigned int refs; /* pins; one of them while dirty */
 	uint64_t used;	   /* time of last use, in uses */
 	uint64_t dirty_bytes;
+};
+
+/*
+ * Pieces that were appended and that no sync has reached and no record of
+ * the log has yet. Neighbours are one. Without the mutex nobody is in
+ * between: a piece is put here when it is whole.
+ */
+struct unsynced {
+	struct piece {
+		struct data_loc loc;
+		uint64_t len;
+	} pieces[SEGMENT_PIECES_MAX];
+	unsigned int count;
+	uint64_t bytes;
+	bool many; /* there were more than fit here */
 };
 
 struct segments {
@@ -34,6 +51,7 @@ struct segments {
 	bool exists;	 /* that segment has a file */
 	bool dir_dirty;	 /* a name may not be on the disk */
 	uint64_t appended_bytes;
+	struct unsynced unsynced, syncing; /* the latter is on its way */
 };
 
 void segment_name(uint32_t number, char ret[SEGMENT_NAME_LEN + 1]);
@@ -42,6 +60,8 @@ must_check int segments_each(int dirfd,
 			     int (*visit)(void *arg, int dirfd,
 					  uint32_t number),
 			     void *arg);
+/* segment_unsynced.c. With the mutex. */
+void unsynced_add(struct unsynced *, struct data_loc, uint64_t len);
 /* The open file of a segment, or NULL. With the mutex. */
 struct segment *slot_of(struct segments *, uint32_t number);
 /*

@@ -163,8 +163,9 @@ uint64_t store_count(struct store *, enum store_table);
 /* ---- durability */
 /*
  * Makes every operation that ended before the call durable, with the data
- * it names: fdatasync of the data segments written since the last sync,
- * then of the log, with a mark. Callers that wait at the same time share one sync.
+ * it names: fdatasync of the data segments written since the last sync, or,
+ * of little data, a copy of it in the log, then fdatasync of the log, with a
+ * mark. Callers that wait at the same time share one sync.
  */
 must_check int store_sync(struct store *);
 /* As store_sync, and closes the group too. */
@@ -213,6 +214,7 @@ void store_hold_end(struct store_hold *);
 /* ---- facts */
 struct store_stats {
 	uint64_t ops, commits, syncs, replayed;	/* since open */
+	uint64_t copies; /* syncs that put the data into the log */
 	uint64_t log_bytes, data_bytes;		/* appended since open */
 };
 void store_stats(struct store *, struct store_stats *ret);

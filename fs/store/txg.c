@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "fs/base/log.h"
@@ -31,6 +32,12 @@
 /* Data left for the sync under the lock, and rounds to get there. */
 #define DATA_LEFT_BYTES (1u << 20)
 #define DATA_ROUNDS_MAX 4
+/*
+ * Data that a sync copies into the log: at most this much, and this part of
+ * a log segment. More is quicker synced where it lies, as it is written once.
+ */
+#define LOG_DATA_BYTES_MAX (64u << 10)
+#define LOG_DATA_PART 8
 
 /* ---- the transaction */
 
@@ -320,6 +327,42 @@ static int recover_data(struct store *s)
 	return fd < 0 ? -errno : segments_sync_all(fd);
 }
 
+struct restored {
+	int dirfd;
+	bool any;
+};
+
+static int restore_piece(void *arg, struct data_loc loc, struct slice bytes)
+{
+	struct restored *d = arg;
+
+	d->any = true;
+	return segment_restore(d->dirfd, loc, bytes);
+}
+
+/* The power was cut: what the log has of data goes to its place first. */
+static int restore_data(struct store *s, uint64_t after)
+{
+	autoclose int fd = -1;
+	struct restored d = {-1, false};
+	int r;
+
+	if (mkdirat(s->dirfd, "seg", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(s->dirfd, "seg",
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	d.dirfd = fd;
+	r = journal_restore(&s->journal, after, restore_piece, &d);
+	if (!r && d.any && !s->no_sync) {
+		r = segments_sync_all(fd);
+		if (!r) /* (the directory may be new) */
+			r = io_sync(s->dirfd);
+	}
+	return r;
+}
+
 /*
  * The boot's id is committed with the lsn that the log goes on from, never
  * before it: else what is dropped here would be replayed next time.
@@ -329,6 +372,8 @@ static int recover_once(struct store *s, uint64_t after, enum log_reach reach,
 {
 	int r = group_begin(s);
 
+	if (!r && reach == LOG_MARKED)
+		r = restore_data(s, after);
 	if (!r)
 		r = journal_replay(&s->journal, after, reach, table_apply, s,
 				   ret);
@@ -395,17 +440,34 @@ int store_commit(struct store *s)
 	return r;
 }
 
-/* Appends a record that says nothing but how far data is on disk. */
-static int sync_mark(struct store *s, uint64_t lsn)
+/*
+ * Sees to it that all data appended before is on disk, or in the record,
+ * which is made a mark. Without the lock.
+ */
+static int sync_data(struct store *s, struct buf *record)
 {
-	struct buf *record = &s->op.record; /* between operations it is free */
 	int r;
 
-	journal_mark(&s->journal, lsn);
 	log_record_begin(record);
-	r = buf_error(record);
+	r = segments_copy_unsynced(
+		s->segments,
+		MIN_OF(LOG_DATA_BYTES_MAX, s->journal.bytes / LOG_DATA_PART),
+		record);
+	if (r <= 0) {
+		/* (to be synced where it lies: it may be that it is bad) */
+		log_record_begin(record);
+		r = segments_sync(s->segments);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Appends the mark that says how far data is on disk, or in it. */
+static int sync_mark(struct store *s, struct buf *record, uint64_t lsn)
+{
+	int r = buf_error(record);
+
 	if (!r)
-		r = journal_append(&s->journal, record);
+		r = journal_append_mark(&s->journal, record, lsn);
 	if (!r)
 		s->stats.log_bytes += record->len;
 	return r;
@@ -418,24 +480,27 @@ static int sync_mark(struct store *s, uint64_t lsn)
  */
 static int sync_through(struct store *s, uint64_t lsn)
 {
+	cleanup(buf_release) struct buf record = BUF_INIT;
 	struct log_sync sync;
 	int r;
 
 	store_unlock(s);
-	r = segments_sync(s->segments);
+	r = sync_data(s, &record);
 	store_lock(s);
 	if (r)
 		return store_fail(s, r, "data cannot be synced");
 	if (store_failure(s) || s->synced_lsn >= lsn) /* by a commit */
 		return store_failure(s);
-	if (sync_mark(s, lsn)) /* a commit needs no mark */
+	if (sync_mark(s, &record, lsn)) /* a commit needs no mark */
 		return txg_run(s, TXG_CLOSE);
+	s->stats.copies += record.len > LOG_HEADER_BYTES;
 	journal_sync_begin(&s->journal, &sync);
 	store_unlock(s);
 	r = log_sync_run(&sync);
 	store_lock(s);
 	if (r)
 		return store_fail(s, r, "the log cannot be synced");
+	journal_mark(&s->journal, lsn);
 	s->synced_lsn = MAX_OF(s->synced_lsn, lsn);
 	return 0;
 }

@@ -36,6 +36,7 @@ struct history {
 	struct op ops[HISTORY_OPS_MAX];
 	uint32_t count;
 	uint32_t synced; /* by store_sync(); a commit may contain more */
+	uint32_t data_synced; /* of these the data is where it belongs */
 	struct image logs[LOG_SEGMENTS_MAX]; /* as last synced */
 };
 
@@ -56,12 +57,13 @@ char *history_log(const struct history *, unsigned int i);
 
 enum loss { LOSS_NONE, LOSS_SOME, LOSS_ALL };
 
-/* Takes away data of the operations behind n, in the store at this path. */
+/* Takes away data of the operations behind n, in the store at this path: zeros,
+ * or the file ends before it, or is not there. */
 void history_cut_data(struct history *, const char *path, uint32_t n,
 		      enum loss);
 /*
  * Cuts the power of the open store: loses data that no sync or commit has
- * reached, and sectors of the log as they were not yet at the last sync.
+ * reached where it lies (a copy in the log is another matter), and sectors of the log as they were not yet at the last sync.
  * The next opening is of another boot. Returns the last operation that must
  * be left, and none behind it may.
  */

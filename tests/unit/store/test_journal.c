@@ -66,6 +66,16 @@ static void golden_record(struct buf *b)
 			&(struct log_header){.lsn = 7, .lap = 5, .mark = 3});
 }
 
+static void golden_data(struct buf *b)
+{
+	log_record_begin(b);
+	memcpy(log_record_data(b, (struct data_loc){3, 300}, 4), "data", 4);
+	memcpy(log_record_data(b, (struct data_loc){UINT32_MAX, 1 << 16}, 1),
+	       "x", 1);
+	log_record_seal(b, LOG_ID,
+			&(struct log_header){.lsn = 9, .lap = 5, .mark = 8});
+}
+
 static void test_golden(void **state)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
@@ -79,6 +89,8 @@ static void test_golden(void **state)
 	log_record_seal(&b, LOG_ID,
 			&(struct log_header){.lsn = 8, .lap = 5, .mark = 7});
 	assert_golden("mark", buf_slice(&b));
+	golden_data(&b);
+	assert_golden("data", buf_slice(&b));
 	log_state_encode(&st, value);
 	assert_golden("meta-log", SLICE(value, sizeof(value)));
 	put_le32(format, STORE_FORMAT);
@@ -110,15 +122,32 @@ static void test_decode(void **state)
 		    h.length == b.len);
 	rd = READER(entries.data, entries.len);
 	assert_int_equal(log_entry_decode(&rd, &e), 0);
-	assert_true(e.table == TABLE_OBJ && !e.is_delete);
+	assert_true(e.table == TABLE_OBJ && e.kind == LOG_PUT);
 	assert_true(slice_equal(e.value, SLICE_STR("value")));
 	assert_int_equal(log_entry_decode(&rd, &e), 0);
-	assert_true(e.table == TABLE_DIR && e.is_delete);
+	assert_true(e.table == TABLE_DIR && e.kind == LOG_DELETE);
 	assert_true(slice_equal(e.key, SLICE_STR("gone")));
 	assert_int_equal(log_entry_decode(&rd, &e), 0);
 	assert_true(e.table == TABLE_META && !e.value.len);
 	assert_int_equal(reader_left(&rd), 0);
 	assert_int_equal(log_entry_decode(&rd, &e), -EBADMSG);
+
+	assert_false(log_entries_are_mark(entries));
+	assert_true(log_entries_are_mark(SLICE(NULL, 0)));
+	golden_data(&b);
+	assert_int_equal(log_record_decode(buf_slice(&b), LOG_ID, &h, &entries),
+			 0);
+	assert_true(log_entries_are_mark(entries));
+	rd = READER(entries.data, entries.len);
+	assert_int_equal(log_entry_decode(&rd, &e), 0);
+	assert_true(e.kind == LOG_DATA && e.loc.segment == 3 &&
+		    e.loc.offset == 300);
+	assert_true(slice_equal(e.value, SLICE_STR("data")));
+	assert_int_equal(log_entry_decode(&rd, &e), 0);
+	assert_true(e.kind == LOG_DATA && e.loc.segment == UINT32_MAX &&
+		    e.loc.offset == 1 << 16 && e.value.len == 1);
+	assert_int_equal(reader_left(&rd), 0);
+	golden_record(&b);
 
 	/* A record that knows the future: invalid. */
 	log_record_seal(&b, LOG_ID,
@@ -156,6 +185,13 @@ static void test_bad_entries(void **state)
 		{"\x81\x02k", 3},	 /* key cut short */
 		{"\x01\xc1\x02\x00", 4}, /* key of 321 bytes */
 		{"\x01\x01\xff\xff\xff\xff\x0fk", 8},
+		{"\x40\x01\x01", 3},	       /* no length */
+		{"\x40\x01\x01\x00", 4},      /* no data */
+		{"\x40\x01\x01\x02k", 5},     /* data cut short */
+		{"\xc0\x01\x01\x01k", 5},     /* its deletion */
+		{"\x40\x80\x80\x80\x80\x10\x01\x01k", 9}, /* segment 2^32 */
+		/* the end is beyond what a file can have */
+		{"\x40\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x01k", 13},
 	};
 	struct log_entry e;
 

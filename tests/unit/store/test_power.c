@@ -29,6 +29,12 @@
 #include "scratch_support.h"
 #include "store_support.h"
 
+/* A log of which a sync copies at most so much data. */
+#define ROOMY_LOG 16384
+#define COPIED_MAX (ROOMY_LOG / 8)
+/* A mark with 100 bytes of data (in the first bytes of a segment). */
+#define MARK_BYTES (LOG_HEADER_BYTES + 4 + 100)
+
 /* ---- syncs */
 
 /* Of each thread: what an owner thread syncs is no part of a test's sync. */
@@ -263,7 +269,7 @@ static void test_torn_mark(void **state)
 		assert_int_equal(history_cut(&h, LOSS_ALL, LOSS_NONE), 1);
 		fd = open(name, O_RDWR);
 		assert_int_equal(pwrite(fd, zeros, torn ? 1 : sizeof(zeros),
-					(off_t)(st.log_bytes - sizeof(zeros))),
+					(off_t)st.log_bytes - MARK_BYTES),
 				 torn ? 1 : sizeof(zeros));
 		close(fd);
 		history_open(&h, 1);
@@ -290,7 +296,9 @@ static void test_idle(void **state)
 	store_stats(h.store, &before);
 	history_sync(&h);
 	store_stats(h.store, &after);
-	assert_int_equal(after.log_bytes, before.log_bytes + LOG_HEADER_BYTES);
+	/* (the mark has the data, and where it belongs) */
+	assert_int_equal(after.log_bytes,
+			 before.log_bytes + LOG_HEADER_BYTES + 4 + 100);
 	for (int i = 0; i < 3; i++)
 		history_sync(&h);
 	/* Data that no operation names is nobody's. */
@@ -332,7 +340,7 @@ static void hook_copy(void *arg)
  * about to be synced, and the data that no sync has reached is lost; the
  * log is all there, as the kernel may have written it.
  */
-static void cut_within(char file, uint32_t left)
+static void cut_within(char file, uint32_t len, uint32_t left)
 {
 	char *outer = scratch_make();
 	struct moment m = {.path = scratch_path(outer, "copy")};
@@ -341,16 +349,18 @@ static void cut_within(char file, uint32_t left)
 	struct store *s;
 
 	history_init(&h, 7);
+	h.options.log_bytes = ROOMY_LOG;
 	m.history = &h;
 	history_open(&h, 0);
-	history_op(&h, 0, 100);
+	history_op(&h, 0, len);
 	history_sync(&h);
-	history_op(&h, 1, 100);
+	history_op(&h, 1, len);
 	history_op(&h, 2, 0);
 	sync_hook(file, hook_copy, &m);
 	assert_int_equal(store_sync(h.store), 0);
 	assert_null(syncs.hook);
-	history_cut_data(&h, m.path, left, LOSS_ALL);
+	history_cut_data(&h, m.path,
+			 len > COPIED_MAX ? left : h.data_synced, LOSS_ALL);
 	o = h.options;
 	o.path = m.path;
 	o.boot_id = "another";
@@ -368,9 +378,116 @@ static void test_order(void **state)
 {
 	(void)state;
 	/* No mark before the data is on disk. */
-	cut_within('s', 1);
-	/* What syncs the log syncs the mark. */
-	cut_within('l', 3);
+	cut_within('s', COPIED_MAX + 1, 1);
+	/* What syncs the log syncs the mark, and the data with it. */
+	cut_within('l', COPIED_MAX + 1, 3);
+	cut_within('l', 100, 3);
+}
+
+/* Operations until one is the first of a new lap. */
+static void hook_lap(void *arg)
+{
+	struct moment *m = arg;
+	char *name = history_log(m->history, 1);
+	uint8_t record[LOG_HEADER_BYTES] = {0};
+	int fd = open(name, O_RDONLY);
+
+	assert_true(fd >= 0);
+	while (!memcmp(record, (uint8_t[LOG_HEADER_BYTES]){0},
+		       sizeof(record))) {
+		history_op(m->history, 5, 0);
+		assert_int_equal(pread(fd, record, sizeof(record), 0),
+				 sizeof(record));
+	}
+	close(fd);
+	free(name);
+	hook_copy(m);
+}
+
+/*
+ * While the log is synced that has the copy, further operations go to another
+ * of its segments, which reaches the disk first: they must not say yet that
+ * the data is safe.
+ */
+static void test_mark_of_a_copy(void **state)
+{
+	char *outer = scratch_make();
+	struct moment m = {.path = scratch_path(outer, "copy")};
+	char *first = scratch_path(m.path, "log/0");
+	struct store_options o;
+	struct history h;
+	struct store *s;
+	int fd;
+
+	(void)state;
+	history_init(&h, 9);
+	h.options.log_bytes = ROOMY_LOG;
+	m.history = &h;
+	history_open(&h, 0);
+	history_op(&h, 0, 100);
+	history_sync(&h);
+	history_op(&h, 1, 100);
+	sync_hook('l', hook_lap, &m);
+	assert_int_equal(store_sync(h.store), 0);
+	assert_null(syncs.hook);
+	history_cut_data(&h, m.path, h.data_synced, LOSS_ALL);
+	/* Of the first segment the end is lost: the mark with its copy. */
+	fd = open(first, O_RDWR);
+	assert_int_equal(pwrite(fd, h.logs[0].bytes, h.logs[0].len, 0),
+			 h.logs[0].len);
+	close(fd);
+	o = h.options;
+	o.path = m.path;
+	o.boot_id = "another";
+	s = store_make(&o);
+	history_compare(&h, s, 1);
+	assert_int_equal(store_close(s), 0);
+	assert_int_equal(store_close(h.store), 0);
+	memset(&syncs, 0, sizeof(syncs));
+	free(first);
+	free(m.path);
+	history_release(&h);
+	scratch_remove(outer);
+}
+
+/* What a sync copied is in no segment until the next commit, or recovery. */
+static void test_copies(void **state)
+{
+	struct store_stats st;
+	struct history h;
+
+	(void)state;
+	history_init(&h, 10);
+	h.options.log_bytes = ROOMY_LOG;
+	history_open(&h, 0);
+	for (uint32_t i = 1; i <= 4; i++) {
+		history_op(&h, i, 100);
+		trace_start();
+		history_sync(&h);
+		assert_string_equal(syncs.trace, "l");
+	}
+	store_stats(h.store, &st);
+	assert_int_equal(st.copies, 4);
+	assert_int_equal(h.data_synced, 0);
+	/* More than may be copied: all is synced, also what was copied. */
+	history_op(&h, 5, COPIED_MAX + 1);
+	trace_start();
+	history_sync(&h);
+	assert_string_equal(syncs.trace, "sl");
+	history_op(&h, 6, 200);
+	history_sync(&h);
+	store_stats(h.store, &st);
+	assert_int_equal(st.copies, 5);
+	assert_int_equal(h.data_synced, 5);
+	assert_int_equal(history_cut(&h, LOSS_ALL, LOSS_ALL), 6);
+	/* Data is in its place before a commit forgets the copies. */
+	trace_start();
+	history_open(&h, 6);
+	assert_non_null(strchr(syncs.trace, 's'));
+	assert_true(strchr(syncs.trace, 's') < strchr(syncs.trace, 'd'));
+	memset(&syncs, 0, sizeof(syncs));
+	assert_int_equal(store_close(h.store), 0);
+	history_release(&h);
 }
 
 /* Operations that end while data is being synced are not marked. */
@@ -383,8 +500,9 @@ static void test_meanwhile(void **state)
 
 			history_init(&h, 8);
 			h.options.threads = threads;
+			h.options.log_bytes = ROOMY_LOG;
 			history_open(&h, 0);
-			history_op(&h, 0, 100);
+			history_op(&h, 0, file ? COPIED_MAX + 1 : 100);
 			sync_hook(file ? 's' : 'l', hook_op, &h);
 			history_sync(&h);
 			assert_int_equal(h.count, 2);
@@ -393,9 +511,10 @@ static void test_meanwhile(void **state)
 					 1);
 			history_open(&h, 1);
 			/* The next sync has it all. */
-			history_op(&h, 3, 100);
+			history_op(&h, 3, file ? COPIED_MAX + 1 : 100);
 			sync_hook(file ? 's' : 'l', hook_op, &h);
 			history_sync(&h);
+			assert_null(syncs.hook);
 			history_sync(&h);
 			assert_int_equal(h.synced, 3);
 			assert_int_equal(history_cut(&h, LOSS_ALL, LOSS_ALL),
@@ -499,6 +618,8 @@ int main(void)
 		cmocka_unit_test(test_torn_mark),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_mark_of_a_copy),
+		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_meanwhile),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_random_with_threads),
