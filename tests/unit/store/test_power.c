@@ -21,9 +21,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/store/format.h"
+#include "fs/store/segment.h"
 #include "fs/store/store.h"
 #include "history_support.h"
 #include "scratch_support.h"
@@ -414,7 +416,9 @@ static void test_mark_of_a_copy(void **state)
 	char *outer = scratch_make();
 	struct moment m = {.path = scratch_path(outer, "copy")};
 	char *first = scratch_path(m.path, "log/0");
+	static const uint8_t zeros[LOG_HEADER_BYTES];
 	struct store_options o;
+	struct store_stats st;
 	struct history h;
 	struct store *s;
 	int fd;
@@ -427,14 +431,16 @@ static void test_mark_of_a_copy(void **state)
 	history_op(&h, 0, 100);
 	history_sync(&h);
 	history_op(&h, 1, 100);
+	store_stats(h.store, &st);
 	sync_hook('l', hook_lap, &m);
 	assert_int_equal(store_sync(h.store), 0);
 	assert_null(syncs.hook);
 	history_cut_data(&h, m.path, h.data_synced, LOSS_ALL);
-	/* Of the first segment the end is lost: the mark with its copy. */
+	/* The operation is there, and the mark with its data is not. */
 	fd = open(first, O_RDWR);
-	assert_int_equal(pwrite(fd, h.logs[0].bytes, h.logs[0].len, 0),
-			 h.logs[0].len);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros),
+				(off_t)st.log_bytes),
+			 sizeof(zeros));
 	close(fd);
 	o = h.options;
 	o.path = m.path;
@@ -448,6 +454,58 @@ static void test_mark_of_a_copy(void **state)
 	free(m.path);
 	history_release(&h);
 	scratch_remove(outer);
+}
+
+struct copying {
+	struct segments *segments;
+	struct buf record;
+};
+
+static void hook_copying(void *arg)
+{
+	struct copying *c = arg;
+
+	log_record_begin(&c->record);
+	assert_int_equal(segments_copy_unsynced(c->segments, 100, &c->record),
+			 1);
+}
+
+/* While a sync is on its way nobody may take its data for durable. */
+static void test_copy_beside_a_sync(void **state)
+{
+	char *path = scratch_make(), *seg = scratch_path(path, "seg");
+	struct copying c = {.record = BUF_INIT};
+	struct data_loc loc;
+
+	(void)state;
+	assert_int_equal(mkdir(seg, 0700), 0);
+	assert_int_equal(segments_open(open(seg, O_RDONLY | O_DIRECTORY), 1000,
+				       false, false, &c.segments),
+			 0);
+	assert_int_equal(segments_append(c.segments, SLICE_STR("data"), &loc),
+			 0);
+	sync_hook('s', hook_copying, &c);
+	assert_int_equal(segments_sync(c.segments), 0);
+	assert_null(syncs.hook);
+	assert_int_equal(c.record.len, LOG_HEADER_BYTES + 4 + 4);
+	assert_memory_equal(c.record.data + c.record.len - 4, "data", 4);
+	/* And then it is. */
+	hook_copying(&c);
+	assert_int_equal(c.record.len, LOG_HEADER_BYTES);
+	/* Too much is not copied, and not forgotten either. */
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(
+			segments_append(c.segments, SLICE_STR("data"), &loc),
+			0);
+	assert_int_equal(segments_copy_unsynced(c.segments, 119, &c.record),
+			 0);
+	assert_int_equal(segments_copy_unsynced(c.segments, 120, &c.record),
+			 1);
+	memset(&syncs, 0, sizeof(syncs));
+	segments_close(c.segments);
+	buf_release(&c.record);
+	free(seg);
+	scratch_remove(path);
 }
 
 /* What a sync copied is in no segment until the next commit, or recovery. */
@@ -619,6 +677,7 @@ int main(void)
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_mark_of_a_copy),
+		cmocka_unit_test(test_copy_beside_a_sync),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_meanwhile),
 		cmocka_unit_test(test_random),
