@@ -121,8 +121,8 @@ int table_apply(void *arg, struct slice entries)
 
 		if (r) /* the checksum was right, the entry is not */
 			return -EUCLEAN;
-		if (e.kind == LOG_DATA) /* restored before, if need be */
-			continue;
+		if (e.kind == LOG_DATA) /* only marks have it */
+			return -EUCLEAN;
 		r = e.kind == LOG_DELETE
 			    ? table_del(s, e.table, e.key)
 			    : table_put(s, e.table, e.key, e.value);

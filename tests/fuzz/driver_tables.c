@@ -51,15 +51,18 @@ static int fill(struct store *s, struct slice entries)
 		e = log_entry_decode(&r, &entry);
 		if (e)
 			break;
+		if (entry.kind == LOG_DATA)
+			continue;
 		/* (a store that cannot be opened shows nothing) */
 		if (entry.table == TABLE_META &&
 		    (slice_equal(entry.key, SLICE_STR(META_FORMAT)) ||
 		     slice_equal(entry.key, SLICE_STR(META_LOG)) ||
 		     slice_equal(entry.key, SLICE_STR(META_BOOT))))
 			continue;
-		e = entry.is_delete ? store_del(s, entry.table, entry.key)
-				    : store_put(s, entry.table, entry.key,
-						entry.value);
+		e = entry.kind == LOG_DELETE
+			    ? store_del(s, entry.table, entry.key)
+			    : store_put(s, entry.table, entry.key,
+					entry.value);
 	}
 	if (e)
 		store_op_abort(s);
