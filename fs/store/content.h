@@ -136,6 +136,15 @@ must_check int content_check(struct store *, const struct content *,
 			     uint64_t *at, uint64_t max_bytes,
 			     struct content_faults *ret);
 /*
+ * The same, but chunks are not read: is_bad knows, of what is here, what is
+ * damaged. It may be NULL. [not locked]
+ */
+must_check int content_check_names(struct store *, const struct content *,
+				   uint64_t *at, uint64_t max_bytes,
+				   bool (*is_bad)(void *arg,
+						  const struct hash *),
+				   void *arg, struct content_faults *ret);
+/*
  * Checks a received block: well formed, its entries' lengths add up to
  * span bytes. The caller checks its hash. Errors: -EBADMSG.
  */

@@ -21,12 +21,39 @@ static uint64_t skip_to(const struct content_cursor *c, uint64_t at, int r)
 	return c->size;
 }
 
-static int check_chunk(struct store *s, const struct hash *hash,
+/* How chunks are looked at. */
+struct look {
+	bool names_only;
+	bool (*is_bad)(void *arg, const struct hash *);
+	void *arg;
+};
+
+static int find_chunk(struct store *s, const struct look *look,
+		      const struct manifest_entry *e)
+{
+	struct data_loc loc;
+	uint32_t len;
+	int r;
+
+	store_lock(s);
+	r = chunk_find(s, &e->hash, &loc, &len);
+	store_unlock(s);
+	if (!r && (len != e->len ||
+		   (look->is_bad && look->is_bad(look->arg, &e->hash))))
+		r = -EIO;
+	return r;
+}
+
+static int check_chunk(struct store *s, const struct look *look,
+		       const struct manifest_entry *e,
 		       struct content_faults *f)
 {
 	struct buf bytes = BUF_INIT;
-	int r = chunk_read(s, hash, &bytes);
+	int r = look->names_only ? find_chunk(s, look, e) :
+				   chunk_read(s, &e->hash, &bytes);
 
+	if (!r && !look->names_only && bytes.len != e->len)
+		r = -EIO;
 	buf_release(&bytes);
 	if (r == -ENOENT)
 		f->missing++;
@@ -37,8 +64,9 @@ static int check_chunk(struct store *s, const struct hash *hash,
 	return 0;
 }
 
-int content_check(struct store *s, const struct content *content,
-		  uint64_t *at, uint64_t max_bytes, struct content_faults *ret)
+static int check(struct store *s, const struct content *content, uint64_t *at,
+		 uint64_t max_bytes, const struct look *look,
+		 struct content_faults *ret)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
 	struct content_cursor c;
@@ -60,7 +88,7 @@ int content_check(struct store *s, const struct content *content,
 		if (!r) {
 			*at = start + e.len;
 			if (!e.hole)
-				r = check_chunk(s, &e.hash, ret);
+				r = check_chunk(s, look, &e, ret);
 			continue;
 		}
 		if (r == -ENOENT)
@@ -74,4 +102,22 @@ int content_check(struct store *s, const struct content *content,
 	}
 	content_cursor_release(&c);
 	return r;
+}
+
+int content_check(struct store *s, const struct content *content,
+		  uint64_t *at, uint64_t max_bytes, struct content_faults *ret)
+{
+	const struct look look = { .names_only = false };
+
+	return check(s, content, at, max_bytes, &look, ret);
+}
+
+int content_check_names(struct store *s, const struct content *content,
+			uint64_t *at, uint64_t max_bytes,
+			bool (*is_bad)(void *arg, const struct hash *),
+			void *arg, struct content_faults *ret)
+{
+	const struct look look = { true, is_bad, arg };
+
+	return check(s, content, at, max_bytes, &look, ret);
 }

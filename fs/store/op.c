@@ -155,6 +155,22 @@ int store_seek(struct store *s, enum store_table t, struct slice key,
 	return value_open(t, *ret_key, slice_of(v), ret_value);
 }
 
+int store_peek(struct store *s, enum store_table t, struct slice key,
+	       struct slice *ret_key, struct slice *ret_value, bool *ret_sound)
+{
+	MDB_val k = val_of(key), v;
+	int r;
+
+	store_assert_locked(s);
+	r = cursor_get(s, t, key.len ? MDB_SET_RANGE : MDB_FIRST, &k, &v);
+	if (r)
+		return r;
+	*ret_key = slice_of(k);
+	*ret_value = slice_of(v);
+	*ret_sound = !value_open(t, *ret_key, *ret_value, ret_value);
+	return 0;
+}
+
 int store_seek_before(struct store *s, enum store_table t, struct slice key,
 		      struct slice *ret_key, struct slice *ret_value)
 {

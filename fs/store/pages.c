@@ -106,9 +106,9 @@ static void fault(struct walk *w, uint64_t page, const char *what)
 {
 	struct pages_fault f = { page, w->name, what };
 
+	w->result->faults++;
 	if (w->silent)
 		return;
-	w->result->faults++;
 	if (w->ops->fault)
 		w->ops->fault(w->ops->arg, &f);
 }
@@ -529,14 +529,6 @@ static struct root root_decode(const uint8_t *page, unsigned int number,
 	return root;
 }
 
-/* (the first two are numbered 0) */
-static bool roots_follow(const struct root roots[2])
-{
-	uint64_t a = roots[0].number, b = roots[1].number;
-
-	return (!a && !b) || (a % 2 == 0 && (a == b + 1 || b == a + 1));
-}
-
 /* Chooses as LMDB does: which, or -1. */
 static int roots_read(struct walk *w, const uint8_t *pages, int wanted,
 		      struct root roots[2])
@@ -553,9 +545,6 @@ static int roots_read(struct walk *w, const uint8_t *pages, int wanted,
 		k = roots[1].number > roots[0].number;
 		k = roots[k].sound ? k : !k;
 	}
-	if (wanted < 0 && roots[0].sound && roots[1].sound &&
-	    !roots_follow(roots))
-		fault(w, (uint64_t)k, "does not follow the other root");
 	return roots[k].sound ? k : -1;
 }
 
@@ -590,11 +579,15 @@ static bool is_of_its_commit(const struct walk *w, const struct root *root)
 	       (w->has_before && get_le64(w->before) == root->number);
 }
 
-/* The root that is not taken: is it what its number says? */
+/*
+ * The root that is not taken: is it a newer one, with a wrong number? (What
+ * it names need not be sound, when its commit failed.)
+ */
 static int walk_other(struct walk *w, const struct root *root, uint64_t page)
 {
 	struct pages_result kept = *w->result;
 	uint64_t last = w->last;
+	bool newer;
 	int r;
 
 	w->last = root->last;
@@ -603,12 +596,14 @@ static int walk_other(struct walk *w, const struct root *root, uint64_t page)
 		return -ENOMEM;
 	w->silent = true;
 	r = walk_tree(w, free_name, -1, &root->free);
+	newer = w->result->faults == kept.faults && w->has_before &&
+		get_le64(w->before) > root->number;
 	w->silent = false;
 	free(steal(&w->seen));
 	w->last = last;
 	*w->result = kept;
 	w->name = root_name;
-	if (!r && !is_of_its_commit(w, root))
+	if (!r && newer)
 		fault(w, page, "is not of the commit that it says");
 	return r;
 }

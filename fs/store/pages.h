@@ -5,9 +5,9 @@
  * page away that is in use. This walks from the root to every page, and
  * believes nothing.
  *
- * What holds of a sound file: of the two roots at its start the newer one
- * follows the other directly; each page behind them is in exactly one tree,
- * or among the free ones, exactly once; pages, entries and depths are as
+ * What holds of a sound file: the newer of the two roots at its start is of
+ * the newest commit; each page behind them is in exactly one tree, or among
+ * the free ones, exactly once; pages, entries and depths are as
  * many as said; each key is greater than the one before it and lies where a
  * search for it arrives.
  */

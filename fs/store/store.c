@@ -683,6 +683,13 @@ int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
 	return r ? r : segments_append(s->segments, bytes, ret);
 }
 
+int store_segments(struct store *s,
+		   int (*fn)(void *arg, const struct segment_facts *),
+		   void *arg)
+{
+	return segments_list(s->segments, fn, arg);
+}
+
 int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
 {
 	return segments_read(s->segments, loc, ret, len);

@@ -144,6 +144,13 @@ must_check int store_get(struct store *, enum store_table, struct slice key,
 /* First entry with key >= `key`. Errors: as store_get. */
 must_check int store_seek(struct store *, enum store_table, struct slice key,
 			  struct slice *ret_key, struct slice *ret_value);
+/*
+ * The same for who looks for damage: what is damaged is given out, too, with
+ * ret_sound false.
+ */
+must_check int store_peek(struct store *, enum store_table, struct slice key,
+			  struct slice *ret_key, struct slice *ret_value,
+			  bool *ret_sound);
 /* Last entry with key < `key`; an empty key means the last of all. */
 must_check int store_seek_before(struct store *, enum store_table,
 				 struct slice key, struct slice *ret_key,
@@ -190,6 +197,13 @@ struct data_loc {
  */
 must_check int data_append(struct store *, struct slice bytes,
 			   struct data_loc *ret);
+/* Calls fn for each segment, in no order (fs/store/segment.h). Stops at the
+ * first non-zero of fn, and returns it. */
+struct segment_facts;
+must_check int store_segments(struct store *,
+			      int (*fn)(void *arg,
+					const struct segment_facts *),
+			      void *arg);
 /* Reads exactly len bytes. Errors: -EIO, -EUCLEAN beyond the end. */
 must_check int data_read(struct store *, struct data_loc, void *ret,
 			 size_t len);

@@ -165,7 +165,7 @@ static int settle_group(struct tree *t, const struct idlist *members,
 	return r;
 }
 
-static bool place_has_virtuals(const struct place_view *p)
+bool place_has_virtuals(const struct place_view *p)
 {
 	for (size_t k = 0; k < p->file_count; k++)
 		if (p->files[k].claim.flags & CLAIM_SIBLINGS)

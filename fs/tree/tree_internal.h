@@ -469,6 +469,8 @@ void place_view_release(struct place_view *);
 /* Entries that want the name: the directory, and each file that no other
  * stands for. */
 size_t place_heads(const struct place_view *);
+/* Does the place show names that are view? */
+bool place_has_virtuals(const struct place_view *);
 /* Index of the file that shows this claim (itself, or the twin it is folded
  * into); SIZE_MAX if it holds no name here. */
 size_t place_head(const struct place_view *, struct objid, uint64_t slot);

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 
 #include "fs/base/hash.h"
+#include "fs/store/format.h"
 #include "fs/tree/bucket.h"
 #include "fs/tree/chain.h"
+#include "fs/tree/check.h"
 #include "fs/tree/info.h"
 #include "tests/sim/cluster.h"
 
@@ -320,6 +322,37 @@ static void check_parents(struct cluster *c, struct node *n)
 	free(l.list);
 }
 
+/* `kin check` has nothing to say, either. */
+static void first_fault(void *arg, const struct check_fault *f)
+{
+	struct buf *why = arg;
+	char hex[2 * sizeof(f->id.b) + 1] = "";
+
+	if (why->len)
+		return;
+	if (f->has_id)
+		hex_encode(f->id.b, sizeof(f->id.b), hex);
+	buf_printf(why, "'%s', object %s %s",
+		   f->table < 0 ? "" : table_name(f->table), hex, f->what);
+}
+
+static int run_check(struct node *n, struct buf *why)
+{
+	const struct check_options o = { .data = true,
+					 .still = true,
+					 .fault = first_fault,
+					 .arg = why };
+	struct check *check = NULL;
+	int r = check_begin(n->tree, &o, &check);
+
+	while (!r)
+		r = check_step(check);
+	if (r == 1)
+		r = check_result(check)->faults ? -EUCLEAN : 0;
+	check_end(check);
+	return r;
+}
+
 void cluster_check_nodes(struct cluster *c)
 {
 	for (int i = 0; i < c->node_count; i++) {
@@ -341,6 +374,9 @@ void cluster_check_nodes(struct cluster *c)
 		if (r < 0)
 			cluster_fail(c, "node %d: check says %d: %.*s", i, r,
 				     (int)why.len, (char *)why.data);
+		else if ((r = run_check(n, &why)) < 0)
+			cluster_fail(c, "node %d: kin check says %d: %.*s", i,
+				     r, (int)why.len, (char *)why.data);
 		if (is_comparable(n))
 			check_parents(c, n);
 	}

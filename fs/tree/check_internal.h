@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the check share: check.h. */
+#ifndef KINFS_TREE_CHECK_INTERNAL_H
+#define KINFS_TREE_CHECK_INTERNAL_H
+
+#include "fs/tree/bucket.h"
+#include "fs/tree/check.h"
+#include "fs/tree/tree_internal.h"
+
+/* Damaged chunks that are known by name while contents are looked at: 2 MiB.
+ * If there are more, contents are read once more. */
+#define CHECK_BAD_MAX (1u << 16)
+
+/* A content that the entry in hand names. */
+struct check_content {
+	struct content content;
+	enum check_part part;
+	struct entry_name name;	/* dot 0: none */
+	bool may_miss;		/* it is still coming, or may be */
+};
+
+struct check_count {
+	uint64_t rows, claims, remains, marks, bases;
+	uint64_t hist_entries, hist_gone, hist_bytes, hist_times, hist_places,
+		hist_counted;
+};
+
+struct check {
+	struct tree *tree;
+	struct check_options o;
+	struct check_result result;
+	struct recount recount;
+	struct sum *leaves;	/* still: LEAVES, counted again */
+	struct check_count count;
+	/* Which chunks are damaged: a table of hashes, and how many. */
+	struct hash *bad;
+	uint64_t bad_count;
+	/* Bytes of segments, sorted by number. */
+	struct check_segment {
+		uint32_t number;
+		uint64_t bytes;
+	} *segments;
+	size_t segment_count, segment_alloc;
+	/* Where the walk is. */
+	unsigned int phase;
+	uint8_t key[STORE_KEY_BYTES_MAX + 1];
+	size_t key_len;
+	/* The entry in hand, and what it names. */
+	enum store_table table;
+	uint8_t entry[STORE_KEY_BYTES_MAX];
+	size_t entry_len;
+	bool has_id;
+	struct objid id;
+	struct check_content *contents;
+	size_t content_count, content_alloc, content_next;
+	uint64_t content_at;
+	struct content_faults found;
+	/* Faults to be told when the lock is free. */
+	struct check_fault *told;
+	uint8_t *told_keys;	/* STORE_KEY_BYTES_MAX each */
+	size_t told_count, told_alloc;
+	int error;		/* no memory for one of these */
+};
+
+/* ---- check.c [locked] */
+/* A fault of the entry in hand, or of an object. */
+void check_tell(struct check *, enum check_part, const char *what);
+void check_tell_id(struct check *, enum check_part, struct objid,
+		   const char *what);
+/* A content of the entry in hand, to be looked at. */
+void check_add_content(struct check *, const struct check_content *);
+/* Do the bytes lie within a segment? */
+bool check_has_bytes(struct check *, struct data_loc, uint64_t len);
+bool check_chunk_is_bad(void *check, const struct hash *);
+
+/* ---- the tables: each looks at the entry in hand [locked]. Errors: of the
+ * store, -ENOMEM; faults are told. */
+must_check int check_row(struct check *, struct slice value);
+must_check int check_entry(struct check *, struct slice key,
+			   struct slice value);
+/* Its value is damaged. */
+must_check int check_damaged(struct check *, struct slice key);
+/* At the end, if the store is still. */
+must_check int check_totals(struct check *);
+
+#endif
