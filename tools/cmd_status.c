@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kin status */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +18,8 @@ static const char help[] =
 "             changes: {received, known, forwarded},\n"
 "             content: {objects, bytes, reads_failed}, applying,\n"
 "             space: {bytes, in_use, last_round, freed, moved, rounds,\n"
-"             running, error},\n"
+"             running, held_seconds, error},\n"
+"             disk: {state, error, what, since, free, needed},\n"
 "             incarnation: {cause, time, count},\n"
 "             history: {contents, removed, bytes, days_max, bytes_max},\n"
 "             peers: [{label, id, connected, lapsed, removed,\n"
@@ -29,7 +31,11 @@ static const char help[] =
 "             history is what `kin log` and `kin undelete` know, bytes as the\n"
 "             sizes of all of it, which share what they have in common;\n"
 "             space is what the data takes on the disk, and what of it was\n"
-"             in use when some was given back the last time\n";
+"             in use when some was given back the last time; disk.state is\n"
+"             well; low (no new data fits); full (nothing new does); refused\n"
+"             (nor does what was done: it waits in the log); or failed (of an\n"
+"             error, what could not be done, and since when: the mount is\n"
+"             read-only); needed is what must be free to go on\n";
 
 enum { OPTION_JSON = OPTION_FIRST };
 
@@ -183,11 +189,54 @@ static void print_content(const json_t *content)
 		       text_count(failed, "read", a));
 }
 
+/* Never in normal life: what happened, where, and what to do. */
+static void print_disk(const json_t *status)
+{
+	const json_t *disk = json_object_get(status, "disk");
+	const char *state = json_text(disk, "state");
+	uint64_t free = json_number(disk, "free");
+	uint64_t needed = json_number(disk, "needed");
+	char a[TEXT_BYTES], b[TEXT_BYTES];
+
+	if (!state[0] || !strcmp(state, "well"))
+		return;
+	if (!strcmp(state, "failed")) {
+		printf("%-10s READ-ONLY since %s: %s (%s). What was written "
+		       "can be read,\n%-10s and nothing is written any more. "
+		       "See that the disk of the store is well,\n%-10s then "
+		       "`kin unmount` and `kin mount` again; what fsync said is "
+		       "written is there\n", "disk",
+		       text_time((int64_t)json_number(disk, "since"), a),
+		       json_text(disk, "what"), json_text(disk, "error"), "",
+		       "");
+		return;
+	}
+	printf("%-10s %s: %s is free on the store's disk, and %s are needed to "
+	       "write %s;\n%-10s remove what is not needed, here or there, and "
+	       "it goes on by itself\n", "disk",
+	       !strcmp(state, "low") ? "nearly full" : "FULL",
+	       text_bytes(free, a), text_bytes(needed > free ? needed : free, b),
+	       !strcmp(state, "low") ? "new data" : "anything new", "");
+	if (!strcmp(state, "refused"))
+		printf("%-10s what was done last waits in the store's log, "
+		       "until there is room\n", "");
+	if (!strcmp(json_text(disk, "error"), strerror(EDQUOT)))
+		printf("%-10s it is a quota that is used up\n", "");
+}
+
+/* A request is no longer than that. */
+#define HELD_SHOWN_S 60
+
 /* Never in normal life. */
 static void print_space(const json_t *space)
 {
 	const char *error = json_text(space, "error");
+	double held = json_number_value(json_object_get(space,
+							"held_seconds"));
 
+	if (held >= HELD_SHOWN_S)
+		printf("%-10s none is given back, since something has been "
+		       "reading or writing for %.0f s\n", "space", held);
 	if (error[0])
 		printf("%-10s none was given back the last time: %s; see "
 		       "kin.log\n", "space", error);
@@ -211,6 +260,7 @@ static void print_status(const json_t *status, const struct subject *subject)
 	print_divergences(json_object_get(status, "counters"));
 	print_history(status);
 	print_content(json_object_get(status, "content"));
+	print_disk(status);
 	print_space(json_object_get(status, "space"));
 	if (json_is_true(json_object_get(status, "applying")))
 		printf("%-10s a large number of changes is being taken in\n",

@@ -395,7 +395,8 @@ static int open_rest(struct node *node, const struct node_options *options,
 		r = housekeeping_start(&node->housekeeping, node->tree,
 				       node->store_path, &node->env);
 	if (r == 0)
-		r = reclaimer_start(&node->reclaimer, node->store);
+		r = reclaimer_start(&node->reclaimer, node->store,
+				    node->tree);
 	if (r == 0)
 		r = signals_start(node);
 	return sentence(why, r, options->place->mountpoint);

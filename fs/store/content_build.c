@@ -35,6 +35,11 @@
 
 /* Bytes read ahead of the cut: the longer, the less is moved to the front. */
 #define WINDOW_BYTES (4 * CHUNK_BYTES_MAX)
+/*
+ * So much is appended even where little space is left: the writes were taken
+ * in, a truncation makes room, and without a version no peer gets either.
+ */
+#define LITTLE_BYTES (4u << 20)
 
 /* What is to be named, and a hash table over it, for repeats in one file. */
 struct content_build {
@@ -60,6 +65,7 @@ struct builder {
 	uint8_t *window;
 	size_t window_alloc, window_len;
 	uint64_t window_start;
+	uint64_t appended;
 };
 
 /* ---- the list of new names */
@@ -102,6 +108,15 @@ static int build_grow(struct content_build *b)
 	return 0;
 }
 
+static int build_append(struct builder *b, struct slice bytes,
+			struct data_loc *ret)
+{
+	b->appended += bytes.len;
+	return b->appended <= LITTLE_BYTES ?
+		       data_append_little(b->store, bytes, ret) :
+		       data_append(b->store, bytes, ret);
+}
+
 /*
  * Sees to it that the bytes will have their name. `at`: where they lie, or
  * NULL: they are appended if they are not here yet.
@@ -128,7 +143,7 @@ static int build_name(struct builder *b, const struct hash *hash,
 		return 0;
 	if (at)
 		loc = *at;
-	else if ((r = data_append(b->store, bytes, &loc)) < 0)
+	else if ((r = build_append(b, bytes, &loc)) < 0)
 		return r;
 	build->items[build->count++] = (struct build_item){
 		.hash = *hash,

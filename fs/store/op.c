@@ -20,9 +20,12 @@
 #define OP_KEEP_BYTES (1u << 20)
 /*
  * On a full disk an operation may make the store grow by this much: room
- * for a deletion's traces and for changed attributes, not for a new file.
+ * for changed attributes, not for a new file. One that makes room may leave
+ * traces of what it removes: of many names, or of the versions of a conflict.
+ * (The reserve that was given up has room for a hundred thousand of them.)
  */
 #define FULL_GROWTH_BYTES 128
+#define FULL_TRACES_BYTES (64 << 10)
 
 static MDB_val val_of(struct slice s)
 {
@@ -234,8 +237,9 @@ int store_op_begin(struct store *s)
 	store_assert_locked(s);
 	kin_assert(!op->active);
 	if (store_failure(s))
-		return store_failure(s);
+		return -EROFS;
 	op->active = true;
+	op->makes_room = false;
 	op->error = 0;
 	op->growth = 0;
 	op->named = (struct named){0};
@@ -250,6 +254,13 @@ uint64_t store_group(const struct store *s)
 {
 	store_assert_locked(s);
 	return s->group;
+}
+
+void store_op_makes_room(struct store *s)
+{
+	store_assert_locked(s);
+	kin_assert(s->op.active);
+	s->op.makes_room = true;
 }
 
 bool store_in_op(const struct store *s)
@@ -392,10 +403,12 @@ void store_op_abort(struct store *s)
 /* On a full disk, what makes the store grow must wait. */
 static int op_check_room(struct store *s)
 {
-	if (s->op.growth <= FULL_GROWTH_BYTES || !space_is_full(&s->space))
+	int64_t most = s->op.makes_room ? FULL_TRACES_BYTES : FULL_GROWTH_BYTES;
+
+	if (s->op.growth <= most || !space_is_full(&s->space))
 		return 0;
 	space_refill(&s->space);
-	return space_is_full(&s->space) ? -ENOSPC : 0;
+	return space_is_full(&s->space);
 }
 
 /* Makes the operation survive: in the log, or by closing its group. */
@@ -404,21 +417,23 @@ static int op_keep(struct store *s)
 	struct op *op = &s->op;
 	int r = journal_append(&s->journal, &op->record);
 
-	if (space_is_cause(&s->space, r) && space_give_up(&s->space))
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space, r))
 		r = journal_append(&s->journal, &op->record);
 	if (!r) {
 		s->op_lsn = s->journal.last_lsn;
 		s->stats.log_bytes += op->record.len;
 		return 0;
 	}
+	if (r == -ENOSPC || r == -EDQUOT)
+		return r;
 	if (r != -EFBIG && r != -EAGAIN)
-		return r == -ENOSPC || r == -EDQUOT
-			       ? -ENOSPC
-			       : store_fail(s, r, "the log cannot be written");
+		return store_fail(s, r, "the log cannot be written");
 	s->group_ops++;
 	op->unlogged = true;
 	r = txg_run(s, TXG_CLOSE);
 	op->unlogged = false;
+	if (r && s->group_ops)
+		s->group_ops--;
 	return r;
 }
 

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/store/io.h"
 #include "fs/store/store_internal.h"
 
 #define META_RECLAIM "reclaim"
@@ -126,16 +127,34 @@ void store_set_roots(struct store *s, const struct store_roots *roots)
 
 /* ---- when */
 
-static bool is_due(struct store *s)
+/* What is in use, as far as can be told without a walk. */
+static int64_t live_now(const struct store *s)
 {
 	const struct reclaim_state_of_store *st = &s->reclaim;
 	int64_t live = (int64_t)st->facts.live_bytes + st->named.raw +
 		       MIN_OF(st->named.content, (int64_t)st->chunk_bytes);
+
+	return MAX_OF(live, (int64_t)0);
+}
+
+uint64_t reclaim_garbage(struct store *s)
+{
 	int64_t garbage;
+
+	store_lock(s);
+	garbage = (int64_t)allocated_now(s) - live_now(s) - s->reclaim.left;
+	store_unlock(s);
+	return garbage > 0 ? (uint64_t)garbage : 0;
+}
+
+static bool is_due(struct store *s)
+{
+	const struct reclaim_state_of_store *st = &s->reclaim;
+	int64_t live, garbage;
 
 	if (!st->roots.each || st->round)
 		return false;
-	live = MAX_OF(live, (int64_t)0);
+	live = live_now(s);
 	garbage = (int64_t)allocated_now(s) - live;
 	/* (what the last round could not get will not come now) */
 	if (garbage <= st->left + RECLAIM_STEP_BYTES)
@@ -501,6 +520,10 @@ int reclaim_step(struct store *s)
 	if (!g)
 		return 1;
 	r = round_step(s, g);
+	if (r != -EAGAIN)
+		__atomic_store_n(&g->held_ms, 0, __ATOMIC_RELAXED);
+	else if (!g->held_ms)
+		__atomic_store_n(&g->held_ms, io_now_ms(), __ATOMIC_RELAXED);
 	if (r && r != -EAGAIN)
 		round_end(s, MIN_OF(r, 0));
 	return r;
@@ -512,5 +535,11 @@ void reclaim_facts(struct store *s, struct reclaim_facts *ret)
 	*ret = s->reclaim.facts;
 	ret->allocated_bytes = allocated_now(s);
 	ret->running = s->reclaim.round;
+	if (s->reclaim.round) {
+		uint64_t since = __atomic_load_n(&s->reclaim.round->held_ms,
+						 __ATOMIC_RELAXED);
+
+		ret->held_ms = since ? io_now_ms() - since : 0;
+	}
 	store_unlock(s);
 }

@@ -94,6 +94,8 @@ bool reclaim_is_running(struct store *);
 #define RECLAIM_SLACK_BYTES (48 << 20)
 #define RECLAIM_STEP_BYTES (8 << 20)
 bool reclaim_is_due(struct store *);
+/* By the same estimate: bytes that a round might give back now. */
+uint64_t reclaim_garbage(struct store *);
 /*
  * Called once [locked] when a round becomes due, and again only after
  * another round. It may only wake a thread. NULL: nobody.
@@ -110,6 +112,7 @@ struct reclaim_facts {
 	uint64_t rounds;	  /* ended well since open */
 	int error;		  /* of the newest, or 0 */
 	bool running;
+	uint64_t held_ms;	  /* it waits so long for somebody who holds */
 };
 void reclaim_facts(struct store *, struct reclaim_facts *ret);
 

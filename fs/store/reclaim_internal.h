@@ -68,6 +68,7 @@ struct reclaim {
 	unsigned int slice;
 	uint64_t moved;
 	uint32_t end;		/* candidates are below */
+	uint64_t held_ms;	/* atomic: when it began to wait; 0: it does not */
 
 	/* The store's lock. */
 	bool touching;		/* barrier (b) */

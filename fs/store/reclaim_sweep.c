@@ -104,8 +104,12 @@ static int sweep_locked(struct store *s, struct reclaim *g)
 	}
 	if (r && r != -ENOENT)
 		return r;
-	if (count && delete_all(s, dead, count) < 0)
-		return -EIO;
+	if (count) {
+		int e = delete_all(s, dead, count);
+
+		if (e)
+			return e;
+	}
 	return r == -ENOENT;
 }
 

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,14 +52,34 @@ static int reserve_make(const struct space *sp)
 	return -r;
 }
 
+static void refill(struct space *sp, bool tell)
+{
+	uint64_t now = io_now_ms(), avail;
+
+	pthread_mutex_lock(&sp->mutex);
+	if (!sp->kept_full &&
+	    (!sp->tried_ms || now - sp->tried_ms >= LOOK_MS)) {
+		sp->tried_ms = now;
+		if (!io_free_bytes(sp->dirfd, &avail) &&
+		    avail >= SPACE_RESERVE_BYTES + SPACE_LOW_BYTES &&
+		    !reserve_make(sp)) {
+			sp->looked_ms = 0;
+			__atomic_store_n(&sp->full, 0, __ATOMIC_RELEASE);
+			if (tell)
+				log_info("there is room on the disk again");
+		}
+	}
+	pthread_mutex_unlock(&sp->mutex);
+}
+
 void space_open(struct space *sp, int dirfd, bool off)
 {
 	*sp = (struct space){.dirfd = dirfd, .off = off};
 	pthread_mutex_init(&sp->mutex, NULL);
 	if (off || reserve_exists(sp))
 		return;
-	sp->full = true;
-	space_refill(sp);
+	sp->full = -ENOSPC;
+	refill(sp, false);
 	if (sp->full)
 		log_warn("the disk has no room for the reserve: "
 			 "nothing that grows the store is taken in");
@@ -69,7 +90,7 @@ void space_release(struct space *sp)
 	pthread_mutex_destroy(&sp->mutex);
 }
 
-bool space_is_full(const struct space *sp)
+int space_is_full(const struct space *sp)
 {
 	return __atomic_load_n(&sp->full, __ATOMIC_ACQUIRE);
 }
@@ -82,9 +103,12 @@ int space_check(struct space *sp, uint64_t len)
 	if (sp->off)
 		return 0;
 	if (space_is_full(sp)) {
+		int r;
+
 		space_refill(sp);
-		if (space_is_full(sp))
-			return -ENOSPC;
+		r = space_is_full(sp);
+		if (r)
+			return r;
 	}
 	now = io_now_ms();
 	pthread_mutex_lock(&sp->mutex);
@@ -121,7 +145,7 @@ bool space_is_cause(const struct space *sp, int r)
 	       avail < TIGHT_BYTES;
 }
 
-bool space_give_up(struct space *sp)
+bool space_give_up(struct space *sp, int r)
 {
 	bool given;
 
@@ -129,29 +153,37 @@ bool space_give_up(struct space *sp)
 		return false;
 	pthread_mutex_lock(&sp->mutex);
 	given = !unlinkat(sp->dirfd, RESERVE_NAME, 0);
-	__atomic_store_n(&sp->full, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&sp->full, r == -EDQUOT ? -EDQUOT : -ENOSPC,
+			 __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&sp->mutex);
 	if (given)
-		log_warn("the disk is full: the reserve is given up");
+		log_warn("the disk is full (%s): the reserve is given up, and "
+			 "nothing that grows the store is taken in until "
+			 "there is room",
+			 strerrordesc_np(-sp->full));
 	return given;
 }
 
 void space_refill(struct space *sp)
 {
-	uint64_t now, avail;
+	if (!sp->off && space_is_full(sp))
+		refill(sp, true);
+}
 
-	if (sp->off || !space_is_full(sp))
-		return;
-	now = io_now_ms();
+void space_keep_full(struct space *sp, int r)
+{
 	pthread_mutex_lock(&sp->mutex);
-	if (!sp->tried_ms || now - sp->tried_ms >= LOOK_MS) {
-		sp->tried_ms = now;
-		if (!io_free_bytes(sp->dirfd, &avail) &&
-		    avail >= SPACE_RESERVE_BYTES + SPACE_LOW_BYTES &&
-		    !reserve_make(sp)) {
-			sp->looked_ms = 0;
-			__atomic_store_n(&sp->full, false, __ATOMIC_RELEASE);
-		}
-	}
+	sp->kept_full = r;
+	if (r)
+		__atomic_store_n(&sp->full, r, __ATOMIC_RELEASE);
+	else if (sp->off)
+		__atomic_store_n(&sp->full, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&sp->mutex);
+}
+
+void space_look(struct space *sp)
+{
+	pthread_mutex_lock(&sp->mutex);
+	sp->looked_ms = sp->tried_ms = 0;
 	pthread_mutex_unlock(&sp->mutex);
 }

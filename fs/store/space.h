@@ -22,7 +22,8 @@ struct space {
 	int dirfd; /* borrowed */
 	bool off;  /* no_sync: no reserve, no questions */
 	pthread_mutex_t mutex;
-	bool full; /* atomic: the reserve is given up */
+	int full; /* atomic: the reserve is given up; with this error */
+	bool kept_full; /* mutex: it stays so, whatever the disk says */
 	bool low;  /* mutex: what the last look at the disk said */
 	uint64_t looked_ms, looked_bytes; /* mutex: when, appended since */
 	uint64_t tried_ms;		  /* mutex: last try to refill */
@@ -30,17 +31,24 @@ struct space {
 
 void space_open(struct space *, int dirfd, bool off);
 void space_release(struct space *);
-/* Errors: -ENOSPC no room for len more bytes of data. */
+/* Errors: -ENOSPC, -EDQUOT no room for len more bytes of data. */
 must_check int space_check(struct space *, uint64_t len);
-/* The reserve is in use: take in nothing that grows the store. */
-bool space_is_full(const struct space *);
+/*
+ * The reserve is in use: take in nothing that grows the store. 0, or what to
+ * refuse it with: -ENOSPC, -EDQUOT.
+ */
+int space_is_full(const struct space *);
 /* There is no room for the reserve, or there was none for data when the disk
  * was looked at last. */
 bool space_is_short(struct space *);
 /* The error may mean that the disk is full. */
 bool space_is_cause(const struct space *, int r);
-/* Frees the reserve. False if it was free already. */
-bool space_give_up(struct space *);
+/* Frees the reserve, for this error. False if it was free already. */
+bool space_give_up(struct space *, int r);
+/* The next look is a new one: room was made. */
+void space_look(struct space *);
+/* It is full until it is said not to be any more (0): no commit fits. */
+void space_keep_full(struct space *, int r);
 /* If the reserve is given up and there is room: makes it again. */
 void space_refill(struct space *);
 

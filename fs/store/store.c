@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -61,12 +62,14 @@ int store_failure(struct store *s)
 
 int store_fail(struct store *s, int r, const char *what)
 {
-	int none = 0;
-
-	if (__atomic_compare_exchange_n(&s->failure, &none, r, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		log_errno(r, "store '%s' has failed: %s", s->path, what);
-	return store_failure(s);
+	if (store_failure(s))
+		return store_failure(s);
+	s->failed_in = what;
+	s->failed_s = time(NULL);
+	__atomic_store_n(&s->failure, r, __ATOMIC_RELEASE);
+	log_errno(r, "store '%s' has failed, and is only read from now on: %s",
+		  s->path, what);
+	return r;
 }
 
 /* ---- the lock */
@@ -592,6 +595,7 @@ static struct store *store_new(const struct store_options *o)
 	s->group_max_ms = o->group_max_ms ? o->group_max_ms : GROUP_MAX_MS;
 	journal_init(&s->journal);
 	holds_init(&s->holds);
+	headroom_init(&s->headroom);
 	pthread_mutex_init(&s->mutex, NULL);
 	pthread_cond_init(&s->gate_opened, NULL);
 	pthread_cond_init(&s->group_done, NULL);
@@ -625,6 +629,7 @@ static void store_free(struct store *s)
 	pthread_cond_destroy(&s->gate_opened);
 	pthread_mutex_destroy(&s->mutex);
 	holds_release(&s->holds);
+	headroom_release(&s->headroom);
 	free(s->path);
 	free(s);
 }
@@ -663,6 +668,9 @@ int store_open(const struct store_options *o, struct buf *why,
 
 int store_close(struct store *s)
 {
+	/* (without room to commit, the log is all there is) */
+	if (s && space_is_full(&s->space))
+		(void)!store_sync(s);
 	return s ? store_end(s, TXG_FINISH) : 0;
 }
 
@@ -676,10 +684,9 @@ void store_abandon(struct store *s)
 
 int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
 {
-	int r = store_failure(s);
+	int r = store_failure(s) ? -EROFS :
+				   space_check(&s->space, bytes.len);
 
-	if (!r)
-		r = space_check(&s->space, bytes.len);
 	return r ? r : segments_append(s->segments, bytes, ret);
 }
 
@@ -688,6 +695,14 @@ int store_segments(struct store *s,
 		   void *arg)
 {
 	return segments_list(s->segments, fn, arg);
+}
+
+int data_append_little(struct store *s, struct slice bytes,
+		       struct data_loc *ret)
+{
+	if (store_failure(s))
+		return -EROFS;
+	return segments_append(s->segments, bytes, ret);
 }
 
 int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
@@ -738,6 +753,32 @@ int store_free_bytes(struct store *s, uint64_t *ret)
 bool store_is_full(const struct store *s)
 {
 	return space_is_full(&s->space);
+}
+
+void store_health(struct store *s, struct store_health *ret)
+{
+	*ret = (struct store_health){.state = STORE_WELL};
+	(void)!space_check(&s->space, 0);
+	store_lock(s);
+	ret->error = store_failure(s);
+	if (ret->error) {
+		ret->state = STORE_FAILED;
+		ret->what = s->failed_in;
+		ret->since_s = s->failed_s;
+	} else if (s->refused) {
+		ret->state = STORE_REFUSED;
+		ret->error = s->refused;
+	} else if ((ret->error = space_is_full(&s->space))) {
+		ret->state = STORE_FULL;
+	} else if (space_is_short(&s->space)) {
+		ret->state = STORE_LOW;
+		ret->error = -ENOSPC;
+	}
+	store_unlock(s);
+	ret->free_known = !s->no_sync &&
+			  !io_free_bytes(s->dirfd, &ret->free_bytes);
+	ret->low_bytes = SPACE_LOW_BYTES;
+	ret->reserve_bytes = SPACE_RESERVE_BYTES;
 }
 
 const char *store_path(const struct store *s)

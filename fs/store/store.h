@@ -26,10 +26,13 @@
  * closed by store_op_end() and store_sync() only.
  *
  * Failure: after a commit or a sync that failed, the store is *failed*:
- * store_op_begin(), store_op_end() and store_sync() return the first error
- * from then on, reads go on, and the next store_open() recovers from the
- * log. A page may be marked clean although it is not on disk, so trying
- * again would lie.
+ * store_op_begin() and data_append() return -EROFS from then on, store_sync()
+ * and store_commit() the first error, reads go on, and the next store_open()
+ * recovers from the log. A page may be marked clean although it is not on
+ * disk, so trying again would lie.
+ *
+ * A full disk is no failure: what would make the store grow is refused, what
+ * makes room goes on, and all goes on by itself when there is room.
  */
 #ifndef KINFS_STORE_STORE_H
 #define KINFS_STORE_STORE_H
@@ -115,18 +118,24 @@ void store_assert_locked(const struct store *);
  * Between begin and end, puts and deletes belong to one operation: all of
  * them survive or none. Operations do not nest, and the lock is held from
  * begin to end. Every begin must be followed by exactly one end or abort.
- * Errors of begin: -EROFS or the store's first failure.
+ * Errors of begin: -EROFS the store has failed.
  */
 must_check int store_op_begin(struct store *);
 /*
  * Appends the log record. An operation too large for the log is made
  * durable by closing its group before this returns. On error the operation
- * is undone, as by abort. Errors: -ENOSPC, -EIO, the store's first failure.
+ * is undone, as by abort. Errors: -ENOSPC, -EDQUOT, the store's first
+ * failure.
  */
 must_check int store_op_end(struct store *);
 /* Undoes the puts and deletes since begin. */
 void store_op_abort(struct store *);
 bool store_in_op(const struct store *);
+/*
+ * [in an operation] It removes something, or others can only go on with it:
+ * on a full disk it may leave traces, where else nothing may grow.
+ */
+void store_op_makes_room(struct store *);
 /*
  * Number of the open group. While it stays the same, no commit, and so no
  * copy of the tables, has any of the group's operations. [locked]
@@ -175,7 +184,8 @@ uint64_t store_count(struct store *, enum store_table);
  * mark. Callers that wait at the same time share one sync.
  */
 must_check int store_sync(struct store *);
-/* As store_sync, and closes the group too. */
+/* As store_sync, and closes the group too. Errors: -ENOSPC, -EDQUOT as well:
+ * there is no room for it now. */
 must_check int store_commit(struct store *);
 /* First failure since open, or 0. Any. */
 int store_failure(struct store *);
@@ -193,10 +203,16 @@ struct data_loc {
  * contiguous. The caller must name the bytes in an operation that it ends,
  * and hold from before this call until then, else nobody will ever read them.
  * Errors: -ENOSPC (also when little space is left, so that the group in
- * hand can still be committed), -EDQUOT, -EIO.
+ * hand can still be committed), -EDQUOT, -EIO; -EROFS the store has failed.
  */
 must_check int data_append(struct store *, struct slice bytes,
 			   struct data_loc *ret);
+/*
+ * The same, where little space is left, too: for the little that it takes to
+ * go on with what is here already, as the list of a file's chunks.
+ */
+must_check int data_append_little(struct store *, struct slice bytes,
+				  struct data_loc *ret);
 /* Calls fn for each segment, in no order (fs/store/segment.h). Stops at the
  * first non-zero of fn, and returns it. */
 struct segment_facts;
@@ -242,6 +258,28 @@ must_check int store_free_bytes(struct store *, uint64_t *ret);
 /* The disk is full, and operations that make the tables grow are refused:
  * what can be left out of one should be. Any. */
 bool store_is_full(const struct store *);
+
+enum store_state {
+	STORE_WELL,
+	STORE_LOW,	/* new data is refused */
+	STORE_FULL,	/* all that grows the tables is refused, too */
+	STORE_REFUSED,	/* not even a commit has room: the log fills */
+	STORE_FAILED,	/* nothing is written any more */
+};
+
+struct store_health {
+	enum store_state state;
+	int error;	    /* 0: it is well */
+	const char *what;   /* failed: what could not be done */
+	int64_t since_s;    /* failed: since 1970 */
+	bool free_known;
+	uint64_t free_bytes; /* of the disk */
+	/* Data needs so much more than itself; the tables so much besides,
+	 * to go on after the disk was full. */
+	uint64_t low_bytes, reserve_bytes;
+};
+/* Looks at the disk: when room was made, it is found. */
+void store_health(struct store *, struct store_health *ret);
 const char *store_path(const struct store *);
 
 #endif

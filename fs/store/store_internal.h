@@ -11,6 +11,7 @@
 #include "fs/store/io.h"
 #include "fs/store/journal.h"
 #include "fs/store/reclaim_internal.h"
+#include "fs/store/headroom.h"
 #include "fs/store/segment.h"
 #include "fs/store/space.h"
 #include "fs/store/store.h"
@@ -29,6 +30,7 @@ enum txg_job {
 struct op {
 	bool active;
 	bool unlogged;	   /* complete, in the transaction, not in the log */
+	bool makes_room;   /* store_op_makes_room() */
 	int error;	   /* of a put or delete: it cannot end well */
 	int64_t growth;	   /* bytes of keys and values */
 	struct named named; /* what the tables name: changed by so much */
@@ -63,7 +65,10 @@ struct store {
 	/* Guarded by themselves. */
 	struct segments *segments;
 	struct space space;
+	struct headroom headroom;
 	int failure; /* atomic: the first one */
+	const char *failed_in; /* set before it: what could not be done */
+	int64_t failed_s;      /* likewise: when, since 1970 */
 	struct holds holds;
 
 	/* The lock. The rest is guarded by it. */
@@ -85,6 +90,12 @@ struct store {
 	uint64_t group; /* its number */
 	uint32_t group_ops;
 	uint64_t group_due_ms;
+	/*
+	 * There was no room to commit it: -ENOSPC or -EDQUOT, until when it is
+	 * not tried again, and how often that was so. The log has it.
+	 */
+	int refused;
+	uint64_t refused_until_ms, refusals;
 
 	pthread_t owner;
 	pthread_cond_t owner_wake; /* work for the owner thread */
@@ -111,7 +122,8 @@ struct store {
 void store_wait(struct store *, pthread_cond_t *);
 /* Maps an LMDB result to a negative errno. */
 int lmdb_errno(int rc);
-/* The store has failed, if it had not before. Returns the first failure. */
+/* The store has failed, if it had not before. Returns the first failure.
+ * With the lock; `what` is kept. */
 int store_fail(struct store *, int r, const char *what);
 
 /*

@@ -16,8 +16,11 @@
  * was in it, so it is made again by replaying the log into a new one. If
  * the disk was full the reserve is given up and the commit tried again:
  * all pages of the group are written again, so nothing that the first try
- * lost in the page cache is trusted. After any other error the group is
- * kept for reading only, and the store has failed.
+ * lost in the page cache is trusted. If even that is not enough (others took
+ * what was given up) the group stays open and is *refused*: operations go on
+ * as long as the log has room for them, which it has on the disk already,
+ * and the commit is tried again from time to time. After any other error the
+ * group is kept for reading only, and the store has failed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +41,9 @@
  */
 #define LOG_DATA_BYTES_MAX (64u << 10)
 #define LOG_DATA_PART 8
+/* Between two tries to commit where there was no room: each makes the group
+ * again from the log. */
+#define REFUSED_PAUSE_MS 1000
 
 /* ---- the transaction */
 
@@ -110,7 +116,7 @@ static int group_rebuild(struct store *s)
 
 	group_drop(s);
 	r = group_replay(s);
-	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space)) {
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space, r)) {
 		group_drop(s);
 		r = group_replay(s);
 	}
@@ -146,6 +152,37 @@ static void group_closed(struct store *s, uint64_t lsn)
 	s->group++;
 	s->group_ops = 0;
 	s->stats.commits++;
+	if (!s->refused)
+		return;
+	log_info("store '%s': there was room for the commit", s->path);
+	s->refused = 0;
+	space_keep_full(&s->space, 0);
+}
+
+/* Is it too early to try once more? */
+static bool group_is_refused(const struct store *s)
+{
+	return s->refused && io_now_ms() < s->refused_until_ms;
+}
+
+/*
+ * There is no room to commit: what the log has goes on, but for an operation
+ * that is not in it. Returns the error.
+ */
+static int group_refuse(struct store *s, int r)
+{
+	s->op.unlogged = false;
+	if (group_rebuild(s))
+		return store_failure(s);
+	if (!s->refused)
+		log_warn("store '%s': there is no room to commit (%s); new "
+			 "operations go into the log as long as that has room",
+			 s->path, strerrordesc_np(-r));
+	s->refused = r == -EDQUOT ? r : -ENOSPC;
+	space_keep_full(&s->space, s->refused);
+	s->refused_until_ms = io_now_ms() + REFUSED_PAUSE_MS;
+	s->refusals++;
+	return s->refused;
 }
 
 /* With the lock; lets go of it while data is synced. */
@@ -158,6 +195,8 @@ static int txg_close(struct store *s)
 		return store_failure(s);
 	if (!s->group_ops)
 		return 0;
+	if (group_is_refused(s))
+		return s->refused;
 	space_refill(&s->space);
 	r = group_sync_data(s);
 	if (store_failure(s))
@@ -170,11 +209,13 @@ static int txg_close(struct store *s)
 		return store_fail(s, r, "data cannot be synced");
 	lsn = s->journal.last_lsn;
 	r = group_commit(s, lsn);
-	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space)) {
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space, r)) {
 		r = group_rebuild(s);
 		if (!r)
 			r = group_commit(s, lsn);
 	}
+	if (r && !store_failure(s) && space_is_cause(&s->space, r))
+		return group_refuse(s, r);
 	if (r) {
 		store_fail(s, r, "the group cannot be committed");
 		s->op.unlogged = false; /* it failed, and is left out */
@@ -200,6 +241,7 @@ static int txg_do(struct store *s, enum txg_job job)
 	case TXG_REBUILD:
 		return group_rebuild(s);
 	case TXG_FINISH:
+		s->refused_until_ms = 0;
 		r = txg_close(s);
 		group_drop(s);
 		s->owner_exits = true;
@@ -216,9 +258,10 @@ static int txg_do(struct store *s, enum txg_job job)
 
 static void owner_wait(struct store *s)
 {
+	uint64_t due = s->refused ? s->refused_until_ms : s->group_due_ms;
 	struct timespec ts = {
-		.tv_sec = (time_t)(s->group_due_ms / 1000),
-		.tv_nsec = (long)(s->group_due_ms % 1000) * 1000000,
+		.tv_sec = (time_t)(due / 1000),
+		.tv_nsec = (long)(due % 1000) * 1000000,
 	};
 
 	if (s->group_ops && !store_failure(s))
@@ -229,7 +272,7 @@ static void owner_wait(struct store *s)
 
 static bool group_is_due(const struct store *s)
 {
-	if (!s->group_ops)
+	if (!s->group_ops || group_is_refused(s))
 		return false;
 	return s->close_through >= s->group ||
 	       s->group_ops >= s->group_max_ops ||
@@ -308,7 +351,8 @@ void txg_note_op(struct store *s)
 			pthread_cond_signal(&s->owner_wake);
 		}
 		/* Writers that are faster than the owner wait for it. */
-		if (s->group_ops / 2 >= s->group_max_ops)
+		if (s->group_ops / 2 >= s->group_max_ops &&
+		    !group_is_refused(s))
 			txg_run(s, TXG_CLOSE);
 	}
 }
@@ -394,7 +438,7 @@ int txg_recover(struct store *s, uint64_t after, enum log_reach reach,
 {
 	int r = recover_once(s, after, reach, ret);
 
-	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space))
+	if (r && space_is_cause(&s->space, r) && space_give_up(&s->space, r))
 		r = recover_once(s, after, reach, ret);
 	return r;
 }
@@ -418,24 +462,33 @@ int txg_inspect(struct store *s, uint64_t after, enum log_reach reach,
 
 int store_commit(struct store *s)
 {
-	uint64_t group;
+	uint64_t group, refusals;
 	int r;
 
 	store_lock(s);
 	group = s->group;
+	refusals = s->refusals;
 	if (!s->threads) {
 		r = txg_close(s);
+		store_unlock(s);
+		return r;
+	}
+	if (group_is_refused(s)) {
+		r = store_failure(s) ? store_failure(s) : s->refused;
 		store_unlock(s);
 		return r;
 	}
 	if (s->group_ops && !store_failure(s)) {
 		s->close_through = MAX_OF(s->close_through, group);
 		pthread_cond_signal(&s->owner_wake);
-		while (s->group == group && !store_failure(s))
+		while (s->group == group && !store_failure(s) &&
+		       s->refusals == refusals)
 			store_wait(s, &s->group_done);
 	}
 	/* Was the group closed before the store failed? */
-	r = s->group == group ? store_failure(s) : 0;
+	r = s->group != group ? 0 : store_failure(s);
+	if (!r && s->group == group && s->refusals != refusals)
+		r = s->refused;
 	store_unlock(s);
 	return r;
 }

@@ -564,6 +564,8 @@ int replica_base_prune(struct tree *t, const struct know *acked, size_t max,
 	if (!r && (!begins || store_count(t->store, TABLE_BASE))) {
 		r = replica_begin(t);
 		if (!r)
+			store_op_makes_room(t->store);
+		if (!r)
 			r = replica_end(t, prune_slice(t, max, ret_done));
 	}
 	if (r || !*ret_done)

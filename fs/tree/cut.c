@@ -368,6 +368,9 @@ int data_cut(struct tree *t, uint64_t ino)
 			(void)!pending_wait(t, &c.base, 0, c.d.kept);
 		if (!r)
 			r = op_begin_locked(t);
+		/* (the writes were taken in, or it is a truncation) */
+		if (!r)
+			store_op_makes_room(t->store);
 		if (!r)
 			r = op_end_locked(t, cut_commit(t, &c));
 		cut_stop(t, &c, !r);

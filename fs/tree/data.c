@@ -17,10 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/store/headroom.h"
 #include "fs/tree/dirty.h"
 #include "fs/tree/op.h"
 #include "fs/tree/saves.h"
 
+/* Times that a write waits for room. */
+#define ROOM_TRIES 3
 /* A write larger than this never stands in an extent. */
 #define SMALL_WRITE_MAX INLINE_BYTES_MAX
 
@@ -71,6 +74,7 @@ static int forget_detached(struct tree *t, uint64_t ino)
 	}
 	r = op_begin_locked(t);
 	if (!r) {
+		store_op_makes_room(t->store);
 		r = dirty_drop(t, ino);
 		if (!r)
 			r = ino_forget_detached(t, ino);
@@ -470,11 +474,37 @@ static bool stays_inline(struct tree *t, uint64_t ino, uint64_t end,
 	return !r && a.size + (append ? end : 0) <= INLINE_BYTES_MAX;
 }
 
+static int write_extent(struct tree *t, uint64_t ino, uint64_t offset,
+			bool append, struct content_extent *e)
+{
+	int r = begin_uncut(t, ino);
+
+	if (r)
+		return r;
+	r = op_end_locked(t, write_locked(t, ino, offset, append, e));
+	inode_wrote(t, ino, append, r);
+	store_unlock(t->store);
+	return r;
+}
+
+/* From before they lie there until they are named. */
+static int write_data(struct tree *t, uint64_t ino, uint64_t offset,
+		      struct slice bytes, bool append)
+{
+	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
+	struct content_extent e = { .kind = EXTENT_DATA, .len = bytes.len };
+	int r = data_append(t->store, bytes, &e.loc);
+
+	return r ? r : write_extent(t, ino, offset, append, &e);
+}
+
 int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
 	       struct slice bytes, bool append)
 {
-	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
-	struct content_extent e = { .len = bytes.len };
+	struct content_extent e = { .kind = EXTENT_BYTES,
+				    .len = bytes.len,
+				    .bytes = bytes.data };
+	bool small;
 	int r;
 
 	if (!bytes.len)
@@ -482,22 +512,16 @@ int tree_write(struct tree *t, uint64_t ino, uint64_t offset,
 	if (!append && (offset > FILE_BYTES_MAX ||
 			bytes.len > FILE_BYTES_MAX - offset))
 		return -EFBIG;
-	if (stays_inline(t, ino, (append ? 0 : offset) + bytes.len, append)) {
-		e.kind = EXTENT_BYTES;
-		e.bytes = bytes.data;
-	} else {
-		e.kind = EXTENT_DATA;
-		r = data_append(t->store, bytes, &e.loc);
-		if (r)
+	small = stays_inline(t, ino, (append ? 0 : offset) + bytes.len, append);
+	for (int n = 0;; n++) {
+		r = small ? write_extent(t, ino, offset, append, &e) :
+			    write_data(t, ino, offset, bytes, append);
+		if ((r != -ENOSPC && r != -EDQUOT) || n == ROOM_TRIES)
+			return r;
+		/* (others may be faster to take what is made) */
+		if (store_room(t->store, small ? 0 : bytes.len))
 			return r;
 	}
-	r = begin_uncut(t, ino);
-	if (r)
-		return r;
-	r = op_end_locked(t, write_locked(t, ino, offset, append, &e));
-	inode_wrote(t, ino, append, r);
-	store_unlock(t->store);
-	return r;
 }
 
 int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
@@ -510,8 +534,10 @@ int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
 	r = dirty_begin(t, ino, &d);
 	if (r)
 		return r;
-	if (size < d.size)
+	if (size < d.size) {
+		store_op_makes_room(t->store);
 		r = extent_clear(t, ino, size, FILE_BYTES_MAX);
+	}
 	d.kept = MIN_OF(d.kept, size);
 	d.size = size;
 	d.mtime = tree_now(t);

@@ -15,10 +15,14 @@
  * are; and the very first stay.
  */
 #include "fs/tree/hist.h"
+#include "fs/tree/history.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Entries given up in one operation: some ms. */
+#define SHED_ENTRIES 256
 
 /* ---- what is too old, or too much */
 
@@ -30,8 +34,8 @@ static bool is_due(const struct tree *t, uint64_t ended)
 	       (t->hist.clock > ended && t->hist.clock - ended >= l->age_ms);
 }
 
-/* The oldest, if it is to go. -ENOENT: none. */
-static int oldest_due(struct tree *t, struct objid *ret_id,
+/* The oldest, if it is to go, or `any`. -ENOENT: none. */
+static int oldest_due(struct tree *t, bool any, struct objid *ret_id,
 		      struct entry_name *ret)
 {
 	struct slice k, v;
@@ -43,7 +47,7 @@ static int oldest_due(struct tree *t, struct objid *ret_id,
 		return -ENOENT;
 	if (k.len != 9 + HIST_NAME_BYTES)
 		return -EUCLEAN;
-	if (!is_due(t, get_be64(k.data + 1)))
+	if (!any && !is_due(t, get_be64(k.data + 1)))
 		return -ENOENT;
 	memcpy(ret_id->b, k.data + 9, 16);
 	*ret = (struct entry_name){ .hlc = get_be64(k.data + 25),
@@ -76,21 +80,47 @@ int replica_history_expire(struct tree *t, size_t max, size_t *ret_count)
 
 	*ret_count = 0;
 	hist_clock(t, t->env->now_ns(t->env->arg));
-	r = oldest_due(t, &id, &name);
+	r = oldest_due(t, false, &id, &name);
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	r = replica_begin(t);
 	if (r)
 		return r;
+	store_op_makes_room(t->store);
 	while (!r && n < max) {
 		r = expire_one(t, id, &name);
 		n++;
 		if (!r)
-			r = oldest_due(t, &id, &name);
+			r = oldest_due(t, false, &id, &name);
 	}
 	r = replica_end(t, r == -ENOENT ? 0 : r);
 	if (!r)
 		*ret_count = n;
+	return r;
+}
+
+int tree_shed_history(struct tree *t, uint64_t bytes, uint64_t *ret_bytes)
+{
+	struct entry_name name;
+	struct objid id;
+	uint64_t before;
+	int r = op_begin(t);
+
+	if (r)
+		return r;
+	store_op_makes_room(t->store);
+	before = t->hist.bytes;
+	for (size_t n = 0; !r && n < SHED_ENTRIES; n++) {
+		if (before - MIN_OF(t->hist.bytes, before) >= bytes)
+			break;
+		r = oldest_due(t, true, &id, &name);
+		if (!r)
+			r = expire_one(t, id, &name);
+	}
+	r = op_end_locked(t, r == -ENOENT ? 0 : r);
+	if (!r)
+		*ret_bytes = before - MIN_OF(t->hist.bytes, before);
+	store_unlock(t->store);
 	return r;
 }
 

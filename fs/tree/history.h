@@ -85,6 +85,14 @@ must_check int tree_history_restore(struct tree *, struct slice path,
 				    const struct history_which *,
 				    struct slice to, struct buf *ret_path);
 
+/*
+ * The oldest of all history goes, by so many bytes or until there is none, as
+ * much as one operation may take; ret_bytes: so much, 0 if there was none. For
+ * a full disk. Errors: of the store.
+ */
+must_check int tree_shed_history(struct tree *, uint64_t bytes,
+				 uint64_t *ret_bytes);
+
 /* ---- what was removed */
 struct history_removed {
 	struct slice name;	/* in the directory */

@@ -110,6 +110,7 @@ int tree_link(struct tree *t, uint64_t ino, uint64_t parent,
 
 	if (r)
 		return r;
+	room_wait(t);
 	r = op_begin(t);
 	return r ? r : op_end(t, link_locked(t, ino, parent, name, ret));
 }

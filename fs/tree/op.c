@@ -247,6 +247,7 @@ int tree_create(struct tree *t, uint64_t parent, struct slice name,
 		return -ENAMETOOLONG;
 	if (n->kind == KIND_SYMLINK && !n->target.len)
 		return -ENOENT;
+	room_wait(t);
 	r = op_begin(t);
 	if (r)
 		return r;
@@ -286,6 +287,7 @@ static int unlink_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type == SHOWN_DIR)
 		return -EISDIR;
+	store_op_makes_room(t->store);
 	r = alias_note(t, dir, &s);
 	if (!r)
 		r = backup_fold(t, &s);
@@ -353,6 +355,7 @@ static int rmdir_locked(struct tree *t, uint64_t parent, struct slice name)
 		return r;
 	if (s.type != SHOWN_DIR)
 		return -ENOTDIR;
+	store_op_makes_room(t->store);
 	r = alias_note(t, dir, &s);
 	if (!r)
 		r = dir_remove(t, s.id);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
+#include "fs/store/headroom.h"
 #include "fs/tree/tree_internal.h"
 
 /* Hashes remembered at once: bounds memory, and the walks over manifests. */
@@ -429,7 +430,10 @@ int replica_chunk_received(struct tree *t, const struct hash *h,
 	here = chunk_exists(t->store, h);
 	store_unlock(t->store);
 	if (!here) {
-		r = data_append(t->store, bytes, &loc);
+		/* (nobody waits in here, but room may be made) */
+		r = store_room_now(t->store, bytes.len);
+		if (!r)
+			r = data_append(t->store, bytes, &loc);
 		if (!r)
 			r = op_begin(t);
 		if (!r)

@@ -381,6 +381,8 @@ int replica_purge(struct tree *t, const struct know *acked, size_t max,
 	if (!r && (s.dead.count || s.weak.count)) {
 		r = replica_begin(t);
 		if (!r)
+			store_op_makes_room(t->store);
+		if (!r)
 			r = replica_end(t, slice_apply(t, &s));
 	}
 	if (!r)

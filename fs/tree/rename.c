@@ -629,6 +629,7 @@ int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 		r = -EINVAL;
 	if (r)
 		return r;
+	room_wait(t);
 	r = begin_adopting(t, flags & TREE_RENAME_EXCHANGE
 				      ? 0
 				      : adopt_number(t, parent, name,

@@ -361,6 +361,7 @@ static int resolve(struct tree *t, uint64_t parent, struct slice name,
 
 	if (r)
 		return r;
+	store_op_makes_room(t->store);
 	r = dispute_find(t, parent, name, &d);
 	/* (there was one when it was looked at) */
 	if (r == -ENODATA && token)

@@ -14,6 +14,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
+#include "fs/store/headroom.h"
 #include "fs/tree/base.h"
 #include "fs/tree/fork.h"
 #include "fs/tree/hist.h"
@@ -320,6 +321,11 @@ int op_end_locked(struct tree *t, int r)
 		t->observer.changed(t->observer.arg);
 	work_clear(t);
 	return r;
+}
+
+void room_wait(struct tree *t)
+{
+	(void)!store_room(t->store, 0);
 }
 
 int op_begin(struct tree *t)

@@ -237,6 +237,12 @@ struct tree {
 };
 
 /* ---- tree.c: operations */
+/*
+ * Before an operation that makes the tables grow: waits for room if there is
+ * none and some may be made. Whether there is, the operation finds. Without
+ * the lock, and without a hold.
+ */
+void room_wait(struct tree *);
 must_check int op_begin(struct tree *);	/* takes the lock */
 /* Ends or, when r < 0, undoes it; releases the lock; returns r or an error
  * of the end. */

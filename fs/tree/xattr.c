@@ -430,6 +430,7 @@ int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
 		r = -E2BIG;
 	if (r)
 		return r;
+	room_wait(t);
 	r = op_begin(t);
 	return r ? r : op_end(t, write_locked(t, ino, name, &value, flags));
 }

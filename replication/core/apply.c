@@ -24,6 +24,7 @@
 #include <errno.h>
 
 #include "fs/base/log.h"
+#include "fs/store/headroom.h"
 #include "fs/store/store.h"
 #include "replication/core/core_internal.h"
 
@@ -501,13 +502,20 @@ bool apply_tick(struct core *c)
 	r = apply_step(c);
 	if (r > 0)
 		core_due(c, c->now_ms);
-	if (r >= 0)
+	if (r >= 0) {
+		c->apply_told = false;
 		return r;
+	}
 	if (r == -ENOMEM || r == -EUCLEAN || store_failure(c->store) < 0) {
 		core_fail(c, r, "cannot apply what a peer sent");
 		return false;
 	}
-	log_errno(r, "cannot apply what a peer sent, trying again");
+	if (!c->apply_told)
+		log_errno(r, "cannot apply what a peer sent, trying again "
+			  "from time to time");
+	c->apply_told = true;
+	if (core_passes(c, r))
+		(void)!store_room_now(c->store, 0);
 	c->apply_retry_ms = c->now_ms + APPLY_RETRY_MS;
 	core_due(c, c->apply_retry_ms);
 	return false;

@@ -19,12 +19,26 @@ void core_due(struct core *c, uint64_t when_ms)
 	c->due_ms = MIN_OF(c->due_ms, when_ms);
 }
 
+bool core_passes(const struct core *c, int r)
+{
+	return (r == -ENOSPC || r == -EDQUOT) && !store_failure(c->store);
+}
+
 void core_fail(struct core *c, int r, const char *what)
 {
 	if (c->failure)
 		return;
 	c->failure = r;
-	log_errno(r, "replication stops: %s", what);
+	if (core_passes(c, r)) {
+		c->rest_until_ms = c->now_ms + REST_MS;
+		core_due(c, c->rest_until_ms);
+		if (!c->rested)
+			log_errno(r, "replication rests until there is room: "
+				  "%s", what);
+		c->rested = true;
+	} else {
+		log_errno(r, "replication stops: %s", what);
+	}
 	for (size_t i = 0; i < c->peer_count; i++)
 		peer_fail(c, c->peers[i], BYE_LOCAL, "the store failed");
 }
@@ -45,6 +59,8 @@ int core_note_cut(struct core *c)
 	r = replica_begin(c->tree);
 	if (r < 0)
 		return r;
+	/* (else no peer could hear of what was removed) */
+	store_op_makes_room(c->store);
 	r = replica_end(c->tree, replica_cut_note(c->tree));
 	if (r < 0)
 		return r;
@@ -201,12 +217,35 @@ bool core_is_applying(const struct core *c)
 	return apply_is_busy(c);
 }
 
+/*
+ * A full disk is no failure: all links were closed, nothing that was not
+ * durable was told, and after a while all begins anew.
+ */
+static void rest_tick(struct core *c)
+{
+	if (!c->rest_until_ms)
+		return;
+	if (c->now_ms < c->rest_until_ms) {
+		core_due(c, c->rest_until_ms);
+		return;
+	}
+	c->rest_until_ms = 0;
+	c->failure = 0;
+	c->publish = true;
+	core_sync(c);
+	if (c->failure)
+		return;
+	c->rested = false;
+	log_info("replication goes on");
+}
+
 uint64_t core_tick(struct core *c, uint64_t now_ms)
 {
 	bool applied = false;
 
 	c->now_ms = now_ms;
 	c->due_ms = NEVER;
+	rest_tick(c);
 	peers_tick(c);
 	/* One kind of bulk work a tick. */
 	if (!c->failure && !wait_tick(c))

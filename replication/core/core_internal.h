@@ -47,8 +47,10 @@
 /* Between PINGs when nothing else is sent; then the link is dead. */
 #define PING_MS 15000
 #define DEAD_MS 45000
-/* Content that nobody has is asked for again. */
+/* Content that nobody has, or that has no room here, is asked for again. */
 #define WANT_RETRY_MS 5000
+/* Between two tries to go on where there was no room. */
+#define REST_MS 5000
 /* Answering `wait`: writes younger than this are waited for, in steps ... */
 #define ASK_IDLE_MS 20
 #define ASK_STEP_MS 5
@@ -232,6 +234,8 @@ struct core {
 	uint64_t now_ms;
 	uint64_t due_ms; /* the tick in hand: when to come back */
 	int failure;	 /* of the store: nothing moves any more */
+	uint64_t rest_until_ms; /* if it may pass: until then. 0: it does not */
+	bool rested;	 /* and that was said */
 	uint64_t fault_log_ms;
 
 	struct members members;
@@ -268,6 +272,7 @@ struct core {
 	struct stage *applying; /* one of them, or NULL */
 	uint64_t next_stage;
 	uint64_t apply_retry_ms; /* 0: no error lately */
+	bool apply_told;	 /* that error is in the log */
 	uint64_t life; /* names the streams of this run */
 	uint64_t twin_ms; /* since when rows of our key were outbid ... */
 	uint32_t twin_outbids; /* ... so often */
@@ -279,6 +284,7 @@ struct core {
 	struct want *wants;
 	size_t want_count;
 	bool wants_stale;  /* look for what is wanted again */
+	uint64_t wants_rest_ms; /* no room for content: until then */
 	bool wants_urgent; /* look for what readers wait for */
 	bool wants_onward; /* some are to be passed on */
 	bool told_reachable;
@@ -336,6 +342,8 @@ void core_sync_in(struct core *, uint64_t delay_ms);
 must_check int core_note_cut(struct core *);
 /* The store failed, or memory ran out: closes all links, for good. */
 void core_fail(struct core *, int r, const char *what);
+/* An error that passes by itself: the disk is full. */
+bool core_passes(const struct core *, int r);
 /* Streams from now on go on from none of those before. */
 void core_new_life(struct core *);
 /* V := C, if all of it is shown. */

@@ -59,6 +59,7 @@ static int heard_save(struct core *c)
 	store_lock(c->store);
 	r = store_op_begin(c->store);
 	if (r == 0) {
+		store_op_makes_room(c->store); /* (it is small) */
 		r = heard_put(c);
 		if (r == 0)
 			r = store_op_end(c->store);

@@ -56,6 +56,7 @@ int remember_save(struct core *c)
 	store_lock(c->store);
 	r = store_op_begin(c->store);
 	if (r == 0) {
+		store_op_makes_room(c->store); /* (it is small) */
 		r = remember_put(c);
 		if (r == 0)
 			r = heard_put(c);

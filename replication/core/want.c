@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/base/log.h"
 #include "replication/core/core_internal.h"
 
 /* ---- the table */
@@ -323,6 +324,10 @@ void want_tick(struct core *c)
 
 	want_tell_reachable(c);
 	want_expire(c);
+	if (c->now_ms < c->wants_rest_ms) {
+		core_due(c, c->wants_rest_ms);
+		return;
+	}
 	if (c->wants_urgent || c->wants_onward) {
 		c->wants_onward = false;
 		if (c->wants_urgent)
@@ -369,6 +374,19 @@ static int want_unpack(struct core *c, const struct chunk_frame *f,
 	return r;
 }
 
+/* There is no room for it. It is asked for again, and so is all else, when
+ * some may have been made. */
+static void want_put_off(struct core *c, const struct hash *hash)
+{
+	struct want *w = want_find(c, hash);
+
+	if (!c->wants_rest_ms)
+		log_warn("there is no room for content that peers send");
+	c->wants_rest_ms = c->now_ms + WANT_RETRY_MS;
+	if (w)
+		want_remove(c, w);
+}
+
 int want_chunk(struct core *c, struct peer *p, struct reader *r)
 {
 	struct chunk_frame f;
@@ -380,9 +398,14 @@ int want_chunk(struct core *c, struct peer *p, struct reader *r)
 		e = want_unpack(c, &f, &bytes);
 	if (e == 0)
 		e = replica_chunk_received(c->tree, &f.hash, bytes);
+	if (core_passes(c, e)) {
+		want_put_off(c, &f.hash);
+		return 0;
+	}
 	if (e < 0)
 		return e;
 	c->counters.chunks_received++;
+	c->wants_rest_ms = 0;
 	w = want_find(c, &f.hash);
 	if (w) {
 		want_remove(c, w);

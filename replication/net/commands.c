@@ -205,7 +205,7 @@ static json_t *space_json(struct agent *a)
 	struct reclaim_facts f;
 
 	reclaim_facts(a->store, &f);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:f, s:o}",
 			 "bytes", number(f.allocated_bytes),
 			 "in_use", number(f.live_bytes),
 			 "last_round", f.last_s ? json_integer(f.last_s)
@@ -213,8 +213,35 @@ static json_t *space_json(struct agent *a)
 			 "freed", number(f.freed_bytes),
 			 "moved", number(f.moved_bytes),
 			 "rounds", number(f.rounds), "running", f.running,
+			 "held_seconds", (double)f.held_ms / 1000,
 			 "error", f.error ? json_string(strerror(-f.error))
 					  : json_null());
+}
+
+/* What is wrong with the disk, and what to do; all null where nothing is. */
+static json_t *disk_json(struct agent *a)
+{
+	static const char *const states[] = {
+		[STORE_WELL] = "well", [STORE_LOW] = "low",
+		[STORE_FULL] = "full", [STORE_REFUSED] = "refused",
+		[STORE_FAILED] = "failed",
+	};
+	struct store_health h;
+
+	store_health(a->store, &h);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}",
+			 "state", states[h.state],
+			 "error", h.error ? json_string(strerror(-h.error))
+					  : json_null(),
+			 "what", h.what ? json_string(h.what) : json_null(),
+			 "since", h.since_s ? json_integer(h.since_s)
+					    : json_null(),
+			 "free", h.free_known ? number(h.free_bytes)
+					      : json_null(),
+			 "needed", number(h.low_bytes +
+					  (h.state == STORE_FULL ||
+					   h.state == STORE_REFUSED
+						   ? h.reserve_bytes : 0)));
 }
 
 static json_t *cmd_status(struct agent *a, struct control_client *client,
@@ -244,6 +271,7 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "peers", peers_json(a));
 	json_object_set_new(answer, "content", content_json(a));
 	json_object_set_new(answer, "space", space_json(a));
+	json_object_set_new(answer, "disk", disk_json(a));
 	json_object_set_new(answer, "history", agent_history_json(a));
 	json_object_set_new(answer, "applying",
 			    json_boolean(core_is_applying(a->core)));

@@ -86,7 +86,7 @@ static void root_fails(bool threads, bool behind)
 	/* It can be read, and not written. */
 	expect_all(s);
 	store_lock(s);
-	assert_int_equal(store_op_begin(s), -EIO);
+	assert_int_equal(store_op_begin(s), -EROFS);
 	store_unlock(s);
 	assert_int_equal(store_close(s), -EIO);
 	s = store_make(&o);

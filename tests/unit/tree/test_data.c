@@ -12,6 +12,7 @@
 
 #include "fs/store/store_internal.h"
 #include "fs/tree/decided.h"
+#include "fs/tree/history.h"
 #include "tree_support.h"
 
 #define ROOT TREE_ROOT_INO
@@ -181,7 +182,7 @@ static void test_random_bytes(void **state)
 static void test_failed_write(void **state)
 {
 	struct fixture f;
-	struct tree_setattr s = { .set = TREE_SET_SIZE, .size = 3 };
+	struct tree_setattr s = { .set = TREE_SET_SIZE, .size = 9 };
 	struct attr before, after;
 	struct know know = KNOW_INIT;
 	uint64_t ino, lseq;
@@ -199,7 +200,7 @@ static void test_failed_write(void **state)
 	lseq = replica_lseq(f.tree);
 	store_unlock(f.store);
 
-	f.store->space.full = true;
+	f.store->space.full = -ENOSPC;
 	assert_int_equal(tree_write(f.tree, ino, 0, SLICE_STR(bytes), false),
 			 -ENOSPC);
 	assert_int_equal(tree_setattr(f.tree, ino, &s, &after), -ENOSPC);
@@ -212,7 +213,7 @@ static void test_failed_write(void **state)
 	assert_int_equal(replica_lseq(f.tree), lseq);
 	store_unlock(f.store);
 	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
-	f.store->space.full = false;
+	f.store->space.full = 0;
 
 	assert_int_equal(tree_write(f.tree, ino, 5, SLICE_STR("!"), false), 0);
 	expect_bytes(&f, ino, "hello!");
@@ -220,6 +221,56 @@ static void test_failed_write(void **state)
 	expect_bytes(&f, ino, "hello!");
 	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
 	know_release(&know);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
+/* On a full disk all goes on that removes something. */
+static void test_full_disk_makes_room(void **state)
+{
+	struct tree_setattr s = { .set = TREE_SET_SIZE, .size = 3 };
+	struct tree_new n = { .kind = KIND_DIR, .perm = 0755,
+			      .user = SLICE_STR("root"),
+			      .group = SLICE_STR("root") };
+	char name[256], bytes[3000];
+	struct fixture f;
+	struct entry e;
+	struct attr a;
+	uint64_t ino, shed;
+
+	(void)state;
+	memset(name, 'n', 250);
+	name[250] = '\0';
+	memset(bytes, 'x', sizeof(bytes) - 1);
+	bytes[sizeof(bytes) - 1] = '\0';
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "file", bytes);
+	make_file(&f, ROOT, name, "removed");
+	assert_int_equal(tree_create(f.tree, ROOT, SLICE_STR("dir"), &n, false,
+				     &e), 0);
+	write_file(&f, ino, "HEAD");
+	write_file(&f, ino, "head");
+	f.store->space.full = -ENOSPC;
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	/* (it was a version at once) */
+	assert_int_equal(tree_cut_settled(f.tree, 0), 0);
+	store_lock(f.store);
+	assert_int_equal(store_count(f.store, TABLE_DIRTY), 0);
+	store_unlock(f.store);
+	expect_bytes(&f, ino, "hea");
+	assert_int_equal(tree_unlink(f.tree, ROOT, SLICE_STR(name)), 0);
+	assert_int_equal(tree_rmdir(f.tree, ROOT, SLICE_STR("dir")), 0);
+	/* History goes, too, by bytes, and then there is none. */
+	assert_int_equal(tree_shed_history(f.tree, 1, &shed), 0);
+	assert_true(shed > 3000);
+	while (shed)
+		assert_int_equal(tree_shed_history(f.tree, 1, &shed), 0);
+	store_lock(f.store);
+	assert_int_equal(store_count(f.store, TABLE_HIST), 0);
+	store_unlock(f.store);
+	f.store->space.full = 0;
+	assert_int_equal(look_error(&f, ROOT, name), -ENOENT);
+	assert_int_equal(look_error(&f, ROOT, "dir"), -ENOENT);
 	check_tree(&f);
 	fixture_close(&f);
 }
@@ -236,11 +287,11 @@ static void test_failed_create(void **state)
 	(void)state;
 	fixture_open(&f, "alice", true);
 	ino = make_file(&f, ROOT, "f", "1");
-	f.store->space.full = true;
+	f.store->space.full = -ENOSPC;
 	assert_int_equal(tree_create(f.tree, ROOT, SLICE_STR("g"), &n, true,
 				     &e), -ENOSPC);
 	assert_int_equal(look_error(&f, ROOT, "g"), -ENOENT);
-	f.store->space.full = false;
+	f.store->space.full = 0;
 	assert_int_equal(make_file(&f, ROOT, "g", "2"), ino + 1);
 	check_tree(&f);
 	fixture_close(&f);
@@ -267,10 +318,10 @@ static void test_failed_cut_of_detached(void **state)
 			 0);
 	write_file(&a, look(&a, ROOT, name), "alice's");
 	merge_from(&b, &a);
-	b.store->space.full = true;
+	b.store->failure = -EIO;
 	tree_release_file(b.tree, ino, true);
 	assert_int_equal(list(&b, ROOT, NULL, 0), 1);
-	b.store->space.full = false;
+	b.store->failure = 0;
 	b.now_ns += 60000000000;
 	tree_cut_due(b.tree);
 	assert_int_equal(tree_cut_settled(b.tree, 0), 0);
@@ -1412,6 +1463,7 @@ int main(void)
 		cmocka_unit_test(test_random_bytes),
 		cmocka_unit_test(test_failed_write),
 		cmocka_unit_test(test_failed_create),
+		cmocka_unit_test(test_full_disk_makes_room),
 		cmocka_unit_test(test_failed_cut_of_detached),
 		cmocka_unit_test(test_main_by_another_handle),
 		cmocka_unit_test(test_rename_over_open),
