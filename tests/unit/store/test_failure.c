@@ -29,6 +29,7 @@
 #include "store_support.h"
 
 #define VALUE_BYTES 600
+#define DATA_BYTES (64 << 10)
 #define MANY 5000
 /* Longer than the store waits between two tries; ms. */
 #define PATIENCE_MS 20000
@@ -189,9 +190,13 @@ static enum store_state state_of(struct store *s)
 
 /* ---- errors that end all writing */
 
+/* More than a sync copies into the log. */
 static void append(struct store *s, struct data_loc *ret)
 {
-	assert_int_equal(data_append(s, SLICE("bytes", 5), ret), 0);
+	static uint8_t bytes[DATA_BYTES];
+
+	memcpy(bytes, "bytes", 5);
+	assert_int_equal(data_append(s, SLICE(bytes, sizeof(bytes)), ret), 0);
 }
 
 static void sync_fails(bool threads, enum where where)
