@@ -125,7 +125,7 @@ int cmd_conflicts(int argc, char **argv)
 	r = subject_init(&subject, argv[0], argv[optind]);
 	if (r != EXIT_OK)
 		return r;
-	r = args.decided ? decisions_list(&subject, args.o.json) :
+	r = args.decided ? decisions_list(&subject, false, args.o.json) :
 	    args.watch	 ? conflicts_watch(&subject, &args.o) :
 			   list(&subject, args.o.json);
 	subject_release(&subject);

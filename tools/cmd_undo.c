@@ -11,19 +11,23 @@ static const char help[] =
 "usage: kin undo [--dry-run] [--json] ID|FILE\n"
 "       kin undo --list [--json] [PATH]\n"
 "Takes back what was decided without asking: the value, the name or the\n"
-"content that lost is taken, on all nodes. ID is from the list; FILE does\n"
-"if only one thing was decided about it.\n"
+"content that lost is taken, on all nodes. And takes back how a conflict was\n"
+"settled, by a policy, a hook, `kin resolve` or by hand: it is open again, with\n"
+"all its contents. ID is from the list; FILE does if only one thing was decided\n"
+"about it.\n"
 "\n"
-"  --list      lists decisions at or below PATH, as `kin conflicts --decided`\n"
+"  --list      lists decisions at or below PATH, as `kin conflicts --decided`,\n"
+"              and what people settled\n"
 "  --dry-run   only says which decision is meant\n"
 "  --json      the decision, or the list of them:\n"
 DECISION_FIELDS "\n"
 "\n"
 "A decision is off the list once somebody has gone on from it: given the\n"
-"file another name or mode, edited it again; and once it is undone. What\n"
-"people decided themselves (kin resolve, rm, a save) is not undone. Nor is what\n"
-"a policy or a hook made of several contents: `kin log FILE` lists those, and\n"
-"`kin restore FILE@ID` takes one of them.\n";
+"file another name or mode, edited it again; and once it is undone. A settled\n"
+"conflict is on the list of the nodes that showed it, as long as their history\n"
+"has what was replaced; once it is open again no policy or hook settles it\n"
+"before one of its contents is written. Earlier contents of any file: `kin log\n"
+"FILE`, and `kin restore FILE@ID` takes one of them.\n";
 
 enum { OPTION_LIST = OPTION_FIRST, OPTION_DRY_RUN, OPTION_JSON };
 
@@ -81,7 +85,7 @@ static int list(const char *command, const char *path, bool as_json)
 
 	if (r != EXIT_OK)
 		return r;
-	r = decisions_list(&subject, as_json);
+	r = decisions_list(&subject, true, as_json);
 	subject_release(&subject);
 	return r;
 }

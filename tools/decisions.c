@@ -21,6 +21,7 @@ static const char *kind_sentence(const json_t *decision)
 		{ "revived", "removed, and there again" },
 		{ "reverted", "put back to an older content" },
 		{ "policy", "several contents, of which the policy shows one" },
+		{ "settled", "several contents, of which one was made" },
 	};
 	const char *kind = json_text(decision, "kind");
 
@@ -76,9 +77,11 @@ void decision_print(const struct subject *subject, const json_t *decision)
 	buf_release(&path);
 }
 
-int decisions_list(const struct subject *subject, bool as_json)
+int decisions_list(const struct subject *subject, bool settled, bool as_json)
 {
-	json_t *request = json_pack("{s:s}", "cmd", "decided"), *answer = NULL;
+	json_t *request = json_pack("{s:s, s:b}", "cmd", "decided", "settled",
+				    settled);
+	json_t *answer = NULL;
 	const json_t *decisions, *decision;
 	size_t i;
 	int r;
@@ -93,6 +96,8 @@ int decisions_list(const struct subject *subject, bool as_json)
 			decision_print(subject, decision);
 		puts(json_array_size(decisions)
 		     ? "take the other one: kin undo ID"
+		     : settled
+		     ? "nothing was decided without asking, or settled"
 		     : "nothing was decided without asking");
 		r = output_done(subject->command);
 	}

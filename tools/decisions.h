@@ -8,12 +8,12 @@
 /* Fields of one, for help texts. */
 #define DECISION_FIELDS \
 "            {id, kind: rename|mode|owner|times|xattr|cycle|revived|\n" \
-"            reverted|policy, path, directory, xattr, chosen, lost:\n" \
-"            {value, label, node, time}, why, can_undo}"
+"            reverted|policy|settled, path, directory, automatic, xattr,\n" \
+"            chosen, lost: {value, label, node, time}, why, can_undo}"
 
 void decision_print(const struct subject *, const json_t *decision);
-/* Asks for those at or below the subject's path, and prints them. Returns an
- * exit_code. */
-int decisions_list(const struct subject *, bool as_json);
+/* Asks for those at or below the subject's path, with what people settled or
+ * without, and prints them. Returns an exit_code. */
+int decisions_list(const struct subject *, bool settled, bool as_json);
 
 #endif

@@ -23,9 +23,6 @@
 
 #include "fs/tree/base.h"
 
-/* A settlement lowers or raises a level by this. */
-#define LEVEL_STEP 65536
-
 void row_drop(struct row *row, uint8_t reg, uint64_t slot)
 {
 	for (size_t k = row->o.count; k-- > 0;) {

@@ -183,6 +183,9 @@ int row_contests(const struct info *i, contest_fn *fn, void *arg)
 
 struct dot contest_lost_dot(const struct contest *c)
 {
+	/* (not every node had the same contents beside it) */
+	if (c->kind == DECISION_SETTLED)
+		return c->chosen->dot;
 	return c->lost ? c->lost->dot : c->chosen->link.since.dot;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Listing what was decided without asking. Rows are found by their marks
  * (contest.c) and by the overrides of cycle.c, never by a scan; what is
- * said of each is read from the row when it is asked for.
+ * said of each is read from the row when it is asked for. Settlements are in
+ * the history (hist_settled.c).
  *
  * The id of a decision is a hash of what it is about and of the version that
  * lost. So it is the same on all nodes and whatever else happens, and a word
@@ -15,6 +16,7 @@
 
 #include "fs/base/hash.h"
 #include "fs/tree/contest.h"
+#include "fs/tree/hist.h"
 #include "fs/tree/list.h"
 
 /* ---- finding */
@@ -104,6 +106,79 @@ static int each_of_row(struct each *e, struct objid id)
 	return r;
 }
 
+/* The first that is not shown any more. */
+static const struct version *first_lost(const struct info *was,
+					const struct branch *main)
+{
+	for (size_t k = 0; k < was->branch_count; k++) {
+		const struct branch *b = &was->branches[k];
+
+		if (!b->is_void &&
+		    !branch_has_content(main, &b->top->content.content))
+			return b->top;
+	}
+	return NULL;
+}
+
+static int give_settled(struct each *e, const struct row *row,
+			const struct info *i, const struct hist_settled *s)
+{
+	struct contest c = { .kind = DECISION_SETTLED };
+	struct decided d = { row, i, &c, "" };
+	struct entry_name after;
+	struct info was;
+	int r;
+
+	if (!i->branch_count || !row->claim_count)
+		return 0;
+	c.chosen = i->branches[0].top;
+	after = version_entry_name(c.chosen);
+	if (entry_name_compare(&after, &s->after))
+		return 0;
+	r = info_init(&was, &s->before);
+	c.lost = r ? NULL : first_lost(&was, &i->branches[0]);
+	if (c.lost) {
+		name_decision(e->t, row, &c, d.id);
+		r = e->fn(e->t, e->arg, &d);
+	}
+	info_release(&was);
+	return r;
+}
+
+static int settled_of(struct each *e, struct objid id)
+{
+	struct hist_settled s;
+	struct row row;
+	struct info i;
+	int r = row_load(e->t, id, &row);
+
+	if (r)
+		return r;
+	r = info_init(&i, &row.o);
+	if (!r) {
+		r = hist_settled_get(e->t, id, &s);
+		if (!r)
+			r = give_settled(e, &row, &i, &s);
+		hist_settled_release(&s);
+	}
+	info_release(&i);
+	row_release(&row);
+	return r;
+}
+
+static int settled_each(struct each *e)
+{
+	struct objid id;
+	int r = hist_settled_next(e->t, NULL, &id);
+
+	while (!r) {
+		r = settled_of(e, id);
+		if (!r)
+			r = hist_settled_next(e->t, &id, &id);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 int decided_each(struct tree *t,
 		 int (*fn)(struct tree *, void *arg, const struct decided *),
 		 void *arg)
@@ -131,7 +206,7 @@ int decided_each(struct tree *t,
 	for (size_t k = 0; !r && k < over.count; k++)
 		r = each_of_row(&e, over.ids[k]);
 	idlist_release(&over);
-	return r;
+	return r ? r : settled_each(&e);
 }
 
 /* ---- saying what it is */
@@ -148,7 +223,7 @@ struct side {
 struct listed {
 	char id[DECISION_ID_CHARS + 1];
 	enum decision_kind kind;
-	bool is_dir;
+	bool is_dir, asked;
 	struct buf path, xattr;
 	struct side chosen, lost;
 };
@@ -317,6 +392,8 @@ static int describe(struct tree *t, const struct decided *d,
 	memcpy(ret->id, d->id, sizeof(ret->id));
 	ret->kind = c->kind;
 	ret->is_dir = d->info->kind == KIND_DIR;
+	ret->asked = c->kind == DECISION_SETTLED &&
+		     !(c->chosen->flags & VERSION_AUTO);
 	put_author(c->chosen, &ret->chosen);
 	if (c->lost) {
 		put_author(c->lost, &ret->lost);
@@ -389,6 +466,7 @@ static int give(const struct listed *d,
 		int (*fn)(void *arg, const struct decision *), void *arg)
 {
 	struct decision out = { .kind = d->kind, .is_dir = d->is_dir,
+				.asked = d->asked,
 				.path = buf_slice(&d->path),
 				.xattr = buf_slice(&d->xattr),
 				.chosen = side_of(&d->chosen),

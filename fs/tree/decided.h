@@ -8,6 +8,10 @@
  * a decision is off the list once somebody has gone on from it: renamed the
  * file again, set its mode again, edited it again.
  *
+ * All but one: what made one of several contents, be it a policy, a hook or
+ * a person, leaves none of them in the row. It is listed by the nodes that
+ * showed the conflict, as long as their history has what was replaced.
+ *
  * What people settle themselves (siblings, names with a suffix) is in
  * tree_conflicts(); a file renamed to two places is in both lists.
  */
@@ -26,6 +30,7 @@ enum decision_kind {
 	DECISION_REVIVED,	/* removed, and something in it was not seen */
 	DECISION_REVERTED,	/* a content that only undid an older one */
 	DECISION_POLICY,	/* a content that the directory's policy hides */
+	DECISION_SETTLED,	/* one was made of several contents */
 };
 
 /* Digits of an id, without a NUL. */
@@ -46,6 +51,7 @@ struct decision {
 	char id[DECISION_ID_CHARS + 1];	/* equal on all nodes */
 	enum decision_kind kind;
 	bool is_dir;
+	bool asked;		/* SETTLED: by a person */
 	struct slice path;	/* relative to the root, as shown now */
 	struct slice xattr;	/* XATTR: its name */
 	struct decision_side chosen, lost;
@@ -72,13 +78,15 @@ must_check int tree_decided(struct tree *, uint64_t ino,
  *			in it was never seen by who removed it
  *	REVERTED	the content that was hidden replaces the other
  *	POLICY		it replaces the other, and all else that is hidden
+ *	SETTLED		the conflict is open again, as it was; no policy or
+ *			hook settles it until one of its contents is written
  *	others		the other value is set
  *
  * Errors: -ENOENT no such decision (any more), or the other place's
  * directory is gone; -EEXIST the other name is taken; -ENOTEMPTY a revived
  * directory; -EBUSY a revived file has siblings, settle those first; -EINVAL
  * the other place lies in the directory itself; -ENODATA the content is not
- * here; -EAGAIN a newer one is on its way; and of the system.
+ * here (any more); -EAGAIN a newer one is on its way; and of the system.
  */
 must_check int tree_undo(struct tree *, struct slice id);
 /*

@@ -12,6 +12,8 @@
  *	't' end, id, hlc, ... hash64	the order in which they expire; of an
  *					object that is gone: zeros behind id
  *	'p' parent, id			objects that are gone, by where they were
+ *	's' id				the last settlement of its contents
+ *					(hist_settled.c)
  *
  * (The hash: one operation may write contents of two files, which have one dot
  * then, and one of them may become history of the other.)
@@ -120,18 +122,20 @@ int hist_load(struct tree *t)
 	t->hist.entries = reader_u64(&in);
 	t->hist.gone = reader_u64(&in);
 	t->hist.bytes = reader_u64(&in);
+	t->hist.settled = reader_u64(&in);
 	return reader_done(&in) ? -EUCLEAN : 0;
 }
 
 int hist_save(struct tree *t)
 {
-	uint8_t value[40];
+	uint8_t value[48];
 
 	put_le64(value, t->hist.clock);
 	put_le64(value + 8, t->hist.seen_ms);
 	put_le64(value + 16, t->hist.entries);
 	put_le64(value + 24, t->hist.gone);
 	put_le64(value + 32, t->hist.bytes);
+	put_le64(value + 40, t->hist.settled);
 	return store_put(t->store, TABLE_META, SLICE_STR(META_HISTORY),
 			 SLICE(value, sizeof(value)));
 }
@@ -355,13 +359,15 @@ int hist_put(struct tree *t, const struct hist_entry *e)
 int hist_del(struct tree *t, const struct hist_entry *e)
 {
 	uint8_t key[1 + HIST_NAME_BYTES];
+	struct entry_name name = e->name;
 	struct objid id = e->id;
 	uint64_t cost = hist_cost(&e->content);
-	int r = put_time(t, e->ended, id, &e->name, false);
+	int r = put_time(t, e->ended, id, &name, false);
 
 	if (!r)
-		r = store_del(t->store, TABLE_HIST,
-			      entry_key(key, id, &e->name));
+		r = store_del(t->store, TABLE_HIST, entry_key(key, id, &name));
+	if (!r)
+		r = hist_settled_without(t, id, &name);
 	t->hist.entries--;
 	t->hist.bytes -= cost;
 	t->hist_changed = true;

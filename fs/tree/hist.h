@@ -55,6 +55,12 @@ struct hist_object {
 	struct slice name, user, group, label;	/* borrow, like above */
 };
 
+/* The last settlement of a file that is there: what can be taken back. */
+struct hist_settled {
+	struct entry_name after;	/* main since then */
+	struct object before;	/* CONTENTs that the row had until then */
+};
+
 /* META "history". */
 must_check int hist_load(struct tree *);
 must_check int hist_save(struct tree *);
@@ -62,6 +68,8 @@ must_check int hist_save(struct tree *);
 void hist_clock(struct tree *, int64_t now_ns);
 
 /* ---- what leaves */
+/* Does the object have these bytes, or the version by its name for ever? */
+bool hist_still_has(const struct object *, const struct version *);
 /* The row is about to be stored: contents that it had and has no more. */
 must_check int hist_row_changes(struct tree *, const struct row *);
 /* The row is about to go. */
@@ -100,6 +108,30 @@ must_check int hist_gone_in(struct tree *, struct objid parent,
  * from the value; 0 if not. */
 must_check int hist_content(struct slice key, struct slice value,
 			    struct content *ret);
+
+/* ---- hist_settled.c */
+/* The row is about to be stored, and had other contents. */
+must_check int hist_settled_note(struct tree *, const struct row *);
+/* -ENOENT. Released by hist_settled_release(), also on errors. */
+must_check int hist_settled_get(struct tree *, struct objid,
+				struct hist_settled *ret);
+void hist_settled_release(struct hist_settled *);
+/* Where there is none. Sorts the versions. */
+must_check int hist_settled_put(struct tree *, struct object *before,
+				const struct entry_name *after);
+must_check int hist_settled_del(struct tree *, struct objid);
+/* This entry goes: so does a settlement that needs it. */
+must_check int hist_settled_without(struct tree *, struct objid,
+				    const struct entry_name *);
+/* The first object behind `after` (NULL: the first) that has one. -ENOENT. */
+must_check int hist_settled_next(struct tree *, const struct objid *after,
+				 struct objid *ret);
+/* Is all there that the row's record would put back? -ENOENT: no. */
+must_check int hist_settled_check(struct tree *, const struct object *row,
+				  struct slice value);
+/* -EUCLEAN. */
+must_check int hist_settled_decode(struct objid, struct slice value,
+				   struct hist_settled *ret);
 
 /* Records, taken apart; what they borrow is the value's. -EUCLEAN. */
 must_check int hist_entry_decode(struct slice key, struct slice value,

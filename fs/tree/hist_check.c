@@ -9,8 +9,20 @@
 #include <string.h>
 
 struct hist_sums {
-	uint64_t entries, gone, bytes, times, places, counted;
+	uint64_t entries, gone, bytes, times, places, counted, settled;
 };
+
+static int check_settled(struct tree *t, struct objid id, struct slice v)
+{
+	struct row row;
+	int r = row_read(t, id, &row);
+
+	if (r)
+		return r;
+	r = hist_settled_check(t, &row.o, v);
+	row_release(&row);
+	return r;
+}
 
 static int check_record(struct tree *t, struct slice k, struct slice v,
 			struct hist_sums *s)
@@ -58,6 +70,14 @@ static int check_record(struct tree *t, struct slice k, struct slice v,
 			r = store_get(t->store, TABLE_HIST,
 				      hist_place_key(key, o.parent, id), &x);
 		break;
+	case 's':
+		if (k.len != 17)
+			return -EUCLEAN;
+		memcpy(id.b, k.data + 1, 16);
+		r = check_settled(t, id, v);
+		s->settled++;
+		s->bytes += v.len;
+		break;
 	default:
 		r = -EUCLEAN;
 	}
@@ -88,7 +108,8 @@ int hist_check(struct tree *t, const char **why)
 	*why = "the totals of the history are not what is in it";
 	if (s.entries != t->hist.entries || s.gone != t->hist.gone ||
 	    s.bytes != t->hist.bytes || s.counted != s.entries ||
-	    s.times != s.entries + s.gone || s.places != s.gone)
+	    s.times != s.entries + s.gone || s.places != s.gone ||
+	    s.settled != t->hist.settled)
 		return -EUCLEAN;
 	return 0;
 }

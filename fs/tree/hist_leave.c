@@ -31,7 +31,7 @@
 #include <errno.h>
 #include <string.h>
 
-static bool still_has(const struct object *o, const struct version *v)
+bool hist_still_has(const struct object *o, const struct version *v)
 {
 	struct entry_name name = version_entry_name(v);
 
@@ -104,10 +104,10 @@ int hist_row_changes(struct tree *t, const struct row *row)
 
 	for (size_t k = 0; !r && k < row->had_count; k++)
 		if (!is_of_now(t, &row->had[k]) &&
-		    !still_has(&row->o, &row->had[k]) &&
+		    !hist_still_has(&row->o, &row->had[k]) &&
 		    is_kept(t, &row->had[k], row->pending))
 			r = note(t, row->o.id, &row->had[k], why);
-	return r;
+	return r ? r : hist_settled_note(t, row);
 }
 
 /* ---- objects that go */
@@ -176,7 +176,7 @@ static int pass_on(struct tree *t, const struct row *row)
 	int r = hist_move(t, row->o.id, to->o.id);
 
 	for (size_t k = 0; !r && k < row->had_count; k++)
-		if (!still_has(&to->o, &row->had[k]) &&
+		if (!hist_still_has(&to->o, &row->had[k]) &&
 		    is_kept(t, &row->had[k], row->pending))
 			r = note(t, to->o.id, &row->had[k], HIST_REPLACED);
 	return r;
@@ -186,10 +186,13 @@ int hist_row_goes(struct tree *t, const struct row *row)
 {
 	struct row had;
 	struct info i;
-	int r = 0;
+	int r;
 
-	if (!row->exists || !t->hist_limits.age_ms)
+	if (!row->exists)
 		return 0;
+	r = hist_settled_del(t, row->o.id);
+	if (r || !t->hist_limits.age_ms)
+		return r;
 	if (row->passed_to)
 		return pass_on(t, row);
 	r = row_read(t, row->o.id, &had);

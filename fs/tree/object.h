@@ -47,6 +47,9 @@ enum version_flags {
 	/* CONTENT: what anc[0] names once more, and no edit of it: who only
 	 * had that and replaced it has replaced this. */
 	VERSION_AGAIN = 16,
+	/* CONTENT: somebody took a settlement back, and this is one of the
+	 * contents that came again: no policy or hook is to settle them. */
+	VERSION_REOPENED = 32,
 };
 
 /* A directory has the one slot 0; a file's slots are random, never 0. */

@@ -137,6 +137,7 @@ struct hist_totals {
 	uint64_t seen_ms;	/* the wall clock when it was looked at last */
 	uint64_t entries, gone;	/* contents; objects whose row is gone */
 	uint64_t bytes;		/* that they count for */
+	uint64_t settled;	/* settlements that can be taken back */
 };
 
 /* By so much at most the history's clock follows a jump of the wall clock:
@@ -706,6 +707,9 @@ must_check int row_add(struct row *, const struct version *);
 /* TIMES, in place of all. */
 must_check int row_set_times(struct tree *, struct row *,
 			     struct timespec mtime, struct timespec btime);
+
+/* A settlement lowers or raises the level of a rank by this. */
+#define LEVEL_STEP 65536
 
 /* ---- unlink.c */
 /* Drops LINKs of the slot (all, when it is the last shown) and leaves a

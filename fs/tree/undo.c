@@ -18,6 +18,7 @@
 
 #include "fs/tree/contest.h"
 #include "fs/tree/op.h"
+#include "fs/tree/reopen.h"
 
 /* ---- one decision, taken out of its row */
 
@@ -420,6 +421,9 @@ static int undo_taken(struct tree *t, const struct taken *k)
 	case DECISION_REVERTED:
 	case DECISION_POLICY:
 		r = undo_reverted(t, k);
+		break;
+	case DECISION_SETTLED:
+		r = settlement_reopen(t, k->o.id);
 		break;
 	case DECISION_MODE:
 	case DECISION_OWNER:

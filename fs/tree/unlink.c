@@ -85,6 +85,18 @@ static int reassert_main(struct tree *t, struct row *row,
 	return branch_write(t, row, i, main, NULL, &w);
 }
 
+/* Does the policy here show another than main of all? By the name that is
+ * given no other policy may hold, and it is to show the same. */
+static bool is_chosen_only(const struct info *i)
+{
+	for (size_t k = 0; k < i->hidden_count; k++)
+		if (stamp_compare(
+			    &i->branches[i->branch_count + k].top->content.rank,
+			    &i->branches[0].top->content.rank) > 0)
+			return true;
+	return false;
+}
+
 int row_repeat_main(struct tree *t, struct row *row)
 {
 	struct info i;
@@ -93,22 +105,49 @@ int row_repeat_main(struct tree *t, struct row *row)
 	if (r)
 		return r;
 	/* (one that is on its way is not what is named here) */
-	if (i.branch_count > 1 && !i.branches[0].is_void && !row->has_prior)
+	if (!i.branch_count || i.branches[0].is_void || row->has_prior) {
+		info_release(&i);
+		return 0;
+	}
+	if (i.branch_count > 1 || is_chosen_only(&i))
 		r = reassert_main(t, row, &i, NULL);
 	info_release(&i);
 	return r;
+}
+
+/* With one content left its time is the file's: of the others' nothing is
+ * left to be chosen from. */
+static int settle_times(struct tree *t, struct row *row, const struct info *i)
+{
+	struct timespec mtime = i->branches[0].top->content.mtime;
+	size_t n = 0;
+
+	for (size_t k = 0; k < row->o.count; k++)
+		n += row->o.versions[k].reg == REG_TIMES;
+	if (n < 2 || i->real_count > 1 || i->branches[0].is_void)
+		return 0;
+	return row_set_times(t, row, mtime, i->times->times.btime);
 }
 
 static int remove_sibling(struct tree *t, struct row *row,
 			  const struct info *i, struct dot tag)
 {
 	const struct branch *b = info_branch(i, tag);
+	struct info now;
+	int r;
 
 	if (!b)
 		return -ENOENT;
-	if (i->real_count > 1)
-		return reassert_main(t, row, i, b);
-	return row_unlink_all(t, row, i); /* its last content */
+	if (i->real_count < 2)
+		return row_unlink_all(t, row, i); /* its last content */
+	r = reassert_main(t, row, i, b);
+	if (r)
+		return r;
+	r = info_init(&now, &row->o);
+	if (!r)
+		r = settle_times(t, row, &now);
+	info_release(&now);
+	return r;
 }
 
 static int remove_file(struct tree *t, struct row *row, const struct info *i,

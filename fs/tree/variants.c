@@ -14,6 +14,7 @@
 #include "fs/base/hash.h"
 #include "fs/tree/base.h"
 #include "fs/tree/list.h"
+#include "fs/tree/reopen.h"
 #include "fs/tree/tree_internal.h"
 #include "fs/tree/variants_internal.h"
 
@@ -264,6 +265,7 @@ static int variants_read(struct tree *t, struct objid id,
 		r = info_init(&i, &s->row);
 	if (!r)
 		r = list_branches(t, s, &names, &i);
+	s->reopened = !r && is_reopened(&i);
 	if (!r)
 		r = contents_token(&s->row, &s->token);
 	if (!r)

@@ -37,6 +37,9 @@ struct variants {
 	struct objid id;
 	struct variant *list;	/* ascending by first dot: alike on all nodes */
 	size_t count;		/* 2 or more; void ones are left out */
+	/* Somebody took a settlement back, and has written none of them
+	 * since: they are for a person to settle. */
+	bool reopened;
 	bool base_known;
 	struct variant base;	/* dot, content, here */
 	/* Of what is there now: equal sets, equal tokens, on every node. */

@@ -38,6 +38,8 @@ static const char *kind_name(enum decision_kind kind)
 		return "reverted";
 	case DECISION_POLICY:
 		return "policy";
+	case DECISION_SETTLED:
+		return "settled";
 	}
 	return "other";
 }
@@ -65,6 +67,13 @@ static const char *why(const struct decision *d)
 		return "it was written in several places; the directory's "
 		       "policy says which shows, and the next write replaces "
 		       "them all";
+	case DECISION_SETTLED:
+		if (d->asked)
+			return "it was written in several places, and settled; "
+			       "this node's history has what that replaced";
+		return "it was written in several places, and a policy or a "
+		       "hook made one of it; this node's history has what "
+		       "that replaced";
 	case DECISION_MODE:
 	case DECISION_OWNER:
 	case DECISION_TIMES:
@@ -148,6 +157,9 @@ static json_t *side_json(const struct people *p, const struct decision *d,
 		json_object_set_new(o, "value", json_sprintf(
 			chosen ? "shown by policy %.*s" : "hidden",
 			(int)s->value.len, (const char *)s->value.data));
+	else if (d->kind == DECISION_SETTLED)
+		json_object_set_new(o, "value", json_string(
+			chosen ? "what was made of them" : "replaced"));
 	else if (s->none)
 		json_object_set_new(o, "value", json_null());
 	else
@@ -164,6 +176,7 @@ static json_t *decision_json(const struct people *p, const struct decision *d)
 	json_object_set_new(o, "kind", json_string(kind_name(d->kind)));
 	agent_put_text(o, "path", "path_hex", d->path);
 	json_object_set_new(o, "directory", json_boolean(d->is_dir));
+	json_object_set_new(o, "automatic", json_boolean(!d->asked));
 	if (d->kind == DECISION_XATTR)
 		agent_put_text(o, "xattr", "xattr_hex", d->xattr);
 	json_object_set_new(o, "chosen", side_json(p, d, &d->chosen));
@@ -180,6 +193,7 @@ struct picked {
 	struct people people;
 	json_t *json;
 	struct slice id, path;	/* only those; NULL data: all */
+	bool settled;		/* also what people settled */
 };
 
 static int pick(void *arg, const struct decision *d)
@@ -189,6 +203,8 @@ static int pick(void *arg, const struct decision *d)
 	if (p->id.data && !slice_equal(p->id, SLICE_STR(d->id)))
 		return 0;
 	if (p->path.data && !slice_equal(p->path, d->path))
+		return 0;
+	if (d->asked && !p->settled)
 		return 0;
 	return json_array_append_new(p->json, decision_json(&p->people, d)) ?
 		-ENOMEM : 0;
@@ -212,7 +228,8 @@ json_t *agent_decided(struct agent *a, struct control_client *client,
 		      const json_t *request)
 {
 	cleanup(buf_release) struct buf path = BUF_INIT;
-	struct picked p = { .json = NULL };
+	struct picked p = { .json = NULL, .settled = json_is_true(
+				json_object_get(request, "settled")) };
 	int r = agent_get_path(request, &path);
 
 	(void)client;
@@ -277,9 +294,9 @@ static json_t *not_one(const struct buf *path, size_t n)
 				     "id of one, `kin conflicts --decided` "
 				     "lists them", len, p, n);
 	return control_error(-ENODATA, CONTROL_FAILED, "%.*s: nothing about "
-			     "it was decided without asking; contents that "
-			     "were replaced, also by `kin resolve`, are not "
-			     "kept, and cannot be brought back", len, p);
+			     "it was decided without asking, or settled and "
+			     "not written since; `kin log` lists its earlier "
+			     "contents", len, p);
 }
 
 json_t *agent_undo(struct agent *a, struct control_client *client,
@@ -299,6 +316,12 @@ json_t *agent_undo(struct agent *a, struct control_client *client,
 	if (r || (!id && !path.len))
 		return agent_path_error(r ? r : -EINVAL, &path);
 	r = pick_all(a, p.path, &p);
+	/* (of what people settled nobody has to choose, if that is all) */
+	if (!r && !json_array_size(p.json)) {
+		json_decref(p.json);
+		p.settled = true;
+		r = pick_all(a, p.path, &p);
+	}
 	if (r || json_array_size(p.json) != 1) {
 		answer = r ? agent_path_error(r, &path) :
 			 id ? undo_error(-ENOENT, id) :

@@ -165,7 +165,11 @@ static int plan_one(struct look *l, const struct variants *v, uint64_t ino,
 	int r;
 
 	snprintf(seen.rule, sizeof(seen.rule), "%s", rule);
-	if (!plan_knows(&h->plan, &seen))
+	if (v->reopened) {
+		seen.state = PLAN_LEFT;
+		snprintf(seen.reason, sizeof(seen.reason),
+			 "opened again by kin undo");
+	} else if (!plan_knows(&h->plan, &seen))
 		plan_when(l, opened, &seen);
 	pthread_mutex_lock(&h->mutex);
 	e = plan_find(&h->plan, &v->id);

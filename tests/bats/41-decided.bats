@@ -50,7 +50,7 @@ two_names() {
 	assert_output "nothing was decided without asking"
 	run -1 kin undo a/doc
 	assert_equal "${#lines[@]}" 1
-	assert_output --partial "not kept"
+	assert_output --partial "kin log"
 	run -1 kin undo a/none
 	assert_equal "${#lines[@]}" 1
 	cd a
@@ -253,17 +253,99 @@ two_names() {
 	assert_equal "$(cat a/doc)" base
 }
 
-@test "kin resolve is not undone, and says so" {
+conflict() {
 	echo base >a/doc
 	kin_wait a
 	apart a b
 	echo "of a" >a/doc
 	echo "of b" >b/doc
 	meet a b
+}
+
+# open_again: with both contents, alike on both nodes
+open_again() {
+	all_alike a b
+	assert_equal "$(cat a/doc* | sort)" $'of a\nof b'
+	assert_equal "$(kin conflicts --json a | jq length)" 1
+}
+
+@test "kin resolve is undone: the conflict is open again" {
+	local id
+
+	conflict
+	ls b >before
 	kin resolve a/doc --take a
 	kin_wait a
-	run -1 kin undo a/doc
-	assert_equal "${#lines[@]}" 1
-	assert_output --partial "kin resolve"
 	assert_equal "$(cat b/doc)" "of a"
+	# Nothing was decided without asking; but it can be taken back.
+	assert_equal "$(decided b)" "[]"
+	run -0 kin undo --list b
+	assert_output --partial "settled"
+	run -0 kin undo --list --json b
+	assert_equal "$(jq -r '.[0] | .kind, .automatic' <<<"$output" |
+		xargs)" "settled false"
+	id=$(jq -r '.[0].id' <<<"$output")
+	assert_equal "$(kin undo --list --json a | jq -r '.[0].id')" "$id"
+	run -0 kin undo --dry-run b/doc
+	assert_output --partial "$id"
+	run -0 kin undo b/doc
+	kin_wait b
+	open_again
+	assert_equal "$(ls a)" "$(cat before)"
+	run -1 kin undo a/doc
+	assert_output --partial "kin log"
+	# Settled once more, and written: then it is the history's.
+	rm a/doc\ \(conflict*
+	echo more >>a/doc
+	kin_wait a
+	run -0 kin undo --list b
+	echo "$output"
+	assert_equal "$(kin undo --list --json b)" "[]"
+	run -1 kin undo b/doc
+}
+
+@test "a sibling removed by mistake" {
+	local main
+
+	conflict
+	main=$(cat a/doc)
+	rm b/doc\ \(conflict*
+	kin_wait b
+	assert_equal "$(ls a)" doc
+	kin undo a/doc
+	kin_wait a
+	open_again
+	assert_equal "$(cat b/doc)" "$main"
+}
+
+@test "what a policy merged is undone, and not merged again" {
+	kin policy a merge
+	seq 9 >a/list
+	kin_wait a
+	apart a b
+	sed -i 's/^2$/two/' a/list
+	sed -i 's/^8$/eight/' b/list
+	together a b
+	wait_until grep -q eight a/list
+	wait_until grep -q two b/list
+	kin_wait a
+	wait_until cmp -s a/list b/list
+	assert_equal "$(grep -c 'two\|eight' b/list)" 2
+	run -0 kin conflicts --decided --json a
+	assert_equal "$(jq -r '.[0] | .kind, .automatic' <<<"$output" |
+		xargs)" "settled true"
+	kin undo a/list
+	kin_wait a
+	all_alike a b
+	assert_equal "$(ls a | wc -l)" 2
+	# (longer than the turns of both)
+	sleep 5
+	assert_equal "$(ls a | wc -l)" 2
+	run -0 kin conflicts a
+	assert_output --partial "kin undo"
+	# Written, it is a conflict like any other.
+	echo ten >>a/list
+	kin_wait a
+	wait_until test ! -e a/list\ \(conflict*
+	assert_equal "$(grep -c 'two\|eight\|ten' a/list)" 3
 }

@@ -232,7 +232,7 @@ static bool op_is_passing(const struct item *x, const struct items *after)
 static bool op_is_arriving(struct node *n, struct objid id,
 			   const struct items *after)
 {
-	cleanup(object_release) struct object row;
+	struct object row;
 	bool has_name = false;
 	int r;
 
@@ -246,6 +246,7 @@ static bool op_is_arriving(struct node *n, struct objid id,
 	store_unlock(n->store);
 	for (size_t i = 0; !r && i < row.count; i++)
 		has_name |= row.versions[i].reg == REG_LINK;
+	object_release(&row);
 	return has_name;
 }
 
@@ -274,15 +275,19 @@ static void op_check_others(struct op *op, const struct items *after)
 	}
 }
 
+static void print_items(const char *sign, const struct items *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		printf("  %s %s %016llx%s\n", sign, list->list[i].path,
+		       (unsigned long long)list->list[i].content,
+		       list->list[i].hidden ? " (hidden)" : "");
+}
+
 /* For a trace: what the operation did to the view and to its subjects. */
 static void op_print(struct op *op, const struct items *after)
 {
-	for (size_t i = 0; i < op->before.count; i++)
-		printf("  - %s %016llx\n", op->before.list[i].path,
-		       (unsigned long long)op->before.list[i].content);
-	for (size_t i = 0; i < after->count; i++)
-		printf("  + %s %016llx\n", after->list[i].path,
-		       (unsigned long long)after->list[i].content);
+	print_items("-", &op->before);
+	print_items("+", after);
 	for (size_t i = 0; i < op->subject_count; i++)
 		truth_print(op->node, op->subject[i]);
 }

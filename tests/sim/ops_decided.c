@@ -152,13 +152,33 @@ static void check_mode(struct op *op, const struct choice *p)
 			     p->path, a.mode & 07777, p->lost);
 }
 
+/* Of the file there are several contents again, shown or hidden by a
+ * policy. */
+static void check_open(struct op *op, const struct choice *p)
+{
+	const struct item *i = items_at(&op->before, p->path);
+	struct object row;
+
+	if (!i)
+		return;
+	object_init(&row, i->id);
+	store_lock(op->node->store);
+	op_must(op, replica_row_load(op->node->tree, i->id, &row));
+	store_unlock(op->node->store);
+	if (op->r >= 0 && object_contents(&row) < 2)
+		cluster_fail(op->ops->cluster, "no effect: node %d undoes how "
+			     "'%s' was settled, and it has one content",
+			     op->node->index, p->path);
+	object_release(&row);
+}
+
 void op_undo(struct op *op)
 {
 	struct choice p;
 
 	if (!find(op, NULL, &p))
 		return;
-	op_say(op, "undoes", p.path,
+	op_say(op, p.kind == DECISION_SETTLED ? "reopens" : "undoes", p.path,
 	       p.kind == DECISION_RENAME || p.kind == DECISION_CYCLE ? p.lost
 								      : "");
 	about(op, &p);
@@ -166,6 +186,8 @@ void op_undo(struct op *op)
 	check_off(op, p.found_id);
 	if (op->r >= 0 && p.kind == DECISION_MODE && !p.is_dir)
 		check_mode(op, &p);
+	if (op->r >= 0 && p.kind == DECISION_SETTLED)
+		check_open(op, &p);
 	/* (Of a file whose main was removed only a sibling shows.) */
 	if (op->r >= 0 && op->about[1][0] && !shows_sibling(op, p.path))
 		expect_undone(op, &p);

@@ -20,6 +20,7 @@ struct save {
 	struct text_bytes bytes;
 	bool slow;   /* time passes between the steps */
 	bool simple; /* it must stay the same object */
+	bool strays; /* the path leads to another directory meanwhile */
 	uint64_t ino;
 };
 
@@ -164,7 +165,7 @@ static void save_end(struct op *op, struct save *s)
 	for (size_t i = 0; s->slow && i < op->before.count; i++)
 		op->before.list[i].kind = KIND_DIR;
 	/* (Where main is still on its way, this ends as a sibling.) */
-	if (op->r >= 0 && !s->slow && s->file->complete &&
+	if (op->r >= 0 && !s->slow && !s->strays && s->file->complete &&
 	    s->bytes.len <= INLINE_BYTES_MAX) {
 		content_inline(SLICE(s->bytes.data, s->bytes.len), &c);
 		snprintf(op->shown_path, PATH_BYTES, "%s", s->at.path);
@@ -245,9 +246,9 @@ void op_save_by_backup(struct op *op)
 	op_expect(op, save_rename(op, &s, s.at.name, s.aside_name));
 	/* (a directory that was merged, and lost its last entry so, is
 	 * another one now) */
-	if (s.simple && (!spot_find(op->node, s.at.path, &now) ||
-			 now.parent != s.at.parent))
-		s.simple = false;
+	s.strays = !spot_find(op->node, s.at.path, &now) ||
+		   now.parent != s.at.parent;
+	s.simple &= !s.strays;
 	/* (the next claimant of the name may have it now) */
 	if (op->r >= 0)
 		op_expect(op, save_write(op, &s, s.at.name));

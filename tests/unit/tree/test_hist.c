@@ -576,11 +576,25 @@ static void test_damaged_place(void)
 
 /* ---- the bytes */
 
-static void test_golden(void)
+static size_t read_golden(const char *name, uint8_t ret[1024])
 {
 	char path[512], text[3];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", KINFS_GOLDEN_DIR, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (n < 1024 && fscanf(f, " %2[0-9a-f]", text) == 1)
+		ret[n++] = (uint8_t)strtol(text, NULL, 16);
+	fclose(f);
+	return n;
+}
+
+static void test_golden(void)
+{
 	uint8_t golden[1024], is[1024];
-	size_t n = 0, at = 0, len = 0;
+	size_t n = read_golden("hist.hex", golden), at = 0, len = 0;
 	uint8_t key[STORE_KEY_BYTES_MAX + 1];
 	struct hist_entry e = {
 		.id = { { 1 } },
@@ -599,14 +613,7 @@ static void test_golden(void)
 		.user = SLICE_STR("u"), .group = SLICE_STR("g"),
 		.label = SLICE_STR("alice") };
 	struct slice k, v;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/hist.hex", KINFS_GOLDEN_DIR);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (n < sizeof(golden) && fscanf(f, " %2[0-9a-f]", text) == 1)
-		golden[n++] = (uint8_t)strtol(text, NULL, 16);
-	fclose(f);
 	content_inline(SLICE_STR("hi"), &e.content);
 	store_lock(a->store);
 	assert_int_equal(replica_begin(a->tree), 0);
@@ -625,6 +632,55 @@ static void test_golden(void)
 	store_unlock(a->store);
 	assert_int_equal(at, n);
 	assert_memory_equal(is, golden, n);
+	check_tree(a);
+}
+
+static void add_content(struct object *o, uint64_t seq, const char *bytes)
+{
+	struct version v = { .reg = REG_CONTENT, .hlc = 0x20000,
+			     .dot = { 0x1234, seq } };
+
+	content_inline(SLICE_STR(bytes), &v.content.content);
+	v.content.rank = (struct stamp){ 0x20000, v.dot, 0 };
+	v.content.branch = v.dot;
+	v.content.branch_hlc = v.hlc;
+	v.content.label = v.content.author = SLICE_STR("bob");
+	assert_non_null(object_add(o, &v));
+}
+
+static void test_golden_settled(void)
+{
+	struct entry_name after = { 0x30000, { 0x1234, 303 }, 0x78 };
+	const struct objid id = { { 1 } };
+	struct hist_settled s;
+	struct object before;
+	uint8_t golden[1024], key[17] = { 's', 1 };
+	size_t n = read_golden("hist-settled.hex", golden);
+	struct slice v;
+
+	object_init(&before, id);
+	add_content(&before, 301, "hi");
+	add_content(&before, 302, "ho");
+	store_lock(a->store);
+	assert_int_equal(replica_begin(a->tree), 0);
+	assert_int_equal(hist_settled_put(a->tree, &before, &after), 0);
+	assert_int_equal(store_get(a->store, TABLE_HIST,
+				   SLICE(key, sizeof(key)), &v), 0);
+	assert_int_equal(v.len, n);
+	assert_memory_equal(v.data, golden, n);
+	assert_int_equal(hist_settled_get(a->tree, id, &s), 0);
+	assert_int_equal(s.before.count, 2);
+	assert_int_equal(entry_name_compare(&s.after, &after), 0);
+	hist_settled_release(&s);
+	for (size_t k = 0; k < n; k++) {
+		assert_int_equal(hist_settled_decode(id, SLICE(golden, k),
+						     &s), -EUCLEAN);
+		hist_settled_release(&s);
+	}
+	assert_int_equal(hist_settled_del(a->tree, id), 0);
+	assert_int_equal(replica_end(a->tree, 0), 0);
+	store_unlock(a->store);
+	object_release(&before);
 	check_tree(a);
 }
 
@@ -652,6 +708,7 @@ int main(void)
 		SCENARIO(test_damaged_time),
 		SCENARIO(test_damaged_place),
 		SCENARIO(test_golden),
+		SCENARIO(test_golden_settled),
 	};
 
 	return scenarios_run(list, ARRAY_SIZE(list));

@@ -567,6 +567,30 @@ static void move_of_file(void)
 	}
 }
 
+/* What the policy shows of it goes with it, though it is not main of all. */
+static void move_of_chosen(void)
+{
+	uint64_t d = make_dir(a, ROOT, "d"), to;
+
+	make_file(a, d, "f", "base");
+	sync_all();
+	write_file(a, look(a, d, "f"), "alice's");
+	later(b, a);
+	write_file(b, look(b, look(b, ROOT, "d"), "f"), "bob's");
+	sync_all();
+	set(c, look(c, ROOT, "d"), "node:alice");
+	sync_all();
+	to = look(a, look(a, ROOT, "d"), "f");
+	expect_bytes(a, to, "alice's");
+	mv(a, look(a, ROOT, "d"), "f", ROOT, "f");
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "alice's");
+		expect_like(&nodes[k], "f (conflict bob ", "bob's");
+		assert_int_equal(hidden(&nodes[k]), 0);
+	}
+}
+
 /* One dir moves into what another node gives a policy. */
 static void move_of_directory(void)
 {
@@ -960,6 +984,7 @@ int main(void)
 		SCENARIO(node_first),
 		SCENARIO(newest_of_node),
 		SCENARIO(move_of_file),
+		SCENARIO(move_of_chosen),
 		SCENARIO(move_of_directory),
 		SCENARIO(merged_directories),
 		SCENARIO(cycles),
