@@ -22,7 +22,7 @@ struct check_content {
 struct check_count {
 	uint64_t rows, claims, remains, marks, bases;
 	uint64_t hist_entries, hist_gone, hist_bytes, hist_times, hist_places,
-		hist_counted;
+		hist_counted, hist_settled;
 };
 
 struct check {

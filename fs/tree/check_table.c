@@ -454,6 +454,33 @@ static int check_hist_time(struct check *c, struct slice key)
 	return 0;
 }
 
+static int check_hist_settled(struct check *c, struct slice key,
+			      struct slice value)
+{
+	struct row row;
+	int r;
+
+	if (key.len != 17) {
+		check_tell(c, CHECK_ENTRY, WRONG_KEY);
+		return 0;
+	}
+	c->id = id_at(key, 1);
+	c->has_id = true;
+	c->count.hist_settled++;
+	c->count.hist_bytes += value.len;
+	r = load_row(c, c->id, &row);
+	if (r <= 0)
+		return r;
+	r = hist_settled_check(c->tree, &row.o, value);
+	if (r == -ENOENT)
+		check_tell(c, CHECK_INDEX, "has a settlement that cannot be "
+					   "taken back");
+	else if (r == -EUCLEAN)
+		check_tell(c, CHECK_HISTORY, WRONG_VALUE);
+	row_release(&row);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int check_hist(struct check *c, struct slice key, struct slice value)
 {
 	struct hist_object o;
@@ -463,6 +490,8 @@ static int check_hist(struct check *c, struct slice key, struct slice value)
 		return check_hist_entry(c, key, value);
 	case 'o':
 		return check_hist_object(c, key, value);
+	case 's':
+		return check_hist_settled(c, key, value);
 	case 't':
 		if (form(c, CHECK_INDEX, key, 9 + HIST_NAME_BYTES, value, 0))
 			return check_hist_time(c, key);
@@ -768,6 +797,7 @@ int check_totals(struct check *c)
 	}
 	c->table = TABLE_HIST;
 	if (n->hist_entries != h->entries || n->hist_gone != h->gone ||
+	    n->hist_settled != h->settled ||
 	    n->hist_bytes != h->bytes)
 		check_tell(c, CHECK_INDEX, "is not what META counts");
 	return 0;

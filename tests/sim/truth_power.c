@@ -72,6 +72,17 @@ static void check_told(struct truth *t, struct node *n, uint64_t origin,
 	}
 }
 
+/* That removal did not end it. (What others did, they did.) */
+static void text_unend(struct text *x, struct dot by)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->ending_count; i++)
+		if (!dot_equal(x->endings[i].by, by))
+			x->endings[n++] = x->endings[i];
+	x->ending_count = n;
+}
+
 /* Was it removed without a trace, and is back? Then that was lost too. */
 static void look_again(struct truth *t, struct node *n, struct thing *o)
 {
@@ -85,14 +96,13 @@ static void look_again(struct truth *t, struct node *n, struct thing *o)
 		cluster_fail(t->cluster, "cannot read a row: %d", r);
 	if (r < 0 || !truth_has_link(&row, NULL))
 		return;
-	for (size_t i = 0; i < o->removal_count; i++)
-		if (o->removals[i].erased == n)
-			o->removals[i].lost = true;
-	for (size_t i = 0; i < o->text_count; i++) {
-		struct text *x = &o->texts[i];
-
-		if (truth_has_text(&row, x))
-			x->ending_count = 0;
+	for (size_t i = 0; i < o->removal_count; i++) {
+		if (o->removals[i].erased != n)
+			continue;
+		o->removals[i].lost = true;
+		for (size_t k = 0; k < o->text_count; k++)
+			if (truth_has_text(&row, &o->texts[k]))
+				text_unend(&o->texts[k], o->removals[i].by);
 	}
 	truth_hold(o, n, &row);
 }
