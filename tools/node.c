@@ -189,9 +189,13 @@ static int open_store(struct node *node, const struct node_options *options,
 	struct store_options so = { .path = node->store_path,
 				    .must_exist = options->place->known,
 				    .threads = true };
-	int r = sentence(why, open_patiently(&so, why, &node->store),
-			 node->store_path);
+	autofree char *distrust = NULL;
+	int r = volume_place_distrust(options->place, why, &distrust);
 
+	so.distrust = distrust;
+	if (r == 0)
+		r = open_patiently(&so, why, &node->store);
+	r = sentence(why, r, node->store_path);
 	if (r < 0)
 		return r;
 	if (options->code && tree_exists(node->store)) {

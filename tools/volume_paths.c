@@ -521,8 +521,10 @@ int volume_place_hooks(const struct volume_place *p, struct buf *why,
 	return r < 0 ? -ENOMEM : 0;
 }
 
-int volume_place_socket(const struct volume_place *p, struct buf *why,
-			char **ret)
+/* A file of the daemon's, in the directory that goes with the boot, or, if
+ * there is none, beside the store's own. */
+static int run_file(const struct volume_place *p, const char *suffix,
+		    const char *in_store, struct buf *why, char **ret)
 {
 	autofree char *dir = NULL;
 	autoclose int fd = -1;
@@ -536,9 +538,21 @@ int volume_place_socket(const struct volume_place *p, struct buf *why,
 		if (r < 0)
 			return r;
 		hash_name(p->store, name);
-		r = asprintf(ret, "%s/%s.sock", dir, name);
+		r = asprintf(ret, "%s/%s%s", dir, name, suffix);
 	} else {
-		r = asprintf(ret, "%s/control.sock", p->store);
+		r = asprintf(ret, "%s/%s", p->store, in_store);
 	}
 	return r < 0 ? -ENOMEM : 0;
+}
+
+int volume_place_socket(const struct volume_place *p, struct buf *why,
+			char **ret)
+{
+	return run_file(p, ".sock", "control.sock", why, ret);
+}
+
+int volume_place_distrust(const struct volume_place *p, struct buf *why,
+			  char **ret)
+{
+	return run_file(p, ".failed", "failed", why, ret);
 }

@@ -60,6 +60,9 @@ void volume_place_undo(const struct volume_place *);
 /* The control socket's path; makes the directory that it stands in. */
 must_check int volume_place_socket(const struct volume_place *,
 				   struct buf *why, char **ret);
+/* Where it is noted that the store failed (fs/store/distrust.h). The same. */
+must_check int volume_place_distrust(const struct volume_place *,
+				     struct buf *why, char **ret);
 
 /* Where the cookie of the node with this key is kept; makes the directory. */
 must_check int volume_place_cookie(struct slice key, struct buf *why,

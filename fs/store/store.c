@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/store/distrust.h"
 #include "fs/store/io.h"
 #include "fs/store/store_internal.h"
 #include "fs/store/suspect.h"
@@ -62,6 +63,8 @@ int store_failure(struct store *s)
 
 int store_fail(struct store *s, int r, const char *what)
 {
+	int e;
+
 	if (store_failure(s))
 		return store_failure(s);
 	s->failed_in = what;
@@ -69,6 +72,10 @@ int store_fail(struct store *s, int r, const char *what)
 	__atomic_store_n(&s->failure, r, __ATOMIC_RELEASE);
 	log_errno(r, "store '%s' has failed, and is only read from now on: %s",
 		  s->path, what);
+	e = s->distrust ? distrust_note(s->distrust) : 0;
+	if (e)
+		log_errno(e, "the failure cannot be noted in '%s'",
+			  s->distrust);
 	return r;
 }
 
@@ -114,15 +121,18 @@ void store_assert_locked(const struct store *s)
 
 static int boot_read(struct store *s, const char *id)
 {
-	size_t len;
+	size_t len = id ? strlen(id) : 0;
+	int r = 0;
 
 	if (!id)
-		return io_boot_id(s->boot_id);
-	len = strlen(id);
-	if (!len || len > BOOT_ID_BYTES_MAX)
-		return -EINVAL;
-	memcpy(s->boot_id, id, len + 1);
-	return 0;
+		r = io_boot_id(s->boot_id);
+	else if (!len || len > BOOT_ID_BYTES_MAX)
+		r = -EINVAL;
+	else
+		memcpy(s->boot_id, id, len + 1);
+	if (!r && s->distrust)
+		r = distrust_read(s->distrust, s->boot_id);
+	return r;
 }
 
 /* ---- opening: the directory */
@@ -582,7 +592,10 @@ static struct store *store_new(const struct store_options *o)
 	if (!s)
 		return NULL;
 	s->path = strdup(o->path);
-	if (!s->path) {
+	s->distrust = o->distrust ? strdup(o->distrust) : NULL;
+	if (!s->path || (o->distrust && !s->distrust)) {
+		free(s->path);
+		free(s->distrust);
 		free(s);
 		return NULL;
 	}
@@ -631,6 +644,7 @@ static void store_free(struct store *s)
 	holds_release(&s->holds);
 	headroom_release(&s->headroom);
 	free(s->path);
+	free(s->distrust);
 	free(s);
 }
 

@@ -91,6 +91,7 @@ struct store_options {
 	uint32_t group_max_ms;	/* 0: 1,000 */
 	uint64_t segment_bytes;	/* of one data segment; 0: 256 MiB */
 	const char *boot_id;	/* 1..64 bytes; NULL: the kernel's */
+	const char *distrust;	/* a file (distrust.h), or NULL */
 };
 
 /*

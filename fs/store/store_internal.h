@@ -61,6 +61,7 @@ struct store {
 	MDB_dbi dbi[TABLE_COUNT];
 	uint64_t log_id;
 	char boot_id[BOOT_ID_BYTES_MAX + 1]; /* of this boot */
+	char *distrust; /* where a failure is noted, or NULL */
 
 	/* Guarded by themselves. */
 	struct segments *segments;

@@ -21,7 +21,7 @@ from rig.oracle import History              # noqa: E402
 from rig.work import Step, Writer                 # noqa: E402
 
 KILLS = ("kill", "kill-behind", "torn")
-ERRORS = ("eio", "enospc")
+ERRORS = ("eio", "enospc", "edquot", "eio-on", "enospc-on")
 STEPS = 60
 # In the middle all waits until a group was closed.
 IDLE_AT, IDLE_S = 40, 1.3
@@ -29,7 +29,9 @@ IDLE_AT, IDLE_S = 40, 1.3
 STEPS_BEHIND = 6
 PAUSE_S = 0.0005
 # A step may say so when the store has had an error.
-ERRNOS = {"eio": ("EIO", "EROFS"), "enospc": ("ENOSPC", "EIO", "EROFS")}
+ERRNOS = {"eio": ("EIO", "EROFS"), "enospc": ("ENOSPC", "EIO", "EROFS"),
+          "edquot": ("EDQUOT", "ENOSPC", "EIO", "EROFS"),
+          "eio-on": ("EIO", "EROFS"), "enospc-on": ("ENOSPC", "EIO", "EROFS")}
 
 
 def arguments():
@@ -108,6 +110,7 @@ class Run:
         self.library = os.path.realpath(args.faults)
         self.count = os.path.join(args.work, name + ".calls")
         self.seed, self.writer, self.mounted = args.seed, None, False
+        self.store_failed, self.lost = False, 0
         with open(self.count, "wb") as f:
             f.write(bytes(8))
 
@@ -150,10 +153,18 @@ class Run:
     def judge(self, top, live):
         w = self.writer
         history = History("w", w.steps)
-        seen = observe(top)
+        seen = observe(top) if os.path.isdir(top) else {}
         n = len(w.steps)
-        if n in history.fits(seen):
+        fits = history.fits(seen)
+        if n in fits:
             return
+        if self.store_failed and not live:
+            least = max((k for k, s in enumerate(w.steps, 1) if s.promised),
+                        default=0)
+            if any(k >= least for k in fits) or \
+                    history.fits_partly(seen, least, n):
+                self.lost += n - max(fits, default=0)
+                return
         # The step that the process died in may have happened; so may, in
         # part, a write that said that it failed (if its file is O_SYNC even
         # whole: what failed is the sync).
@@ -200,6 +211,9 @@ class Run:
             raise node.Failure("another incarnation: %s" %
                                status["incarnation"])
         if self.writer:
+            # (it may have, at its end)
+            self.store_failed = "only read from now on" in \
+                self.node.log_text()
             self.judge(self.writer.top, False)
         self.node.unmount()
         self.mounted = False
@@ -219,7 +233,8 @@ def main():
 
 
 def play_one(args, fault, at):
-    """(was the call reached, did a step fail, what is wrong or None)"""
+    """(was the call reached, did a step fail, steps that were not synced and
+    are lost, what is wrong or None)"""
     r, wrong = Run(args, "%s-%d" % (fault, at), fault, at), None
     try:
         r.one()
@@ -229,14 +244,14 @@ def play_one(args, fault, at):
         wrong = traceback.format_exc()
     if wrong:
         wrong += "\n" + "\n".join(r.node.log_text().splitlines()[-8:])
-    ret = r.calls() >= at, bool(r.writer and r.writer.failed), wrong
+    ret = r.calls() >= at, bool(r.writer and r.writer.failed), r.lost, wrong
     r.close()
     return ret
 
 
 def play_all(args, fault):
     """Until the fault comes after the end."""
-    done = bad = failed = 0
+    done = bad = failed = lost = 0
     at, reached = args.first, True
     with ThreadPoolExecutor(args.jobs) as pool:
         while reached and (args.most is None or done < args.most):
@@ -244,7 +259,8 @@ def play_all(args, fault):
             at += args.jobs * args.every
             for n, answer in zip(some, pool.map(
                     lambda n: play_one(args, fault, n), some)):
-                reached, has_failed, wrong = answer
+                reached, has_failed, gone, wrong = answer
+                lost += gone
                 done += 1
                 failed += has_failed
                 if wrong:
@@ -252,7 +268,8 @@ def play_all(args, fault):
                     print("FAIL %s at call %d: %s" % (fault, n, wrong),
                           flush=True)
     print("%s: %d runs, up to call %d; in %d of them a step failed; "
-          "%d failures" % (fault, done, n, failed, bad), flush=True)
+          "%d steps that were not synced went with a store that failed; "
+          "%d failures" % (fault, done, n, failed, lost, bad), flush=True)
     return bad
 
 

@@ -11,7 +11,9 @@
  *			u64 CLOCK_MONOTONIC in ns; length 0: a flush;
  *			2^64-1 as the place in LOG.data: zeros (a discard)
  *	LOG.data	the bytes
- *	LOG.count	u64: entries so far; others map it
+ *	LOG.count	u64: entries so far; u64: what the disk is. Others map
+ *			it, and write the second: 0 well, 1 nothing can be
+ *			written (EIO), and nothing is logged
  *
  * Integers are of the machine. An entry is counted before its request is
  * answered, and requests are served one after the other: what a program saw
@@ -27,6 +29,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +47,7 @@
 /* Nothing changes behind the kernel's back. */
 #define TIMEOUT_S 86400.0
 #define ZEROS UINT64_MAX
+#define COUNT_BYTES (2 * sizeof(uint64_t))
 
 struct entry {
 	uint64_t offset, len, at, time_ns;
@@ -52,12 +56,17 @@ struct entry {
 struct disk {
 	int image, index, data;
 	uint64_t size, logged_bytes;
-	uint64_t *count; /* mapped */
+	uint64_t *count; /* mapped: count, and what it is */
 };
 
 static struct disk *disk_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
+}
+
+static bool is_broken(const struct disk *d)
+{
+	return __atomic_load_n(&d->count[1], __ATOMIC_ACQUIRE);
 }
 
 /* ---- the log */
@@ -171,6 +180,10 @@ static void disk_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 
 	(void)ino;
 	(void)fi;
+	if (is_broken(d)) {
+		fuse_reply_err(req, EIO);
+		return;
+	}
 	if ((uint64_t)offset > d->size || len > d->size - (uint64_t)offset) {
 		fuse_reply_err(req, ENOSPC);
 		return;
@@ -193,7 +206,9 @@ static void disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	(void)ino;
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req, -disk_log(disk_of(req), 0, NULL, 0));
+	fuse_reply_err(req, is_broken(disk_of(req))
+				    ? EIO
+				    : -disk_log(disk_of(req), 0, NULL, 0));
 }
 
 /* Discards, and zeros written without bytes. */
@@ -206,6 +221,10 @@ static void disk_fallocate(fuse_req_t req, fuse_ino_t ino, int mode,
 	(void)fi;
 	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))) {
 		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	if (is_broken(d)) {
+		fuse_reply_err(req, EIO);
 		return;
 	}
 	if (fallocate(d->image, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -254,9 +273,9 @@ static int disk_begin(struct disk *d, const char *image, const char *log)
 	count = log_open(log, "count", O_RDWR);
 	if (d->index < 0 || d->data < 0 || count < 0)
 		return -EIO;
-	if (ftruncate(count, sizeof(*d->count)) < 0)
+	if (ftruncate(count, COUNT_BYTES) < 0)
 		return -errno;
-	d->count = mmap(NULL, sizeof(*d->count), PROT_READ | PROT_WRITE,
+	d->count = mmap(NULL, COUNT_BYTES, PROT_READ | PROT_WRITE,
 			MAP_SHARED, count, 0);
 	close(count);
 	return d->count == MAP_FAILED ? -errno : 0;

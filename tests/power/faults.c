@@ -16,7 +16,8 @@
  *	kill		SIGKILL before it is done
  *	kill-behind	SIGKILL when it is done
  *	torn		a write does one half of its bytes, then SIGKILL
- *	eio, enospc	that error, and nothing is done
+ *	eio, enospc, edquot	that error, and nothing is done
+ *	eio-on, enospc-on	the same, and so for all calls behind it
  *
  * The number of such calls so far is in the file KIN_POWER_CALLS (u64).
  *
@@ -139,11 +140,31 @@ enum what {
 	FAIL,	    /* errno is set */
 };
 
+/* 0: the fault is no error. */
+static int error_of(void)
+{
+	return fault_is("eio") || fault_is("eio-on")	     ? EIO
+	       : fault_is("enospc") || fault_is("enospc-on") ? ENOSPC
+	       : fault_is("edquot")			     ? EDQUOT
+							     : 0;
+}
+
+static bool error_lasts(void)
+{
+	return fault_is("eio-on") || fault_is("enospc-on");
+}
+
 /* What becomes of a call that changes or syncs this file. */
 static enum what next_call(int fd)
 {
-	if (!kind_of(fd) ||
-	    __atomic_add_fetch(count, 1, __ATOMIC_RELAXED) != fatal)
+	uint64_t n;
+
+	if (!kind_of(fd))
+		return DO_IT;
+	n = __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+	if (n == fatal || (fatal && n > fatal && error_lasts()))
+		errno = error_of();
+	else
 		return DO_IT;
 	if (fault_is("kill"))
 		raise(SIGKILL);
@@ -151,10 +172,7 @@ static enum what next_call(int fd)
 		return DO_AND_END;
 	if (fault_is("torn"))
 		return DO_HALF;
-	if (!fault_is("eio") && !fault_is("enospc"))
-		return DO_IT;
-	errno = fault_is("eio") ? EIO : ENOSPC;
-	return FAIL;
+	return errno ? FAIL : DO_IT;
 }
 
 static void end_if(enum what what)

@@ -179,7 +179,8 @@ def play(args, m, blank, seed, fault):
     one = {"seed": seed, "fs": s.fs, "options": s.options, "entries": len(log),
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
-           "commits": len(s.commits), "rounds": s.space["rounds"], "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
+           "commits": len(s.commits), "rounds": s.space["rounds"],
+           "fills": s.fills, "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
@@ -209,7 +210,8 @@ def play(args, m, blank, seed, fault):
 def describe(one):
     return ("seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
             "%(commits)d commits of a data base, %(entries)d entries with "
-            "%(flushes)d flushes, %(rounds)d rounds of giving back; "
+            "%(flushes)d flushes, %(rounds)d rounds of giving back, full "
+            "%(fills)d times; "
             "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
             "%(met)d, %(at_stake)d writes were at stake, the slowest took "
             "%(slowest).1f s" % one +

@@ -62,11 +62,16 @@ class Counter:
 
     def __init__(self, name):
         with open(name + ".count", "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 8)
+            self.map = mmap.mmap(f.fileno(), 16)
         self.view = memoryview(self.map).cast("Q")
 
     def now(self):
         return self.view[0]
+
+    def broken(self, yes):
+        """From now on the disk answers each write and flush with EIO, or not
+        any more."""
+        self.view[1] = int(yes)
 
 
 def image_write(f, log, i, sectors=None):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A session: programs work in a mount for some seconds, and what the disk
 did and what they were promised is kept for the cuts."""
+import errno
 import os
 import pickle
 import random
@@ -31,6 +32,10 @@ SYNC_PAUSE_S = 0.7
 IDLE_S = 5
 # Times with and without syncs take turns.
 CALM_S_MAX = 1.5
+# A disk that somebody else fills: how long it is not full, and is.
+EMPTY_S_MAX = 1.5
+FULL_S_MAX = 1.2
+BALLAST = "ballast"
 STEPS_MAX = 3000
 ROWS_MAX = 1000
 
@@ -42,6 +47,8 @@ class Session:
 
     def __init__(self, seed, seconds, fs, two):
         self.seed, self.seconds, self.fs, self.two = seed, seconds, fs, two
+        self.full = not two and seed % 4 == 3   # the disk is full at times
+        self.fills = 0
         self.options = mount_options(fs, seed)
         self.ready = None       # entries logged when `kin mount` returned
         self.steps = {}         # writer -> steps
@@ -67,21 +74,64 @@ class Session:
             return pickle.load(f)
 
 
+class Ballast(threading.Thread):
+    """Somebody else fills the disk to the last block, now and then."""
+
+    def __init__(self, path, seed, stop):
+        super().__init__(name="ballast")
+        self.path, self.stop = path, stop
+        self.rng = random.Random("ballast %s" % seed)
+        self.times, self.error = 0, None
+
+    def run(self):
+        try:
+            while not self.stop.wait(self.rng.uniform(0, EMPTY_S_MAX)):
+                self.fill()
+                self.times += 1
+                self.stop.wait(self.rng.uniform(0, FULL_S_MAX))
+                os.unlink(self.path)
+        except Exception as e:
+            self.error = e
+
+    def fill(self):
+        at, length = 0, 64 << 20
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
+        while length >= 4096:
+            try:
+                os.posix_fallocate(fd, at, length)
+                at += length
+            except OSError as e:
+                if e.errno != errno.ENOSPC:
+                    raise
+                length //= 2
+        os.close(fd)
+
+
+def is_no_room(session, e):
+    return session.full and "No space left" in str(e)
+
+
 class Tokens(threading.Thread):
     """Asks a node again and again what it knows. A token says that it is
     durable; the token of b, what a has told it."""
 
-    def __init__(self, node, counter, stop, calm):
+    def __init__(self, node, session, counter, stop, calm):
         super().__init__(name="tokens of " + node.name)
         self.node, self.counter, self.stop, self.calm = \
             node, counter, stop, calm
+        self.session = session
         self.tokens, self.error = [], None
 
     def run(self):
         try:
             while not self.stop.wait(TOKEN_PAUSE_S):
                 if not self.calm.is_set():  # (a token is a sync)
-                    token = self.node.token()
+                    try:
+                        token = self.node.token()
+                    except Failure as e:
+                        if is_no_room(self.session, e):
+                            continue
+                        raise
                     self.tokens.append((token, self.counter.now()))
         except Exception as e:
             self.error = e
@@ -92,11 +142,12 @@ class Syncs(threading.Thread):
     writers. In calm times, too, now and then: what others sync proves
     nothing of it."""
 
-    def __init__(self, node, seed, writers, counter, stop, calm):
+    def __init__(self, node, session, writers, counter, stop, calm):
         super().__init__(name="kin sync")
+        self.session = session
         self.node, self.writers, self.counter, self.stop, self.calm = \
             node, writers, counter, stop, calm
-        self.rng = random.Random("kin sync %s" % seed)
+        self.rng = random.Random("kin sync %s" % session.seed)
         self.syncs, self.error = [], None
 
     def run(self):
@@ -104,7 +155,12 @@ class Syncs(threading.Thread):
             while not self.stop.wait(SYNC_PAUSE_S):
                 if not self.calm.is_set() or self.rng.random() < 0.5:
                     ended = {w.name: w.ended() for w in self.writers}
-                    self.node.kin("sync", self.node.volume)
+                    try:
+                        self.node.kin("sync", self.node.volume)
+                    except Failure as e:
+                        if is_no_room(self.session, e):
+                            continue
+                        raise
                     self.syncs.append((ended, self.counter.now()))
         except Exception as e:
             self.error = e
@@ -188,6 +244,7 @@ def work(machine, counter, session):
             Churn if name == CHURN and seed % 3 == 0 else Writer
         writers.append(kind(top, name, seed, counter, stop, PAUSE_S,
                             STEPS_MAX, calm))
+        writers[-1].may_be_full = session.full
     os.mkdir(os.path.join(a.volume, "sql"))
     a.token()       # (the directories are promised)
     session.ready = counter.now()
@@ -195,11 +252,16 @@ def work(machine, counter, session):
                         counter, stop, ROW_PAUSE_S, ROWS_MAX, calm)
     pushers = [Pusher(n.store, seed, stop, PUSH_PAUSE_S)
                for n in session.nodes(machine)]
-    tokens = [Tokens(n, counter, stop, calm) for n in session.nodes(machine)]
+    tokens = [Tokens(n, session, counter, stop, calm)
+              for n in session.nodes(machine)]
     peer = [Peer(machine.b, seed, counter, stop, calm)] if session.two else []
-    syncs = Syncs(a, seed, writers, counter, stop, calm)
-    threads_run(writers + [database, syncs] + pushers + tokens + peer, stop,
+    syncs = Syncs(a, session, writers, counter, stop, calm)
+    ballast = Ballast(os.path.join(machine.disk, BALLAST), seed, stop)
+    # (a data base says nothing of itself when the disk is full)
+    others = [ballast] if session.full else [database]
+    threads_run(writers + others + [syncs] + pushers + tokens + peer, stop,
                 calm, session)
+    session.fills = ballast.times
     session.steps = {w.name: w.steps for w in writers}
     session.commits = database.commits
     session.tokens = [t for n in tokens for t in n.tokens]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that work in a mount and write down what they were promised."""
+import errno
 import os
 import random
 import sqlite3
@@ -11,6 +12,12 @@ from .model import Model, content
 FILES_MAX = 24
 BYTES_MAX = 3 << 20
 FDS_MAX = 4
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_PAUSE_S = 0.02
+
+
+class Full(Exception):
+    """The disk is full, and the step did nothing."""
 
 
 class Step:
@@ -27,7 +34,10 @@ class Step:
 
 class Writer(threading.Thread):
     """Has a directory to itself. Random operations, one after the other.
-    calm: while it is set, nobody asks for anything to be synced."""
+    calm: while it is set, nobody asks for anything to be synced.
+    may_be_full: a step may be refused for want of room; then it is none."""
+
+    may_be_full = False
 
     def __init__(self, top, name, seed, counter, stop, pause_s, steps_max,
                  calm=None):
@@ -42,7 +52,10 @@ class Writer(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set() and len(self.steps) < self.steps_max:
-                self.act()
+                try:
+                    self.act()
+                except Full:
+                    self.stop.wait(FULL_PAUSE_S)
                 self.stop.wait(self.rng.expovariate(1 / self.pause_s))
                 if self.rng.random() < 0.01:
                     self.stop.wait(self.rng.uniform(0, 30 * self.pause_s))
@@ -59,7 +72,13 @@ class Writer(threading.Thread):
         self.steps.append(s)
         s.begun_at = self.counter.now()
         s.begun = time.monotonic_ns()
-        fn()
+        try:
+            fn()
+        except OSError as e:
+            if not self.may_be_full or e.errno not in FULL:
+                raise
+            self.steps.pop()
+            raise Full from e
         s.ended = time.monotonic_ns()
         s.ended_at = self.counter.now()
         s.promised = promised
@@ -71,7 +90,9 @@ class Writer(threading.Thread):
         return n if not n or self.steps[n - 1].ended_at is not None else n - 1
 
     def short_write(self, n):
-        raise OSError("only %d bytes were written" % n)
+        if not self.may_be_full:
+            raise OSError("only %d bytes were written" % n)
+        self.steps[-1].op += (n,)
 
     def full(self, path):
         return os.path.join(self.top, path)
@@ -152,7 +173,7 @@ class Writer(threading.Thread):
             self.fds[self.model.at[path]] = fresh[0], 0
 
     def write(self, path, offset, length):
-        flags = 0 if self.calm.is_set() else \
+        flags = 0 if self.calm.is_set() or self.may_be_full else \
             self.rng.choice((0,) * 8 + (os.O_SYNC, os.O_DSYNC))
         fd, flags = self.fd_of(path, flags)
         seed = "%s %d" % (self.name, self.number())

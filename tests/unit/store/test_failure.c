@@ -16,8 +16,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -254,6 +256,64 @@ static void test_failed_syncs(void **state)
 	for (int threads = 0; threads < 2; threads++)
 		for (int where = ON_LOG; where <= ON_TABLES; where++)
 			sync_fails(threads, where);
+}
+
+/*
+ * Behind a failure the page cache is not believed, in the same boot: what was
+ * promised is there, of the rest only what rests on nothing else. The data
+ * of what was not synced is lost here, as if its pages had been dropped.
+ */
+static void cache_is_lost(bool noted)
+{
+	char *path = scratch_make(), *note = scratch_path(path, "note");
+	char *dir = scratch_path(path, "store"), *seg;
+	struct store_options o = options_of(dir, true);
+	uint8_t bytes[5], zeros[DATA_BYTES] = {0};
+	struct data_loc kept, lost;
+	struct store *s;
+	int fd;
+
+	o.distrust = noted ? note : NULL;
+	s = store_make(&o);
+	/* Of the first its data is in the log, by the sync, and nowhere else. */
+	assert_int_equal(data_append(s, SLICE("bytes", 5), &kept), 0);
+	assert_int_equal(change(s, 0, 'a'), 0);
+	assert_int_equal(store_sync(s), 0);
+	append(s, &lost);
+	assert_int_equal(change(s, 1, 'b'), 0);
+	fault_set(ON_DATA, true, EIO, 1);
+	assert_int_equal(store_sync(s), -EIO);
+	assert_int_equal(access(note, F_OK), noted ? 0 : -1);
+	store_abandon(s);
+	fault_clear();
+	seg = scratch_path(dir, "seg/00000000");
+	fd = open(seg, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+	close(fd);
+	for (int life = 0; life < 2; life++) {
+		s = store_make(&o);
+		expect(s, 0, 'a');
+		expect(s, 1, noted ? 0 : 'b');
+		assert_int_equal(data_read(s, kept, bytes, sizeof(bytes)), 0);
+		if (noted)
+			assert_memory_equal(bytes, "bytes", sizeof(bytes));
+		/* From here on kills lose nothing, as ever. */
+		expect(s, 2, life ? 'c' : 0);
+		assert_int_equal(change(s, 2, 'c'), 0);
+		store_abandon(s);
+	}
+	free(seg);
+	free(dir);
+	free(note);
+	scratch_remove(path);
+}
+
+static void test_cache_is_lost(void **state)
+{
+	(void)state;
+	cache_is_lost(false); /* (to see that it can be told) */
+	cache_is_lost(true);
 }
 
 /* A record that cannot be written: the operation did not happen. */
@@ -569,6 +629,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failed_syncs),
+		cmocka_unit_test(test_cache_is_lost),
 		cmocka_unit_test(test_failed_writes),
 		cmocka_unit_test(test_commit_refused),
 		cmocka_unit_test(test_log_fills),
