@@ -101,7 +101,7 @@ int space_check(struct space *sp, uint64_t len)
 	bool low;
 
 	if (sp->off)
-		return 0;
+		return space_is_full(sp);
 	if (space_is_full(sp)) {
 		int r;
 

@@ -90,7 +90,8 @@ must_check int core_new(const struct core_options *, uint64_t now_ms,
 void core_free(struct core *);
 
 /* ---- links */
-/* Sends HELLO. Errors: -EACCES not a member, -EALREADY linked already. */
+/* Sends HELLO. Errors: -EACCES not a member, -EALREADY linked already,
+ * -ENOSPC, -EDQUOT there is no room now: later. */
 must_check int core_link_up(struct core *, uint64_t now_ms, link_id,
 			    const struct device *peer);
 void core_link_down(struct core *, uint64_t now_ms, link_id);

@@ -138,7 +138,8 @@ void peer_fail_errno(struct core *c, struct peer *p, int r, const char *what)
 	snprintf(text, sizeof(text), "cannot take %s: %s", what,
 		 strerrordesc_np(-r));
 	peer_fail(c, p, BYE_LOCAL, text);
-	if (r == -ENOMEM || store_failure(c->store) < 0)
+	/* (without room it would be sent again, in vain, at once) */
+	if (r == -ENOMEM || store_failure(c->store) < 0 || core_passes(c, r))
 		core_fail(c, r, what);
 }
 
