@@ -69,6 +69,12 @@ enum store_table {
 
 /* Bytes of the longest key (LMDB's own limit is 511). */
 #define STORE_KEY_BYTES_MAX 320
+/*
+ * Puts and deletes after which a group is closed. A page that one of them
+ * changes is in memory until then: in a large store up to one page each, as a
+ * rule one for six.
+ */
+#define STORE_GROUP_CHANGES_MAX 60000
 
 struct store;
 

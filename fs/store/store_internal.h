@@ -90,6 +90,7 @@ struct store {
 	bool txn_broken;
 	uint64_t group; /* its number */
 	uint32_t group_ops;
+	uint64_t group_changes; /* puts and deletes */
 	uint64_t group_due_ms;
 	/*
 	 * There was no room to commit it: -ENOSPC or -EDQUOT, until when it is

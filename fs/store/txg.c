@@ -145,12 +145,20 @@ static int group_sync_data(struct store *s)
 	return r;
 }
 
+/* (one operation may be a merge of hundreds of rows) */
+static bool group_is_full(const struct store *s)
+{
+	return s->group_ops >= s->group_max_ops ||
+	       s->group_changes >= STORE_GROUP_CHANGES_MAX;
+}
+
 static void group_closed(struct store *s, uint64_t lsn)
 {
 	journal_committed(&s->journal, lsn);
 	s->synced_lsn = MAX_OF(s->synced_lsn, lsn);
 	s->group++;
 	s->group_ops = 0;
+	s->group_changes = 0;
 	s->stats.commits++;
 	if (!s->refused)
 		return;
@@ -274,8 +282,7 @@ static bool group_is_due(const struct store *s)
 {
 	if (!s->group_ops || group_is_refused(s))
 		return false;
-	return s->close_through >= s->group ||
-	       s->group_ops >= s->group_max_ops ||
+	return s->close_through >= s->group || group_is_full(s) ||
 	       io_now_ms() >= s->group_due_ms;
 }
 
@@ -335,8 +342,9 @@ int txg_start(struct store *s, bool threads)
 void txg_note_op(struct store *s)
 {
 	s->group_ops++;
+	s->group_changes += s->op.undo_count;
 	if (!s->threads) {
-		if (s->group_ops >= s->group_max_ops)
+		if (group_is_full(s))
 			txg_close(
 				s); /* the operation is in the log: it ended */
 		return;
@@ -345,13 +353,14 @@ void txg_note_op(struct store *s)
 		s->group_due_ms = io_now_ms() + s->group_max_ms;
 		pthread_cond_signal(&s->owner_wake);
 	}
-	if (s->group_ops >= s->group_max_ops || journal_is_short(&s->journal)) {
+	if (group_is_full(s) || journal_is_short(&s->journal)) {
 		if (s->close_through < s->group) {
 			s->close_through = s->group;
 			pthread_cond_signal(&s->owner_wake);
 		}
 		/* Writers that are faster than the owner wait for it. */
-		if (s->group_ops / 2 >= s->group_max_ops &&
+		if ((s->group_ops / 2 >= s->group_max_ops ||
+		     s->group_changes / 2 >= STORE_GROUP_CHANGES_MAX) &&
 		    !group_is_refused(s))
 			txg_run(s, TXG_CLOSE);
 	}

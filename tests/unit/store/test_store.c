@@ -182,6 +182,39 @@ static void big_operation(bool threads)
 	scratch_remove(path);
 }
 
+/* Few operations may change many rows: their group is closed, too. */
+static void test_many_changes(void **state)
+{
+	char *path = scratch_make();
+	struct store_options o = options_sim(path);
+	struct store_stats st;
+	struct store *s;
+
+	(void)state;
+	o.log_bytes = 8u << 20;
+	s = store_make(&o);
+	for (uint32_t n = 0; n < 3; n++) {
+		store_stats(s, &st);
+		assert_int_equal(st.commits, n / 2);
+		store_lock(s);
+		assert_int_equal(store_op_begin(s), 0);
+		for (uint32_t i = 0; i < STORE_GROUP_CHANGES_MAX / 2; i++) {
+			uint8_t key[8];
+
+			put_be64(key, (uint64_t)n << 32 | i);
+			assert_int_equal(store_put(s, TABLE_OBJ, SLICE(key, 8),
+						   SLICE(key, 8)),
+					 0);
+		}
+		assert_int_equal(store_op_end(s), 0);
+		store_unlock(s);
+	}
+	store_stats(s, &st);
+	assert_int_equal(st.commits, 1);
+	assert_int_equal(store_close(s), 0);
+	scratch_remove(path);
+}
+
 static void test_big_operation(void **state)
 {
 	(void)state;
@@ -425,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_seek),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_clean_reopen),
+		cmocka_unit_test(test_many_changes),
 		cmocka_unit_test(test_big_operation),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_writers),
