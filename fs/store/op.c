@@ -263,6 +263,12 @@ void store_op_makes_room(struct store *s)
 	s->op.makes_room = true;
 }
 
+uint64_t store_op_count(const struct store *s)
+{
+	store_assert_locked(s);
+	return s->stats.ops;
+}
+
 bool store_in_op(const struct store *s)
 {
 	return s->op.active;

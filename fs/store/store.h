@@ -138,6 +138,9 @@ must_check int store_op_end(struct store *);
 /* Undoes the puts and deletes since begin. */
 void store_op_abort(struct store *);
 bool store_in_op(const struct store *);
+/* Operations that ended well since open: while it stays the same, and none is
+ * in hand, so do all tables. [locked] */
+uint64_t store_op_count(const struct store *);
 /*
  * [in an operation] It removes something, or others can only go on with it:
  * on a full disk it may leave traces, where else nothing may grow.

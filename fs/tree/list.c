@@ -6,6 +6,10 @@
  * cookie: stable, and an entry that nobody touches between two calls is
  * given exactly once. Nearly every name has one claim, in one directory;
  * only where a name is claimed twice is its place looked at as a whole.
+ *
+ * Names that are view can be named only all together. The kernel asks for a
+ * page of entries at a time, so between two of its calls they are kept, as
+ * long as nothing at all has changed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -229,6 +233,60 @@ static uint32_t type_bits(enum kind k)
 	}
 }
 
+/* Names that are view, from which on a listing is kept: they take longer to
+ * make than a page of entries; and up to which: 30 MB. */
+#define LISTING_MIN 32
+#define LISTING_MAX 50000
+
+struct listing {
+	struct lister lister;
+	struct objid dir;
+	uint64_t ops;		/* of the store, when it was made */
+};
+
+void listing_forget(struct tree *t)
+{
+	if (!t->listing)
+		return;
+	lister_release(&t->listing->lister);
+	free(steal(&t->listing));
+}
+
+/* Goes on with the listing that is kept, if it is of this directory. */
+static int listing_take(struct tree *t, struct objid dir, uint64_t cookie,
+			struct lister *ret)
+{
+	struct listing *kept = t->listing;
+
+	if (!kept || !objid_equal(kept->dir, dir) ||
+	    kept->ops != store_op_count(t->store)) {
+		listing_forget(t);
+		return lister_init(t, dir, cookie, ret);
+	}
+	*ret = kept->lister;
+	free(steal(&t->listing));
+	ret->at = cookie + 1;
+	ret->name_count = 0;
+	ret->names_at = 0;
+	return 0;
+}
+
+/* Takes the lister. */
+static void listing_keep(struct tree *t, struct objid dir, struct lister *l)
+{
+	struct listing *kept = NULL;
+
+	if (l->virtuals.count >= LISTING_MIN &&
+	    l->virtuals.count <= LISTING_MAX && !t->listing)
+		kept = malloc(sizeof(*kept));
+	if (!kept) {
+		lister_release(l);
+		return;
+	}
+	*kept = (struct listing){ *l, dir, store_op_count(t->store) };
+	t->listing = kept;
+}
+
 int tree_readdir(struct tree *t, uint64_t ino, uint64_t cookie,
 		 int (*fn)(void *arg, const struct tree_dirent *), void *arg)
 {
@@ -240,7 +298,7 @@ int tree_readdir(struct tree *t, uint64_t ino, uint64_t cookie,
 	store_lock(t->store);
 	r = ino_dir(t, ino, &dir);
 	if (!r)
-		r = lister_init(t, dir, cookie, &l);
+		r = listing_take(t, dir, cookie, &l);
 	while (!r && !(r = lister_next(t, &l, &s))) {
 		struct tree_dirent d = { .name = shown_name(&s),
 					 .type = type_bits(s.kind),
@@ -251,7 +309,10 @@ int tree_readdir(struct tree *t, uint64_t ino, uint64_t cookie,
 		if (!r && fn(arg, &d))
 			break;
 	}
-	lister_release(&l);
+	if (r) /* the end, mostly */
+		lister_release(&l);
+	else
+		listing_keep(t, dir, &l);
 	store_unlock(t->store);
 	return r == -ENOENT ? 0 : r;
 }

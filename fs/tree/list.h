@@ -28,6 +28,8 @@ struct lister {
 must_check int lister_init(struct tree *, struct objid dir, uint64_t cookie,
 			   struct lister *);
 void lister_release(struct lister *);
+/* tree_close(): what is kept of a listing that goes on is not needed. */
+void listing_forget(struct tree *);
 /* -ENOENT at the end. */
 must_check int lister_next(struct tree *, struct lister *, struct shown *ret);
 

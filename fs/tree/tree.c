@@ -18,6 +18,7 @@
 #include "fs/tree/base.h"
 #include "fs/tree/fork.h"
 #include "fs/tree/hist.h"
+#include "fs/tree/list.h"
 #include "fs/tree/roots.h"
 #include "fs/tree/saves.h"
 
@@ -495,6 +496,7 @@ void tree_close(struct tree *t)
 		HASH_DEL(t->inodes, i);
 		free(i);
 	}
+	listing_forget(t);
 	pending_release(t);
 	lefts_release(t);
 	free(t->work.spots.spots);

@@ -222,6 +222,7 @@ struct tree {
 	size_t urgent_count;
 	bool reachable;		/* a peer that may have them is linked */
 	uint64_t reads_failed;
+	struct listing *listing;	/* list.c; NULL: none is going on */
 	struct alias aliases[ALIASES_MAX];	/* a ring */
 	size_t alias_next;
 

@@ -124,6 +124,94 @@ static void test_conflicts(void **state)
 	fixture_close(&b);
 }
 
+struct all {
+	char names[400][256];
+	size_t count;
+};
+
+static int take_all(void *arg, const struct tree_dirent *d)
+{
+	struct all *a = arg;
+
+	assert_true(a->count < 400 && d->name.len < 256);
+	memcpy(a->names[a->count], d->name.data, d->name.len);
+	a->names[a->count++][d->name.len] = '\0';
+	return 0;
+}
+
+/*
+ * Two listings at once, resumed after each entry, give what one gives that
+ * is not; and a name that comes or goes between is seen by the rest of them.
+ */
+static void test_many_conflicts(void **state)
+{
+	struct all *all = calloc(1, sizeof(*all));
+	struct fixture a, b;
+	uint64_t dirs[2], cookies[2] = { 0, 0 };
+	size_t given = 0, conflicts = 0;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	for (int k = 0; k < 2; k++)
+		fill(&a, make_dir(&a, ROOT, k ? "e" : "d"), "kept", 100);
+	merge_from(&b, &a);
+	for (int k = 0; k < 200; k++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "kept-%d", k / 2);
+		write_file(&a, look(&a, look(&a, ROOT, k % 2 ? "e" : "d"),
+				    name), "1");
+		write_file(&b, look(&b, look(&b, ROOT, k % 2 ? "e" : "d"),
+				    name), "2");
+	}
+	merge_from(&b, &a);
+	for (int k = 0; k < 2; k++)
+		dirs[k] = look(&b, ROOT, k ? "e" : "d");
+	assert_int_equal(tree_readdir(b.tree, dirs[0], 0, take_all, all), 0);
+	assert_int_equal(all->count, 200);
+	for (bool more = true; more;) {
+		struct seen s = { .any = false }, other = { .any = false };
+
+		assert_int_equal(tree_readdir(b.tree, dirs[0], cookies[0],
+					      take_one, &s), 0);
+		if (given % 3 == 0)
+			assert_int_equal(tree_readdir(b.tree, dirs[1],
+						      cookies[1], take_one,
+						      &other), 0);
+		more = s.any;
+		if (!more)
+			break;
+		cookies[0] = s.cookie;
+		cookies[1] = other.any ? other.cookie : cookies[1];
+		assert_string_equal(s.name, all->names[given++]);
+	}
+	assert_int_equal(given, 200);
+	/* Settled between two pages: the rest has no trace of it. */
+	cookies[0] = 0;
+	for (given = 0;; given++) {
+		struct seen s = { .any = false };
+
+		assert_int_equal(tree_readdir(b.tree, dirs[0], cookies[0],
+					      take_one, &s), 0);
+		if (!s.any)
+			break;
+		cookies[0] = s.cookie;
+		conflicts += !!strstr(s.name, "(conflict");
+		for (size_t k = 0; given == 9 && k < all->count; k++)
+			if (strstr(all->names[k], "(conflict"))
+				assert_int_equal(
+					tree_unlink(b.tree, dirs[0],
+						    SLICE_STR(all->names[k])),
+					0);
+	}
+	assert_true(conflicts <= 10 && given <= 110 && given >= 100);
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+	free(all);
+}
+
 static void test_merged(void **state)
 {
 	struct fixture a, b;
@@ -194,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_conflicts),
+		cmocka_unit_test(test_many_conflicts),
 		cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_odd_names),
 	};
