@@ -18,6 +18,13 @@
 
 /* Bytes copied at a time: a few chunks. */
 #define COPY_BYTES ((size_t)256 * 1024)
+/*
+ * A read of so much is one of many, as a rule (the kernel reads ahead in such
+ * pieces, several at once and not in order, of which the disk below makes
+ * nothing); and how much is fetched behind it.
+ */
+#define AHEAD_MIN ((size_t)64 * 1024)
+#define AHEAD_BYTES ((size_t)1024 * 1024)
 
 void content_empty(struct content *ret)
 {
@@ -77,9 +84,12 @@ void content_get(struct reader *r, struct content *ret)
 		ret->inline_bytes = reader_bytes(r, (size_t)ret->size);
 }
 
-/* Reads from one chunk or hole; returns the number of bytes. */
+/*
+ * Reads from one chunk or hole; returns the number of bytes, and where in a
+ * segment they ended.
+ */
 static int64_t read_entry(struct content_cursor *c, uint64_t offset,
-			  uint8_t *ret, size_t len)
+			  uint8_t *ret, size_t len, struct data_loc *ret_end)
 {
 	struct manifest_entry e;
 	struct data_loc loc;
@@ -99,13 +109,17 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 	if (r < 0)
 		return r;
 	loc.offset += skip;
-	return data_read(c->store, loc, ret, len) < 0 ? -EIO : (int64_t)len;
+	if (data_read(c->store, loc, ret, len) < 0)
+		return -EIO;
+	*ret_end = (struct data_loc){loc.segment, loc.offset + len};
+	return (int64_t)len;
 }
 
 int64_t content_read(struct store *s, const struct content *content,
 		     uint64_t offset, void *ret, size_t len)
 {
 	cleanup(store_hold_end) struct store_hold hold = {NULL, 0};
+	struct data_loc end = {0, 0};
 	struct content_cursor c;
 	size_t done = 0;
 	int64_t r;
@@ -125,11 +139,15 @@ int64_t content_read(struct store *s, const struct content *content,
 	r = content_cursor_init(&c, s, content, 0);
 	while (r >= 0 && done < len) {
 		r = read_entry(&c, offset + done, (uint8_t *)ret + done,
-			       len - done);
+			       len - done, &end);
 		if (r > 0)
 			done += (size_t)r;
 	}
 	content_cursor_release(&c);
+	/* What comes next mostly lies behind it: files are cut where they
+	 * were written. */
+	if (len >= AHEAD_MIN && end.offset && offset + len < content->size)
+		data_will_read(s, end, AHEAD_BYTES);
 	return r < 0 ? r : (int64_t)done;
 }
 

@@ -412,6 +412,24 @@ int segments_read(struct segments *s, struct data_loc loc, void *ret,
 	return r == -ENODATA || r == -ENOENT || r == -EINVAL ? -EUCLEAN : r;
 }
 
+void segments_will_read(struct segments *s, struct data_loc loc, size_t len)
+{
+	struct segment *slot;
+
+	pthread_mutex_lock(&s->mutex);
+	slot = slot_of(s, loc.segment);
+	if (slot)
+		slot_ref(s, slot);
+	pthread_mutex_unlock(&s->mutex);
+	if (!slot)
+		return;
+	(void)!posix_fadvise(slot->fd, (off_t)loc.offset, (off_t)len,
+			     POSIX_FADV_WILLNEED);
+	pthread_mutex_lock(&s->mutex);
+	slot_unref(s, slot);
+	pthread_mutex_unlock(&s->mutex);
+}
+
 /* ---- syncing */
 
 int segments_sync(struct segments *s)

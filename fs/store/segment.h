@@ -30,6 +30,8 @@ must_check int segments_append(struct segments *, struct slice bytes,
 /* Errors: -EUCLEAN there are no such bytes. */
 must_check int segments_read(struct segments *, struct data_loc, void *ret,
 			     size_t len);
+/* Bytes that will be read soon: the kernel may fetch them meanwhile. */
+void segments_will_read(struct segments *, struct data_loc, size_t len);
 /*
  * Makes all bytes durable whose append returned before the call. After an
  * error the store has failed.

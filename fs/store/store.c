@@ -724,6 +724,11 @@ int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
 	return segments_read(s->segments, loc, ret, len);
 }
 
+void data_will_read(struct store *s, struct data_loc loc, size_t len)
+{
+	segments_will_read(s->segments, loc, len);
+}
+
 /* ---- holds */
 
 struct store_hold store_hold(struct store *s)

@@ -234,6 +234,9 @@ must_check int store_segments(struct store *,
 must_check int data_read(struct store *, struct data_loc, void *ret,
 			 size_t len);
 
+/* A hint: this is likely to be read next. */
+void data_will_read(struct store *, struct data_loc, size_t len);
+
 /*
  * ---- holds (any: with or without the lock)
  *
