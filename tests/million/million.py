@@ -8,6 +8,7 @@ descriptors, this program included.
 
 usage: tests/million/million.py [--files N] [--churn SECONDS] [--kin KIN]
                                 [--dir DIRECTORY] [--nofile N] [--keep]
+                                [--sanitized]
 """
 import argparse
 import hashlib
@@ -44,10 +45,20 @@ SPACE_DEADLINE_S = 120  # until space is given back
 
 
 class Failures(list):
+    """What was not met. Sanitizers need memory and time for themselves: with
+    them what is measured is printed only."""
+
+    def __init__(self, sanitized):
+        super().__init__()
+        self.sanitized = sanitized
+
     def check(self, ok, text):
         print(f"{'ok     ' if ok else 'NOT OK '} {text}", flush=True)
         if not ok:
             self.append(text)
+
+    def measured(self, ok, text):
+        self.check(ok or self.sanitized, text)
 
 
 class Node:
@@ -190,10 +201,10 @@ def find(node, files, fail):
 
 def check_memory(node, files, fail, when):
     limit = MEMORY_BYTES + MEMORY_INODE_BYTES * files
-    fail.check(node.memory() <= MEMORY_BYTES,
-               f"memory {when}: {node.memory() / MIB:.1f} MiB, of "
-               f"{MEMORY_BYTES / MIB:.0f} (with what each inode may take "
-               f"{limit / MIB:.0f})")
+    fail.measured(node.memory() <= MEMORY_BYTES,
+                  f"memory {when}: {node.memory() / MIB:.1f} MiB, of "
+                  f"{MEMORY_BYTES / MIB:.0f} (with what each inode may take "
+                  f"{limit / MIB:.0f})")
 
 
 def check_files(node, files, count, fail):
@@ -211,19 +222,20 @@ def start_clean(node, files, fail):
     for _ in range(STARTS):
         node.stop()
         times.append(node.start(place(files - 1)))
-    fail.check(min(times) < START_CLEAN_S,
-               f"start after a stop: {min(times):.3f} s of "
-               f"{', '.join(f'{t:.3f}' for t in times)}")
+    fail.measured(min(times) < START_CLEAN_S,
+                  f"start after a stop: {min(times):.3f} s of "
+                  f"{', '.join(f'{t:.3f}' for t in times)}")
 
 
-def burst(node, seconds):
-    """Fills the log: 4 KiB a record. Returns what each file must have."""
+def burst(node, seconds, size):
+    """Many operations that no commit may have yet, each a record with `size`
+    bytes, and kill -9. Returns what each file must have."""
     fds = [os.open(f"{node.mount}/burst-{k}", os.O_RDWR | os.O_CREAT)
            for k in range(16)]
     last, n, end = {}, 0, time.monotonic() + seconds
     while time.monotonic() < end:
         k = n % len(fds)
-        data = n.to_bytes(8, "little") * 512
+        data = n.to_bytes(8, "little") * (size // 8)
         os.pwrite(fds[k], data, 0)
         last[k], n = data, n + 1
     os.kill(node.pid, signal.SIGKILL)
@@ -238,19 +250,20 @@ def burst(node, seconds):
 def start_killed(node, files, fail):
     times, replayed = [], 0
     for turn in range(STARTS):
-        last = burst(node, 2.7)
+        # (large records fill the log, small ones are more of them)
+        last = burst(node, 1.7, (4096, 64, 64)[turn % 3])
         node.kill()
         times.append(node.start(place(turn)))
         replayed = max(replayed, node.replayed())
         for k, data in last.items():
             with open(f"{node.mount}/burst-{k}", "rb") as f:
-                if f.read() != data:
+                if f.read(len(data)) != data:
                     fail.check(False, f"burst-{k} has its last write")
     for k in range(16):
         os.unlink(f"{node.mount}/burst-{k}")
     fail.check(replayed > 0, f"operations replayed: {replayed}")
-    fail.check(max(times) < START_KILLED_S,
-               f"start after kill -9: {max(times):.3f} s at most")
+    fail.measured(max(times) < START_KILLED_S,
+                  f"start after kill -9: {max(times):.3f} s at most")
 
 
 class Churn:
@@ -307,13 +320,17 @@ def churn(node, seconds, fail):
         print(f"          {m / MIB:8.1f} {d:4} {log / MIB:8.1f} "
               f"{store / MIB:8.1f}")
     half, last = samples[SAMPLES // 2], samples[-1]
+    # The store may have a fifth of its data in what is not in use before it
+    # gives any back; check_size() has its bound.
+    free = GROWTH_STORE_BYTES + int((STORE_LIVE - 1) * samples[0][3])
     for at, name, more in ((0, "memory", GROWTH_MEMORY_BYTES),
                            (1, "descriptors", GROWTH_FDS),
-                           (3, "the store", GROWTH_STORE_BYTES)):
+                           (3, "the store", free)):
         # (against the greater of the second quarter: what is no growth)
         was = max(s[at] for s in samples[SAMPLES // 4:SAMPLES // 2 + 1])
-        fail.check(last[at] <= was + more,
-                   f"{name} did not grow: {was} and then {last[at]}")
+        text = f"{name} did not grow: {was} and then {last[at]}"
+        (fail.measured if at == 0 else fail.check)(last[at] <= was + more,
+                                                   text)
     fail.check(max(s[2] for s in samples) <= LOG_BYTES,
                f"the log has {half[2] / MIB:.0f}, then "
                f"{last[2] / MIB:.0f} MiB")
@@ -367,16 +384,22 @@ def run(o, top, fail):
 def main():
     here = os.path.dirname(os.path.realpath(__file__))
     p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("--files", type=int, default=1000000)
+    p.add_argument("--files", type=int)
+    p.add_argument("--sanitized", action="store_true")
     p.add_argument("--churn", type=float, default=3600)
     p.add_argument("--kin", default=f"{here}/../../build/kin")
     p.add_argument("--dir", default=os.environ.get("TMPDIR", "/tmp"))
     p.add_argument("--nofile", type=int, default=256)
     p.add_argument("--keep", action="store_true")
     o = p.parse_args()
+    if not o.files:
+        o.files = 8000 if o.sanitized else 1000000
+    if not os.path.exists("/dev/fuse"):
+        print("there is no /dev/fuse")
+        return 77
     resource.setrlimit(resource.RLIMIT_NOFILE, (o.nofile, o.nofile))
     top = tempfile.mkdtemp(prefix="kin-million.", dir=o.dir)
-    fail = Failures()
+    fail = Failures(o.sanitized)
     try:
         run(o, top, fail)
     finally:
