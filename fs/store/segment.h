@@ -46,6 +46,8 @@ must_check int segments_sync(struct segments *);
  */
 must_check int segments_copy_unsynced(struct segments *, size_t max_bytes,
 				      struct buf *record);
+/* That record is not in the log: the next time all is to be synced. */
+void segments_copy_lost(struct segments *);
 /* Puts such bytes in their place, in the file that may be missing. */
 must_check int segment_restore(int dirfd, struct data_loc,
 			       struct slice bytes);

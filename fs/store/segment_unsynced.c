@@ -68,6 +68,13 @@ int segments_copy_unsynced(struct segments *s, size_t max_bytes,
 	return r ? r : 1;
 }
 
+void segments_copy_lost(struct segments *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	s->unsynced.many = true;
+	pthread_mutex_unlock(&s->mutex);
+}
+
 int segment_restore(int dirfd, struct data_loc loc, struct slice bytes)
 {
 	char name[SEGMENT_NAME_LEN + 1];

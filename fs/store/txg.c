@@ -553,8 +553,12 @@ static int sync_through(struct store *s, uint64_t lsn)
 		return store_fail(s, r, "data cannot be synced");
 	if (store_failure(s) || s->synced_lsn >= lsn) /* by a commit */
 		return store_failure(s);
-	if (sync_mark(s, &record, lsn)) /* a commit needs no mark */
+	if (sync_mark(s, &record, lsn)) {
+		/* A commit needs no mark. It may be refused: what was copied
+		 * is in no log then. */
+		segments_copy_lost(s->segments);
 		return txg_run(s, TXG_CLOSE);
+	}
 	s->stats.copies += record.len > LOG_HEADER_BYTES;
 	journal_sync_begin(&s->journal, &sync);
 	store_unlock(s);

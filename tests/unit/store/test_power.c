@@ -506,6 +506,15 @@ static void test_copy_beside_a_sync(void **state)
 			 0);
 	assert_int_equal(segments_copy_unsynced(c.segments, 120, &c.record),
 			 1);
+	/* A copy that did not get into the log: only a sync helps. */
+	segments_copy_lost(c.segments);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(segments_copy_unsynced(c.segments, 120,
+							&c.record),
+				 0);
+	assert_int_equal(segments_sync(c.segments), 0);
+	assert_int_equal(segments_copy_unsynced(c.segments, 120, &c.record),
+			 1);
 	memset(&syncs, 0, sizeof(syncs));
 	segments_close(c.segments);
 	buf_release(&c.record);
