@@ -148,8 +148,9 @@ int run_decode(struct reader *r, struct mark_run *ret)
 	ret->skip = reader_varint(r);
 	count = reader_varint(r);
 	if (r->failed || !ret->origin || !count || count > RUN_MARKS_MAX ||
-	    !ret->after != !ret->before || ret->after > INT64_MAX ||
-	    ret->skip > INT64_MAX) {
+	    !ret->after != !ret->before || ret->after > RUN_END_MAX ||
+	    ret->skip > RUN_END_MAX - ret->after ||
+	    count > RUN_END_MAX - ret->after - ret->skip) {
 		reader_fail(r);
 		return -EBADMSG;
 	}

@@ -12,6 +12,9 @@
 #include "fs/tree/chain.h"
 #include "fs/tree/know.h"
 
+/* Numbers of operations in runs end here: far above all that there will be,
+ * and sums of them do not begin anew at 0. */
+#define RUN_END_MAX ((uint64_t)INT64_MAX)
 /* Marks of one run: 16 KiB, so that a frame of runs stays small. */
 #define RUN_MARKS_MAX 4096
 

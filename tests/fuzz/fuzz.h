@@ -35,6 +35,8 @@ void fuzz_manifest(struct slice);
 void fuzz_manifest_seeds(void (*put)(const char *, struct slice));
 void fuzz_names(struct slice);
 void fuzz_pack(struct slice);
+void fuzz_pages(struct slice);
+void fuzz_pages_seeds(void (*put)(const char *, struct slice));
 void fuzz_row(struct slice);
 void fuzz_session(struct slice);
 void fuzz_session_seeds(void (*put)(const char *, struct slice));

@@ -33,6 +33,7 @@ const struct fuzz_driver fuzz_drivers[] = {
 	{ "manifest", fuzz_manifest, fuzz_manifest_seeds },
 	{ "names", fuzz_names, NULL },
 	{ "pack", fuzz_pack, NULL },
+	{ "pages", fuzz_pages, fuzz_pages_seeds },
 	{ "row", fuzz_row, NULL },
 	{ "session", fuzz_session, fuzz_session_seeds },
 	{ "tables", fuzz_tables, fuzz_tables_seeds },

@@ -47,7 +47,7 @@ static void remove_base(void)
 /* (kept where a sanitizer finds them) */
 const char *fuzz_path(const char *dir, const char *name)
 {
-	static char *paths[16];
+	static char *paths[64];
 	static size_t count;
 
 	kin_assert(count < ARRAY_SIZE(paths));
@@ -137,7 +137,7 @@ static int env_sign(void *arg, struct slice message, uint8_t ret[64])
 
 /* ---- life */
 
-struct store *fuzz_store_open(const char *dir)
+int fuzz_store_try_open(const char *dir, struct store **ret)
 {
 	const struct store_options o = {
 		.path = dir,
@@ -147,9 +147,15 @@ struct store *fuzz_store_open(const char *dir)
 		.segment_bytes = 4u << 20,
 		.boot_id = "fuzz",
 	};
+
+	return store_open(&o, NULL, ret);
+}
+
+struct store *fuzz_store_open(const char *dir)
+{
 	struct store *s;
 
-	fuzz_must(store_open(&o, NULL, &s));
+	fuzz_must(fuzz_store_try_open(dir, &s));
 	return s;
 }
 

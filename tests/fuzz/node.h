@@ -56,6 +56,7 @@ must_check int fuzz_node_core(struct fuzz_node *,
 			      const struct fuzz_node_options *);
 void fuzz_node_close(struct fuzz_node *);
 
+must_check int fuzz_store_try_open(const char *dir, struct store **ret);
 struct store *fuzz_store_open(const char *dir);
 /* Each entry of each table, but for what only the store itself writes. */
 void fuzz_store_dump(struct store *, struct buf *ret);

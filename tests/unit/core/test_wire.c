@@ -211,6 +211,21 @@ static void test_mark_runs(void **state)
 	run_encode(&m, &body);
 	r = READER(body.data, body.len);
 	assert_int_equal(run_decode(&r, &back), -EBADMSG);
+	/* One that ends behind the greatest number would begin anew at 0. */
+	m.before = 1;
+	m.after = INT64_MAX;
+	m.skip = INT64_MAX;
+	buf_reset(&body);
+	run_encode(&m, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), -EBADMSG);
+	m.after = 300;
+	m.skip = INT64_MAX - 302;
+	buf_reset(&body);
+	run_encode(&m, &body);
+	r = READER(body.data, body.len);
+	assert_int_equal(run_decode(&r, &back), 0);
+	assert_true(run_end(&back) == INT64_MAX);
 	buf_reset(&body);
 	buf_put_u64(&body, 1);
 	buf_put_varint(&body, 0);
