@@ -170,10 +170,137 @@ int content_copy(struct store *s, const struct content *content, int fd)
 }
 
 /*
+ * Blocks that a walk over one level has begun: what stands in them does not
+ * say more when they come again. A few blocks that name each other many
+ * times are a content of any size, and who made them may mean no good.
+ */
+struct walked {
+	struct hash *slots; /* open addressing; no_hash: free */
+	size_t count, size; /* size: a power of two, or 0 */
+};
+
+static const struct hash no_hash;
+
+static struct hash *walked_slot(const struct walked *w, const struct hash *h)
+{
+	size_t at = (size_t)get_le64(h->b + 8);
+
+	for (;; at++) {
+		struct hash *slot = &w->slots[at & (w->size - 1)];
+
+		if (hash_equal(slot, h) || hash_equal(slot, &no_hash))
+			return slot;
+	}
+}
+
+static int walked_grow(struct walked *w)
+{
+	struct walked more = {.size = w->size ? 2 * w->size : 64};
+
+	more.slots = calloc(more.size, sizeof(*more.slots));
+	if (!more.slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->size; i++)
+		if (!hash_equal(&w->slots[i], &no_hash))
+			*walked_slot(&more, &w->slots[i]) = w->slots[i];
+	more.count = w->count;
+	free(w->slots);
+	*w = more;
+	return 0;
+}
+
+/* 1: it was there; 0: now it is. */
+static int walked_add(struct walked *w, const struct hash *h)
+{
+	struct hash *slot;
+	int r = 4 * w->count >= 3 * w->size ? walked_grow(w) : 0;
+
+	/* (a block may name anything) */
+	if (r < 0 || hash_equal(h, &no_hash))
+		return r;
+	slot = walked_slot(w, h);
+	if (hash_equal(slot, h))
+		return 1;
+	*slot = *h;
+	w->count++;
+	return 0;
+}
+
+static void walked_release(struct walked *w)
+{
+	free(w->slots);
+}
+
+/*
+ * Blocks begin at *at. Is one of them, from the highest down to those of the
+ * level, to be passed over? Then *at is behind it, and 1 is returned.
+ */
+static int pass_over(struct content_cursor *c, struct walked *w, uint8_t level,
+		     uint64_t to, uint64_t *at)
+{
+	for (uint8_t l = c->depth + 1; l > level; l--) {
+		struct manifest_entry e;
+		uint64_t start;
+		int r = content_cursor_seek(c, l, *at, &e, &start);
+
+		if (r < 0)
+			return r;
+		/* Of one that is looked at in part, another part may come. */
+		if (start != *at || e.len > to - *at)
+			continue;
+		r = walked_add(w, &e.hash);
+		if (r < 0)
+			return r;
+		if (r) {
+			*at = start + e.len;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* One level of each_entry(). */
+static int each_of_level(struct content_cursor *c, uint8_t level,
+			 uint64_t at, uint64_t to, bool partial,
+			 int (*fn)(void *arg, const struct hash *), void *arg)
+{
+	cleanup(walked_release) struct walked walked = {0};
+	uint64_t block_end = at;
+	int r = 0;
+
+	while (!r && at < to) {
+		struct manifest_entry e;
+		uint64_t start;
+
+		if (at >= block_end)
+			r = pass_over(c, &walked, level, to, &at);
+		if (r > 0) {
+			r = 0;
+			block_end = at;
+			continue;
+		}
+		if (!r)
+			r = content_cursor_seek(c, level, at, &e, &start);
+		if (r == -ENOENT && partial) {
+			at = block_end = c->absent_end;
+			r = 0;
+			continue;
+		}
+		if (r)
+			break;
+		block_end = c->level[level].end;
+		if (!e.hole)
+			r = fn(arg, &e.hash);
+		at = start + e.len;
+	}
+	return r;
+}
+
+/*
  * Calls fn for each entry that has a hash and bytes in from..to, level after
- * level from the root, so that blocks come first. What stands in blocks that
- * are not here is left out if `partial`, else -ENOENT. Stops at the first
- * non-zero of fn.
+ * level from the root, so that blocks come first. Of a block that comes again
+ * only its name does. What stands in blocks that are not here is left out if
+ * `partial`, else -ENOENT. Stops at the first non-zero of fn.
  */
 static int each_entry(struct store *s, const struct content *content,
 		      uint64_t from, uint64_t to, bool partial,
@@ -186,22 +313,8 @@ static int each_entry(struct store *s, const struct content *content,
 		return 0;
 	r = content_cursor_init(&c, s, content, CURSOR_VERIFY | CURSOR_LOCKED);
 	to = MIN_OF(to, content->size);
-	for (uint8_t level = c.depth + 1; !r && level >= 1; level--) {
-		for (uint64_t at = from; !r && at < to;) {
-			struct manifest_entry e;
-			uint64_t start;
-
-			r = content_cursor_seek(&c, level, at, &e, &start);
-			if (r == -ENOENT && partial) {
-				at = c.absent_end;
-				r = 0;
-				continue;
-			}
-			if (!r && !e.hole)
-				r = fn(arg, &e.hash);
-			at = start + e.len;
-		}
-	}
+	for (uint8_t level = c.depth + 1; !r && level >= 1; level--)
+		r = each_of_level(&c, level, from, to, partial, fn, arg);
 	content_cursor_release(&c);
 	return r;
 }

@@ -109,7 +109,8 @@ must_check int64_t content_missing_in(struct store *, const struct content *,
 				      int (*fn)(void *arg, const struct hash *),
 				      void *arg);
 /*
- * Calls fn for each block and chunk of the content, blocks first, in order.
+ * Calls fn for each block and chunk of the content, blocks first, in order;
+ * for what stands in a block that comes again, once.
  * All must be here. Stops at and returns the first non-zero of fn. [locked]
  */
 must_check int content_walk(struct store *, const struct content *,
