@@ -883,8 +883,9 @@ fake_keepass() {
 	leaves merge-keepass "versions 1 and 2 do not merge: Invalid credentials"
 	FILE=x.kdbx
 	leaves merge-keepass "Invalid credentials"
-	# no word of a password in what is seen by others
-	! grep -e one -e two calls
+	# no word of a password in what is seen by others (the names of rooms
+	# are drawn by chance)
+	! sed 's/hook\.[A-Za-z0-9]*//g' calls | grep -e one -e two
 }
 
 @test "keepass: a key file, with a password or alone" {
