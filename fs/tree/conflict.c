@@ -109,8 +109,12 @@ static int why_content(struct tree *t, struct row *row, const struct info *i,
 {
 	struct content base;
 	struct dot dot;
-	int r = base_of_branches(t, &row->o, i, &base, &dot);
+	int r;
 
+	/* (what the index says is a live file has contents) */
+	if (!i->branch_count)
+		return -EUCLEAN;
+	r = base_of_branches(t, &row->o, i, &base, &dot);
 	f->files = i->kind == KIND_FILE;
 	f->main_removed = i->branches[0].is_void;
 	f->base_known = !r;
