@@ -18,7 +18,7 @@ static const char help[] =
 "             changes: {received, known, forwarded},\n"
 "             content: {objects, bytes, reads_failed}, applying,\n"
 "             space: {bytes, in_use, last_round, freed, moved, rounds,\n"
-"             running, held_seconds, error},\n"
+"             running, held_seconds, removed: {files, bytes, more}, error},\n"
 "             disk: {state, error, what, since, free, needed},\n"
 "             incarnation: {cause, time, count},\n"
 "             history: {contents, removed, bytes, days_max, bytes_max},\n"
@@ -31,7 +31,9 @@ static const char help[] =
 "             history is what `kin log` and `kin undelete` know, bytes as the\n"
 "             sizes of all of it, which share what they have in common;\n"
 "             space is what the data takes on the disk, and what of it was\n"
-"             in use when some was given back the last time; disk.state is\n"
+"             in use when some was given back the last time; removed is what\n"
+"             still takes space because not all members know that it was\n"
+"             removed (more: or more than that); disk.state is\n"
 "             well; low (no new data fits); full (nothing new does); refused\n"
 "             (nor does what was done: it waits in the log); or failed (of an\n"
 "             error, what could not be done, and since when: the mount is\n"
@@ -193,6 +195,8 @@ static void print_content(const json_t *content)
 static void print_disk(const json_t *status)
 {
 	const json_t *disk = json_object_get(status, "disk");
+	const json_t *removed = json_object_get(
+		json_object_get(status, "space"), "removed");
 	const char *state = json_text(disk, "state");
 	uint64_t free = json_number(disk, "free");
 	uint64_t needed = json_number(disk, "needed");
@@ -220,6 +224,12 @@ static void print_disk(const json_t *status)
 	if (!strcmp(state, "refused"))
 		printf("%-10s what was done last waits in the store's log, "
 		       "until there is room\n", "");
+	if (json_number(removed, "bytes"))
+		printf("%-10s %s of %s that %s removed are kept until all "
+		       "members know that\n", "",
+		       text_bytes(json_number(removed, "bytes"), a),
+		       text_count(json_number(removed, "files"), "file", b),
+		       json_number(removed, "files") == 1 ? "was" : "were");
 	if (!strcmp(json_text(disk, "error"), strerror(EDQUOT)))
 		printf("%-10s it is a quota that is used up\n", "");
 }

@@ -204,3 +204,68 @@ int dir_is_named(struct tree *t, struct objid dir, bool *ret)
 	*ret = !r && k.len == 33 && !memcmp(k.data + 1, dir.b, 16);
 	return r == -ENOENT ? 0 : r;
 }
+
+/* ---- how much is kept */
+
+/* Rows looked at in one hold of the lock, some milliseconds; and in all. */
+#define DEAD_SLICE 128
+#define DEAD_LOOK_MAX 4096
+
+/* [locked] */
+static int dead_add(struct tree *t, struct slice id, struct replica_dead *d)
+{
+	struct object o;
+	struct objid of;
+	uint64_t before = d->bytes;
+	int r;
+
+	if (id.len != sizeof(of.b))
+		return -EUCLEAN;
+	memcpy(of.b, id.data, sizeof(of.b));
+	r = replica_row_load(t, of, &o);
+	for (size_t k = 0; !r && k < o.count; k++)
+		if (o.versions[k].reg == REG_CONTENT &&
+		    !(o.versions[k].flags & VERSION_VOID))
+			d->bytes += o.versions[k].content.content.size;
+	d->files += d->bytes > before;
+	object_release(&o);
+	return r;
+}
+
+/* A slice: from the row behind this change. -ENOENT: that was the last.
+ * [locked] */
+static int dead_slice(struct tree *t, uint64_t *after, struct replica_dead *d)
+{
+	for (size_t n = 0; n < DEAD_SLICE; n++) {
+		struct slice k, v;
+		uint8_t from[8];
+		int r;
+
+		put_be64(from, *after + 1);
+		r = dead_seek(t, 'd', SLICE(from, sizeof(from)), &k, &v);
+		if (r)
+			return r;
+		if (k.len != 1 + sizeof(from))
+			return -EUCLEAN;
+		*after = get_be64(k.data + 1);
+		r = dead_add(t, v, d);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int replica_dead(struct tree *t, struct replica_dead *ret)
+{
+	uint64_t after = 0;
+	int r = 0;
+
+	*ret = (struct replica_dead){ .more = false };
+	for (size_t n = 0; !r && n < DEAD_LOOK_MAX; n += DEAD_SLICE) {
+		store_lock(t->store);
+		r = dead_slice(t, &after, ret);
+		store_unlock(t->store);
+	}
+	ret->more = !r;
+	return r == -ENOENT ? 0 : r;
+}

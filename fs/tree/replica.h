@@ -114,6 +114,16 @@ must_check int replica_know_complete(struct tree *, struct know *ret);
 
 /* ---- purge */
 /*
+ * What was removed and is kept, with its contents, until all members have
+ * said that they know of it. Looks at some thousand rows at most. Errors: of
+ * the store. (Takes the lock, and lets go of it now and then.)
+ */
+struct replica_dead {
+	uint64_t files, bytes;
+	bool more;	/* there are, and were not looked at */
+};
+must_check int replica_dead(struct tree *, struct replica_dead *ret);
+/*
  * The horizon G: a node whose K does not cover it may hold what was purged
  * here, and takes a full stream before it gives anything. Borrowed until the
  * lock is released.

@@ -200,12 +200,23 @@ static json_t *content_json(struct agent *a)
 			 number(debt.reads_failed));
 }
 
+/* What was removed, and takes room until all members know of it. */
+static json_t *removed_json(struct agent *a)
+{
+	struct replica_dead d;
+
+	if (replica_dead(a->tree, &d))
+		return json_null();
+	return json_pack("{s:o, s:o, s:b}", "files", number(d.files), "bytes",
+			 number(d.bytes), "more", d.more);
+}
+
 static json_t *space_json(struct agent *a)
 {
 	struct reclaim_facts f;
 
 	reclaim_facts(a->store, &f);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:f, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:f, s:o, s:o}",
 			 "bytes", number(f.allocated_bytes),
 			 "in_use", number(f.live_bytes),
 			 "last_round", f.last_s ? json_integer(f.last_s)
@@ -214,6 +225,7 @@ static json_t *space_json(struct agent *a)
 			 "moved", number(f.moved_bytes),
 			 "rounds", number(f.rounds), "running", f.running,
 			 "held_seconds", (double)f.held_ms / 1000,
+			 "removed", removed_json(a),
 			 "error", f.error ? json_string(strerror(-f.error))
 					  : json_null());
 }

@@ -131,3 +131,14 @@ space() { # NAME KEY
 	wait_until takes_at_most a 10
 	cmp keep a/keep
 }
+
+@test "what was removed takes space until all members know of it" {
+	two_nodes
+	noise 3 >a/f
+	kin_wait a
+	assert_equal "$(space a removed.bytes)" 0
+	kin pause b
+	rm a/f
+	assert_equal "$(space a removed.files)" 1
+	assert_equal "$(space a removed.bytes)" $((3 << 20))
+}

@@ -153,7 +153,44 @@ static bool horizon_covers(struct fixture *f, const struct know *k)
 	return yes;
 }
 
+static void expect_dead(struct fixture *f, uint64_t files, uint64_t bytes)
+{
+	struct replica_dead d;
+
+	assert_int_equal(replica_dead(f->tree, &d), 0);
+	assert_int_equal(d.files, files);
+	assert_int_equal(d.bytes, bytes);
+	assert_false(d.more);
+}
+
 /* ---- what goes */
+
+/* What is kept until then is counted: contents, also of many in slices. */
+static void test_kept_is_counted(void **state)
+{
+	struct nodes n;
+	char name[16];
+
+	(void)state;
+	nodes_open(&n);
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		make_file(&n.a, ROOT, name, i % 2 ? "four" : "");
+	}
+	expect_dead(&n.a, 0, 0);
+	merge_from(&n.b, &n.a);
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		remove_file(&n.a, ROOT, name);
+	}
+	expect_dead(&n.a, 150, 600);
+	note_cut(&n.a);
+	merge_from(&n.b, &n.a);
+	purge_with(&n.a, &n.b);
+	expect_dead(&n.a, 0, 0);
+	expect_dead(&n.b, 150, 600);
+	nodes_close(&n);
+}
 
 static void test_goes_when_acknowledged(void **state)
 {
@@ -759,6 +796,7 @@ static void test_readopted_at_two(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kept_is_counted),
 		cmocka_unit_test(test_goes_when_acknowledged),
 		cmocka_unit_test(test_stays_without_a_cut),
 		cmocka_unit_test(test_many_in_slices),
