@@ -21,6 +21,7 @@ enum exit_code {
 	EXIT_USAGE = 2,
 	EXIT_UNREACHED = 3,	/* wait: a member was not reachable, or paused */
 	EXIT_NOT_MOUNTED = 4,	/* no kinfs there, or its daemon is gone */
+	EXIT_UNCHECKED = 5,	/* check: it could not be looked at */
 };
 
 struct command {
@@ -30,6 +31,7 @@ struct command {
 };
 
 int cmd_cat(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_conflicts(int argc, char **argv);
 int cmd_hooks(int argc, char **argv);
 int cmd_invite(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{ "wait", cmd_wait, "wait until everybody has everything" },
 	{ "token", cmd_token, "print a token of what this node shows now" },
 	{ "verify", cmd_verify, "prove that all members hold the same" },
+	{ "check", cmd_check, "look for damage in a store, and mend it" },
 	{ "pause", cmd_pause, "stop the exchange with peers" },
 	{ "resume", cmd_resume, "start the exchange with peers again" },
 	{ "conflicts", cmd_conflicts, "list files with several versions" },
@@ -46,7 +47,8 @@ static void usage(FILE *to)
 	      "any path inside the\nmount does.\n\n"
 	      "Exit codes: 0 done; 1 failed, or timed out; 2 wrong usage;\n"
 	      "3 (wait) a member was not reachable, or this node is paused;\n"
-	      "4 no kinfs is mounted there, or its daemon does not run.\n",
+	      "4 no kinfs is mounted there, or its daemon does not run;\n"
+	      "5 (check) the store could not be looked at.\n",
 	      to);
 }
 

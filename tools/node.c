@@ -28,6 +28,7 @@
 #include "fs/tree/replica.h"
 #include "replication/core/core.h"
 #include "replication/net/agent.h"
+#include "tools/crash.h"
 #include "tools/housekeeping.h"
 #include "tools/mounts.h"
 #include "tools/reclaimer.h"
@@ -196,6 +197,9 @@ static int open_store(struct node *node, const struct node_options *options,
 	if (r == 0)
 		r = open_patiently(&so, why, &node->store);
 	r = sentence(why, r, node->store_path);
+	if (r == 0)
+		r = sentence(why, crash_watch(node->store_path),
+			     node->store_path);
 	if (r < 0)
 		return r;
 	if (options->code && tree_exists(node->store)) {

@@ -5,11 +5,18 @@
  * (0: nothing counts them yet).
  *
  * What this table says is checked like anything else on disk; whether the
- * bytes are right only chunk_read() knows, because it hashes them.
+ * bytes are right only a hash of all of them tells. Reads of files would
+ * cost a hash each, of up to 256 KiB for 4 KiB. So a small table without
+ * locks remembers what was found sound by this process: by hash and place,
+ * in as many slots as a file has that is read from start to end. A disk
+ * that goes bad while a chunk is in there is noticed a while later.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "fs/base/hash.h"
+#include "fs/base/log.h"
 #include "fs/store/content.h"
 #include "fs/store/store_internal.h"
 
@@ -110,4 +117,59 @@ int chunk_read(struct store *s, const struct hash *hash, struct buf *ret)
 		return -EIO;
 	hash_bytes(ret->data, len, &found);
 	return hash_equal(&found, hash) ? 0 : -EIO;
+}
+
+/* ---- what is known to be sound */
+
+static uint64_t verified_name(const struct hash *hash, struct data_loc loc)
+{
+	uint64_t place = (uint64_t)loc.segment << 40 ^ loc.offset;
+
+	/* (0 is an empty slot) */
+	return (get_le64(hash->b) ^ place * 0x9e3779b97f4a7c15) | 1;
+}
+
+static uint64_t *verified_slot(struct store *s, uint64_t name)
+{
+	return &s->verified[(name >> 1) % VERIFIED_SLOTS];
+}
+
+static void tell_damage(struct store *s, struct data_loc loc)
+{
+	if (__atomic_exchange_n(&s->damage_told, 1, __ATOMIC_RELAXED))
+		return;
+	log_warn("store '%s': bytes in segment %08x are damaged: reading "
+		 "them fails; `kin check --data` says what they are of",
+		 s->path, (unsigned int)loc.segment);
+}
+
+int chunk_read_at(struct store *s, const struct hash *hash,
+		  struct data_loc loc, uint32_t chunk_len, uint64_t skip,
+		  void *ret, size_t len)
+{
+	uint64_t name = verified_name(hash, loc);
+	uint64_t *slot = verified_slot(s, name);
+	autofree uint8_t *bytes = NULL;
+	struct hash found;
+
+	kin_assert(skip <= chunk_len && len <= chunk_len - skip);
+	if (__atomic_load_n(slot, __ATOMIC_RELAXED) == name) {
+		loc.offset += skip;
+		return data_read(s, loc, ret, len) ? -EIO : 0;
+	}
+	bytes = malloc(chunk_len);
+	if (!bytes)
+		return -ENOMEM;
+	if (data_read(s, loc, bytes, chunk_len)) {
+		tell_damage(s, loc);
+		return -EIO;
+	}
+	hash_bytes(bytes, chunk_len, &found);
+	if (!hash_equal(&found, hash)) {
+		tell_damage(s, loc);
+		return -EIO;
+	}
+	memcpy(ret, bytes + skip, len);
+	__atomic_store_n(slot, name, __ATOMIC_RELAXED);
+	return 0;
 }

@@ -2,11 +2,10 @@
 /*
  * Content values, reading them, and what of them is here.
  *
- * content_read() hashes nothing: the check of form of the blocks, and of
- * the length of each chunk, is enough not to return bytes of another place
- * (content_cursor.c), and file data is hashed by the scrub and before it
- * goes into a new version. The walks hash the blocks, because what they say
- * is believed for longer than one read.
+ * A read hashes each chunk and block the first time, and again when that
+ * is long ago (chunk.c): what is damaged is never given out. The walks hash
+ * blocks each time, because what they say is believed for longer than one
+ * read.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -108,10 +107,11 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 	r = content_cursor_locate(c, &e, &loc);
 	if (r < 0)
 		return r;
-	loc.offset += skip;
-	if (data_read(c->store, loc, ret, len) < 0)
-		return -EIO;
-	*ret_end = (struct data_loc){loc.segment, loc.offset + len};
+	r = chunk_read_at(c->store, &e.hash, loc, (uint32_t)e.len, skip, ret,
+			  len);
+	if (r)
+		return r;
+	*ret_end = (struct data_loc){loc.segment, loc.offset + skip + len};
 	return (int64_t)len;
 }
 

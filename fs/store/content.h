@@ -76,6 +76,15 @@ must_check int chunk_add(struct store *, const struct hash *,
 must_check int chunk_read(struct store *, const struct hash *,
 			  struct buf *ret);
 
+/*
+ * Reads len bytes at `skip` of a chunk that lies at loc and has chunk_len
+ * bytes. All of it is read and hashed, unless that was done a while ago.
+ * Errors: -EIO. [any]
+ */
+must_check int chunk_read_at(struct store *, const struct hash *,
+			     struct data_loc loc, uint32_t chunk_len,
+			     uint64_t skip, void *ret, size_t len);
+
 /* ---- reading [not locked: each takes and releases the lock by itself] */
 /*
  * Whoever has the content from a table holds since then: store_hold().
@@ -138,13 +147,17 @@ must_check int content_check(struct store *, const struct content *,
 			     struct content_faults *ret);
 /*
  * The same, but chunks are not read: is_bad knows, of what is here, what is
- * damaged. It may be NULL. [not locked]
+ * damaged. It is told, and asked, of blocks that turn out to be damaged too,
+ * whatever it says then. [not locked]
  */
+struct content_judge {
+	bool (*is_bad)(void *arg, const struct hash *, bool block);
+	void *arg;
+};
 must_check int content_check_names(struct store *, const struct content *,
 				   uint64_t *at, uint64_t max_bytes,
-				   bool (*is_bad)(void *arg,
-						  const struct hash *),
-				   void *arg, struct content_faults *ret);
+				   const struct content_judge *,
+				   struct content_faults *ret);
 /*
  * Checks a received block: well formed, its entries' lengths add up to
  * span bytes. The caller checks its hash. Errors: -EBADMSG.

@@ -21,14 +21,7 @@ static uint64_t skip_to(const struct content_cursor *c, uint64_t at, int r)
 	return c->size;
 }
 
-/* How chunks are looked at. */
-struct look {
-	bool names_only;
-	bool (*is_bad)(void *arg, const struct hash *);
-	void *arg;
-};
-
-static int find_chunk(struct store *s, const struct look *look,
+static int find_chunk(struct store *s, const struct content_judge *judge,
 		      const struct manifest_entry *e)
 {
 	struct data_loc loc;
@@ -38,21 +31,21 @@ static int find_chunk(struct store *s, const struct look *look,
 	store_lock(s);
 	r = chunk_find(s, &e->hash, &loc, &len);
 	store_unlock(s);
-	if (!r && (len != e->len ||
-		   (look->is_bad && look->is_bad(look->arg, &e->hash))))
+	if (!r && (judge->is_bad(judge->arg, &e->hash, false) ||
+		   len != e->len))
 		r = -EIO;
 	return r;
 }
 
-static int check_chunk(struct store *s, const struct look *look,
+static int check_chunk(struct store *s, const struct content_judge *judge,
 		       const struct manifest_entry *e,
 		       struct content_faults *f)
 {
 	struct buf bytes = BUF_INIT;
-	int r = look->names_only ? find_chunk(s, look, e) :
-				   chunk_read(s, &e->hash, &bytes);
+	int r = judge ? find_chunk(s, judge, e) :
+			chunk_read(s, &e->hash, &bytes);
 
-	if (!r && !look->names_only && bytes.len != e->len)
+	if (!r && !judge && bytes.len != e->len)
 		r = -EIO;
 	buf_release(&bytes);
 	if (r == -ENOENT)
@@ -65,7 +58,7 @@ static int check_chunk(struct store *s, const struct look *look,
 }
 
 static int check(struct store *s, const struct content *content, uint64_t *at,
-		 uint64_t max_bytes, const struct look *look,
+		 uint64_t max_bytes, const struct content_judge *judge,
 		 struct content_faults *ret)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
@@ -88,7 +81,7 @@ static int check(struct store *s, const struct content *content, uint64_t *at,
 		if (!r) {
 			*at = start + e.len;
 			if (!e.hole)
-				r = check_chunk(s, look, &e, ret);
+				r = check_chunk(s, judge, &e, ret);
 			continue;
 		}
 		if (r == -ENOENT)
@@ -97,6 +90,8 @@ static int check(struct store *s, const struct content *content, uint64_t *at,
 			ret->damaged++;
 		else
 			break;
+		if (r == -EIO && judge)
+			(void)judge->is_bad(judge->arg, &c.wanted, true);
 		*at = skip_to(&c, *at, r);
 		r = 0;
 	}
@@ -107,17 +102,13 @@ static int check(struct store *s, const struct content *content, uint64_t *at,
 int content_check(struct store *s, const struct content *content,
 		  uint64_t *at, uint64_t max_bytes, struct content_faults *ret)
 {
-	const struct look look = { .names_only = false };
-
-	return check(s, content, at, max_bytes, &look, ret);
+	return check(s, content, at, max_bytes, NULL, ret);
 }
 
 int content_check_names(struct store *s, const struct content *content,
 			uint64_t *at, uint64_t max_bytes,
-			bool (*is_bad)(void *arg, const struct hash *),
-			void *arg, struct content_faults *ret)
+			const struct content_judge *judge,
+			struct content_faults *ret)
 {
-	const struct look look = { true, is_bad, arg };
-
-	return check(s, content, at, max_bytes, &look, ret);
+	return check(s, content, at, max_bytes, judge, ret);
 }

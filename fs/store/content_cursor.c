@@ -8,10 +8,8 @@
  * from where one was costs a look at the next entry.
  *
  * Every block is checked for form when it is read: lengths that add up to
- * what the entry above says. Its hash is checked if asked for; a reader of
- * file data does not ask, since damage that goes through the check of form
- * hits a hash, and an unknown hash leads nowhere. Then, before that is
- * reported as a missing chunk, the block is hashed after all.
+ * what the entry above says. Its hash is checked each time if asked for,
+ * else as that of a chunk that is read (chunk_read_at()).
  */
 #include "fs/store/content_cursor.h"
 
@@ -87,6 +85,7 @@ static int load(struct content_cursor *c, uint8_t level)
 	int r;
 
 	l->start = l->end = 0;
+	c->wanted = above->entry.hash;
 	r = find_chunk(c, &above->entry.hash, &loc, &len);
 	if (r < 0) {
 		c->absent_end = above->entry_start + above->entry.len;
@@ -97,13 +96,18 @@ static int load(struct content_cursor *c, uint8_t level)
 	buf_reset(&l->block);
 	if (!buf_extend(&l->block, len))
 		return -ENOMEM;
-	if (data_read(c->store, loc, l->block.data, len) < 0)
-		return -EIO;
 	l->hash = above->entry.hash;
 	if (c->flags & CURSOR_VERIFY) {
+		if (data_read(c->store, loc, l->block.data, len) < 0)
+			return -EIO;
 		hash_bytes(l->block.data, len, &found);
 		if (!hash_equal(&found, &l->hash))
 			return -EIO;
+	} else {
+		r = chunk_read_at(c->store, &l->hash, loc, len, 0,
+				  l->block.data, len);
+		if (r)
+			return r;
 	}
 	if (manifest_check(buf_slice(&l->block), level, above->entry.len) < 0)
 		return -EIO;

@@ -21,6 +21,7 @@ struct content_cursor {
 	uint64_t size;
 	uint8_t depth;
 	uint64_t absent_end;	/* see content_cursor_seek() */
+	struct hash wanted;	/* the block that was loaded last, or not */
 	/* Index: the level of the block. */
 	struct cursor_level {
 		struct buf block;

@@ -22,6 +22,7 @@
 #include "fs/base/log.h"
 #include "fs/store/distrust.h"
 #include "fs/store/io.h"
+#include "fs/store/pages.h"
 #include "fs/store/store_internal.h"
 #include "fs/store/suspect.h"
 
@@ -432,6 +433,8 @@ int store_open_again(struct store *s)
 	int r;
 
 	kin_assert(!s->txn);
+	if (s->page_readers) /* they have it open: another time */
+		return -EIO;
 	mdb_env_close(steal(&s->env));
 	r = env_open(s);
 	if (!r)
@@ -702,6 +705,43 @@ int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
 				   space_check(&s->space, bytes.len);
 
 	return r ? r : segments_append(s->segments, bytes, ret);
+}
+
+static int reader_begin(struct store *s, MDB_txn **ret, int *ret_root)
+{
+	int r;
+
+	store_lock(s);
+	r = s->env ? lmdb_errno(mdb_txn_begin(s->env, NULL, MDB_RDONLY, ret)) :
+		     -EIO;
+	if (!r)
+		s->page_readers++;
+	store_unlock(s);
+	/* (a commit's number says which root has it) */
+	if (!r)
+		*ret_root = (int)(mdb_txn_id(*ret) & 1);
+	return r;
+}
+
+int store_walk_pages(struct store *s, const struct pages_ops *ops,
+		     struct pages_result *ret)
+{
+	autoclose int fd = openat(s->dirfd, "db",
+				  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	MDB_txn *txn = NULL;
+	int root, r;
+
+	if (fd < 0)
+		return -errno;
+	r = reader_begin(s, &txn, &root);
+	if (r)
+		return r;
+	r = pages_walk(fd, root, ops, ret);
+	store_lock(s);
+	mdb_txn_abort(txn);
+	s->page_readers--;
+	store_unlock(s);
+	return r;
 }
 
 int store_segments(struct store *s,

@@ -254,6 +254,21 @@ struct store_hold store_hold(struct store *);
 /* Does nothing if the store is NULL, as it is afterwards. */
 void store_hold_end(struct store_hold *);
 
+/*
+ * Walks the pages of the tables as the last commit left them (pages.h),
+ * while the store is in use. Errors: as pages_walk(), of LMDB. [not locked]
+ */
+struct pages_ops;
+struct pages_result;
+must_check int store_walk_pages(struct store *, const struct pages_ops *,
+				struct pages_result *ret);
+/*
+ * Writes a file of that name, over one that is there, into the directory
+ * `lost` of the store, durably: what a repair takes out. Any.
+ */
+must_check int store_put_aside(struct store *, const char *name,
+			       struct slice bytes);
+
 /* ---- facts */
 struct store_stats {
 	uint64_t ops, commits, syncs, replayed;	/* since open */

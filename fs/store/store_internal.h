@@ -16,6 +16,9 @@
 #include "fs/store/space.h"
 #include "fs/store/store.h"
 
+/* Chunks that are known to be sound: as many as 512 MiB of data have. */
+#define VERIFIED_SLOTS 8192u
+
 /* What the thread that owns the LMDB transaction can be asked to do. */
 enum txg_job {
 	TXG_IDLE,
@@ -71,6 +74,8 @@ struct store {
 	const char *failed_in; /* set before it: what could not be done */
 	int64_t failed_s;      /* likewise: when, since 1970 */
 	struct holds holds;
+	uint64_t verified[VERIFIED_SLOTS]; /* atomic each: chunk.c */
+	int damage_told;		   /* atomic: once a run */
 
 	/* The lock. The rest is guarded by it. */
 	pthread_mutex_t mutex;
@@ -88,6 +93,7 @@ struct store {
 	MDB_txn *txn;			  /* NULL: none could be begun */
 	MDB_cursor *cursors[TABLE_COUNT]; /* made when needed */
 	bool txn_broken;
+	unsigned int page_readers; /* who reads what a commit left */
 	uint64_t group; /* its number */
 	uint32_t group_ops;
 	uint64_t group_changes; /* puts and deletes */

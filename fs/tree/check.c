@@ -179,18 +179,31 @@ static int bad_add(struct check *c, const struct hash *h)
 	c->result.chunks_damaged++;
 	if (!c->bad)
 		c->bad = calloc(2 * CHECK_BAD_MAX, sizeof(*c->bad));
-	if (!c->bad)
+	if (!c->bad_of_row)
+		c->bad_of_row = calloc(2 * CHECK_BAD_MAX, 1);
+	if (!c->bad || !c->bad_of_row)
 		return -ENOMEM;
 	if (c->bad_count++ < CHECK_BAD_MAX)
 		*bad_slot(c, h) = *h;
 	return 0;
 }
 
-bool check_chunk_is_bad(void *arg, const struct hash *h)
+/* What a row names is fetched again; what only history names is left. */
+static bool judge_chunk(void *arg, const struct hash *h, bool block)
 {
 	struct check *c = arg;
+	struct hash *slot;
 
-	return c->bad && hash_equal(bad_slot(c, h), h);
+	if (block && !(c->bad && hash_equal(bad_slot(c, h), h)))
+		c->error = bad_add(c, h);
+	if (!c->bad)
+		return false;
+	slot = bad_slot(c, h);
+	if (!hash_equal(slot, h))
+		return false;
+	if (c->table == TABLE_OBJ)
+		c->bad_of_row[slot - c->bad] = true;
+	return true;
 }
 
 /* ---- the walk */
@@ -290,6 +303,14 @@ static int step_chunks(struct check *c)
 	return r == -ENOENT ? 0 : MIN_OF(r, 0);
 }
 
+int check_unreadable(struct check *c)
+{
+	c->result.rows_damaged++;
+	if (!c->has_id || c->unreadable.count >= CHECK_BAD_MAX)
+		return 0;
+	return idlist_add(&c->unreadable, c->id);
+}
+
 /* [locked] */
 static int look_at_entry(struct check *c)
 {
@@ -307,9 +328,8 @@ static int look_at_entry(struct check *c)
 	if (c->table == TABLE_OBJ) {
 		c->result.objects++;
 		if (!sound || key.len != sizeof(c->id.b)) {
-			c->result.rows_damaged++;
 			check_tell(c, CHECK_ROW, "cannot be read");
-			return 0;
+			return check_unreadable(c);
 		}
 		r = check_row(c, value);
 		c->recount.at = c->id;
@@ -406,6 +426,15 @@ static void version_id(const struct check *c, const struct entry_name *e,
 	hex_encode(hash.b, 5, ret);
 }
 
+static int ids_add(struct check *c, struct objid id)
+{
+	struct idlist *l = &c->incomplete;
+
+	if (l->count && objid_equal(l->ids[l->count - 1], id))
+		return 0;
+	return l->count < CHECK_BAD_MAX ? idlist_add(l, id) : 0;
+}
+
 static void judge_content(struct check *c, const struct check_content *content)
 {
 	struct check_fault *f;
@@ -424,6 +453,8 @@ static void judge_content(struct check *c, const struct check_content *content)
 			f->damaged = c->found.damaged;
 			version_id(c, &content->name, f->version);
 		}
+		if (c->table == TABLE_OBJ && !c->error)
+			c->error = ids_add(c, c->id);
 	}
 	store_unlock(c->tree->store);
 }
@@ -431,6 +462,7 @@ static void judge_content(struct check *c, const struct check_content *content)
 static int step_content(struct check *c)
 {
 	const struct check_content *content = &c->contents[c->content_next];
+	const struct content_judge judge = { judge_chunk, c };
 	struct store *s = c->tree->store;
 	int r;
 
@@ -441,8 +473,7 @@ static int step_content(struct check *c)
 				  STEP_BYTES / 16, &c->found);
 	else
 		r = content_check_names(s, &content->content, &c->content_at,
-					STEP_BYTES, check_chunk_is_bad, c,
-					&c->found);
+					STEP_BYTES, &judge, &c->found);
 	if (r || c->content_at < content->content.size)
 		return r;
 	judge_content(c, content);
@@ -543,6 +574,9 @@ void check_end(struct check *c)
 	store_unlock(c->tree->store);
 	free(c->leaves);
 	free(c->bad);
+	free(c->bad_of_row);
+	idlist_release(&c->incomplete);
+	idlist_release(&c->unreadable);
 	free(c->segments);
 	free(c->contents);
 	free(c->told);

@@ -19,6 +19,7 @@
 
 /* What a fault is a fault of. */
 enum check_part {
+	CHECK_PAGE,	/* a page below the tables (fs/store/pages.h) */
 	CHECK_ENTRY,	/* an entry of a table that is no object's */
 	CHECK_ROW,	/* an object: all of it that is not content */
 	CHECK_INDEX,	/* what is derived from rows, and can be again */
@@ -40,6 +41,7 @@ struct check_fault {
 	struct objid id;	/* of the object */
 	char version[11];	/* id of a version as `kin log` has it, or "" */
 	uint64_t missing, damaged; /* chunks and blocks of a content */
+	uint64_t page;		/* of PAGE */
 	struct slice key;	/* of ENTRY; for the call */
 };
 

@@ -34,7 +34,10 @@ struct check {
 	struct check_count count;
 	/* Which chunks are damaged: a table of hashes, and how many. */
 	struct hash *bad;
+	bool *bad_of_row;	/* and some row names it */
 	uint64_t bad_count;
+	/* Objects with content that is not whole; with a row that is none. */
+	struct idlist incomplete, unreadable;
 	/* Bytes of segments, sorted by number. */
 	struct check_segment {
 		uint32_t number;
@@ -71,7 +74,8 @@ void check_tell_id(struct check *, enum check_part, struct objid,
 void check_add_content(struct check *, const struct check_content *);
 /* Do the bytes lie within a segment? */
 bool check_has_bytes(struct check *, struct data_loc, uint64_t len);
-bool check_chunk_is_bad(void *check, const struct hash *);
+/* The row in hand cannot be read. */
+must_check int check_unreadable(struct check *);
 
 /* ---- the tables: each looks at the entry in hand [locked]. Errors: of the
  * store, -ENOMEM; faults are told. */

@@ -218,9 +218,8 @@ int check_row(struct check *c, struct slice value)
 	c->count.rows++;
 	r = row_read(c->tree, c->id, &row);
 	if (r == -EUCLEAN) {
-		c->result.rows_damaged++;
 		check_tell(c, CHECK_ROW, "is nothing that can be");
-		return 0;
+		return check_unreadable(c);
 	}
 	if (r)
 		return r;

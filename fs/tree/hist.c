@@ -187,7 +187,7 @@ int hist_object(struct tree *t, struct objid id, struct hist_object *ret)
 	return r ? r : hist_object_decode(id, v, ret);
 }
 
-static int object_write(struct tree *t, const struct hist_object *o)
+int hist_object_write(struct tree *t, const struct hist_object *o)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;
 	uint8_t key[17];
@@ -242,7 +242,7 @@ int hist_object_put(struct tree *t, const struct hist_object *was,
 
 	/* (what they borrow may be the very value that is replaced) */
 	if (now->gone || now->entries)
-		r = object_write(t, now);
+		r = hist_object_write(t, now);
 	else
 		r = store_del(t->store, TABLE_HIST, object_key(key, now->id));
 	if (!r && was->gone && moves)

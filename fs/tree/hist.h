@@ -96,6 +96,11 @@ must_check int hist_object(struct tree *, struct objid,
 /* Writes it with its index; one without entries that is not gone, goes. */
 must_check int hist_object_put(struct tree *, const struct hist_object *was,
 			       const struct hist_object *now);
+/* The record alone. */
+must_check int hist_object_write(struct tree *, const struct hist_object *);
+/* Makes the index and the totals again (mend.h); what cannot be read is put
+ * aside. [not locked, no operation] */
+must_check int hist_index_anew(struct tree *);
 /* All that is known of it goes. */
 must_check int hist_forget(struct tree *, struct objid);
 /* It is another object's from now on, which has no row yet. */

@@ -486,6 +486,30 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	return r;
 }
 
+int row_index_anew(struct tree *t, struct row *row)
+{
+	struct info info;
+	bool live;
+	int r = contents_note(t, row);
+
+	if (!r)
+		r = info_init(&info, &row->o);
+	if (r)
+		return r;
+	r = row_index(t, row, &info);
+	if (!r && info.branch_count > 1)
+		r = number_siblings(t, row, &info);
+	if (!r)
+		r = marks_update(t, row->o.id, &info);
+	if (!r && info.kind == KIND_DIR)
+		r = acks_note(t, row);
+	if (!r && (info.kind == KIND_DIR || objid_is_root(row->o.id)))
+		r = policy_note(t, row->o.id, &info);
+	live = info_is_live(&info);
+	info_release(&info);
+	return r ? r : row_write(t, row, live);
+}
+
 int row_store_local(struct tree *t, struct row *row)
 {
 	struct info info;

@@ -437,6 +437,19 @@ static int volume_create(struct tree *t, const struct tree_options *o)
 	return r ? r : store_sync(t->store);
 }
 
+static int mend_is_over(struct tree *t)
+{
+	struct slice v;
+	int r = store_get(t->store, TABLE_META, SLICE_STR(META_MEND), &v);
+
+	if (r == -ENOENT)
+		return 0;
+	return r ? r
+		 : log_errno(-EUCLEAN, "store '%s': a repair was broken off: "
+			     "run `kin check --repair` again",
+			     store_path(t->store));
+}
+
 int tree_open(const struct tree_options *o, struct tree **ret)
 {
 	struct tree *t = calloc(1, sizeof(*t));
@@ -456,7 +469,9 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 	store_unlock(t->store);
 	if (tree_exists(o->store)) {
 		store_lock(t->store);
-		r = meta_load(t);
+		r = o->mending ? 0 : mend_is_over(t);
+		if (!r)
+			r = meta_load(t);
 		if (!r)
 			r = horizon_load(t);
 		t->group_records = store_count(t->store, TABLE_GROUP);

@@ -78,6 +78,9 @@ struct tree_options {
 	/* The store is a copy, or was restored from one: it goes on as a new
 	 * incarnation. Of an existing volume only. */
 	bool is_copy;
+	/* It is opened to be repaired (mend.h), also where that was broken
+	 * off. */
+	bool mending;
 };
 
 /* Why a node goes on under another origin than before. */

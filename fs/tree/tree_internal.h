@@ -358,6 +358,12 @@ must_check int row_contents_each(struct slice value,
 				 int (*fn)(void *arg, const struct content *),
 				 void *arg);
 
+/* All that is derived from the row, of which nothing is in the tables, and
+ * the row itself. */
+must_check int row_index_anew(struct tree *, struct row *);
+/* META: indexes are being made again, or that was broken off. */
+#define META_MEND "mend"
+
 /* ---- claim.c: the names under which objects may be shown */
 uint64_t name_hash(struct slice name);
 struct slice spot_name(const struct spot *);

@@ -130,6 +130,14 @@ static int member_read(struct slice value, struct member_entry *ret)
 	return 0;
 }
 
+int members_check(struct slice key, struct slice value)
+{
+	struct member_entry e = { .removed = false };
+
+	return key.len == sizeof(struct device) ? member_read(value, &e) :
+						  -EUCLEAN;
+}
+
 /* Signers first: each pass takes whose signer is taken already. */
 static int members_sort(struct members *m)
 {

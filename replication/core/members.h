@@ -42,6 +42,8 @@ struct member_entry *members_find(struct members *, const struct device *);
 bool addresses_are_valid(struct slice);
 
 /* Reads the table. [store locked] Errors: -EUCLEAN, -ENOMEM, store's. */
+/* An entry of the table: is it what it must be? -EUCLEAN. */
+must_check int members_check(struct slice key, struct slice value);
 must_check int members_load(struct members *, struct store *);
 /* Puts the entries from..to-1 into the table, in one operation; nothing is
  * synced. [store not locked] Errors: store's. */

@@ -524,6 +524,19 @@ static int header_decode(struct slice value, struct stage *s)
 	return e == 0 ? buf_error(&s->cut) : e;
 }
 
+int stage_check(struct slice key, struct slice value)
+{
+	struct stage s = { .number = 0 };
+	int r;
+
+	if (key.len < 9 || key.data[8] != KIND_HEADER)
+		return 0;
+	r = key.len == 9 ? header_decode(value, &s) : -EUCLEAN;
+	know_release(&s.dots);
+	buf_release(&s.cut);
+	return r;
+}
+
 static int stages_load_next(struct store *store, uint64_t from,
 			    struct stage **ret)
 {

@@ -120,6 +120,8 @@ must_check int stage_entry_del(struct stage *, enum stage_kind, struct objid);
  * than max when nothing is left. [in an operation] */
 must_check int stage_sweep(struct stage *, size_t max);
 
+/* Of an entry of the table: if it is a header, is it one? -EUCLEAN. */
+must_check int stage_check(struct slice key, struct slice value);
 /* All that are in the table, by number, with what memory needs of them. */
 must_check int stages_load(struct store *, struct stage **ret);
 

@@ -138,6 +138,7 @@ static uint64_t agent_tick(struct agent *a)
 	next_ms = min_u64(next_ms, links_dial(a, now_ms));
 	agent_waits_poll(a, now_ms);
 	agent_verifies_poll(a, now_ms);
+	agent_check_poll(a, now_ms);
 	agent_runs_poll(a);
 	agent_looks_poll(a);
 	agent_shows_poll(a, now_ms);
@@ -156,6 +157,7 @@ static void *agent_run(void *arg)
 	until_ms = sys_now_ms() + STOP_MS;
 	agent_waits_release(a);
 	agent_verifies_release(a);
+	agent_check_release(a);
 	agent_runs_release(a);
 	agent_hook_tests_release(a);
 	agent_looks_release(a);

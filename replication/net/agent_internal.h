@@ -123,6 +123,7 @@ struct agent {
 	LIST_HEAD(, link) links;
 	LIST_HEAD(, agent_wait) waits;
 	LIST_HEAD(, agent_verify) verifies;
+	struct agent_check *check;	/* or NULL */
 	LIST_HEAD(, agent_show) shows;
 	LIST_HEAD(, agent_run) runs;
 	LIST_HEAD(, agent_hook_test) hook_tests;
@@ -287,6 +288,13 @@ json_t *agent_verify_start(struct agent *, struct control_client *,
 bool agent_verify_gone(struct agent *, void *data);
 void agent_verifies_poll(struct agent *, uint64_t now_ms);
 void agent_verifies_release(struct agent *);
+
+/* ---- check.c: as those of verify.c; one at a time */
+json_t *agent_check_start(struct agent *, struct control_client *,
+			  const json_t *request);
+bool agent_check_gone(struct agent *, void *data);
+void agent_check_poll(struct agent *, uint64_t now_ms);
+void agent_check_release(struct agent *);
 
 /* ---- show.c */
 /*

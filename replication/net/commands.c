@@ -539,6 +539,7 @@ static const struct {
 	{ "token", cmd_token },
 	{ "sync", cmd_sync },
 	{ "verify", agent_verify_start },
+	{ "check", agent_check_start },
 	{ "pause", cmd_pause },
 	{ "resume", cmd_resume },
 	{ "invite", cmd_invite },
@@ -587,7 +588,8 @@ static void on_request(void *arg, struct control_client *client,
 static void on_gone(void *arg, struct control_client *client, void *data)
 {
 	(void)client;
-	if (!agent_verify_gone(arg, data) && !agent_show_gone(arg, data) &&
+	if (!agent_verify_gone(arg, data) &&
+	    !agent_check_gone(arg, data) && !agent_show_gone(arg, data) &&
 	    !agent_run_gone(arg, data) && !agent_hook_test_gone(arg, data) &&
 	    !agent_look_gone(arg, data))
 		agent_wait_gone(data);

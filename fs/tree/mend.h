@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The repair of what a check has found (check.h). Nothing that somebody
+ * wrote is thrown away: what is taken out is put aside, below `lost` in the
+ * store's directory (store_put_aside()).
+ */
+#ifndef KINFS_TREE_MEND_H
+#define KINFS_TREE_MEND_H
+
+#include "fs/tree/check.h"
+
+struct mend_result {
+	uint64_t chunks;	/* put aside */
+	uint64_t contents;	/* objects that wait for content now */
+	uint64_t rows;		/* put aside: peers may bring them back */
+	uint64_t indexed;	/* rows of which all that is derived was made
+				 * again */
+};
+
+/*
+ * After the last step of a check: damaged chunks of which a row's content is
+ * made count as not here from now on, and content that is not whole waits
+ * for peers, as that of a row that has just come. Beside normal work. [not
+ * locked]
+ */
+must_check int mend_contents(struct check *, struct mend_result *);
+/*
+ * Rows that cannot be read go; as long as a peer knows as much as this node,
+ * the proof of equality notices, and he brings them back. Then all that is
+ * derived from rows is made again. Nobody else uses the tree meanwhile. When
+ * it is broken off, the tree opens only to be mended (struct tree_options).
+ * [not locked]
+ */
+must_check int mend_rows(struct check *, struct mend_result *);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that is derived from rows is made again: the tables that hold nothing
+ * else are emptied, and each row is indexed as if it had just come. What is
+ * derived is a pure function of the rows, in whatever order they come
+ * (settle.c); a test compares.
+ *
+ * In operations of bounded size, so half of it may be done when the process
+ * ends: META "mend" says so, and the next repair begins anew.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/acks.h"
+#include "fs/tree/base.h"
+#include "fs/tree/check_internal.h"
+#include "fs/tree/contest.h"
+#include "fs/tree/hist.h"
+#include "fs/tree/mend.h"
+#include "fs/tree/ruled.h"
+
+/* Entries, or rows, of one operation. */
+#define OP_ENTRIES 512
+#define OP_ROWS 64
+
+static int meta_mark(struct tree *t, bool put)
+{
+	struct slice key = SLICE_STR(META_MEND);
+	int r = op_begin(t);
+
+	if (r)
+		return r;
+	r = put ? store_put(t->store, TABLE_META, key, SLICE("\1", 1)) :
+		  store_del(t->store, TABLE_META, key);
+	r = op_end(t, r);
+	return r ? r : store_commit(t->store);
+}
+
+/* ---- what goes */
+
+static bool goes(struct tree *t, enum store_table table, struct slice key,
+		 struct slice value, bool sound)
+{
+	uint8_t first = key.len ? key.data[0] : 0;
+	struct slice rest = key;
+
+	(void)t;
+	switch (table) {
+	case TABLE_SEQ:
+	case TABLE_DIR:
+	case TABLE_BUCKET:
+	case TABLE_MARK:
+	case TABLE_GROUP:
+	case TABLE_PENDING:
+		return true;
+	case TABLE_DEAD:
+		return first != 'q' || !sound;
+	case TABLE_HIST:
+		return first != 'v' && first != 'o';
+	case TABLE_INO:
+		/* (what was given out stays, as far as it is right) */
+		return !sound || (first == 's' ? value.len != 8 :
+				  key.len != 9);
+	case TABLE_META:
+		return slice_take_prefix(&rest, "policy/") ||
+		       slice_take_prefix(&rest, "acks/");
+	default:
+		return false;
+	}
+}
+
+/* Some entries behind *from; 1: the table ends. In an operation. */
+static int clear_some(struct tree *t, enum store_table table, uint8_t *from,
+		      size_t *len)
+{
+	int r = 0;
+
+	for (int n = 0; !r && n < OP_ENTRIES; n++) {
+		struct slice key, value;
+		bool sound;
+
+		r = store_peek(t->store, table, SLICE(from, *len), &key, &value,
+			       &sound);
+		if (r)
+			return r == -ENOENT ? 1 : r;
+		memcpy(from, key.data, key.len);
+		from[key.len] = 0; /* just behind it */
+		*len = key.len + 1;
+		if (goes(t, table, key, value, sound))
+			r = store_del(t->store, table, SLICE(from, *len - 1));
+	}
+	return r;
+}
+
+static int clear_table(struct tree *t, enum store_table table)
+{
+	uint8_t from[STORE_KEY_BYTES_MAX + 1];
+	size_t len = 0;
+	int done = 0;
+
+	while (!done) {
+		int r = op_begin(t);
+
+		if (r)
+			return r;
+		done = clear_some(t, table, from, &len);
+		t->group_records = store_count(t->store, TABLE_GROUP);
+		r = op_end(t, MIN_OF(done, 0));
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int clear_all(struct tree *t)
+{
+	static const enum store_table tables[] = {
+		TABLE_META, TABLE_SEQ,	TABLE_DIR,   TABLE_INO,
+		TABLE_HIST, TABLE_MARK, TABLE_GROUP, TABLE_PENDING,
+		TABLE_DEAD, TABLE_BUCKET,
+	};
+	int r = 0;
+
+	for (size_t k = 0; !r && k < ARRAY_SIZE(tables); k++)
+		r = clear_table(t, tables[k]);
+	if (!r)
+		r = op_begin(t);
+	if (r)
+		return r;
+	t->sum = (struct sum){ 0 };
+	return op_end(t, 0);
+}
+
+/* ---- rows */
+
+/* A place in the change stream that nobody else has. */
+static int stream_put(struct tree *t, struct row *row)
+{
+	uint8_t key[8];
+	struct slice v;
+	int r;
+
+	put_be64(key, row->lseq);
+	r = store_get(t->store, TABLE_SEQ, SLICE(key, 8), &v);
+	if (r && r != -ENOENT)
+		return r;
+	if (!r || !row->lseq || row->lseq > t->lseq) {
+		row->lseq = ++t->lseq;
+		put_be64(key, row->lseq);
+	}
+	return store_put(t->store, TABLE_SEQ, SLICE(key, 8),
+			 SLICE(row->o.id.b, 16));
+}
+
+static int number_put(struct tree *t, struct row *row)
+{
+	struct inoref ref = { 0 };
+	int r;
+
+	if (!row->ino)
+		row->ino = objid_is_root(row->o.id) ? TREE_ROOT_INO :
+						      ino_new(t);
+	r = ino_get(t, row->ino, &ref);
+	if (!r && ref.type == INO_OBJECT && objid_equal(ref.id, row->o.id))
+		return 0;
+	/* (another's: it keeps it) */
+	if (!r && !objid_is_root(row->o.id))
+		row->ino = ino_new(t);
+	inoref_release(&ref);
+	ref = (struct inoref){ .type = INO_OBJECT, .id = row->o.id };
+	return ino_put(t, row->ino, &ref);
+}
+
+/* The sums have nothing of it yet, whatever the stored row says. */
+static int sum_put(struct tree *t, struct objid id)
+{
+	struct sum none = { 0 };
+	struct slice value, versions;
+	bool counts;
+	int r = store_get(t->store, TABLE_OBJ, SLICE(id.b, 16), &value);
+
+	if (!r)
+		r = row_counts(value, &versions, &counts);
+	if (r || !counts)
+		return r;
+	return bucket_row_changed(t, id, none, bucket_row(t, id, versions));
+}
+
+static int index_row(struct tree *t, struct objid id)
+{
+	struct row row;
+	int r = row_load(t, id, &row);
+
+	if (r)
+		return r;
+	free(row.claims);
+	row.claims = NULL;
+	row.claim_count = 0;
+	remains_release(&row.remains);
+	r = sum_put(t, id);
+	if (!r)
+		r = stream_put(t, &row);
+	if (!r)
+		r = number_put(t, &row);
+	if (!r)
+		r = pending_check(t, &row);
+	if (!r)
+		r = row_index_anew(t, &row);
+	row_release(&row);
+	return r;
+}
+
+static int index_rows(struct tree *t, struct mend_result *result)
+{
+	uint8_t key[17] = { 0 };
+	size_t len = 0;
+	bool end = false;
+
+	while (!end) {
+		int r = op_begin(t);
+
+		if (r)
+			return r;
+		t->remote = true;
+		for (int n = 0; !r && n < OP_ROWS; n++) {
+			struct slice k, v;
+			struct objid id;
+
+			r = store_seek(t->store, TABLE_OBJ, SLICE(key, len),
+				       &k, &v);
+			if (r == -ENOENT) {
+				end = true;
+				r = 0;
+				break;
+			}
+			if (!r && k.len != 16)
+				r = -EUCLEAN;
+			if (r)
+				break;
+			memcpy(key, k.data, 16);
+			len = 17;
+			memcpy(id.b, key, 16);
+			r = index_row(t, id);
+			result->indexed += !r;
+		}
+		r = op_end(t, r);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- rows that cannot be read */
+
+static int put_row_aside(struct tree *t, struct objid id)
+{
+	char name[8 + 2 * sizeof(id.b)] = "object-";
+	struct slice k, v;
+	bool sound;
+	int r;
+
+	hex_encode(id.b, sizeof(id.b), name + strlen(name));
+	store_lock(t->store);
+	r = store_peek(t->store, TABLE_OBJ, SLICE(id.b, 16), &k, &v, &sound);
+	if (!r)
+		r = store_put_aside(t->store, name, v);
+	store_unlock(t->store);
+	return r;
+}
+
+static int row_goes(struct tree *t, struct objid id)
+{
+	int r = put_row_aside(t, id);
+
+	if (!r)
+		r = op_begin(t);
+	if (r)
+		return r;
+	/* (what a merge asks for goes with the row: who brings that back has
+	 * it) */
+	r = base_forget(t, id);
+	if (!r)
+		r = store_del(t->store, TABLE_OBJ, SLICE(id.b, 16));
+	return op_end(t, r);
+}
+
+int mend_rows(struct check *c, struct mend_result *result)
+{
+	struct tree *t = c->tree;
+	int r;
+
+	store_lock(t->store);
+	t->recount = NULL; /* it follows no emptied sums */
+	store_unlock(t->store);
+	r = meta_mark(t, true);
+	for (size_t k = 0; !r && k < c->unreadable.count; k++) {
+		r = row_goes(t, c->unreadable.ids[k]);
+		result->rows += !r;
+	}
+	if (!r)
+		r = clear_all(t);
+	if (!r)
+		r = index_rows(t, result);
+	if (!r)
+		r = hist_index_anew(t);
+	return r ? r : meta_mark(t, false);
+}
