@@ -77,11 +77,29 @@ bool check_has_bytes(struct check *, struct data_loc, uint64_t len);
 /* The row in hand cannot be read. */
 must_check int check_unreadable(struct check *);
 
+#define CHECK_WRONG_KEY "has a key that cannot be"
+#define CHECK_WRONG_VALUE "is nothing that can be"
+/* Lengths; what is wrong is told. */
+bool check_form(struct check *, enum check_part, struct slice key,
+		size_t key_len, struct slice value, size_t value_len);
+
+/* The row that the entry in hand is of. 1: there; 0: not, which is told, or it
+ * cannot be read, which is told elsewhere. */
+must_check int check_load_row(struct check *, struct objid, struct row *ret);
+
 /* ---- the tables: each looks at the entry in hand [locked]. Errors: of the
  * store, -ENOMEM; faults are told. */
 must_check int check_row(struct check *, struct slice value);
 must_check int check_entry(struct check *, struct slice key,
 			   struct slice value);
+must_check int check_dir(struct check *, struct slice key,
+			 struct slice value);
+must_check int check_mark(struct check *, struct slice key,
+			  struct slice value);
+must_check int check_group(struct check *, struct slice key,
+			   struct slice value);
+must_check int check_hist(struct check *, struct slice key,
+			  struct slice value);
 /* Its value is damaged. */
 must_check int check_damaged(struct check *, struct slice key);
 /* At the end, if the store is still. */

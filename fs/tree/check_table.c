@@ -10,11 +10,10 @@
 #include "fs/tree/check_internal.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/dirty.h"
-#include "fs/tree/hist.h"
 #include "fs/tree/ruled.h"
 
-#define WRONG_KEY "has a key that cannot be"
-#define WRONG_VALUE "is nothing that can be"
+#define WRONG_KEY CHECK_WRONG_KEY
+#define WRONG_VALUE CHECK_WRONG_VALUE
 #define OF_NOBODY "is of nothing that is here"
 
 static struct objid id_at(struct slice s, size_t at)
@@ -25,9 +24,8 @@ static struct objid id_at(struct slice s, size_t at)
 	return id;
 }
 
-/* A form that is told when it is wrong. */
-static bool form(struct check *c, enum check_part part, struct slice key,
-		 size_t key_len, struct slice value, size_t value_len)
+bool check_form(struct check *c, enum check_part part, struct slice key,
+		size_t key_len, struct slice value, size_t value_len)
 {
 	if (key.len != key_len)
 		check_tell(c, part, WRONG_KEY);
@@ -38,8 +36,7 @@ static bool form(struct check *c, enum check_part part, struct slice key,
 	return false;
 }
 
-/* 1: there; 0: not, or it cannot be read, which is told elsewhere. */
-static int load_row(struct check *c, struct objid id, struct row *ret)
+int check_load_row(struct check *c, struct objid id, struct row *ret)
 {
 	int r = row_load(c->tree, id, ret);
 
@@ -61,9 +58,9 @@ static int check_seq(struct check *c, struct slice key, struct slice value)
 	struct row row;
 	int r;
 
-	if (!form(c, CHECK_INDEX, key, 8, value, 16))
+	if (!check_form(c, CHECK_INDEX, key, 8, value, 16))
 		return 0;
-	r = load_row(c, id_at(value, 0), &row);
+	r = check_load_row(c, id_at(value, 0), &row);
 	if (r <= 0)
 		return r;
 	if (row.lseq != get_be64(key.data))
@@ -79,9 +76,9 @@ static int check_pending(struct check *c, struct slice key,
 	struct row row;
 	int r;
 
-	if (!form(c, CHECK_INDEX, key, 24, value, 8))
+	if (!check_form(c, CHECK_INDEX, key, 24, value, 8))
 		return 0;
-	r = load_row(c, id_at(key, 8), &row);
+	r = check_load_row(c, id_at(key, 8), &row);
 	if (r <= 0)
 		return r;
 	if (row.pending != get_be64(key.data))
@@ -107,151 +104,6 @@ static int check_cut(struct check *c, struct slice key, struct slice value)
 		check_tell(c, CHECK_ENTRY, WRONG_VALUE);
 	know_release(&k);
 	return r == -ENOMEM ? r : 0;
-}
-
-/* ---- names */
-
-static bool row_claims(const struct row *row, struct slice key,
-		       struct slice value)
-{
-	for (size_t k = 0; k < row->claim_count; k++) {
-		const struct claim *w = &row->claims[k];
-
-		if (objid_equal(w->at.parent, id_at(key, 0)) &&
-		    w->at.hash == get_be64(key.data + 16) &&
-		    w->slot == get_be64(key.data + 40) &&
-		    w->flags == value.data[0] &&
-		    slice_equal(spot_name(&w->at),
-				SLICE(value.data + 1, value.len - 1)))
-			return true;
-	}
-	return false;
-}
-
-/* Is the place marked if names that are view stand there? Are directories of
- * one name merged? */
-static int check_place(struct check *c, struct objid parent,
-		       struct slice name)
-{
-	struct idlist members = { 0 };
-	struct place_view p = { 0 };
-	uint8_t key[25] = { 'n' };
-	struct slice v;
-	int r = group_members(c->tree, parent, &members);
-
-	if (!r)
-		r = place_view(c->tree, &members, name, &p);
-	if (r) {
-		idlist_release(&members);
-		return r;
-	}
-	memcpy(key + 1, members.ids[0].b, 16);
-	put_be64(key + 17, name_hash(name));
-	r = store_get(c->tree->store, TABLE_MARK, SLICE(key, sizeof(key)),
-		      &v);
-	if (place_has_virtuals(&p) ? r != 0 : r != -ENOENT)
-		check_tell(c, CHECK_INDEX,
-			   "has a name that is not marked as it should");
-	for (size_t k = 0; k < p.dirs.count; k++)
-		if (!objid_equal(group_canonical(c->tree, p.dirs.ids[k]),
-				 group_canonical(c->tree, p.dirs.ids[0])))
-			check_tell_id(c, CHECK_INDEX, p.dirs.ids[k],
-				      "is not merged with its namesake");
-	place_view_release(&p);
-	idlist_release(&members);
-	return 0;
-}
-
-static int check_dir(struct check *c, struct slice key, struct slice value)
-{
-	struct slice name = SLICE(value.data + 1, value.len - 1);
-	struct row row;
-	int r;
-
-	if (key.len != 48 || value.len < 2 ||
-	    value.len > 1 + NAME_BYTES_MAX) {
-		check_tell(c, CHECK_INDEX,
-			   key.len != 48 ? WRONG_KEY : WRONG_VALUE);
-		return 0;
-	}
-	c->id = id_at(key, 24);
-	c->has_id = true;
-	r = load_row(c, c->id, &row);
-	if (r <= 0)
-		return r;
-	if (!row_claims(&row, key, value))
-		check_tell(c, CHECK_INDEX,
-			   "stands under a name that is not its");
-	row_release(&row);
-	r = check_place(c, id_at(key, 0), name);
-	return r == -EUCLEAN ? 0 : r;
-}
-
-static int check_mark(struct check *c, struct slice key, struct slice value)
-{
-	static const char sorts[] = "pdc";
-	struct row row;
-	int r;
-
-	if (key.len == 25 && key.data[0] == 'n') {
-		if (!value.len || value.len > NAME_BYTES_MAX ||
-		    name_hash(value) != get_be64(key.data + 17)) {
-			check_tell(c, CHECK_INDEX, WRONG_VALUE);
-			return 0;
-		}
-		r = check_place(c, id_at(key, 1), value);
-		return r == -EUCLEAN ? 0 : r;
-	}
-	if (!form(c, CHECK_INDEX, key, 17, value, 0))
-		return 0;
-	if (!key.data[0] || !strchr(sorts, key.data[0])) {
-		check_tell(c, CHECK_INDEX, WRONG_KEY);
-		return 0;
-	}
-	r = load_row(c, id_at(key, 1), &row);
-	if (r > 0)
-		row_release(&row);
-	return MIN_OF(r, 0);
-}
-
-static int check_group(struct check *c, struct slice key, struct slice value)
-{
-	uint8_t other[33] = { 0 };
-	struct slice v;
-	bool right;
-
-	switch (key.len ? key.data[0] : 0) {
-	case 'm':
-		if (!form(c, CHECK_INDEX, key, 17, value, 16))
-			return 0;
-		other[0] = 'c';
-		memcpy(other + 1, value.data, 16);
-		memcpy(other + 17, key.data + 1, 16);
-		right = !store_get(c->tree->store, TABLE_GROUP,
-				   SLICE(other, 33), &v);
-		break;
-	case 'c':
-		if (!form(c, CHECK_INDEX, key, 33, value, 0))
-			return 0;
-		other[0] = 'm';
-		memcpy(other + 1, key.data + 17, 16);
-		right = !store_get(c->tree->store, TABLE_GROUP,
-				   SLICE(other, 17), &v) &&
-			slice_equal(v, SLICE(key.data + 1, 16));
-		break;
-	case 'o':
-		right = key.len == 17 && value.len > 16 &&
-			value.len <= 16 + NAME_BYTES_MAX;
-		break;
-	case 'y':
-		right = key.len == 17 && !value.len;
-		break;
-	default:
-		right = false;
-	}
-	if (!right)
-		check_tell(c, CHECK_INDEX, "of merged directories " WRONG_VALUE);
-	return 0;
 }
 
 /* ---- numbers */
@@ -284,7 +136,7 @@ static int check_ino(struct check *c, struct slice key, struct slice value)
 		check_tell(c, CHECK_INDEX, WRONG_KEY);
 		return 0;
 	}
-	if (!form(c, CHECK_INDEX, key, 33, value, 8))
+	if (!check_form(c, CHECK_INDEX, key, 33, value, 8))
 		return 0;
 	r = ino_get(c->tree, get_be64(value.data), &ref);
 	if (r || ref.type != INO_SIBLING ||
@@ -344,174 +196,6 @@ static int check_dirty(struct check *c, struct slice key, struct slice value)
 	return r;
 }
 
-/* ---- history */
-
-static int hist_has(struct check *c, struct slice key)
-{
-	struct slice v;
-
-	return !store_get(c->tree->store, TABLE_HIST, key, &v);
-}
-
-static int check_hist_entry(struct check *c, struct slice key,
-			    struct slice value)
-{
-	uint8_t time[9 + HIST_NAME_BYTES];
-	struct hist_object o;
-	struct hist_entry e;
-
-	if (hist_entry_decode(key, value, &e)) {
-		check_tell(c, CHECK_HISTORY, WRONG_VALUE);
-		return 0;
-	}
-	c->id = e.id;
-	c->has_id = true;
-	c->count.hist_entries++;
-	c->count.hist_bytes += hist_cost(&e.content);
-	if (!hist_has(c, hist_time_key(time, e.ended, e.id, &e.name)) ||
-	    hist_object(c->tree, e.id, &o))
-		check_tell(c, CHECK_INDEX, "has an old version that is not "
-					   "in the index of history");
-	check_add_content(c, &(struct check_content){
-		.content = e.content, .part = CHECK_HISTORY, .name = e.name });
-	return 0;
-}
-
-static uint64_t count_entries(struct check *c, struct objid id)
-{
-	uint8_t key[1 + HIST_NAME_BYTES + 1] = { 'v' };
-	size_t len = 17;
-	uint64_t n = 0;
-	struct slice k, v;
-	bool sound;
-
-	memcpy(key + 1, id.b, 16);
-	while (!store_peek(c->tree->store, TABLE_HIST, SLICE(key, len), &k, &v,
-			   &sound) &&
-	       k.len == 1 + HIST_NAME_BYTES && !memcmp(k.data, key, 17)) {
-		n++;
-		memcpy(key, k.data, k.len);
-		key[k.len] = 0;
-		len = k.len + 1;
-	}
-	return n;
-}
-
-static int check_hist_object(struct check *c, struct slice key,
-			     struct slice value)
-{
-	static const struct entry_name none;
-	uint8_t index[9 + HIST_NAME_BYTES];
-	struct hist_object o;
-
-	if (key.len != 17) {
-		check_tell(c, CHECK_ENTRY, WRONG_KEY);
-		return 0;
-	}
-	c->id = id_at(key, 1);
-	c->has_id = true;
-	if (hist_object_decode(c->id, value, &o)) {
-		check_tell(c, CHECK_HISTORY, WRONG_VALUE);
-		return 0;
-	}
-	c->count.hist_counted += o.entries;
-	c->count.hist_gone += o.gone;
-	c->count.hist_bytes += o.gone ? HIST_ENTRY_BYTES : 0;
-	if (o.entries != count_entries(c, c->id) || (!o.gone && !o.entries))
-		check_tell(c, CHECK_INDEX, "has not as many old versions as "
-					   "it counts");
-	if (o.gone &&
-	    (!hist_has(c, hist_time_key(index, o.ended, c->id, &none)) ||
-	     !hist_has(c, hist_place_key(index, o.parent, c->id))))
-		check_tell(c, CHECK_INDEX, "was removed, and is not in the "
-					   "index of that");
-	return 0;
-}
-
-static int check_hist_time(struct check *c, struct slice key)
-{
-	static const uint8_t zeros[HIST_NAME_BYTES - 16];
-	uint8_t entry[1 + HIST_NAME_BYTES] = { 'v' };
-	struct hist_object o;
-	struct hist_entry e;
-	struct slice k = SLICE(entry, sizeof(entry)), v;
-	bool right;
-
-	memcpy(entry + 1, key.data + 9, HIST_NAME_BYTES);
-	c->id = id_at(key, 9);
-	c->has_id = true;
-	c->count.hist_times++;
-	if (!memcmp(key.data + 25, zeros, sizeof(zeros)))
-		right = !hist_object(c->tree, c->id, &o) && o.gone &&
-			o.ended == get_be64(key.data + 1);
-	else
-		right = !store_get(c->tree->store, TABLE_HIST, k, &v) &&
-			!hist_entry_decode(k, v, &e) &&
-			e.ended == get_be64(key.data + 1);
-	if (!right)
-		check_tell(c, CHECK_INDEX, "is in the index of history, and "
-					   "not in it");
-	return 0;
-}
-
-static int check_hist_settled(struct check *c, struct slice key,
-			      struct slice value)
-{
-	struct row row;
-	int r;
-
-	if (key.len != 17) {
-		check_tell(c, CHECK_ENTRY, WRONG_KEY);
-		return 0;
-	}
-	c->id = id_at(key, 1);
-	c->has_id = true;
-	c->count.hist_settled++;
-	c->count.hist_bytes += value.len;
-	r = load_row(c, c->id, &row);
-	if (r <= 0)
-		return r;
-	r = hist_settled_check(c->tree, &row.o, value);
-	if (r == -ENOENT)
-		check_tell(c, CHECK_INDEX, "has a settlement that cannot be "
-					   "taken back");
-	else if (r == -EUCLEAN)
-		check_tell(c, CHECK_HISTORY, WRONG_VALUE);
-	row_release(&row);
-	return r == -ENOMEM ? r : 0;
-}
-
-static int check_hist(struct check *c, struct slice key, struct slice value)
-{
-	struct hist_object o;
-
-	switch (key.len ? key.data[0] : 0) {
-	case 'v':
-		return check_hist_entry(c, key, value);
-	case 'o':
-		return check_hist_object(c, key, value);
-	case 's':
-		return check_hist_settled(c, key, value);
-	case 't':
-		if (form(c, CHECK_INDEX, key, 9 + HIST_NAME_BYTES, value, 0))
-			return check_hist_time(c, key);
-		return 0;
-	case 'p':
-		if (!form(c, CHECK_INDEX, key, 33, value, 0))
-			return 0;
-		c->count.hist_places++;
-		if (hist_object(c->tree, id_at(key, 17), &o) || !o.gone ||
-		    !objid_equal(o.parent, id_at(key, 1)))
-			check_tell_id(c, CHECK_INDEX, id_at(key, 17),
-				      "is in the index of what was removed, "
-				      "and was not");
-		return 0;
-	default:
-		check_tell(c, CHECK_ENTRY, WRONG_KEY);
-		return 0;
-	}
-}
-
 /* ---- bases, the dead, marks, sums */
 
 static int give_base(void *arg, const struct store_root *root)
@@ -540,7 +224,7 @@ static int check_base(struct check *c, struct slice key, struct slice value)
 		check_tell(c, CHECK_ENTRY, WRONG_KEY);
 		return 0;
 	}
-	r = load_row(c, c->id, &row);
+	r = check_load_row(c, c->id, &row);
 	if (r > 0)
 		row_release(&row);
 	if (r < 0)
@@ -564,25 +248,25 @@ static int check_dead(struct check *c, struct slice key, struct slice value)
 	switch (key.len ? key.data[0] : 0) {
 	case 'd':
 	case 'w':
-		if (!form(c, CHECK_INDEX, key, 9, value, 16))
+		if (!check_form(c, CHECK_INDEX, key, 9, value, 16))
 			return 0;
 		id = id_at(value, 0);
 		break;
 	case 'l':
 	case 't':
-		if (!form(c, CHECK_INDEX, key, 33, value, 0))
+		if (!check_form(c, CHECK_INDEX, key, 33, value, 0))
 			return 0;
 		id = id_at(key, 17);
 		break;
 	case 'q':
 		c->count.remains++;
-		(void)form(c, CHECK_ENTRY, key, 17, value, 32);
+		(void)check_form(c, CHECK_ENTRY, key, 17, value, 32);
 		return 0;
 	default:
 		check_tell(c, CHECK_INDEX, WRONG_KEY);
 		return 0;
 	}
-	r = load_row(c, id, &row);
+	r = check_load_row(c, id, &row);
 	if (r <= 0)
 		return r;
 	if (key.len == 9 && row.lseq != get_be64(key.data + 1))
@@ -596,7 +280,7 @@ static int check_chain(struct check *c, struct slice key, struct slice value)
 {
 	static const uint8_t zeros[64];
 
-	if (form(c, CHECK_ENTRY, key, 16, value, sizeof(zeros)) &&
+	if (check_form(c, CHECK_ENTRY, key, 16, value, sizeof(zeros)) &&
 	    !memcmp(value.data, zeros, sizeof(zeros)))
 		check_tell(c, CHECK_ENTRY, WRONG_VALUE);
 	return 0;
@@ -607,7 +291,7 @@ static int check_bucket(struct check *c, struct slice key, struct slice value)
 	struct reader in = READER(value.data, value.len);
 	struct sum sum;
 
-	if (!form(c, CHECK_INDEX, key, 2, value, SUM_BYTES))
+	if (!check_form(c, CHECK_INDEX, key, 2, value, SUM_BYTES))
 		return 0;
 	sum_decode(&in, &sum);
 	/* (all rows were looked at: OBJ comes before this) */
@@ -657,7 +341,7 @@ static int check_meta(struct check *c, struct slice key, struct slice value)
 	(void)value;
 	if (!slice_take_prefix(&id, "policy/") || id.len != 16)
 		return 0;
-	r = load_row(c, id_at(id, 0), &row);
+	r = check_load_row(c, id_at(id, 0), &row);
 	if (r <= 0)
 		return r;
 	r = info_init(&i, &row.o);

@@ -126,6 +126,28 @@ static int one_entry(struct anew *a, struct slice key, struct slice value)
 	return r ? r : hist_object_write(t, &o);
 }
 
+/* One that cannot be taken back any more goes. */
+static int one_settled(struct anew *a, struct slice key, struct slice value)
+{
+	struct objid id;
+	struct row row;
+	int r;
+
+	if (key.len != 17)
+		return put_aside(a->tree, key, value);
+	memcpy(id.b, key.data + 1, 16);
+	r = row_read(a->tree, id, &row);
+	if (!r) {
+		r = hist_settled_check(a->tree, &row.o, value);
+		row_release(&row);
+	}
+	if (r == -ENOENT || r == -EUCLEAN)
+		return put_aside(a->tree, key, value);
+	a->totals.settled += !r;
+	a->totals.bytes += r ? 0 : value.len;
+	return r;
+}
+
 /* 1: the end. In an operation. */
 static int some(struct anew *a, char sort)
 {
@@ -149,6 +171,8 @@ static int some(struct anew *a, char sort)
 			r = put_aside(a->tree, k, v);
 		else if (sort == 'o')
 			r = one_object(a, k, v);
+		else if (sort == 's')
+			r = one_settled(a, k, v);
 		else
 			r = one_entry(a, k, v);
 	}
@@ -181,6 +205,8 @@ int hist_index_anew(struct tree *t)
 
 	if (!r)
 		r = all_of(&a, 'v');
+	if (!r)
+		r = all_of(&a, 's');
 	if (!r)
 		r = op_begin(t);
 	if (r)

@@ -58,7 +58,7 @@ static bool goes(struct tree *t, enum store_table table, struct slice key,
 	case TABLE_DEAD:
 		return first != 'q' || !sound;
 	case TABLE_HIST:
-		return first != 'v' && first != 'o';
+		return first != 'v' && first != 'o' && first != 's';
 	case TABLE_INO:
 		/* (what was given out stays, as far as it is right) */
 		return !sound || (first == 's' ? value.len != 8 :
