@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 #include "fs/store/store.h"
 #include "fs/tree/mend.h"
 #include "replication/net/check_list.h"
+#include "tools/volume_paths.h"
 
 #define NS_PER_S 1000000000ull
 #define PROGRESS_NS NS_PER_S
@@ -122,10 +124,12 @@ static void look_end(struct look *l)
 static int look_begin(const struct check_args *args, bool inspect,
 		      struct buf *why, struct look *ret)
 {
-	const struct store_options so = { .path = args->path,
-					  .must_exist = true,
-					  .inspect = inspect,
-					  .threads = !inspect };
+	autofree char *path = realpath(args->path, NULL), *distrust = NULL;
+	struct volume_place place = { .store = path };
+	struct store_options so = { .path = args->path,
+				    .must_exist = true,
+				    .inspect = inspect,
+				    .threads = !inspect };
 	struct tree_options to = { .env = &env, .mending = true };
 	const struct check_options o = { .data = args->data,
 					 .still = true,
@@ -135,7 +139,11 @@ static int look_begin(const struct check_args *args, bool inspect,
 	int r;
 
 	check_list_init(&ret->list);
-	r = store_open(&so, why, &ret->store);
+	/* (as a mount would: what of the log counts depends on it) */
+	r = path ? volume_place_distrust(&place, why, &distrust) : -errno;
+	so.distrust = distrust;
+	if (!r)
+		r = store_open(&so, why, &ret->store);
 	if (!r && !tree_exists(ret->store)) {
 		buf_printf(why, "store '%s': its volume cannot be read",
 			   args->path);
