@@ -73,16 +73,25 @@ static void check_claims(struct check *c, const struct row *row)
 	c->count.claims += row->claim_count;
 }
 
-/* Between slices of a cut a parent may be dead, or not here yet. */
-static int check_parents(struct check *c, const struct row *row)
+/* Between slices of a cut a parent may be dead, or not here yet. A directory
+ * that lives by what is in it has none when there is nothing. */
+static int check_parents(struct check *c, const struct row *row,
+			 const struct info *info)
 {
-	for (size_t k = 0; !c->tree->is_applying && k < row->claim_count;
-	     k++) {
+	bool live = true;
+	int r = 0;
+
+	if (info->kind == KIND_DIR && !info->strong)
+		r = dir_is_live(c->tree, row->o.id, &live);
+	if (r == -EUCLEAN)
+		r = 0; /* (that is told of what is damaged) */
+	if (r || !live || c->tree->is_applying)
+		return r;
+	for (size_t k = 0; k < row->claim_count; k++) {
 		struct objid parent = row->claims[k].at.parent;
 		bool here = objid_is_root(parent);
 		struct row dir;
 		struct info i;
-		int r;
 
 		if (here)
 			continue;
@@ -206,7 +215,7 @@ static int check_loaded(struct check *c, struct row *row, const struct info *i,
 	if (i->link_count && !i->kind && !t->is_applying)
 		check_tell(c, CHECK_ROW, "has a name and is of no kind");
 	add_contents(c, row, i);
-	return check_parents(c, row);
+	return check_parents(c, row, i);
 }
 
 int check_row(struct check *c, struct slice value)

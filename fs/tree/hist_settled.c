@@ -281,17 +281,21 @@ static int note_if(struct tree *t, const struct row *row,
 	return r == -ENOENT ? 0 : r;
 }
 
+/* It can be taken back no more: main is another, all is there again, or some
+ * of what was in the row when it was noted has left it, and was not kept. */
 static int forget_if(struct tree *t, const struct row *row)
 {
 	struct hist_settled s;
-	int r = hist_settled_get(t, row->o.id, &s), held = 1;
+	int r = hist_settled_get(t, row->o.id, &s);
 
 	if (!r)
-		held = holds(&s, &row->o);
+		r = holds(&s, &row->o);
+	if (r > 0)
+		r = has_all(t, &row->o, s.before.versions, s.before.count);
+	else if (!r)
+		r = -ENOENT;
 	hist_settled_release(&s);
-	if (r || held < 0)
-		return r == -ENOENT ? 0 : r ? r : held;
-	return held ? 0 : hist_settled_del(t, row->o.id);
+	return r == -ENOENT ? hist_settled_del(t, row->o.id) : r;
 }
 
 int hist_settled_note(struct tree *t, const struct row *row)
