@@ -581,9 +581,13 @@ static bool is_of_its_commit(const struct walk *w, const struct root *root)
 
 /*
  * The root that is not taken: is it a newer one, with a wrong number? (What
- * it names need not be sound, when its commit failed.)
+ * it names need not be sound, when its commit failed.) Not if its number is
+ * the one before: when a root cannot be synced, LMDB puts the old number back
+ * into it, and leaves the rest. So a number that a flipped bit made just that
+ * is not told from a commit that failed, and what the log has is done again.
  */
-static int walk_other(struct walk *w, const struct root *root, uint64_t page)
+static int walk_other(struct walk *w, const struct root *root, uint64_t page,
+		      uint64_t number)
 {
 	struct pages_result kept = *w->result;
 	uint64_t last = w->last;
@@ -597,7 +601,8 @@ static int walk_other(struct walk *w, const struct root *root, uint64_t page)
 	w->silent = true;
 	r = walk_tree(w, free_name, -1, &root->free);
 	newer = w->result->faults == kept.faults && w->has_before &&
-		get_le64(w->before) > root->number;
+		get_le64(w->before) > root->number &&
+		root->number + 1 != number;
 	w->silent = false;
 	free(steal(&w->seen));
 	w->last = last;
@@ -650,7 +655,7 @@ static int walk_file(struct walk *w, int wanted)
 	if (k < 0)
 		return 0;
 	if (wanted < 0 && roots[!k].sound)
-		r = walk_other(w, &roots[!k], (uint64_t)!k);
+		r = walk_other(w, &roots[!k], (uint64_t)!k, roots[k].number);
 	if (r)
 		return r;
 	w->last = roots[k].last;
