@@ -130,13 +130,13 @@ taken() {
 	disk_mount a --history-size 100%
 	noise 8 >keep
 	cp keep a/keep
-	# What is there at the end takes little; what was there, ten times
+	# What is there at the end takes little; what was there, several times
 	# what the disk has.
-	for i in $(seq 30); do
+	for i in $(seq 8); do
 		noise 30 >a/film
 		rm a/film
 	done
-	for i in $(seq 30); do
+	for i in $(seq 14); do
 		noise 20 >now
 		cp now a/often
 	done
