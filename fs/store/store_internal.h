@@ -134,6 +134,16 @@ int lmdb_errno(int rc);
  * With the lock; `what` is kept. */
 int store_fail(struct store *, int r, const char *what);
 
+/* What the tables say of the store's life so far. */
+struct store_past {
+	bool fresh; /* there was none */
+	struct log_state log;
+	enum log_reach reach; /* LOG_MARKED: the power may have been cut */
+};
+/* tables.c: opens LMDB's file, unless it is damaged or not for us; `why` says
+ * more of some errors. */
+must_check int store_open_tables(struct store *, struct buf *why,
+				 struct store_past *ret);
 /*
  * LMDB lets nobody in any more after it could not write its root, so it is
  * opened anew. Whether that write has reached the file does not matter: the
