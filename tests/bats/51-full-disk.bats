@@ -56,7 +56,6 @@ is_short() { # NAME
 fill_tables() { # NAME
 	local i
 
-	mkdir "$T/$1/small"
 	for i in $(seq 20000); do
 		{ head -c 3000 /dev/zero >"$T/$1/small/$i"; } 2>/dev/null ||
 			return 0
@@ -79,7 +78,7 @@ taken() {
 	noise 20 >a/big
 	echo old >a/file
 	echo gone >a/gone
-	mkdir a/dir
+	mkdir a/dir a/small
 	kin sync a 2>/dev/null || kin token a >/dev/null
 	state_is a well
 
@@ -166,6 +165,7 @@ taken() {
 	kin join --store "$T/disk/b" --name b --listen 127.0.0.1:0 \
 		"$(kin invite a)" b
 	echo first >a/first
+	mkdir a/small
 	kin_wait a
 	disk_fill
 	noise 60 >film
