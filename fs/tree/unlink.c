@@ -92,7 +92,7 @@ static bool is_chosen_only(const struct info *i)
 	for (size_t k = 0; k < i->hidden_count; k++)
 		if (stamp_compare(
 			    &i->branches[i->branch_count + k].top->content.rank,
-			    &i->branches[0].top->content.rank) > 0)
+			    &i->branches[0].top->content.rank) >= 0)
 			return true;
 	return false;
 }
