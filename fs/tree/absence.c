@@ -83,10 +83,54 @@ static struct about about_row(const struct absent *s, const struct row *row)
 
 enum links { LINKS_DROP, LINKS_WEAK };
 
+/* The version that is main, where something else is shown until it is here.
+ * Dot 0: none. */
+static int coming_main(const struct row *row, struct dot *ret)
+{
+	struct info i;
+	int r;
+
+	*ret = (struct dot){ 0, 0 };
+	if (!row->has_prior)
+		return 0;
+	r = info_init(&i, &row->o);
+	if (!r && i.branch_count)
+		*ret = i.branches[0].top->dot;
+	info_release(&i);
+	return r;
+}
+
+/*
+ * A content whose bytes never came here: the sender has dropped them with the
+ * object, and nobody may have them any more. What was shown in its place goes
+ * on in its place; without, it goes. Returns whether it stays.
+ */
+static bool bytes_stay(struct absent *s, const struct row *row,
+		       struct dot coming, struct version *v)
+{
+	const struct version *prior = &row->prior.versions[0];
+
+	if (v->flags & VERSION_VOID ||
+	    content_complete(s->t, &v->content.content))
+		return true;
+	if (!dot_equal(v->dot, coming) ||
+	    !content_complete(s->t, &prior->content.content))
+		return false;
+	v->content.content = prior->content.content;
+	v->content.mtime = prior->content.mtime;
+	v->content.author = prior->content.author;
+	return true;
+}
+
 /* The versions known to the sender go on under new dots, or go. */
 static int renew(struct absent *s, struct row *row, enum links links)
 {
 	size_t count = row->o.count;
+	struct dot coming;
+	int e = coming_main(row, &coming);
+
+	if (e)
+		return e;
 
 	/* (what is re-stamped is put behind, and unknown then) */
 	for (size_t k = 0; k < count;) {
@@ -103,8 +147,12 @@ static int renew(struct absent *s, struct row *row, enum links links)
 			continue;
 		if (v.reg == REG_LINK)
 			v.flags |= VERSION_WEAK;
+		/* (the trail names what it was) */
 		if (v.reg == REG_CONTENT)
 			r = restamp_trail(&row->o, &v);
+		if (!r && v.reg == REG_CONTENT &&
+		    !bytes_stay(s, row, coming, &v))
+			continue;
 		op_tick_again(s->t);
 		v.dot = s->t->op_dot;
 		if (!r && !object_add(&row->o, &v))

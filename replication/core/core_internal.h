@@ -49,6 +49,8 @@
 #define DEAD_MS 45000
 /* Content that nobody has, or that has no room here, is asked for again. */
 #define WANT_RETRY_MS 5000
+/* ... but at least so often, however long it was asked for in vain. */
+#define WANT_REST_MS 600000
 /* Between two tries to go on where there was no room. */
 #define REST_MS 5000
 /* Answering `wait`: writes younger than this are waited for, in steps ... */
@@ -285,6 +287,8 @@ struct core {
 	size_t want_count;
 	bool wants_stale;  /* look for what is wanted again */
 	uint64_t wants_rest_ms; /* no room for content: until then */
+	uint64_t wants_vain_ms; /* what nobody had is asked for again then */
+	unsigned wants_vain;	/* times that it was, and nothing came */
 	bool wants_urgent; /* look for what readers wait for */
 	bool wants_onward; /* some are to be passed on */
 	bool told_reachable;

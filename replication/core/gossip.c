@@ -363,7 +363,7 @@ static int row_heard(struct core *c, struct peer *p, struct status *s)
 	r = gossip_adopt_status(c, s);
 	if (r < 0)
 		return r;
-	if (is_peer && more_content)
+	if (is_peer && (more_content || first))
 		want_retry(c, p);
 	return 1;
 }

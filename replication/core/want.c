@@ -4,7 +4,9 @@
  * oldest object first; here is only what is in flight, and what was asked
  * for in vain. A hash is asked of one peer at a time, first of peers that
  * say they have all content that is known here; who answers NOHAVE is not
- * asked again before its C has grown, or WANT_RETRY_MS have passed.
+ * asked again before its C has grown, or WANT_RETRY_MS have passed; twice
+ * that the next time, up to WANT_REST_MS, as long as nothing comes at all:
+ * there may be content that nobody has any more.
  *
  * What a reader waits for is *urgent*: it is asked for at once, beyond the
  * usual number in flight, and with a flag that lets the peer send it before
@@ -66,7 +68,9 @@ static void want_set_tried(struct want *w, const struct peer *p, bool tried)
 void want_retry(struct core *c, struct peer *p)
 {
 	for (size_t i = 0; i < c->want_count; i++) {
-		if (!want_tried(&c->wants[i], p) || c->wants[i].peer == p)
+		if (c->wants[i].peer == p ||
+		    (!want_tried(&c->wants[i], p) &&
+		     c->wants[i].retry_ms == NEVER))
 			continue;
 		want_set_tried(&c->wants[i], p, false);
 		c->wants[i].retry_ms = NEVER;
@@ -158,6 +162,21 @@ static struct peer *want_choose(struct core *c, const struct want *w,
 	return best;
 }
 
+/* When to ask for what nobody had again. A round is over when its time is;
+ * what is in vain meanwhile waits for the same moment. */
+static uint64_t want_retry_at(struct core *c, const struct want *w)
+{
+	if (w->urgent)
+		return c->now_ms + WANT_RETRY_MS;
+	if (c->now_ms >= c->wants_vain_ms) {
+		uint64_t pause = (uint64_t)WANT_RETRY_MS << c->wants_vain;
+
+		c->wants_vain_ms = c->now_ms + MIN_OF(pause, WANT_REST_MS);
+		c->wants_vain += pause < WANT_REST_MS;
+	}
+	return c->wants_vain_ms;
+}
+
 static void want_assign(struct core *c)
 {
 	for (size_t i = 0; i < c->want_count; i++) {
@@ -171,7 +190,7 @@ static void want_assign(struct core *c)
 			if (!w->peer->wants_in_flight++)
 				w->peer->wants_progress_ms = c->now_ms;
 		} else if (tried_all) {
-			w->retry_ms = c->now_ms + WANT_RETRY_MS;
+			w->retry_ms = want_retry_at(c, w);
 		}
 	}
 }
@@ -406,6 +425,7 @@ int want_chunk(struct core *c, struct peer *p, struct reader *r)
 		return e;
 	c->counters.chunks_received++;
 	c->wants_rest_ms = 0;
+	c->wants_vain = 0;
 	w = want_find(c, &f.hash);
 	if (w) {
 		want_remove(c, w);
