@@ -509,6 +509,49 @@ static void test_returns_into_purged(void **state)
 
 /* It returns to one that has not purged: no full stream, and that one hands
  * its work to those that have. */
+/*
+ * 2 has heard of a content, whose bytes did not come; what it shows meanwhile
+ * gets another name there. The others remove the file, and purge it, for 2
+ * lapses. Nobody has the bytes any more: it comes back as 2 showed it.
+ */
+static void test_renamed_without_its_bytes(void **state)
+{
+	const struct replica_history_limits none = {0};
+	struct replica_debt debt = {0};
+	static char text[400001];
+	struct cluster c;
+
+	(void)state;
+	open_nodes(&c, 3, 64);
+	for (int i = 0; i < 3; i++)
+		replica_set_history(c.nodes[i].tree, &none);
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = (char)('a' + (i * i / 7 + i / 1000) % 26);
+	write_file(&c, 0, "f", "old");
+	quiet(&c);
+	write_file(&c, 0, "f", text);
+	for (int i = 0; i < 5000 && !debt.objects; i++) {
+		cluster_run(&c, c.now_ms + 1);
+		store_lock(c.nodes[2].store);
+		assert_int_equal(replica_debt(c.nodes[2].tree, &debt), 0);
+		store_unlock(c.nodes[2].store);
+	}
+	assert_int_equal(debt.objects, 1);
+	isolate(&c, 2);
+	assert_true(shows(&c, 2, "f", "old"));
+	move(&c, 2, "f", "g");
+	remove_path(&c, 0, "f");
+	let_lapse(&c, 2);
+	cluster_give_back(&c);
+	bring_home(&c, 2);
+	assert_equal(&c);
+	for (int i = 0; i < 3; i++) {
+		assert_true(shows(&c, i, "g", "old"));
+		assert_false(is_there(&c, i, "f"));
+	}
+	nodes_close(&c);
+}
+
 static void test_revived_row_meets_purged(void **state)
 {
 	struct cluster c;
@@ -821,6 +864,7 @@ int main(void)
 		cmocka_unit_test(test_purged_since_it_was_staged),
 		cmocka_unit_test(test_return_with_nothing),
 		cmocka_unit_test(test_returns_into_purged),
+		cmocka_unit_test(test_renamed_without_its_bytes),
 		cmocka_unit_test(test_revived_row_meets_purged),
 		cmocka_unit_test(test_revived_in_a_small_cut),
 		cmocka_unit_test(test_work_between_slices),
