@@ -78,7 +78,7 @@ static void test_inode_number(void **state)
 	(void)state;
 	store_lock(f.store);
 	assert_int_equal(replica_begin(f.tree), 0);
-	k = first_of(TABLE_OBJ, SLICE(NULL, 0), key, &v);
+	k = first_of(TABLE_OBJ, SLICE("", 0), key, &v);
 	/* (the root's is the first) */
 	key[k.len] = 0;
 	assert_int_equal(store_seek(f.store, TABLE_OBJ, SLICE(key, k.len + 1),
