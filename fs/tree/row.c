@@ -431,6 +431,22 @@ static int contents_note(struct tree *t, struct row *row)
 	return 0;
 }
 
+/* What follows from the row's versions, in other tables. */
+static int row_derive(struct tree *t, struct row *row, const struct info *i)
+{
+	int r = row_index(t, row, i);
+
+	if (!r && i->branch_count > 1)
+		r = number_siblings(t, row, i);
+	if (!r)
+		r = marks_update(t, row->o.id, i);
+	if (!r && i->kind == KIND_DIR)
+		r = acks_note(t, row);
+	if (!r && (i->kind == KIND_DIR || objid_is_root(row->o.id)))
+		r = policy_note(t, row->o.id, i);
+	return r;
+}
+
 int row_store(struct tree *t, struct row *row, uint64_t from)
 {
 	return row_store_at(t, row, from, t->op_now_ns);
@@ -468,15 +484,7 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	if (!row->claim_count && info_live_file(&info))
 		r = data_returns(t, row);
 	if (!r)
-		r = row_index(t, row, &info);
-	if (!r && info.branch_count > 1)
-		r = number_siblings(t, row, &info);
-	if (!r)
-		r = marks_update(t, row->o.id, &info);
-	if (!r && info.kind == KIND_DIR)
-		r = acks_note(t, row);
-	if (!r && (info.kind == KIND_DIR || objid_is_root(row->o.id)))
-		r = policy_note(t, row->o.id, &info);
+		r = row_derive(t, row, &info);
 	live = info_is_live(&info);
 	info_release(&info);
 	tell_number(t, row);
@@ -496,15 +504,7 @@ int row_index_anew(struct tree *t, struct row *row)
 		r = info_init(&info, &row->o);
 	if (r)
 		return r;
-	r = row_index(t, row, &info);
-	if (!r && info.branch_count > 1)
-		r = number_siblings(t, row, &info);
-	if (!r)
-		r = marks_update(t, row->o.id, &info);
-	if (!r && info.kind == KIND_DIR)
-		r = acks_note(t, row);
-	if (!r && (info.kind == KIND_DIR || objid_is_root(row->o.id)))
-		r = policy_note(t, row->o.id, &info);
+	r = row_derive(t, row, &info);
 	live = info_is_live(&info);
 	info_release(&info);
 	return r ? r : row_write(t, row, live);
