@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "fs/base/thread.h"
 #include "tools/daemonize.h"
 
 #define HOUSEKEEPING_NS (600ull * 1000000000ull)
@@ -53,16 +54,12 @@ static void *housekeeping_run(void *arg)
 int housekeeping_start(struct housekeeping *h, struct tree *tree,
 		       const char *store_path, const struct tree_env *env)
 {
-	pthread_condattr_t attr;
 	int r;
 
 	*h = (struct housekeeping){ .tree = tree, .store_path = store_path,
 				    .env = env };
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&h->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&h->wake);
 	tree_on_cut_wake(tree, housekeeping_wake, h);
 	r = pthread_create(&h->thread, NULL, housekeeping_run, h);
 	h->started = r == 0;

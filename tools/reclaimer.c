@@ -259,15 +259,11 @@ static void *reclaimer_run(void *arg)
 int reclaimer_start(struct reclaimer *r, struct store *store,
 		    struct tree *tree)
 {
-	pthread_condattr_t attr;
 	int e;
 
 	*r = (struct reclaimer){ .store = store, .tree = tree };
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&r->wake);
 	e = thread_start(&r->thread, reclaimer_run, r);
 	if (e)
 		return e;

@@ -6,6 +6,7 @@
 #include "fs/base/thread.h"
 
 #include <signal.h>
+#include <time.h>
 
 int thread_start(pthread_t *ret, void *(*fn)(void *), void *arg)
 {
@@ -17,4 +18,14 @@ int thread_start(pthread_t *ret, void *(*fn)(void *), void *arg)
 	r = pthread_create(ret, NULL, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -r;
+}
+
+void cond_init_monotonic(pthread_cond_t *ret)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(ret, &attr);
+	pthread_condattr_destroy(&attr);
 }

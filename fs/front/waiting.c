@@ -55,14 +55,9 @@ static uint64_t now_ms(void)
 
 void waiting_init(struct waiting *w)
 {
-	pthread_condattr_t attr;
-
 	*w = (struct waiting){ .first = NULL };
 	pthread_mutex_init(&w->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&w->wake);
 }
 
 void waiting_release(struct waiting *w)

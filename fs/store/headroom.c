@@ -9,19 +9,15 @@
 #include <errno.h>
 #include <time.h>
 
+#include "fs/base/thread.h"
 #include "fs/store/io.h"
 #include "fs/store/store_internal.h"
 
 void headroom_init(struct headroom *m)
 {
-	pthread_condattr_t monotonic;
-
 	*m = (struct headroom){.turns = 0};
 	pthread_mutex_init(&m->mutex, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&m->made, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	cond_init_monotonic(&m->made);
 }
 
 void headroom_release(struct headroom *m)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/store/distrust.h"
 #include "fs/store/io.h"
 #include "fs/store/store_internal.h"
@@ -251,7 +252,6 @@ static int store_open_parts(struct store *s, const struct store_options *o,
 static struct store *store_new(const struct store_options *o)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	pthread_condattr_t monotonic;
 
 	if (!s)
 		return NULL;
@@ -277,10 +277,7 @@ static struct store *store_new(const struct store_options *o)
 	pthread_cond_init(&s->gate_opened, NULL);
 	pthread_cond_init(&s->group_done, NULL);
 	pthread_cond_init(&s->sync_done, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->owner_wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	cond_init_monotonic(&s->owner_wake);
 	/* So that closing is right after any failure to open. */
 	space_open(&s->space, -1, true);
 	return s;

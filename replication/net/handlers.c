@@ -577,7 +577,6 @@ int handlers_start(const struct handlers_options *o, struct buf *why,
 		   struct handlers **ret)
 {
 	struct handlers *h = calloc(1, sizeof(*h));
-	pthread_condattr_t monotonic;
 	int r;
 
 	if (!h)
@@ -586,10 +585,7 @@ int handlers_start(const struct handlers_options *o, struct buf *why,
 	LIST_INIT(&h->jobs);
 	plan_init(&h->plan);
 	pthread_mutex_init(&h->mutex, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&h->cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	cond_init_monotonic(&h->cond);
 	h->poked = true; /* what was there before */
 	r = copy_options(h, o);
 	if (!r)
