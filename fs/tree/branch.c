@@ -445,6 +445,8 @@ int branch_write(struct tree *t, struct row *row, const struct info *i,
 			v.content.leaves_count = b->top->content.leaves_count;
 		}
 	}
+	if (w->reopened)
+		v.flags |= VERSION_REOPENED;
 	for (size_t k = 0; k < n; k++)
 		copies[k] = *gone[k];
 	if (!r)

@@ -206,6 +206,17 @@ static int holds(const struct hist_settled *s, const struct object *row)
 	return r;
 }
 
+/* Can it be taken back? -ENOENT: not any more. */
+static int settled_stands(struct tree *t, const struct object *row,
+			  const struct hist_settled *s)
+{
+	int r = holds(s, row);
+
+	if (r <= 0)
+		return r ? r : -ENOENT;
+	return has_all(t, row, s->before.versions, s->before.count);
+}
+
 int hist_settled_check(struct tree *t, const struct object *row,
 		       struct slice value)
 {
@@ -213,11 +224,9 @@ int hist_settled_check(struct tree *t, const struct object *row,
 	int r = hist_settled_decode(row->id, value, &s);
 
 	if (!r)
-		r = has_all(t, row, s.before.versions, s.before.count);
-	if (!r)
-		r = holds(&s, row);
+		r = settled_stands(t, row, &s);
 	hist_settled_release(&s);
-	return r > 0 ? 0 : r ? r : -ENOENT;
+	return r;
 }
 
 /* Is the newest that it was made from one of these, or what they are again?
@@ -288,12 +297,11 @@ static int forget_if(struct tree *t, const struct row *row)
 	struct hist_settled s;
 	int r = hist_settled_get(t, row->o.id, &s);
 
-	if (!r)
-		r = holds(&s, &row->o);
-	if (r > 0)
-		r = has_all(t, &row->o, s.before.versions, s.before.count);
-	else if (!r)
-		r = -ENOENT;
+	if (r) {
+		hist_settled_release(&s);
+		return r == -ENOENT ? 0 : r;
+	}
+	r = settled_stands(t, &row->o, &s);
 	hist_settled_release(&s);
 	return r == -ENOENT ? hist_settled_del(t, row->o.id) : r;
 }

@@ -143,16 +143,10 @@ static int mark_main(struct reopen *x, const struct info *now)
 	const struct branch *main = &now->branches[0];
 	struct content_write w = { .content = &main->top->content.content,
 				   .mtime = main->top->content.mtime,
-				   .again = true, .keep = true };
-	int r = branch_write(x->t, x->row, now, main, NULL, &w);
+				   .again = true, .reopened = true,
+				   .keep = true };
 
-	for (size_t k = 0; !r && k < x->row->o.count; k++) {
-		struct version *v = &x->row->o.versions[k];
-
-		if (v->reg == REG_CONTENT && dot_equal(v->dot, x->t->op_dot))
-			v->flags |= VERSION_REOPENED;
-	}
-	return r;
+	return branch_write(x->t, x->row, now, main, NULL, &w);
 }
 
 static int write_row(struct reopen *x, const struct info *now)

@@ -673,6 +673,7 @@ struct content_write {
 	bool keep;		/* KEEP: the edit survives a removal */
 	bool leads;		/* a new branch that is main at once */
 	bool again;		/* the branch once more: VERSION_AGAIN */
+	bool reopened;		/* VERSION_REOPENED */
 	/* Made by a policy or a hook, of these human versions. */
 	const struct dot *leaves;
 	size_t leaves_count;
