@@ -87,31 +87,23 @@ static void expect_base_everywhere(const char *bytes)
 
 static void test_golden(void)
 {
-	char path[512], text[3];
-	uint8_t golden[256];
+	cleanup(buf_release) struct buf golden = BUF_INIT;
 	struct entry_name anc[] = { { 7, { 0x1111, 4 }, 99 },
 				    { 6, { 0x3333, 1 }, 98 } };
 	struct version v = { .dot = { 0x2222, 300 }, .first_origin = 0x1234,
 			     .hlc = 0x20000, .reg = REG_CONTENT,
 			     .content = { .anc = anc, .anc_count = 2 } };
 	struct slice k, is;
-	size_t n = 0;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/base.hex", KINFS_GOLDEN_DIR);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (n < sizeof(golden) && fscanf(f, " %2[0-9a-f]", text) == 1)
-		golden[n++] = (uint8_t)strtol(text, NULL, 16);
-	fclose(f);
+	read_golden("base.hex", &golden);
 	content_inline(SLICE_STR("hi"), &v.content.content);
 	store_lock(a->store);
 	assert_int_equal(replica_begin(a->tree), 0);
 	assert_int_equal(base_note(a->tree, (struct objid){ { 1 } }, &v), 0);
 	assert_int_equal(store_seek(a->store, TABLE_BASE, SLICE(NULL, 0), &k,
 				    &is), 0);
-	assert_true(slice_equal(k, SLICE(golden, 40)));
-	assert_true(slice_equal(is, SLICE(golden + 40, n - 40)));
+	assert_true(slice_equal(k, SLICE(golden.data, 40)));
+	assert_true(slice_equal(is, SLICE(golden.data + 40, golden.len - 40)));
 	/* (a row that is not there has none: the check says so) */
 	assert_int_equal(replica_end(a->tree, 0), 0);
 	store_unlock(a->store);

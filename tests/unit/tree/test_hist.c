@@ -576,25 +576,11 @@ static void test_damaged_place(void)
 
 /* ---- the bytes */
 
-static size_t read_golden(const char *name, uint8_t ret[1024])
-{
-	char path[512], text[3];
-	size_t n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", KINFS_GOLDEN_DIR, name);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (n < 1024 && fscanf(f, " %2[0-9a-f]", text) == 1)
-		ret[n++] = (uint8_t)strtol(text, NULL, 16);
-	fclose(f);
-	return n;
-}
-
 static void test_golden(void)
 {
-	uint8_t golden[1024], is[1024];
-	size_t n = read_golden("hist.hex", golden), at = 0, len = 0;
+	cleanup(buf_release) struct buf golden = BUF_INIT;
+	uint8_t is[1024];
+	size_t at = 0, len = 0;
 	uint8_t key[STORE_KEY_BYTES_MAX + 1];
 	struct hist_entry e = {
 		.id = { { 1 } },
@@ -614,6 +600,7 @@ static void test_golden(void)
 		.label = SLICE_STR("alice") };
 	struct slice k, v;
 
+	read_golden("hist.hex", &golden);
 	content_inline(SLICE_STR("hi"), &e.content);
 	store_lock(a->store);
 	assert_int_equal(replica_begin(a->tree), 0);
@@ -630,8 +617,8 @@ static void test_golden(void)
 	}
 	assert_int_equal(replica_end(a->tree, 0), 0);
 	store_unlock(a->store);
-	assert_int_equal(at, n);
-	assert_memory_equal(is, golden, n);
+	assert_int_equal(at, golden.len);
+	assert_memory_equal(is, golden.data, golden.len);
 	check_tree(a);
 }
 
@@ -654,10 +641,11 @@ static void test_golden_settled(void)
 	const struct objid id = { { 1 } };
 	struct hist_settled s;
 	struct object before;
-	uint8_t golden[1024], key[17] = { 's', 1 };
-	size_t n = read_golden("hist-settled.hex", golden);
+	cleanup(buf_release) struct buf golden = BUF_INIT;
+	uint8_t key[17] = { 's', 1 };
 	struct slice v;
 
+	read_golden("hist-settled.hex", &golden);
 	object_init(&before, id);
 	add_content(&before, 301, "hi");
 	add_content(&before, 302, "ho");
@@ -666,14 +654,15 @@ static void test_golden_settled(void)
 	assert_int_equal(hist_settled_put(a->tree, &before, &after), 0);
 	assert_int_equal(store_get(a->store, TABLE_HIST,
 				   SLICE(key, sizeof(key)), &v), 0);
-	assert_int_equal(v.len, n);
-	assert_memory_equal(v.data, golden, n);
+	assert_int_equal(v.len, golden.len);
+	assert_memory_equal(v.data, golden.data, golden.len);
 	assert_int_equal(hist_settled_get(a->tree, id, &s), 0);
 	assert_int_equal(s.before.count, 2);
 	assert_int_equal(entry_name_compare(&s.after, &after), 0);
 	hist_settled_release(&s);
-	for (size_t k = 0; k < n; k++) {
-		assert_int_equal(hist_settled_decode(id, SLICE(golden, k),
+	for (size_t k = 0; k < golden.len; k++) {
+		assert_int_equal(hist_settled_decode(id,
+						     SLICE(golden.data, k),
 						     &s), -EUCLEAN);
 		hist_settled_release(&s);
 	}

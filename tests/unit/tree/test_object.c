@@ -102,19 +102,6 @@ static void make_object(struct object *o)
 	add(o, &v);
 }
 
-static void read_golden(const char *name, struct buf *ret)
-{
-	char path[512], text[3];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", KINFS_GOLDEN_DIR, name);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fscanf(f, " %2[0-9a-f]", text) == 1)
-		buf_put_u8(ret, (uint8_t)strtol(text, NULL, 16));
-	fclose(f);
-}
-
 static void test_golden(void **state)
 {
 	struct buf golden = BUF_INIT, bytes = BUF_INIT, again = BUF_INIT;

@@ -281,6 +281,19 @@ void check_tree(struct fixture *f)
 	buf_release(&why);
 }
 
+void read_golden(const char *name, struct buf *ret)
+{
+	char path[512], text[3];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", KINFS_GOLDEN_DIR, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fscanf(f, " %2[0-9a-f]", text) == 1)
+		buf_put_u8(ret, (uint8_t)strtol(text, NULL, 16));
+	fclose(f);
+}
+
 /* ---- a cut, by the rule of the merge */
 
 struct cut_arg {

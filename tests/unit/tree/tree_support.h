@@ -51,6 +51,8 @@ void expect_bytes(struct fixture *, uint64_t ino, const char *bytes);
 /* Number of entries, and their names in `ret` (may be NULL), sorted. */
 size_t list(struct fixture *, uint64_t dir, char ret[][256], size_t max);
 void check_tree(struct fixture *);
+/* Appends the bytes of a golden file of hexadecimal digits. */
+void read_golden(const char *name, struct buf *ret);
 /* Merges all that `from` has into `to`, as one cut. */
 void merge_from(struct fixture *to, struct fixture *from);
 /* The name in dir that contains text; fails unless there is exactly one. */
