@@ -39,13 +39,6 @@ static const char help[] =
 "             error, what could not be done, and since when: the mount is\n"
 "             read-only); needed is what must be free to go on\n";
 
-enum { OPTION_JSON = OPTION_FIRST };
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, OPTION_JSON },
-	{ NULL, 0, NULL, 0 },
-};
-
 /* "4 s ago", "2 h ago", "unknown"; what is younger than two heartbeats is as
  * good as now. */
 #define STALE_NOW_S 20
@@ -283,20 +276,12 @@ static void print_status(const json_t *status, const struct subject *subject)
 
 int cmd_status(int argc, char **argv)
 {
-	struct cmdline line = { argc, argv, help, options };
 	struct subject subject;
 	json_t *status = NULL;
-	bool as_json = false;
-	int c, r;
+	bool as_json;
+	int r;
 
-	while ((c = cmdline_next(&line)) == OPTION_JSON)
-		as_json = true;
-	if (c != CMDLINE_END)
-		return cmdline_exit(c);
-	if (cmdline_operands(&line, 0, 1) != EXIT_OK)
-		return EXIT_USAGE;
-	r = subject_init(&subject, argv[0], argv[optind]);
-	if (r != EXIT_OK)
+	if (!subject_of_command(argc, argv, help, 0, &as_json, &subject, &r))
 		return r;
 	r = control_call(&subject, json_pack("{s:s}", "cmd", "status"),
 			 &status);

@@ -21,13 +21,6 @@ static const char help[] =
 "second by itself. Other nodes have nothing to do with it: `kin wait` waits\n"
 "until they hold everything durably, too.\n";
 
-enum { OPTION_JSON = OPTION_FIRST };
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, OPTION_JSON },
-	{ NULL, 0, NULL, 0 },
-};
-
 /*
  * Pages of mappings that the daemon has not been given yet: the kernel does
  * that much for a syncfs. Without an answer by the mount the daemon says what
@@ -47,20 +40,12 @@ static int write_back(const struct subject *subject)
 
 int cmd_sync(int argc, char **argv)
 {
-	struct cmdline line = { argc, argv, help, options };
 	struct subject subject;
 	json_t *answer = NULL;
-	bool as_json = false;
-	int c, r;
+	bool as_json;
+	int r;
 
-	while ((c = cmdline_next(&line)) == OPTION_JSON)
-		as_json = true;
-	if (c != CMDLINE_END)
-		return cmdline_exit(c);
-	if (cmdline_operands(&line, 1, 1) != EXIT_OK)
-		return EXIT_USAGE;
-	r = subject_init(&subject, argv[0], argv[optind]);
-	if (r != EXIT_OK)
+	if (!subject_of_command(argc, argv, help, 1, &as_json, &subject, &r))
 		return r;
 	r = write_back(&subject);
 	if (r == EXIT_OK)

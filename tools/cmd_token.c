@@ -16,29 +16,14 @@ static const char help[] =
 "\n"
 "A token is no secret. It does not expire.\n";
 
-enum { OPTION_JSON = OPTION_FIRST };
-
-static const struct option options[] = {
-	{ "json", no_argument, NULL, OPTION_JSON },
-	{ NULL, 0, NULL, 0 },
-};
-
 int cmd_token(int argc, char **argv)
 {
-	struct cmdline line = { argc, argv, help, options };
 	struct subject subject;
 	json_t *answer = NULL;
-	bool as_json = false;
-	int c, r;
+	bool as_json;
+	int r;
 
-	while ((c = cmdline_next(&line)) == OPTION_JSON)
-		as_json = true;
-	if (c != CMDLINE_END)
-		return cmdline_exit(c);
-	if (cmdline_operands(&line, 1, 1) != EXIT_OK)
-		return EXIT_USAGE;
-	r = subject_init(&subject, argv[0], argv[optind]);
-	if (r != EXIT_OK)
+	if (!subject_of_command(argc, argv, help, 1, &as_json, &subject, &r))
 		return r;
 	r = control_call(&subject, json_pack("{s:s}", "cmd", "token"),
 			 &answer);

@@ -30,6 +30,31 @@ void subject_release(struct subject *t)
 	free(t->path);
 }
 
+bool subject_of_command(int argc, char **argv, const char *help, int min,
+			bool *ret_json, struct subject *ret, int *ret_exit)
+{
+	enum { OPTION_JSON = OPTION_FIRST };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct cmdline line = { argc, argv, help, options };
+	int c;
+
+	*ret_json = false;
+	while ((c = cmdline_next(&line)) == OPTION_JSON)
+		*ret_json = true;
+	if (c != CMDLINE_END) {
+		*ret_exit = cmdline_exit(c);
+		return false;
+	}
+	*ret_exit = cmdline_operands(&line, min, 1);
+	if (*ret_exit != EXIT_OK)
+		return false;
+	*ret_exit = subject_init(ret, argv[0], argv[optind]);
+	return *ret_exit == EXIT_OK;
+}
+
 static int subject_set(struct subject *t, const struct mount_entry *e,
 		      const char *path)
 {

@@ -26,6 +26,13 @@ struct subject {
  */
 int subject_init(struct subject *, const char *command, const char *path);
 void subject_release(struct subject *);
+/*
+ * The beginning of a command that has no option but --json, and is about one
+ * mount: of its operand, which may be left out where `min` is 0. False: there
+ * is nothing more to do, and *ret_exit is the exit code.
+ */
+bool subject_of_command(int argc, char **argv, const char *help, int min,
+			bool *ret_json, struct subject *ret, int *ret_exit);
 /* Puts the path into a request, as `path` or `path_hex`. */
 void subject_put_path(const struct subject *, json_t *request);
 
