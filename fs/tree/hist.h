@@ -117,6 +117,8 @@ must_check int hist_content(struct slice key, struct slice value,
 /* ---- hist_settled.c */
 /* The row is about to be stored, and had other contents. */
 must_check int hist_settled_note(struct tree *, const struct row *);
+/* The row is read by another rule now (ruled.c). */
+must_check int hist_settled_reread(struct tree *, const struct row *);
 /* -ENOENT. Released by hist_settled_release(), also on errors. */
 must_check int hist_settled_get(struct tree *, struct objid,
 				struct hist_settled *ret);

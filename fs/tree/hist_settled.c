@@ -292,7 +292,7 @@ static int note_if(struct tree *t, const struct row *row,
 
 /* It can be taken back no more: main is another, all is there again, or some
  * of what was in the row when it was noted has left it, and was not kept. */
-static int forget_if(struct tree *t, const struct row *row)
+int hist_settled_reread(struct tree *t, const struct row *row)
 {
 	struct hist_settled s;
 	int r = hist_settled_get(t, row->o.id, &s);
@@ -312,7 +312,7 @@ int hist_settled_note(struct tree *t, const struct row *row)
 	int r = 0;
 
 	if (t->hist.settled)
-		r = forget_if(t, row);
+		r = hist_settled_reread(t, row);
 	if (r || row->had_count < 2 ||
 	    object_contents(&row->o) >= row->had_count)
 		return r;

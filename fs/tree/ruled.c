@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "fs/tree/contest.h"
+#include "fs/tree/hist.h"
 
 /* ---- the rule of one row */
 
@@ -130,6 +131,8 @@ static int rule_settle(struct tree *t, struct objid id)
 		row.ctime_ns = t->op_now_ns;
 		if (!r)
 			r = row_store_view(t, &row);
+		if (!r)
+			r = hist_settled_reread(t, &row);
 		if (!r)
 			tell_changed(t, &row, ino);
 	}

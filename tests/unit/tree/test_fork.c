@@ -762,17 +762,6 @@ static void test_unsent_writes(void **state)
 	fixture_close(&a);
 }
 
-static void set_policy(struct fixture *f, const char *rule)
-{
-	struct slice name = SLICE_STR("user.kin.policy");
-
-	if (rule)
-		assert_int_equal(tree_setxattr(f->tree, ROOT, name,
-					       SLICE_STR(rule), 0), 0);
-	else
-		assert_int_equal(tree_removexattr(f->tree, ROOT, name), 0);
-}
-
 /* So does what a policy hid under it then: it was known, and goes too. */
 static void test_unsent_writes_know_hidden(void **state)
 {
@@ -781,7 +770,7 @@ static void test_unsent_writes_know_hidden(void **state)
 	(void)state;
 
 	open_pair(&a, &b);
-	set_policy(&a, "latest");
+	set_policy(&a, ROOT, "latest");
 	make_file(&a, ROOT, "f", "base");
 	meet(&a, &b);
 	n = knows(&a, origin_of(&a));
@@ -798,7 +787,7 @@ static void test_unsent_writes_know_hidden(void **state)
 	rename_mine(&a, n);
 	check_tree(&a);
 	tree_release_file(a.tree, ino, true);
-	set_policy(&a, NULL);
+	set_policy(&a, ROOT, NULL);
 	assert_int_equal(list(&a, ROOT, NULL, 0), 1);
 	expect_bytes(&a, look(&a, ROOT, "f"), "NEWER");
 	check_tree(&a);

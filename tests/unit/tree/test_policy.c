@@ -22,19 +22,6 @@ static int set_error(struct fixture *f, uint64_t ino, const char *text)
 			     SLICE_STR(text), 0);
 }
 
-static void set(struct fixture *f, uint64_t ino, const char *text)
-{
-	assert_int_equal(set_error(f, ino, text), 0);
-	check_tree(f);
-}
-
-static void clear(struct fixture *f, uint64_t ino)
-{
-	assert_int_equal(tree_removexattr(f->tree, ino,
-					  SLICE_STR(XATTR_POLICY)), 0);
-	check_tree(f);
-}
-
 static enum policy_rule rule_at(struct fixture *f, uint64_t ino)
 {
 	struct policy_found p;
@@ -194,17 +181,17 @@ static void where_it_holds(void)
 	assert_int_equal(rule_at(a, file), POLICY_KEEP);
 	assert_int_equal(tree_policy(a->tree, file, &p), 0);
 	assert_false(p.set);
-	set(a, ROOT, "union");
+	set_policy(a, ROOT, "union");
 	assert_int_equal(rule_at(a, file), POLICY_UNION);
 	assert_int_equal(rule_at(a, ROOT), POLICY_UNION);
-	set(a, d, "hook:fold");
+	set_policy(a, d, "hook:fold");
 	assert_int_equal(rule_at(a, file), POLICY_HOOK);
 	assert_int_equal(tree_policy(a->tree, e, &p), 0);
 	assert_true(p.set && p.understood && p.dir == d);
 	assert_string_equal(p.policy.hook, "fold");
 	assert_int_equal(p.text_len, 9);
 	assert_memory_equal(p.text, "hook:fold", 9);
-	set(a, e, "keep");
+	set_policy(a, e, "keep");
 	assert_int_equal(rule_at(a, file), POLICY_KEEP);
 	expect_sets(a, 3, 0, "/ union\n/d hook:fold\n/d/e keep\n");
 	assert_int_equal(tree_policies(a->tree, 3, stop, NULL), -EXDEV);
@@ -215,7 +202,7 @@ static void where_it_holds(void)
 	assert_int_equal(set_error(a, file, "latest"), -EINVAL);
 	assert_int_equal(tree_policy(a->tree, e, &p), 0);
 	assert_int_equal(p.dir, e);
-	clear(a, e);
+	set_policy(a, e, NULL);
 	assert_int_equal(rule_at(a, file), POLICY_HOOK);
 	sync_all();
 	for (int k = 0; k < 3; k++)
@@ -225,8 +212,8 @@ static void where_it_holds(void)
 	expect_sets(c, 3, 0, "/ union\n/d hook:fold\n");
 	mv(b, ROOT, "d", ROOT, "g");
 	expect_sets(b, 3, 0, "/ union\n/g hook:fold\n");
-	clear(b, look(b, ROOT, "g"));
-	set(b, make_dir(b, ROOT, "gone"), "latest");
+	set_policy(b, look(b, ROOT, "g"), NULL);
+	set_policy(b, make_dir(b, ROOT, "gone"), "latest");
 	expect_sets(b, 3, 0, "/ union\n/gone latest\n");
 	assert_int_equal(tree_rmdir(b->tree, ROOT, SLICE_STR("gone")), 0);
 	expect_sets(b, 3, 0, "/ union\n");
@@ -246,8 +233,8 @@ static void of_merged(void)
 	struct policy_found p;
 	char line[64];
 
-	set(a, make_dir(a, ROOT, "m"), "latest");
-	set(b, make_dir(b, ROOT, "m"), "union");
+	set_policy(a, make_dir(a, ROOT, "m"), "latest");
+	set_policy(b, make_dir(b, ROOT, "m"), "union");
 	sync_all();
 	assert_int_equal(tree_policy(c->tree, look(c, ROOT, "m"), &p), 0);
 	snprintf(line, sizeof(line), "/m %.*s\n", (int)p.text_len,
@@ -265,7 +252,7 @@ static void not_understood(void)
 	struct inoref ref;
 
 	make_conflict("f");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	all_show("f", "bob's", 1);
 	assert_int_equal(op_begin(a->tree), 0);
@@ -306,13 +293,13 @@ static void latest_by_key(void)
 		expect_file(&nodes[k], "f", "bob's");
 		expect_like(&nodes[k], "conflict alice", "alice's second");
 	}
-	set(c, ROOT, "latest");
+	set_policy(c, ROOT, "latest");
 	expect_file(c, "f", "alice's second");
 	assert_int_equal(entries(c), 1);
 	sync_all();
 	all_show("f", "alice's second", 1);
 	/* And all is as it was when it ends. */
-	clear(b, ROOT);
+	set_policy(b, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		char again[256];
@@ -329,7 +316,7 @@ static void latest_before(void)
 	uint64_t d = make_dir(a, ROOT, "d");
 
 	make_file(a, d, "f", "base");
-	set(a, d, "latest");
+	set_policy(a, d, "latest");
 	sync_all();
 	write_file(a, look(a, look(a, ROOT, "d"), "f"), "alice's");
 	later(b, a);
@@ -355,7 +342,7 @@ static void latest_beside(void)
 	write_name(a, "f", "alice's");
 	later(b, a);
 	write_name(b, "f", "bob's");
-	set(c, ROOT, "latest");
+	set_policy(c, ROOT, "latest");
 	sync_all();
 	all_show("f", "bob's", 1);
 	fixture_crash(c);
@@ -367,14 +354,14 @@ static void latest_beside(void)
 static void write_replaces_all(void)
 {
 	make_conflict("f");
-	set(c, ROOT, "latest");
+	set_policy(c, ROOT, "latest");
 	sync_all();
 	all_show("f", "bob's", 1);
 	write_name(c, "f", "carol's");
 	assert_int_equal(hidden(c), 0);
 	sync_all();
 	all_show("f", "carol's", 0);
-	clear(a, ROOT);
+	set_policy(a, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		assert_int_equal(entries(&nodes[k]), 1);
@@ -386,7 +373,7 @@ static void write_replaces_all(void)
 static void save_replaces_all(void)
 {
 	make_conflict("f");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	make_file(c, ROOT, "f.tmp", "carol's");
 	mv(c, ROOT, "f.tmp", ROOT, "f");
@@ -402,14 +389,14 @@ static void save_replaces_all(void)
 static void removal(void)
 {
 	make_conflict("f");
-	set(c, ROOT, "latest");
+	set_policy(c, ROOT, "latest");
 	sync_all();
 	rm(a, ROOT, "f");
 	assert_int_equal(entries(a), 0);
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 0);
-	clear(b, ROOT);
+	set_policy(b, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 0);
@@ -430,7 +417,7 @@ static void removed_main(void)
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 2);
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		assert_int_equal(entries(&nodes[k]), 1);
@@ -472,7 +459,7 @@ static void mtime_follows(void)
 	later(b, a);
 	write_name(b, "f", "bob's");
 	assert_int_not_equal(mtime_of(b, "f"), alice);
-	set(c, ROOT, "node:alice");
+	set_policy(c, ROOT, "node:alice");
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(mtime_of(&nodes[k], "f"), alice);
@@ -489,21 +476,21 @@ static void node_first(void)
 	write_name(b, "f", "bob's");
 	later(c, b);
 	write_name(c, "f", "carol's");
-	set(c, ROOT, "node:alice,bob");
+	set_policy(c, ROOT, "node:alice,bob");
 	sync_all();
 	all_show("f", "alice's", 2);
-	set(b, ROOT, "node:nobody,bob,alice");
+	set_policy(b, ROOT, "node:nobody,bob,alice");
 	sync_all();
 	all_show("f", "bob's", 2);
 	/* None of them wrote it: as keep. */
-	set(a, ROOT, "node:nobody");
+	set_policy(a, ROOT, "node:nobody");
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		assert_int_equal(entries(&nodes[k]), 3);
 		assert_int_equal(hidden(&nodes[k]), 0);
 		assert_int_equal(tree_conflict_count(nodes[k].tree), 1);
 	}
-	set(a, ROOT, "node:carol");
+	set_policy(a, ROOT, "node:carol");
 	sync_all();
 	all_show("f", "carol's", 2);
 	write_name(a, "f", "all of it");
@@ -524,15 +511,15 @@ static void newest_of_node(void)
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 2);
-	set(b, ROOT, "node:alice");
+	set_policy(b, ROOT, "node:alice");
 	sync_all();
 	all_show("f", "alice's of bob's", 1);
-	clear(b, ROOT);
+	set_policy(b, ROOT, NULL);
 	name_with(b, ROOT, "conflict alice", name);
 	later(b, a);
 	write_name(b, name, "bob's of alice's");
 	sync_all();
-	set(c, ROOT, "node:bob");
+	set_policy(c, ROOT, "node:bob");
 	sync_all();
 	all_show("f", "bob's of alice's", 1);
 }
@@ -543,7 +530,7 @@ static void move_of_file(void)
 {
 	uint64_t d = make_dir(a, ROOT, "d");
 
-	set(a, d, "latest");
+	set_policy(a, d, "latest");
 	make_conflict("f");
 	sync_all();
 	for (int k = 0; k < 3; k++)
@@ -578,7 +565,7 @@ static void move_of_chosen(void)
 	later(b, a);
 	write_file(b, look(b, look(b, ROOT, "d"), "f"), "bob's");
 	sync_all();
-	set(c, look(c, ROOT, "d"), "node:alice");
+	set_policy(c, look(c, ROOT, "d"), "node:alice");
 	sync_all();
 	to = look(a, look(a, ROOT, "d"), "f");
 	expect_bytes(a, to, "alice's");
@@ -605,7 +592,7 @@ static void move_of_directory(void)
 	write_file(b, look(b, e, "f"), "bob's");
 	sync_all();
 	mv(a, ROOT, "d", look(a, ROOT, "p"), "d");
-	set(b, look(b, ROOT, "p"), "latest");
+	set_policy(b, look(b, ROOT, "p"), "latest");
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		uint64_t p = look(&nodes[k], ROOT, "p");
@@ -627,7 +614,7 @@ static void merged_directories(void)
 {
 	uint64_t at;
 
-	set(a, make_dir(a, ROOT, "d"), "latest");
+	set_policy(a, make_dir(a, ROOT, "d"), "latest");
 	later(b, a);
 	make_file(b, make_dir(b, ROOT, "d"), "f", "base");
 	pass(c, b);
@@ -650,7 +637,7 @@ static void cycles(void)
 	uint64_t x = make_dir(a, ROOT, "x"), y = make_dir(a, ROOT, "y");
 
 	make_file(a, y, "f", "base");
-	set(a, x, "latest");
+	set_policy(a, x, "latest");
 	sync_all();
 	write_file(a, look(a, y, "f"), "alice's");
 	later(b, a);
@@ -693,8 +680,8 @@ static void two_names(void)
 	later(b, a);
 	write_name(b, "f", "bob's");
 	sync_all();
-	set(c, first_in_d ? look(c, ROOT, "d") : ROOT, "latest");
-	set(c, first_in_d ? ROOT : look(c, ROOT, "d"), "keep");
+	set_policy(c, first_in_d ? look(c, ROOT, "d") : ROOT, "latest");
+	set_policy(c, first_in_d ? ROOT : look(c, ROOT, "d"), "keep");
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		expect_file(&nodes[k], "f", "bob's");
@@ -738,7 +725,7 @@ static void unknown_is_kept(void)
 	uint64_t ino;
 
 	make_file(a, ROOT, "f", "base");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	write_name(b, "f", "bob's");
 	later(a, b);
@@ -754,7 +741,7 @@ static void unknown_is_kept(void)
 	assert_int_equal(hidden(c), 1);
 	sync_all();
 	all_show("f", "carol's", 1);
-	clear(a, ROOT);
+	set_policy(a, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		expect_like(&nodes[k], "conflict bob", "bob's");
@@ -766,7 +753,7 @@ static void known_goes(void)
 	uint64_t ino;
 
 	make_file(a, ROOT, "f", "base");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	write_name(b, "f", "bob's");
 	later(a, b);
@@ -784,7 +771,7 @@ static void known_goes(void)
 	assert_int_equal(hidden(a), 1);
 	sync_all();
 	all_show("f", "alice again", 1);
-	clear(a, ROOT);
+	set_policy(a, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++) {
 		assert_int_equal(entries(&nodes[k]), 2);
@@ -796,7 +783,7 @@ static void known_goes(void)
 static void known_after_crash(void)
 {
 	make_conflict("f");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	open_write(c, look(c, ROOT, "f"), "carol's");
 	assert_int_equal(tree_sync(c->tree), 0);
@@ -813,7 +800,7 @@ static void handle_goes_on(void)
 	uint64_t ino;
 
 	make_file(a, ROOT, "f", "base");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	write_name(a, "f", "alice's");
 	ino = look(a, ROOT, "f");
@@ -832,7 +819,7 @@ static void handle_goes_on(void)
 	expect_file(a, "f", "ALICE's");
 	sync_all();
 	all_show("f", "ALICE's", 1);
-	clear(a, ROOT);
+	set_policy(a, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 2);
@@ -851,7 +838,7 @@ static void handle_and_policy(void)
 	sibling = look(c, ROOT, name);
 	assert_int_equal(tree_open_file(c->tree, ino, false), 0);
 	open_write(c, sibling, "ALICE");
-	set(c, ROOT, "node:alice");
+	set_policy(c, ROOT, "node:alice");
 	expect_bytes(c, ino, "bob's");
 	expect_file(c, "f", "alice's");
 	assert_int_not_equal(look(c, ROOT, "f"), ino);
@@ -916,7 +903,7 @@ static void listed_and_undone(void)
 	make_conflict("f");
 	sync_all();
 	expect_decisions(0, &s);
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	sync_all();
 	expect_decisions(1, &s);
 	assert_string_equal(s.path, "f");
@@ -927,7 +914,7 @@ static void listed_and_undone(void)
 	sync_all();
 	all_show("f", "alice's", 0);
 	expect_decisions(0, &s);
-	clear(a, ROOT);
+	set_policy(a, ROOT, NULL);
 	sync_all();
 	for (int k = 0; k < 3; k++)
 		assert_int_equal(entries(&nodes[k]), 1);
@@ -936,7 +923,7 @@ static void listed_and_undone(void)
 /* A file with something hidden is no twin of one that shows the same. */
 static void no_twin(void)
 {
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	make_file(a, ROOT, "g", "bob's");
 	make_conflict("f");
 	sync_all();
@@ -957,9 +944,9 @@ static void no_twin(void)
 static void set_twice(void)
 {
 	make_conflict("f");
-	set(a, ROOT, "latest");
+	set_policy(a, ROOT, "latest");
 	later(b, a);
-	set(b, ROOT, "node:alice");
+	set_policy(b, ROOT, "node:alice");
 	sync_all();
 	all_show("f", "alice's", 1);
 }

@@ -142,6 +142,25 @@ static void sibling_name(struct fixture *f, char ret[128])
 	assert_true(*ret);
 }
 
+static void remove_sibling(struct fixture *f, const char *who)
+{
+	char text[64];
+	struct variants v;
+
+	snprintf(text, sizeof(text), "f (conflict %s ", who);
+	variants_at(f, "f", &v);
+	for (size_t k = 0; k < v.count; k++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%.*s",
+			 (int)v.list[k].name.len,
+			 (const char *)v.list[k].name.data);
+		if (!strncmp(name, text, strlen(text)))
+			rm(f, ROOT, name);
+	}
+	variants_release(&v);
+}
+
 static void open_conflict(void)
 {
 	make_conflict("f");
@@ -263,8 +282,6 @@ static void test_by_a_hook(void)
 static void test_one_of_three(void)
 {
 	struct seen s;
-	char text[64] = "f (conflict alice ";
-	struct variants v;
 
 	make_conflict("f");
 	later(c, b);
@@ -272,17 +289,7 @@ static void test_one_of_three(void)
 	sync_all();
 	expect_file(a, "f", "carol's");
 	assert_int_equal(entries(a), 3);
-	variants_at(a, "f", &v);
-	for (size_t k = 0; k < v.count; k++) {
-		char name[128];
-
-		snprintf(name, sizeof(name), "%.*s",
-			 (int)v.list[k].name.len,
-			 (const char *)v.list[k].name.data);
-		if (!strncmp(name, text, strlen(text)))
-			rm(a, ROOT, name);
-	}
-	variants_release(&v);
+	remove_sibling(a, "alice");
 	sync_all();
 	assert_int_equal(entries(b), 2);
 	expect_settled(true, &s);
@@ -292,6 +299,32 @@ static void test_one_of_three(void)
 	expect_sibling(c, "alice", "alice's");
 	expect_sibling(c, "bob", "bob's");
 	assert_int_equal(entries(c), 3);
+}
+
+/* Another is main, though nothing was written: what would be put back was
+ * beside another content than people see now. */
+static void test_another_policy(void)
+{
+	struct seen s;
+
+	make_conflict("f");
+	later(c, b);
+	write_name(c, "f", "carol's");
+	sync_all();
+	assert_int_equal(entries(a), 3);
+	remove_sibling(a, "alice");
+	sync_all();
+	expect_settled(true, &s);
+	set_policy(b, ROOT, "node:bob");
+	sync_all();
+	expect_file(a, "f", "bob's");
+	expect_none();
+	assert_int_equal(tree_undo(a->tree, SLICE_STR(s.id)), -ENOENT);
+	set_policy(b, ROOT, "keep");
+	sync_all();
+	expect_file(a, "f", "carol's");
+	expect_sibling(a, "bob", "bob's");
+	expect_none();
 }
 
 /* ---- at the same time */
@@ -504,6 +537,7 @@ int main(void)
 		SCENARIO(test_sibling_taken),
 		SCENARIO(test_by_a_hook),
 		SCENARIO(test_one_of_three),
+		SCENARIO(test_another_policy),
 		SCENARIO(test_while_edited),
 		SCENARIO(test_sibling_back_while_edited),
 		SCENARIO(test_twice_at_once),

@@ -9,6 +9,7 @@
 
 #include "fs/tree/bucket.h"
 #include "fs/tree/chain.h"
+#include "fs/tree/policy.h"
 
 static int64_t now_ns(void *arg)
 {
@@ -195,6 +196,16 @@ void write_file(struct fixture *f, uint64_t ino, const char *bytes)
 	assert_int_equal(tree_write(f->tree, ino, 0, SLICE_STR(bytes), false),
 			 0);
 	tree_release_file(f->tree, ino, true);
+}
+
+void set_policy(struct fixture *f, uint64_t dir, const char *text)
+{
+	struct slice name = SLICE_STR(XATTR_POLICY);
+
+	assert_int_equal(text ? tree_setxattr(f->tree, dir, name,
+					      SLICE_STR(text), 0) :
+				tree_removexattr(f->tree, dir, name), 0);
+	check_tree(f);
 }
 
 int look_error(struct fixture *f, uint64_t dir, const char *name)

@@ -48,6 +48,8 @@ void write_file(struct fixture *, uint64_t ino, const char *bytes);
 uint64_t look(struct fixture *, uint64_t dir, const char *name);
 int look_error(struct fixture *, uint64_t dir, const char *name);
 void expect_bytes(struct fixture *, uint64_t ino, const char *bytes);
+/* text NULL: none of its own. */
+void set_policy(struct fixture *, uint64_t dir, const char *text);
 /* Number of entries, and their names in `ret` (may be NULL), sorted. */
 size_t list(struct fixture *, uint64_t dir, char ret[][256], size_t max);
 void check_tree(struct fixture *);
