@@ -30,9 +30,17 @@
 
 /* ---- the rule of one row */
 
-static bool has_name(const struct object *o)
+/* Is anything of it shown at a name, so that it has a mark? 1 or 0. */
+static int is_shown(const struct object *o)
 {
-	return object_has(o, REG_LINK);
+	struct info i;
+	int r = info_init(&i, o);
+
+	if (r)
+		return r;
+	r = info_live_file(&i);
+	info_release(&i);
+	return r;
 }
 
 /* Those that are view; others hide nothing. */
@@ -54,7 +62,10 @@ int rule_find(struct tree *t, struct object *o)
 		o->rule = SLICE(NULL, 0);
 		return 0;
 	}
-	if (has_name(o)) {
+	r = is_shown(o);
+	if (r < 0)
+		return r;
+	if (r) {
 		r = policy_of_object(t, o, &found);
 		if (r)
 			return r;
@@ -74,8 +85,9 @@ int rule_check(struct tree *t, const struct object *o)
 
 	if (object_contents(o) < 2)
 		return o->rule.len ? -EUCLEAN : 0;
-	if (!has_name(o))
-		return 0;
+	r = is_shown(o);
+	if (r <= 0)
+		return r;
 	r = policy_of_object(t, o, &found);
 	if (!r && !slice_equal(rule_of(&found), o->rule))
 		r = -EUCLEAN;

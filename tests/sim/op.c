@@ -212,10 +212,11 @@ static bool op_keeps(const struct op *op, const struct item *x)
 
 /* What is shown until a newer content is here goes with any other that a
  * policy chooses; it may have been replaced long since. */
-static bool op_is_passing(const struct item *x, const struct items *after)
+static bool op_is_passing(const struct op *op, const struct item *x,
+			  const struct items *after)
 {
 	/* (and a sibling shows when all of it is here) */
-	if (x->hidden && !x->complete)
+	if (!x->complete && (x->hidden || op->rereads))
 		return true;
 	for (size_t i = 0; !x->complete && i < after->count; i++)
 		if (after->list[i].hidden &&
@@ -266,7 +267,7 @@ static void op_check_others(struct op *op, const struct items *after)
 			continue;
 		/* (unsent writes may be another object's now) */
 		if (!items_show(after, x) && !op_is_written(op, x->path) &&
-		    !op_is_passing(x, after) &&
+		    !op_is_passing(op, x, after) &&
 		    !op_is_arriving(op->node, x->id, after))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s: '%s' is "
@@ -278,9 +279,10 @@ static void op_check_others(struct op *op, const struct items *after)
 static void print_items(const char *sign, const struct items *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		printf("  %s %s %016llx%s\n", sign, list->list[i].path,
+		printf("  %s %s %016llx%s%s\n", sign, list->list[i].path,
 		       (unsigned long long)list->list[i].content,
-		       list->list[i].hidden ? " (hidden)" : "");
+		       list->list[i].hidden ? " (hidden)" : "",
+		       list->list[i].complete ? "" : " (not all here)");
 }
 
 /* For a trace: what the operation did to the view and to its subjects. */

@@ -23,6 +23,7 @@ struct op {
 	const struct item *removed; /* no name of it comes up instead */
 	const struct item *kept_main; /* main of an edited sibling */
 	const struct item *kept_all;  /* all but this of its object stay */
+	bool rereads; /* a policy: main may be another content */
 	/* For the oracle: where it may take content away. */
 	char about[2][PATH_BYTES];
 	char about_now[PATH_BYTES]; /* the first, after time has passed */

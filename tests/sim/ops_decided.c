@@ -231,6 +231,7 @@ void op_policy(struct op *op)
 	op_say(op, set ? "sets the policy of" : "ends the policy of",
 	       i ? i->path : "", set ? rule : "");
 	op->about[1][0] = '\0'; /* (no path) */
+	op->rereads = true;
 	if (i) {
 		op_subject(op, i->id);
 		r = tree_resolve_path(t, SLICE_STR(i->path), &ino);
