@@ -25,6 +25,7 @@ struct stat attr_to_stat(const struct attr *attr)
 		.st_nlink = attr->nlink,
 		.st_uid = attr->uid,
 		.st_gid = attr->gid,
+		.st_rdev = attr->rdev,
 		.st_size = (off_t)attr->size,
 		.st_blocks = (blkcnt_t)attr->blocks,
 		.st_blksize = BLOCK_BYTES,

@@ -32,7 +32,7 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 		FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
 		FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 		FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-		FUSE_CAP_EXPIRE_ONLY;
+		FUSE_CAP_EXPIRE_ONLY | FUSE_CAP_EXPORT_SUPPORT;
 	/* Writeback: it would freeze size and mtime against changes from
 	 * elsewhere. Auto-inval excludes explicit. Killpriv: see attr.c.
 	 * Splicing gains nothing for data that is in memory. */

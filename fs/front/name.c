@@ -13,6 +13,9 @@
  * before the change and reach the kernel after the invalidation. (What is
  * left of that race is closed by the kernel: inval_entry waits for lookups
  * in the same directory, and attributes carry versions.)
+ *
+ * "." and ".." are looked up for open_by_handle_at() alone, of numbers that
+ * the kernel has forgotten.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +31,27 @@ static void reply_absent(fuse_req_t req, double seconds)
 	fuse_reply_entry(req, &param);
 }
 
+/* Of a number that anybody may name: it may be of something long gone. */
+static void lookup_dot(fuse_req_t req, fuse_ino_t ino, bool up)
+{
+	struct tree *tree = front_of(req)->tree;
+	struct fuse_entry_param param;
+	struct entry entry = { 0 };
+	uint64_t at = ino;
+	int r = 0;
+
+	if (up)
+		r = tree_parent(tree, ino, &at);
+	if (!r)
+		r = tree_getattr(tree, at, &entry.attr);
+	if (r < 0) {
+		fuse_reply_err(req, r == -ENOENT ? ESTALE : -r);
+		return;
+	}
+	param = entry_to_param(&entry, 0);
+	fuse_reply_entry(req, &param);
+}
+
 void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct front *front = front_of(req);
@@ -37,6 +61,10 @@ void front_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	double seconds;
 	int r;
 
+	if (!strcmp(name, ".") || !strcmp(name, "..")) {
+		lookup_dot(req, parent, name[1]);
+		return;
+	}
 	r = tree_lookup(front->tree, parent, SLICE_STR(name), &entry);
 	if (r == -ENOENT)
 		is_view_dir = tree_has_view_names(front->tree, parent);
@@ -59,6 +87,7 @@ struct creation {
 	enum kind kind;
 	mode_t mode;
 	struct slice target;
+	dev_t rdev;
 	bool open;
 };
 
@@ -72,6 +101,7 @@ static int create(fuse_req_t req, const struct creation *c,
 		.kind = c->kind,
 		.perm = c->mode & 07777,
 		.target = c->target,
+		.rdev = c->rdev,
 	};
 	struct attr parent;
 	struct entry entry;
@@ -138,15 +168,15 @@ void front_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct creation c = {
 		.parent = parent,
 		.name = SLICE_STR(name),
-		.kind = KIND_FILE,
+		.kind = kind_of_type(mode & S_IFMT),
 		.mode = mode,
+		.rdev = rdev,
 	};
 
-	(void)rdev;
-	if (S_ISREG(mode))
+	if (c.kind == KIND_FILE || kind_is_special(c.kind))
 		reply_created(req, &c);
 	else
-		fuse_reply_err(req, ENOTSUP);
+		fuse_reply_err(req, EINVAL);
 }
 
 void front_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,

@@ -538,7 +538,7 @@ void info_release(struct info *i)
 
 bool info_live_file(const struct info *i)
 {
-	return (i->kind == KIND_FILE || i->kind == KIND_SYMLINK) &&
+	return i->kind && i->kind != KIND_DIR &&
 	       i->link_count && i->real_count;
 }
 

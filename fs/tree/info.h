@@ -67,7 +67,7 @@ struct info {
 must_check int info_init(struct info *, const struct object *);
 void info_release(struct info *);
 
-/* A file or symlink with a name and a content that is not void. */
+/* No directory, with a name and a content that is not void. */
 bool info_live_file(const struct info *);
 /*
  * Takes part in the view, in the sums and in the life of directories: the

@@ -348,7 +348,7 @@ static int attr_of_file(struct tree *t, const struct target *f,
 	const struct info *i = &f->info;
 	int r = names_count(t, i, &a->nlink);
 
-	a->mode = i->kind == KIND_SYMLINK ? S_IFLNK : S_IFREG;
+	a->mode = kind_type(i->kind);
 	if (f->ref.type == INO_DETACHED || !i->real_count)
 		a->nlink = 0;
 	if (i->kind == KIND_SYMLINK)
@@ -356,7 +356,12 @@ static int attr_of_file(struct tree *t, const struct target *f,
 	else
 		a->mode |= i->mode ? i->mode->mode.perm : 0600;
 	if (f->content) {
-		a->size = f->content->content.content.size;
+		const struct content *c = &f->content->content.content;
+
+		if (kind_is_device(i->kind))
+			a->rdev = device_number(c);
+		else
+			a->size = c->size;
 		if (f->ref.type == INO_OBJECT && !f->row.has_prior &&
 		    i->times && !i->times_of_hidden)
 			a->mtime = i->times->times.mtime;

@@ -221,18 +221,6 @@ int lister_next(struct tree *t, struct lister *l, struct shown *ret)
 
 /* ---- readdir */
 
-static uint32_t type_bits(enum kind k)
-{
-	switch (k) {
-	case KIND_DIR:
-		return S_IFDIR;
-	case KIND_SYMLINK:
-		return S_IFLNK;
-	default:
-		return S_IFREG;
-	}
-}
-
 /* Names that are view, from which on a listing is kept: they take longer to
  * make than a page of entries; and up to which: 30 MB. */
 #define LISTING_MIN 32
@@ -301,7 +289,7 @@ int tree_readdir(struct tree *t, uint64_t ino, uint64_t cookie,
 		r = listing_take(t, dir, cookie, &l);
 	while (!r && !(r = lister_next(t, &l, &s))) {
 		struct tree_dirent d = { .name = shown_name(&s),
-					 .type = type_bits(s.kind),
+					 .type = kind_type(s.kind),
 					 .cookie = l.cookie,
 					 .is_view = s.type >= SHOWN_SUFFIXED };
 

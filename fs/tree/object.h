@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An object (file, directory, symlink) as a set of live, dotted versions of
+ * An object (file, directory, symlink, ...) as a set of live, dotted versions of
  * its registers, and its encoding as a row. The same bytes stand in the
  * store, on the wire and under hashes. FORMAT.md, "Rows".
  *
@@ -16,6 +16,7 @@
 #include "fs/base/id.h"
 #include "fs/base/limits.h"
 #include "fs/store/content.h"
+#include "fs/tree/kind.h"
 
 /*
  * Registers. A row may hold registers of a newer kinfs: they are kept and
@@ -34,8 +35,6 @@ enum reg {
 	REG_HOME = 10,		/* of a directory: who may write below it */
 	REG_FIRST_OPAQUE = 11,
 };
-
-enum kind { KIND_FILE = 1, KIND_DIR = 2, KIND_SYMLINK = 3 };
 
 enum home_mode { HOME_STRICT = 1, HOME_SOFT = 2 };
 

@@ -199,6 +199,7 @@ static int create_locked(struct tree *t, uint64_t parent, struct slice name,
 			 const struct tree_new *n, struct entry *ret,
 			 uint64_t *ret_ino)
 {
+	uint8_t device[DEVICE_CONTENT_BYTES];
 	struct content content;
 	struct objid dir;
 	struct shown there;
@@ -211,8 +212,11 @@ static int create_locked(struct tree *t, uint64_t parent, struct slice name,
 		return -EEXIST;
 	if (r != -ENOENT || (r = ino_dir(t, parent, &dir)))
 		return r;
+	device_content(n->rdev, device);
 	if (n->kind == KIND_SYMLINK)
 		content_inline(n->target, &content);
+	else if (kind_is_device(n->kind))
+		content_inline(SLICE(device, sizeof(device)), &content);
 	else
 		content_empty(&content);
 	r = object_make(t, (struct place){ dir, name }, n, &content,

@@ -223,7 +223,7 @@ static void get_value(struct decoder *d, struct reader *r, struct version *v)
 	switch (v->reg) {
 	case REG_KIND:
 		v->kind.kind = reader_u8(r);
-		if (v->kind.kind < KIND_FILE || v->kind.kind > KIND_SYMLINK)
+		if (v->kind.kind < KIND_FILE || v->kind.kind > KIND_LAST)
 			reader_fail(r);
 		break;
 	case REG_LINK:

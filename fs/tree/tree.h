@@ -129,6 +129,7 @@ struct attr {
 	uint32_t mode;		/* S_IFMT and 07777 */
 	uint32_t nlink;
 	uint32_t uid, gid;
+	dev_t rdev;		/* of a device node */
 	uint64_t size;
 	uint64_t blocks;	/* of 512 bytes */
 	struct timespec atime, mtime, ctime, btime;
@@ -176,6 +177,7 @@ struct tree_new {
 	uint32_t perm;
 	struct slice user, group;
 	struct slice target;	/* symlinks */
+	dev_t rdev;		/* device nodes */
 };
 /* Errors: -EEXIST. With `open`, the inode is opened for writing too. */
 must_check int tree_create(struct tree *, uint64_t parent, struct slice name,

@@ -264,10 +264,10 @@ struct version op_version(struct tree *, uint8_t reg);
 
 /* ---- row.c */
 enum claim_flags {
-	CLAIM_KIND = 3,		/* mask: enum kind */
-	CLAIM_WEAK = 4,
-	CLAIM_HOLDS = 8,	/* a file whose main holds the name */
-	CLAIM_SIBLINGS = 16,	/* its siblings stand here */
+	CLAIM_KIND = 7,		/* mask: enum kind */
+	CLAIM_WEAK = 8,
+	CLAIM_HOLDS = 16,	/* a file whose main holds the name */
+	CLAIM_SIBLINGS = 32,	/* its siblings stand here */
 };
 
 struct claim {

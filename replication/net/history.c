@@ -137,9 +137,14 @@ static int run_restore(struct agent_look *l)
 
 static const char *kind_text(enum kind kind)
 {
-	return kind == KIND_DIR	    ? "directory" :
-	       kind == KIND_SYMLINK ? "symlink" :
-				      "file";
+	static const char *const texts[KIND_LAST + 1] = {
+		[KIND_DIR] = "directory", [KIND_SYMLINK] = "symlink",
+		[KIND_FIFO] = "fifo", [KIND_SOCKET] = "socket",
+		[KIND_CHAR] = "character device",
+		[KIND_BLOCK] = "block device",
+	};
+
+	return kind <= KIND_LAST && texts[kind] ? texts[kind] : "file";
 }
 
 static int add_removed(void *arg, const struct history_removed *h)

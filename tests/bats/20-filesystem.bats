@@ -307,11 +307,31 @@ again" ]
 e" ]
 }
 
-@test "what is not there yet is refused, not pretended" {
-	echo x >"$M/f"
-	run -1 mkfifo "$M/p"
-	assert_output --partial "not supported"
-	[ "$(ls "$M")" = f ]
+@test "FIFOs, sockets and device nodes, here and on another node" {
+	kin_join a b
+	mkfifo -m 640 "$M/pipe"
+	python3 -c 'import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' a/socket
+	[ "$(id -u)" != 0 ] || mknod "$M/null" c 1 3
+	[ "$(id -u)" != 0 ] || mknod "$M/disk" b 259 70000
+	kin_wait a
+	[ "$(cd a && stat -c '%n %F %a %t:%T %s' -- *)" = \
+		"$(cd b && stat -c '%n %F %a %t:%T %s' -- *)" ]
+	[ -p "$T/b/pipe" ] && [ -S "$T/b/socket" ]
+	[ "$(id -u)" != 0 ] || [ "$(stat -c %t:%T b/disk)" = 103:11170 ]
+	echo text >"$M/pipe" &
+	[ "$(cat "$M/pipe")" = text ]
+	# Each node has a pipe of its own, and no device does anything.
+	[ "$(id -u)" != 0 ] || run -1 cat b/null
+	[ "$(id -u)" != 0 ] || assert_output --partial "Permission denied"
+	remount
+	[ -p "$M/pipe" ]
+	run -0 cp -a "$M/." "$T/copy"
+	[ "$(cd a && stat -c '%n %F %t:%T' -- *)" = \
+		"$(cd copy && stat -c '%n %F %t:%T' -- *)" ]
+	rm "$M"/*
+	kin_wait a
+	[ -z "$(ls b)" ]
 }
 
 @test "statfs tells of the disk that holds the store" {

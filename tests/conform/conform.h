@@ -49,7 +49,10 @@ struct conform_case {
 /* The areas, in the order in which they run. */
 #define CONFORM_AREAS(X) \
 	X(names) \
-	X(perms)
+	X(links) \
+	X(special) \
+	X(perms) \
+	X(owners)
 
 #define X(area) extern const struct conform_case area##_cases[];
 CONFORM_AREAS(X)
