@@ -7,9 +7,8 @@
  *
  * Not handled on purpose, since the kernel then does the right thing for
  * good after one ENOSYS: flush (a close needs no request), access (the
- * kernel checks), fallocate (ENOTSUP; the C library
- * writes zeros), lseek, copy_file_range and ioctl (generic ones), locks
- * (local ones). Forget has nothing to forget: numbers are never used again.
+ * kernel checks), ioctl, and locks (the kernel's own, which hold between the
+ * programs of this node). Forget has nothing to forget: numbers are never used again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,6 +78,9 @@ static const struct fuse_lowlevel_ops front_ops = {
 	.listxattr = front_listxattr,
 	.removexattr = front_removexattr,
 	.create = front_create,
+	.fallocate = front_fallocate,
+	.lseek = front_lseek,
+	.copy_file_range = front_copy_file_range,
 };
 
 /*

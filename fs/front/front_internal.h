@@ -159,6 +159,16 @@ void front_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void front_fsync(fuse_req_t, fuse_ino_t, int datasync,
 		 struct fuse_file_info *);
 
+/* ---- range.c: holes and copies */
+void front_fallocate(fuse_req_t, fuse_ino_t, int mode, off_t offset,
+		     off_t length, struct fuse_file_info *);
+void front_lseek(fuse_req_t, fuse_ino_t, off_t offset, int whence,
+		 struct fuse_file_info *);
+void front_copy_file_range(fuse_req_t, fuse_ino_t from, off_t from_offset,
+			   struct fuse_file_info *, fuse_ino_t to,
+			   off_t to_offset, struct fuse_file_info *,
+			   size_t len, int flags);
+
 /* ---- waiting.c: reads of what is not here yet */
 void waiting_init(struct waiting *);
 void waiting_release(struct waiting *);

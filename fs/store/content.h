@@ -159,6 +159,13 @@ must_check int content_check_names(struct store *, const struct content *,
 				   const struct content_judge *,
 				   struct content_faults *ret);
 /*
+ * Bytes of it that are no hole, as its entries say; what is behind a bound of
+ * blocks looked at counts as bytes. 1: so does what is not here. [locked]
+ */
+must_check int content_stored(struct store *, const struct content *,
+			      uint64_t *ret);
+
+/*
  * Checks a received block: well formed, its entries' lengths add up to
  * span bytes. The caller checks its hash. Errors: -EBADMSG.
  */
@@ -174,9 +181,15 @@ struct content_extent {
 		EXTENT_ZERO,	/* a hole */
 		EXTENT_DATA,	/* in a segment, at loc */
 		EXTENT_BYTES,	/* in memory, at bytes; len <= 64 KiB */
+		EXTENT_CHUNK,	/* a part of a chunk that has a name */
 	} kind;
 	struct data_loc loc;
 	const uint8_t *bytes;
+	/* Of a chunk: len bytes from `skip` on. Where it is the last one of
+	 * a content, its bytes may not be why it ends where it does. */
+	struct hash hash;
+	uint32_t chunk_len, skip;
+	bool chunk_last;
 };
 
 /*
@@ -195,6 +208,33 @@ struct content_extent {
  * `ret_bytes` receives the bytes of an inline result, which ret borrows.
  * Errors: -ENOENT the base is not complete here, -ENOSPC, -EIO, -ENOMEM.
  */
+/*
+ * Of the bytes that these make, as content_build() would: what stands at
+ * offset, below size, as one extent of at most len bytes. What it points to
+ * is the base's and the extents'. [not locked]
+ * Errors: -ENOENT a block of the base is not here, -EIO, -ENOMEM.
+ */
+struct content_over {
+	const struct content *base;
+	uint64_t kept, size;
+	const struct content_extent *extents;
+	size_t count;
+};
+struct content_view;
+must_check int content_view_new(struct store *, const struct content_over *,
+				struct content_view **ret);
+void content_view_free(struct content_view *);
+must_check int content_view_piece(struct content_view *, uint64_t offset,
+				  uint64_t len, struct content_extent *ret);
+/*
+ * The first place from offset on that is in a block of 4 KiB with any byte
+ * that is not zero (data), or in one without (a hole; so is the end of the
+ * file). What would take too much reading, or is not here, counts as data.
+ * Errors: -ENXIO there is none, or offset is not below size.
+ */
+must_check int content_view_seek(struct content_view *, uint64_t offset,
+				 bool hole, uint64_t *ret);
+
 struct content_build;
 must_check int content_build(struct store *, const struct content *base,
 			     uint64_t kept, uint64_t size,

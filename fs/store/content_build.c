@@ -6,7 +6,8 @@
  * the new content, the first of these that applies is done:
  *  1. a block of the base begins here, all it stands for is unchanged, and
  *     no block of the new manifest is half full: take it over unread;
- *  2. a chunk of the base begins here and is unchanged: take it over;
+ *  2. a chunk of the base begins here and is unchanged, or one that was
+ *     copied from elsewhere begins here and is whole: take it over;
  *  3. zeros for at least the longest chunk, or up to the end: a hole, cut by
  *     arithmetic (a chunk of zeros is as long as can be, see chunker.c);
  *  4. read, cut and hash one chunk.
@@ -159,7 +160,7 @@ static int put_block(void *arg, const struct hash *hash, struct slice block)
 	return build_name(arg, hash, block, NULL);
 }
 
-/* ---- the four steps: 1 done, 0 does not apply, or a negative errno */
+/* ---- the steps: 1 done, 0 does not apply, or a negative errno */
 
 /* Whether the base's bytes are unchanged and would be cut in the same way. */
 static bool unchanged(const struct builder *b, uint64_t start, uint64_t end,
@@ -205,6 +206,29 @@ static int take_over(struct builder *b)
 		return r < 0 ? r : 1;
 	}
 	return 0;
+}
+
+/* A chunk of another content, or of another place, that stands here whole. */
+static int take_chunk(struct builder *b)
+{
+	const struct content_extent *x = overlay_chunk(&b->over, b->at);
+	struct manifest_entry e = { 0 };
+	bool here;
+	int r;
+
+	if (!x || (x->chunk_last && b->at + x->len < b->over.size))
+		return 0;
+	/* (what is missing is told of by who reads it) */
+	store_lock(b->store);
+	here = chunk_exists(b->store, &x->hash);
+	store_unlock(b->store);
+	if (!here)
+		return 0;
+	e.len = x->len;
+	e.hash = x->hash;
+	r = manifest_builder_add(&b->manifest, &e);
+	b->at += e.len;
+	return r < 0 ? r : 1;
 }
 
 static int add_hole(struct builder *b, uint64_t len)
@@ -293,6 +317,8 @@ static int build_all(struct builder *b, struct content *ret)
 
 	while (b->at < b->over.size) {
 		r = take_over(b);
+		if (!r)
+			r = take_chunk(b);
 		if (!r)
 			r = skip_zeros(b);
 		if (!r)

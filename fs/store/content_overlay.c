@@ -107,6 +107,27 @@ static struct piece piece_at(const struct overlay *o, uint64_t offset)
 	return p;
 }
 
+/* Bytes of a chunk, of which the last one read is at hand. */
+static int read_chunk(struct overlay *o, const struct hash *hash,
+		      uint64_t chunk_len, uint64_t skip, uint8_t *ret,
+		      size_t len)
+{
+	int r;
+
+	if (!o->chunk.len || !hash_equal(&o->chunk_hash, hash)) {
+		r = chunk_read(o->store, hash, &o->chunk);
+		if (r < 0) {
+			buf_reset(&o->chunk);
+			return r;
+		}
+		o->chunk_hash = *hash;
+	}
+	if (o->chunk.len != chunk_len)
+		return -EIO;
+	memcpy(ret, o->chunk.data + skip, len);
+	return 0;
+}
+
 /* Reads from one chunk or hole of the base; ret_done gets how much. */
 static int read_base(struct overlay *o, uint64_t offset, uint8_t *ret,
 		     size_t len, size_t *ret_done)
@@ -129,18 +150,7 @@ static int read_base(struct overlay *o, uint64_t offset, uint8_t *ret,
 		memset(ret, 0, len);
 		return 0;
 	}
-	if (!o->chunk.len || !hash_equal(&o->chunk_hash, &e.hash)) {
-		r = chunk_read(o->store, &e.hash, &o->chunk);
-		if (r < 0) {
-			buf_reset(&o->chunk);
-			return r;
-		}
-		o->chunk_hash = e.hash;
-	}
-	if (o->chunk.len != e.len)
-		return -EIO;
-	memcpy(ret, o->chunk.data + (offset - start), len);
-	return 0;
+	return read_chunk(o, &e.hash, e.len, offset - start, ret, len);
 }
 
 static int read_extent(struct overlay *o, const struct content_extent *x,
@@ -152,6 +162,9 @@ static int read_extent(struct overlay *o, const struct content_extent *x,
 		memcpy(ret, x->bytes + (offset - x->offset), len);
 		return 0;
 	}
+	if (x->kind == EXTENT_CHUNK)
+		return read_chunk(o, &x->hash, x->chunk_len,
+				  x->skip + (offset - x->offset), ret, len);
 	loc.offset += offset - x->offset;
 	return data_read(o->store, loc, ret, len) < 0 ? -EIO : 0;
 }
@@ -204,6 +217,72 @@ int overlay_zeros(struct overlay *o, uint64_t offset, uint64_t *ret_end)
 	}
 	*ret_end = offset;
 	return 0;
+}
+
+/* Of the base. */
+static int base_piece(struct overlay *o, uint64_t offset, uint64_t len,
+		      struct content_extent *ret)
+{
+	struct manifest_entry e;
+	uint64_t start;
+	int r;
+
+	if (!o->base->depth) {
+		ret->kind = EXTENT_BYTES;
+		ret->len = len;
+		ret->bytes = o->base->inline_bytes.data + offset;
+		return 0;
+	}
+	r = content_cursor_seek(&o->cursor, 1, offset, &e, &start);
+	if (r < 0)
+		return r;
+	ret->len = MIN_OF(len, e.len - (offset - start));
+	if (e.hole)
+		return 0;
+	ret->kind = EXTENT_CHUNK;
+	ret->hash = e.hash;
+	ret->chunk_len = (uint32_t)e.len;
+	ret->skip = (uint32_t)(offset - start);
+	ret->chunk_last = start + e.len == o->base->size;
+	return 0;
+}
+
+int overlay_piece(struct overlay *o, uint64_t offset, uint64_t len,
+		  struct content_extent *ret)
+{
+	struct piece p = piece_at(o, offset);
+
+	kin_assert(offset < o->size && len);
+	*ret = (struct content_extent){ .offset = offset };
+	len = MIN_OF(len, p.end - offset);
+	if (p.kind == PIECE_BASE)
+		return base_piece(o, offset, len, ret);
+	if (p.kind == PIECE_EXTENT) {
+		uint64_t skip = offset - p.extent->offset;
+
+		*ret = *p.extent;
+		ret->offset = offset;
+		if (ret->kind == EXTENT_BYTES)
+			ret->bytes += skip;
+		else if (ret->kind == EXTENT_CHUNK)
+			ret->skip += (uint32_t)skip;
+		else
+			ret->loc.offset += skip;
+	}
+	ret->len = len;
+	return 0;
+}
+
+const struct content_extent *overlay_chunk(const struct overlay *o,
+					   uint64_t offset)
+{
+	size_t i = extents_before(o, offset);
+	const struct content_extent *x = i < o->count ? o->extents + i : NULL;
+
+	return x && x->offset == offset && x->kind == EXTENT_CHUNK &&
+			       !x->skip && x->len == x->chunk_len
+		       ? x
+		       : NULL;
 }
 
 bool overlay_clean(const struct overlay *o, uint64_t start, uint64_t end)

@@ -40,6 +40,13 @@ must_check int overlay_read(struct overlay *, uint64_t offset, uint8_t *ret,
  */
 must_check int overlay_zeros(struct overlay *, uint64_t offset,
 			     uint64_t *ret_end);
+/* What stands at the offset, below size: one extent, of at most len bytes.
+ * Errors: -ENOENT, -EIO, -ENOMEM. */
+must_check int overlay_piece(struct overlay *, uint64_t offset, uint64_t len,
+			     struct content_extent *ret);
+/* The chunk that begins here, whole, as an extent; NULL: none. */
+const struct content_extent *overlay_chunk(const struct overlay *,
+					   uint64_t offset);
 /* No extent touches start..end. */
 bool overlay_clean(const struct overlay *, uint64_t start, uint64_t end);
 /* Whether the bytes lie in one piece in a segment, as extents; and where. */

@@ -204,6 +204,7 @@ void reclaim_op_ended(struct store *s)
 /* ---- barriers */
 
 struct change {
+	struct store *store;
 	struct reclaim *round; /* what was named stays in use; or NULL */
 	struct named *named;
 	int sign;
@@ -214,6 +215,12 @@ static int change_root(void *arg, const struct store_root *root)
 	struct change *c = arg;
 	struct reclaim *g = c->round;
 
+	/* (to look for it is to mark it; its bytes count as a content's) */
+	if (root->chunk) {
+		if (g)
+			(void)chunk_exists(c->store, root->chunk);
+		return 0;
+	}
 	if (root->content) {
 		c->named->content += c->sign * (int64_t)root->content->size;
 		if (g)
@@ -231,7 +238,7 @@ void reclaim_changes(struct store *s, enum store_table t, struct slice key,
 {
 	const struct store_roots *roots = &s->reclaim.roots;
 	struct reclaim *g = s->reclaim.round;
-	struct change c = {.named = &s->op.named, .sign = -1};
+	struct change c = {.store = s, .named = &s->op.named, .sign = -1};
 
 	if (!(roots->tables >> t & 1))
 		return;

@@ -42,7 +42,8 @@
 
 /* What a value names: a content (of depth 1 at least), or bare bytes. */
 struct store_root {
-	const struct content *content; /* NULL: bytes */
+	const struct content *content; /* NULL: a chunk, or bytes */
+	const struct hash *chunk;      /* NULL: bytes, at */
 	struct data_loc loc;
 	uint64_t len;
 };

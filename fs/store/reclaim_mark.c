@@ -187,11 +187,22 @@ static int mark_block(struct store *s, struct reclaim *g,
 
 /* ---- tables */
 
+struct scan {
+	struct store *store;
+	struct reclaim *round;
+};
+
 static int scan_root(void *arg, const struct store_root *root)
 {
-	struct reclaim *g = arg;
+	struct scan *scan = arg;
+	struct reclaim *g = scan->round;
 	struct used_segment *m;
 
+	/* (to look for it is to mark it) */
+	if (root->chunk) {
+		(void)chunk_exists(scan->store, root->chunk);
+		return 0;
+	}
 	if (root->content) {
 		reclaim_grey(g, root->content);
 		return 0;
@@ -231,7 +242,8 @@ static int scan_slice(struct store *s, struct reclaim *g)
 			return 0;
 		}
 		if (!r)
-			r = s->reclaim.roots.each(g->table, k, v, scan_root, g);
+			r = s->reclaim.roots.each(g->table, k, v, scan_root,
+						  &(struct scan){ s, g });
 		if (r)
 			return r;
 		bytes += v.len;

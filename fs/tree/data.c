@@ -211,14 +211,6 @@ int data_changed(struct tree *t, struct row *row, const struct version *shown,
 
 /* ---- reading */
 
-/* What a read needs, copied out from under the lock. */
-struct snapshot {
-	struct content base;
-	uint8_t bytes[INLINE_BYTES_MAX];
-	uint64_t size, kept;
-	struct extents extents;
-};
-
 static void snapshot_base(struct snapshot *s, const struct version *v)
 {
 	if (!v || v->flags & VERSION_VOID) {
@@ -248,8 +240,8 @@ static int snapshot_dirty(struct tree *t, uint64_t ino, uint64_t from,
 	return extents_load(t, ino, from, to, &s->extents);
 }
 
-static int snapshot_take(struct tree *t, uint64_t ino, uint64_t from,
-			 uint64_t to, struct snapshot *s)
+int snapshot_take(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
+		  struct snapshot *s)
 {
 	struct inode *i = inode_find(t, ino);
 	struct target f;
@@ -268,6 +260,22 @@ static int snapshot_take(struct tree *t, uint64_t ino, uint64_t from,
 	return r;
 }
 
+static int read_chunk(struct tree *t, const struct content_extent *e,
+		      uint64_t skip, uint8_t *ret, size_t len)
+{
+	struct data_loc loc;
+	uint32_t chunk_len;
+	int r;
+
+	store_lock(t->store);
+	r = chunk_find(t->store, &e->hash, &loc, &chunk_len);
+	store_unlock(t->store);
+	if (r || chunk_len != e->chunk_len)
+		return -EIO;
+	return chunk_read_at(t->store, &e->hash, loc, chunk_len,
+			     e->skip + skip, ret, len);
+}
+
 static int read_extent(struct tree *t, const struct content_extent *e,
 		       uint64_t offset, uint8_t *ret, size_t len)
 {
@@ -283,6 +291,8 @@ static int read_extent(struct tree *t, const struct content_extent *e,
 	case EXTENT_BYTES:
 		memcpy(ret, e->bytes + skip, (size_t)(to - from));
 		return 0;
+	case EXTENT_CHUNK:
+		return read_chunk(t, e, skip, ret, (size_t)(to - from));
 	default:
 		memset(ret, 0, (size_t)(to - from));
 		return 0;
@@ -427,7 +437,7 @@ static int write_locked(struct tree *t, uint64_t ino, uint64_t offset,
 	if (e->offset > FILE_BYTES_MAX - e->len)
 		r = -EFBIG;
 	else
-		r = extent_add(t, ino, e);
+		r = extent_add(t, ino, &d, e);
 	d.size = MAX_OF(d.size, e->offset + e->len);
 	d.mtime = tree_now(t);
 	d.ctime_ns = t->op_now_ns;
@@ -536,7 +546,7 @@ int data_truncate(struct tree *t, uint64_t ino, uint64_t size)
 		return r;
 	if (size < d.size) {
 		store_op_makes_room(t->store);
-		r = extent_clear(t, ino, size, FILE_BYTES_MAX);
+		r = extent_clear(t, ino, &d, size, FILE_BYTES_MAX);
 	}
 	d.kept = MIN_OF(d.kept, size);
 	d.size = size;

@@ -7,8 +7,7 @@
  * policy hid under it, if anything.
  *
  * These are written once, with the first write; header and extents with
- * each. Small files keep their bytes in the extents themselves (they will be
- * inline in a row anyway), larger ones in data segments.
+ * each.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,20 +16,11 @@
 #include "fs/tree/dirty.h"
 
 #define DIRTY_FORMAT 1
-#define OFFSET_HEADER UINT64_MAX
+#define OFFSET_HEADER DIRTY_OFFSET_HEADER
 #define OFFSET_BASE DIRTY_OFFSET_BASE
 #define DIRTY_UNLINKED 1
 #define DIRTY_BORN 2
 #define DIRTY_KNOWN 4
-/* Neighbouring small writes are one extent up to this many bytes. */
-#define EXTENT_MERGE_MAX INLINE_BYTES_MAX
-
-static struct slice dirty_key(uint8_t key[16], uint64_t ino, uint64_t offset)
-{
-	put_be64(key, ino);
-	put_be64(key + 8, offset);
-	return SLICE(key, 16);
-}
 
 /* ---- header */
 
@@ -80,6 +70,8 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 	reader_copy(&in, ret->id.b, sizeof(ret->id.b));
 	ret->size = reader_u64(&in);
 	ret->kept = reader_u64(&in);
+	ret->written = reader_u64(&in);
+	ret->covered = reader_u64(&in);
 	ret->mtime.tv_sec = (time_t)reader_u64(&in);
 	ret->mtime.tv_nsec = (long)reader_u32(&in);
 	ret->ctime_ns = (int64_t)reader_u64(&in);
@@ -98,7 +90,7 @@ int dirty_get(struct tree *t, uint64_t ino, struct dirty *ret)
 
 int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 {
-	uint8_t key[16], value[72];
+	uint8_t key[16], value[96];
 	struct buf b = { value, 0, sizeof(value), false };
 
 	buf_put_u8(&b, DIRTY_FORMAT);
@@ -108,6 +100,8 @@ int dirty_put(struct tree *t, uint64_t ino, const struct dirty *d)
 	buf_put(&b, d->id.b, sizeof(d->id.b));
 	buf_put_u64(&b, d->size);
 	buf_put_u64(&b, d->kept);
+	buf_put_u64(&b, d->written);
+	buf_put_u64(&b, d->covered);
 	buf_put_u64(&b, (uint64_t)d->mtime.tv_sec);
 	buf_put_u32(&b, (uint32_t)d->mtime.tv_nsec);
 	buf_put_u64(&b, (uint64_t)d->ctime_ns);
@@ -296,231 +290,6 @@ int dirty_unlink(struct tree *t, uint64_t ino)
 	return r;
 }
 
-/* ---- extents */
-
-static struct slice extent_value(const struct content_extent *e,
-				 struct buf *b)
-{
-	buf_reset(b);
-	buf_put_u8(b, (uint8_t)e->kind);
-	buf_put_varint(b, e->len);
-	if (e->kind == EXTENT_DATA) {
-		buf_put_u32(b, e->loc.segment);
-		buf_put_u64(b, e->loc.offset);
-	} else if (e->kind == EXTENT_BYTES) {
-		buf_put(b, e->bytes, (size_t)e->len);
-	}
-	return buf_slice(b);
-}
-
-static int extent_decode(struct slice v, uint64_t offset,
-			 struct content_extent *ret)
-{
-	struct reader in = READER(v.data, v.len);
-
-	*ret = (struct content_extent){ .offset = offset };
-	ret->kind = reader_u8(&in);
-	ret->len = reader_varint(&in);
-	if (ret->kind == EXTENT_DATA) {
-		ret->loc.segment = reader_u32(&in);
-		ret->loc.offset = reader_u64(&in);
-	} else if (ret->kind == EXTENT_BYTES) {
-		ret->bytes = reader_bytes(&in, (size_t)ret->len).data;
-	} else if (ret->kind != EXTENT_ZERO) {
-		reader_fail(&in);
-	}
-	if (!ret->len || offset + ret->len < offset)
-		reader_fail(&in);
-	return reader_done(&in) ? -EUCLEAN : 0;
-}
-
-static int extent_put(struct tree *t, uint64_t ino,
-		      const struct content_extent *e)
-{
-	struct buf b = BUF_INIT;
-	autofree uint8_t *bytes = NULL;
-	uint8_t key[16];
-	struct slice v = extent_value(e, &b);
-
-	bytes = b.data;
-	if (b.failed)
-		return -ENOMEM;
-	return store_put(t->store, TABLE_DIRTY,
-			 dirty_key(key, ino, e->offset), v);
-}
-
-/* The first extent that ends behind `offset`. */
-int extent_seek(struct tree *t, uint64_t ino, uint64_t offset,
-		struct content_extent *ret)
-{
-	uint8_t key[16];
-	struct slice k, v;
-	int r;
-
-	r = store_seek_before(t->store, TABLE_DIRTY,
-			      dirty_key(key, ino, offset), &k, &v);
-	if (!r && k.len == 16 && get_be64(k.data) == ino) {
-		r = extent_decode(v, get_be64(k.data + 8), ret);
-		if (r || ret->offset + ret->len > offset)
-			return r;
-	} else if (r && r != -ENOENT) {
-		return r;
-	}
-	r = store_seek(t->store, TABLE_DIRTY, dirty_key(key, ino, offset), &k,
-		       &v);
-	if (r)
-		return r;
-	if (k.len != 16 || get_be64(k.data) != ino ||
-	    get_be64(k.data + 8) >= DIRTY_OFFSET_KNOWN)
-		return -ENOENT;
-	return extent_decode(v, get_be64(k.data + 8), ret);
-}
-
-static void extent_trim_front(struct content_extent *e, uint64_t n)
-{
-	e->offset += n;
-	e->len -= n;
-	e->loc.offset += n;
-	if (e->bytes)
-		e->bytes += n;
-}
-
-/* Removes what [from, to) covers of the extents there. */
-int extent_clear(struct tree *t, uint64_t ino, uint64_t from, uint64_t to)
-{
-	uint8_t key[16];
-
-	while (from < to) {
-		autofree uint8_t *copy = NULL;
-		struct content_extent e, part;
-		int r = extent_seek(t, ino, from, &e);
-
-		if (r == -ENOENT || (!r && e.offset >= to))
-			return 0;
-		if (r)
-			return r;
-		if (e.bytes) { /* borrowed from the store: about to change */
-			copy = malloc((size_t)e.len);
-			if (!copy)
-				return -ENOMEM;
-			memcpy(copy, e.bytes, (size_t)e.len);
-			e.bytes = copy;
-		}
-		r = store_del(t->store, TABLE_DIRTY,
-			      dirty_key(key, ino, e.offset));
-		if (!r && e.offset < from) {
-			part = e;
-			part.len = from - e.offset;
-			r = extent_put(t, ino, &part);
-		}
-		if (!r && e.offset + e.len > to) {
-			part = e;
-			extent_trim_front(&part, to - e.offset);
-			r = extent_put(t, ino, &part);
-		}
-		if (r)
-			return r;
-		from = e.offset + e.len;
-	}
-	return 0;
-}
-
-/* Sequential writes make one extent, not one each. */
-static int extent_merge(struct tree *t, uint64_t ino,
-			struct content_extent *e, struct buf *joined)
-{
-	struct content_extent left;
-	uint8_t key[16];
-	int r;
-
-	if (!e->offset)
-		return 0;
-	r = extent_seek(t, ino, e->offset - 1, &left);
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	if (left.offset + left.len != e->offset || left.kind != e->kind)
-		return 0;
-	if (e->kind == EXTENT_DATA) {
-		if (left.loc.segment != e->loc.segment ||
-		    left.loc.offset + left.len != e->loc.offset)
-			return 0;
-		e->loc = left.loc;
-	} else {
-		if (left.len + e->len > EXTENT_MERGE_MAX)
-			return 0;
-		buf_put(joined, left.bytes, (size_t)left.len);
-		buf_put(joined, e->bytes, (size_t)e->len);
-		if (joined->failed)
-			return -ENOMEM;
-		e->bytes = joined->data;
-	}
-	r = store_del(t->store, TABLE_DIRTY, dirty_key(key, ino, left.offset));
-	e->offset = left.offset;
-	e->len += left.len;
-	return r;
-}
-
-int extent_add(struct tree *t, uint64_t ino, const struct content_extent *new)
-{
-	struct content_extent e = *new;
-	struct buf joined = BUF_INIT;
-	autofree uint8_t *bytes = NULL;
-	int r = extent_clear(t, ino, e.offset, e.offset + e.len);
-
-	if (!r)
-		r = extent_merge(t, ino, &e, &joined);
-	bytes = joined.data;
-	return r ? r : extent_put(t, ino, &e);
-}
-
-int extents_load(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
-		 struct extents *ret)
-{
-	*ret = (struct extents){ 0 };
-	while (from < to) {
-		struct content_extent e;
-		int r = extent_seek(t, ino, from, &e);
-
-		if (r == -ENOENT || (!r && e.offset >= to))
-			break;
-		if (!r && ret->count == ret->alloc) {
-			size_t alloc = MAX_OF(ret->alloc * 2, (size_t)8);
-			struct content_extent *p;
-
-			p = realloc(ret->list, alloc * sizeof(*p));
-			if (!p)
-				r = -ENOMEM;
-			else
-				ret->list = p;
-			ret->alloc = p ? alloc : ret->alloc;
-		}
-		if (!r && e.bytes) {
-			uint8_t *p = malloc((size_t)e.len);
-
-			if (p)
-				memcpy(p, e.bytes, (size_t)e.len);
-			else
-				r = -ENOMEM;
-			e.bytes = p;
-		}
-		if (r) {
-			extents_release(ret);
-			return r;
-		}
-		ret->list[ret->count++] = e;
-		from = e.offset + e.len;
-	}
-	return 0;
-}
-
-void extents_release(struct extents *e)
-{
-	for (size_t k = 0; k < e->count; k++)
-		free((void *)e->list[k].bytes);
-	free(e->list);
-	*e = (struct extents){ 0 };
-}
-
 int dirty_drop(struct tree *t, uint64_t ino)
 {
 	for (;;) {
@@ -539,26 +308,6 @@ int dirty_drop(struct tree *t, uint64_t ino)
 		if (r)
 			return r;
 	}
-}
-
-int dirty_roots_each(struct slice key, struct slice value,
-		     store_root_fn *fn, void *arg)
-{
-	struct content_extent e;
-	uint64_t offset;
-	int r;
-
-	if (key.len != 16)
-		return -EUCLEAN;
-	offset = get_be64(key.data + 8);
-	if (offset == OFFSET_HEADER)
-		return 0;
-	if (offset >= DIRTY_OFFSET_KNOWN)
-		return roots_of_versions(value, fn, arg);
-	r = extent_decode(value, offset, &e);
-	if (r || e.kind != EXTENT_DATA)
-		return r;
-	return fn(arg, &(struct store_root){ .loc = e.loc, .len = e.len });
 }
 
 /* After a restart nothing is open: what is dirty is due at once. */

@@ -7,7 +7,9 @@
 #include "fs/tree/roots.h"
 #include "fs/tree/tree_internal.h"
 
-/* DIRTY, inode number and this: the version that the writes are based on. */
+/* DIRTY, inode number and this: the header; */
+#define DIRTY_OFFSET_HEADER UINT64_MAX
+/* ... and this: the version that the writes are based on. */
 #define DIRTY_OFFSET_BASE (UINT64_MAX - 1)
 /* ... and this: versions that a policy hid under that one. */
 #define DIRTY_OFFSET_KNOWN (UINT64_MAX - 2)
@@ -31,9 +33,30 @@ must_check int dirty_roots_each(struct slice key, struct slice value,
 				store_root_fn *fn, void *arg);
 must_check int extent_seek(struct tree *, uint64_t ino, uint64_t offset,
 			   struct content_extent *ret);
-must_check int extent_clear(struct tree *, uint64_t ino, uint64_t from,
-			    uint64_t to);
-must_check int extent_add(struct tree *, uint64_t ino,
+/* These count in the header, to be put by the caller. In an operation. */
+must_check int extent_clear(struct tree *, uint64_t ino, struct dirty *,
+			    uint64_t from, uint64_t to);
+must_check int extent_add(struct tree *, uint64_t ino, struct dirty *,
 			  const struct content_extent *);
+
+static inline struct slice dirty_key(uint8_t key[16], uint64_t ino,
+				     uint64_t offset)
+{
+	put_be64(key, ino);
+	put_be64(key + 8, offset);
+	return SLICE(key, 16);
+}
+
+/* ---- data.c: what a reader needs, copied out from under the lock */
+struct snapshot {
+	struct content base;
+	uint8_t bytes[INLINE_BYTES_MAX];
+	uint64_t size, kept;
+	struct extents extents;
+};
+/* Of what touches [from, to). The caller holds, since before; he releases
+ * the extents. */
+must_check int snapshot_take(struct tree *, uint64_t ino, uint64_t from,
+			     uint64_t to, struct snapshot *);
 
 #endif

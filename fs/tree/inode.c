@@ -16,6 +16,8 @@
 #include "fs/tree/tree_internal.h"
 
 #define DIR_SIZE_BYTES 4096
+/* The unit of sizes on disk: of the disk below, as a rule. */
+#define DISK_BLOCK_BYTES 4096
 #define ROOT_PERM_DEFAULT 0755
 
 static struct slice ino_key(uint8_t key[9], uint64_t ino)
@@ -384,10 +386,54 @@ static void attr_of_dir(const struct target *d, struct attr *a)
 		a->mtime = i->times->times.mtime;
 }
 
+/* ---- size on disk */
+
+/* A content's, remembered by its root: the walk is done once. */
+static int content_bytes(struct tree *t, const struct content *c,
+			 uint64_t *ret)
+{
+	struct stored *slot = &t->stored[get_le64(c->root.b) % STORED_SLOTS];
+	int r;
+
+	if (c->depth && slot->size == c->size &&
+	    hash_equal(&slot->root, &c->root)) {
+		*ret = slot->bytes;
+		return 0;
+	}
+	r = content_stored(t->store, c, ret);
+	if (!r && c->depth)
+		*slot = (struct stored){ c->root, c->size, *ret };
+	/* (what is not here yet may turn out to have holes) */
+	return MIN_OF(r, 0);
+}
+
+/* Of unsent writes over a base: exact unless what they hide had holes. */
+static int dirty_bytes(struct tree *t, const struct dirty *d, uint64_t *ret)
+{
+	const struct version *v = d->base.count ? &d->base.versions[0] : NULL;
+	uint64_t base = 0;
+	int r = 0;
+
+	if (v && !(v->flags & VERSION_VOID) && d->kept)
+		r = content_bytes(t, &v->content.content, &base);
+	base = MIN_OF(base, d->kept);
+	base -= MIN_OF(base, d->covered);
+	*ret = MIN_OF(base + d->written, d->size);
+	return r;
+}
+
+/* Of 512 bytes, in whole blocks of 4 KiB. */
+static uint64_t blocks_of(uint64_t bytes)
+{
+	return (bytes + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES *
+	       (DISK_BLOCK_BYTES / 512);
+}
+
 int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 {
 	struct target f;
 	struct inode *open;
+	uint64_t bytes = 0;
 	int64_t ctime_ns;
 	int r = target_load(t, ino, &f);
 
@@ -414,6 +460,9 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		attr_of_dir(&f, ret);
 	else
 		r = attr_of_file(t, &f, ret);
+	open = inode_find(t, ino);
+	if (!r && ret->size && f.content && !(open && open->dirty))
+		r = content_bytes(t, &f.content->content.content, &bytes);
 	if (f.info.times)
 		ret->btime = f.info.times->times.btime;
 	ctime_ns = f.row.ctime_ns;
@@ -426,7 +475,6 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	target_release(&f);
 	if (r)
 		return r;
-	open = inode_find(t, ino);
 	if (open && open->dirty) {
 		struct dirty d;
 
@@ -436,11 +484,12 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		ret->size = d.size;
 		ret->mtime = d.mtime;
 		ctime_ns = MAX_OF(ctime_ns, d.ctime_ns);
+		r = dirty_bytes(t, &d, &bytes);
 		dirty_release(&d);
 	}
 	ret->ctime.tv_sec = ctime_ns / 1000000000;
 	ret->ctime.tv_nsec = ctime_ns % 1000000000;
 	ret->atime = ret->mtime;
-	ret->blocks = (ret->size + 511) / 512;
-	return 0;
+	ret->blocks = blocks_of(S_ISREG(ret->mode) ? bytes : ret->size);
+	return r;
 }

@@ -268,6 +268,39 @@ void tree_read_failed(struct tree *);
 /* Writes all, at the end if append. Errors: -EFBIG, -ENOSPC. */
 must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
 			  struct slice bytes, bool append);
+/*
+ * Room and holes: fallocate(2). Nothing set asks for room, which only makes
+ * the file longer. Errors: -EINVAL no length, -EFBIG, -ENODEV it is no
+ * regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE or with ZERO.
+ */
+struct tree_range {
+	uint64_t offset, len;
+};
+enum tree_range_flags {
+	TREE_RANGE_KEEP_SIZE = 1,
+	TREE_RANGE_PUNCH = 2,
+	TREE_RANGE_ZERO = 4,
+};
+must_check int tree_allocate(struct tree *, uint64_t ino,
+			     const struct tree_range *, uint32_t flags);
+/*
+ * SEEK_HOLE and SEEK_DATA of lseek(2). A hole is a block of 4 KiB of zeros,
+ * however they came there; what is not here, or would be much to read, is
+ * data. Errors: -ENXIO.
+ */
+must_check int tree_seek(struct tree *, uint64_t ino, uint64_t offset,
+			 bool hole, uint64_t *ret);
+/*
+ * copy_file_range(2): no byte is read or stored again. Gives the number of
+ * bytes copied, which may be fewer than asked for, and 0 at the end.
+ * Errors: -EINVAL within one file and overlapping, -EFBIG; -EXDEV what is
+ * to be copied is not here: to be done by reading.
+ */
+struct tree_copy {
+	uint64_t from, from_offset, to, to_offset, len;
+};
+must_check int tree_copy(struct tree *, const struct tree_copy *,
+			 uint64_t *ret);
 /* Makes everything written so far durable (fsync, of file or directory). */
 must_check int tree_sync(struct tree *);
 

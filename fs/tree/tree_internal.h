@@ -145,6 +145,13 @@ struct hist_totals {
  * whose clock said 2099 for a moment loses a week of history, not all. */
 #define HIST_STEP_MS (7 * UINT64_C(86400000))
 
+/* inode.c: bytes on disk of contents that were asked for; 200 kB. */
+#define STORED_SLOTS 4096
+struct stored {
+	struct hash root;
+	uint64_t size, bytes;
+};
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -235,6 +242,7 @@ struct tree {
 	size_t unsettled_count;
 	struct left lefts[LEFTS_MAX];	/* a ring */
 	size_t left_next;
+	struct stored stored[STORED_SLOTS];	/* by root */
 	uint64_t saves_wrote;	/* inode with new unsent writes, or 0 */
 };
 
@@ -611,6 +619,8 @@ void target_release(struct target *);
 struct dirty {
 	struct objid id;
 	uint64_t size, kept;
+	/* Of the extents: bytes that are no holes, and that hide the base. */
+	uint64_t written, covered;
 	struct timespec mtime;
 	int64_t ctime_ns;	/* of the last change, whatever mtime says */
 	bool unlinked;
