@@ -489,6 +489,80 @@ def adopted_temporary_was_sent():
     expect(s.end(), {"doc": "new", "tmp": "edit"})
 
 
+@story("adopt-no-conflict", "adopt-settles")
+def saved_in_conflict():
+    """A save by rename of a file in conflict is a write of main: the sibling
+    stays, with its name, and the conflict is settled by the file's name. To
+    take the temporary for another file that replaces this one would leave
+    the sibling beside it, of a file whose main was removed: nothing there
+    to be settled. Meanwhile the sibling is edited, and it stays so, too."""
+    s = Story(3)
+    apart(s)
+    f, plain = s.id(1, "a"), sorted(s.node(1).view().by_path())
+    s.create(3, "tmp", "save")
+    expect(s.rename(3, "tmp", "a"), "erase")
+    expect(s.tree(3), {"a": "save", "a#1": "one"})
+    expect(sorted(s.node(3).view().by_path()), plain)
+    expect(s.id(3, "a"), f)
+    s.edit(2, "a#1", "other")
+    s.sync_all()
+    expect(s.tree(1), {"a": "save", "a#1": "other"})
+    s.act(1, "take", "a#1", all=True)
+    expect(s.end(), {"a": "other"})
+
+
+@story("adopt-no-conflict")
+def saved_in_conflict_and_removed():
+    """... beside rm of main, and beside a settlement: what was saved by one
+    who had not seen it stays, as an edit would."""
+    for beside in "rm", "take", "rm#", "mv":
+        s = Story(3)
+        apart(s)
+        f = s.id(1, "a")
+        if beside == "rm":
+            s.rm(1, "a")
+        elif beside == "take":
+            s.act(1, "take", "a#1", all=True)
+        elif beside == "rm#":
+            s.rm(1, "a#1")
+        else:
+            s.rename(1, "a", "b")
+        s.node(3).hlc += 1000
+        s.create(3, "tmp", "save")
+        s.rename(3, "tmp", "a")
+        expect(s.end(), {"rm": {"a": "save", "a#1": "one"},
+                         "take": {"a": "save", "a#1": "one"},
+                         "rm#": {"a": "save"},
+                         "mv": {"b": "save", "b#1": "one"}}[beside])
+        expect(s.id(2, "b" if beside == "mv" else "a"), f)
+
+
+@story()
+def moved_aside_in_conflict():
+    """vim's way: doc goes to doc~, another doc is made, doc~ is removed. It
+    is taken back, as if the temporary had been renamed over doc (the file
+    itself is moved aside and back): siblings follow it both ways. Taken for
+    what it looks like, the rm of doc~ would leave the sibling beside a name
+    that is gone, and the file that people know is another."""
+    for folded in False, True:
+        s = Story(2)
+        apart(s)
+        f = s.id(1, "a")
+        s.rename(1, "a", "a~")
+        expect(s.tree(1), {"a~": "two", "a~#1": "one"})
+        s.edit(2, "a#1", "other")
+        if folded:
+            s.create(1, "tmp", "save")
+            s.rename(1, "a~", "a")
+            expect(s.rename(1, "tmp", "a"), "erase")
+            expect(s.end(), {"a": "save", "a#1": "other"})
+            expect(s.id(2, "a"), f)
+        else:
+            s.create(1, "a", "save")
+            s.rm(1, "a~")
+            expect(s.end(), {"a": "save", "a~#1": "other"})
+
+
 @story("no-keep")
 def adoption_survives_a_removal():
     s = Story(2)

@@ -356,8 +356,9 @@ class Chooser:
             self._rename_over(key, e, to, f)
 
     def _rename_over(self, key, e, to, f):
-        n = self.node
+        n, old = self.node, self.node.info(f[1])
         young = YOUNG if "temp" in self.world.on else 0
+        temporary = erasable(n, e) and n.info(e[1]).kind == "f"
         how = adoption(n, e, f, young)
         self._perform("over", Act("move", key, to, how=how), how or "")
         if how:
@@ -366,6 +367,14 @@ class Chooser:
         else:
             self._shows(to, e[:3], "over")
         self._absent(key, "over")
+        # A save leaves siblings, with their names (but one that it equals),
+        # and does not take main for removed.
+        if temporary and len(old.shown) == 1 and old.kind == "f":
+            was = {(b.tag, b.hash) for b in old.groups[1:]
+                   if b.hash != e[3]}
+            main, *now = ((b.tag, b.hash) for b in n.info(f[1]).groups)
+            require(main[1] == e[3] and was == set(now),
+                    "no save of main", to, was, main, now)
 
     def _rmdir(self):
         full = {k[0] for k in self.view.names}

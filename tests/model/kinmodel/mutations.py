@@ -82,6 +82,10 @@ ALL = {
     # -- what sim.py left out
     "adopt-sent-erases": _m("adopting a temporary that was sent erases it",
                             "over", "temp"),
+    "adopt-no-conflict": _m("a temporary over a file in conflict takes its "
+                            "name as any file", "over", "temp", "void"),
+    "adopt-settles": _m("a save by rename ends the conflict", "over", "temp",
+                        "void"),
     "unsettled-left-out": _m("a temporary is left out of a cut instead of "
                              "choosing another instant", "temp"),
     "no-undelete": _m("rule 17: nobody revives what was removed in a "

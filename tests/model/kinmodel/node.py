@@ -85,6 +85,12 @@ class Node:
     def regs(self, o, reg):
         return [v for v in self.rows[o].values() if v.reg == reg]
 
+    def unborn(self, o):
+        """It is written here for the first time, and nobody else has written
+        it: what it holds is nobody's."""
+        return o in self.open and \
+            self.info(o).groups[0].top.entry[1] == self.born[o][0]
+
     def has_kind(self, o):
         return any(i[1] == KIND for i in self.rows.get(o, ()))
 

@@ -75,9 +75,12 @@ def erasable(n, e):
 
 def adoption(n, e, f, young):
     """How a rename of file e over file f is done: e is a temporary and its
-    content is f's from now on ("erase", "tomb"); or None, a plain move."""
+    content is f's from now on ("erase", "tomb"); or None, a plain move. It
+    does not matter whether f has siblings: it is main that is saved."""
     i, j = n.info(e[1]), n.info(f[1])
     if len(j.shown) > 1 or i.kind != "f" or j.kind != "f":
+        return None
+    if len(j.groups) > 1 and mutations.active == "adopt-no-conflict":
         return None
     if erasable(n, e):
         return "erase"
@@ -429,13 +432,15 @@ class Operations:
         n.touch_dirs([act.key[0], act.to[0]], op)
 
     def _adopt(self, n, e, there, how, op):
-        """A save by rename-over: a new content of the old file."""
+        """A save by rename-over: a new content of the old file, as if main
+        had been written in place; siblings stay."""
         o, d = e[1], there[1]
         self.fold_twins(n, there, op)
         mine, old = n.info(o), n.info(d)
         b = old.groups[0]
         same = b.hash == e[3]
-        uid = b.top.uid if same else self.content(n, d, b, e[3], op)
+        over = old.groups[1:] if mutations.active == "adopt-settles" else ()
+        uid = b.top.uid if same else self.content(n, d, b, e[3], op, over)
         if same:
             n.keep(d, op)
             self.truth.touched[d].append(op[0])

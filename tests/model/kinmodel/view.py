@@ -205,7 +205,7 @@ def _name_files(node, v, shown, can, group):
         for k, (_, o, slot) in enumerate(list_):
             # (or two names of one file: the same link, made at two nodes)
             alike = [o]
-            if len(list_) > 1 and o not in node.open and \
+            if len(list_) > 1 and not node.unborn(o) and \
                     node.info(o).twin_key():
                 alike.append(node.info(o).twin_key())
             head = next((heads[a] for a in alike if a in heads), None)
