@@ -12,6 +12,12 @@
  * removed as any file, with a TOMB: a row that vanished would be there for
  * ever at whoever holds it, at equal knowledge.
  *
+ * What is saved is what the name shows: main. Siblings beside it, what a
+ * policy hides and what is still on its way fare as with a write in place:
+ * a file in conflict stays in conflict, and the conflict can be settled by
+ * the file's name. (To move the temporary there as any file would take main
+ * for removed, and leave the siblings beside a stranger of their name.)
+ *
  * It is the writer who decides, and rows carry only the result: nodes cannot
  * differ in what they take for a save.
  *
@@ -49,29 +55,19 @@ bool row_is_here_only(const struct tree *t, const struct row *row)
 	return row->o.count;
 }
 
-/* One file, one name, one content. */
-static bool row_is_single(const struct row *row, const struct info *i)
+/* (Not here is what would have to be shown until it comes: nobody who saves
+ * it has seen it.) */
+bool row_may_be_saved(const struct row *row, const struct info *i)
 {
 	return row->exists && i->kind == KIND_FILE && i->link_count == 1 &&
-	       i->shown_count == 1 && i->branch_count == 1 &&
-	       i->real_count == 1;
-}
-
-static bool row_is_here(const struct row *row)
-{
-	return !row->pending && !row->has_prior && !row->absent;
+	       i->shown_count == 1 && info_holds_name(i) && !row->absent;
 }
 
 /* (What a policy hides would have to go where the content goes.) */
 bool row_is_simple(const struct row *row, const struct info *i)
 {
-	return row_is_single(row, i) && row_is_here(row) && !i->hidden_count;
-}
-
-/* ... and its next content may be on its way. */
-static bool row_may_adopt(const struct row *row, const struct info *i)
-{
-	return row_is_single(row, i) && (row_is_here(row) || row->has_prior);
+	return row_may_be_saved(row, i) && i->branch_count == 1 &&
+	       !i->hidden_count && !row->pending && !row->has_prior;
 }
 
 static const struct version *birth_of(const struct row *row)
@@ -337,7 +333,7 @@ int adopt(struct tree *t, const struct shown *temp,
 		ti = (struct info){ 0 };
 	if (!r)
 		r = dirty_is_whole(t, from.ino, &whole);
-	if (!r && whole && row_may_adopt(&to, &ti) &&
+	if (!r && whole && row_may_be_saved(&to, &ti) &&
 	    is_born_after(t, &from, &to) &&
 	    (row_is_here_only(t, &from) ||
 	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&

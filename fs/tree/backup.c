@@ -23,6 +23,12 @@
  * on record. The two change alike, and what others know by two names since
  * then loses the second.
  *
+ * Of a file in conflict it is main that is saved, and main's old content is
+ * the backup's; its siblings follow it to the backup's name and back. What a
+ * policy hides goes with what is saved over it, but not for a backup that is
+ * kept: that might be just a file that was moved, with all that is in it,
+ * and a new one where it was. It stays where it is.
+ *
  * Programs see nothing of it: each name keeps its bytes, attributes and
  * inode number. If nobody has heard of the move yet, it is as if it had
  * never been: the LINK that it replaced is put back, so that somebody's
@@ -55,6 +61,12 @@ void lefts_release(struct tree *t)
 		left_release(&t->lefts[k]);
 }
 
+/* What a backup gets is main: it must be what is shown. */
+static bool row_may_be_left(const struct row *row, const struct info *i)
+{
+	return row_may_be_saved(row, i) && !row->has_prior;
+}
+
 int left_prepare(struct tree *t, const struct shown *s, struct objid dir,
 		 struct left *ret)
 {
@@ -70,11 +82,10 @@ int left_prepare(struct tree *t, const struct shown *s, struct objid dir,
 	if (r)
 		return r;
 	r = info_init(&i, &row.o);
-	if (!r && row_is_simple(&row, &i)) {
+	if (!r && row_may_be_left(&row, &i)) {
 		ret->used = true;
 		ret->id = s->id;
 		ret->from = spot_at(dir, spot_name(&s->link));
-		ret->content = i.branches[0].top->dot;
 		for (size_t k = 0; !r && k < row.o.count; k++)
 			if (row.o.versions[k].reg == REG_LINK)
 				r = object_add_copy(&ret->links,
@@ -105,6 +116,7 @@ int left_note(struct tree *t, struct left *l)
 {
 	struct left *slot;
 	struct row row;
+	struct info i;
 	int r;
 
 	if (!l->used)
@@ -112,8 +124,15 @@ int left_note(struct tree *t, struct left *l)
 	r = row_read(t, l->id, &row);
 	if (r)
 		return r;
+	r = info_init(&i, &row.o);
 	l->lseq = row.lseq;
+	/* (who moves a file in conflict asserts main again) */
+	if (!r && i.branch_count)
+		l->content = i.branches[0].top->dot;
+	info_release(&i);
 	row_release(&row);
+	if (r)
+		return r;
 	l->dot = t->op_dot;
 	l->at_ns = t->env->monotonic_ns(t->env->arg);
 	/* Who took the name since an older one left it has left it too. */
@@ -203,7 +222,7 @@ static bool pair_fits(struct tree *t, const struct left *l,
 {
 	const struct version *link;
 
-	if (!row_is_simple(&p->old, &p->oi) || !p->oi.strong ||
+	if (!row_may_be_left(&p->old, &p->oi) || !p->oi.strong ||
 	    !row_is_temporary(t, &p->new, &p->ni, TEMP_YOUNG_MS))
 		return false;
 	link = p->oi.links[0].link;
@@ -401,6 +420,10 @@ int backup_swap(struct tree *t, struct objid taker)
 	r = pair_load(t, l, &p);
 	if (r <= 0)
 		return r;
+	if (p.oi.hidden_count) {
+		pair_release(&p);
+		return 0;
+	}
 	if (is_written(t, p.old.ino) || is_written(t, p.new.ino)) {
 		/* Others know the new one as the file from now on: a later
 		 * save of it does not make it the backup. */
@@ -431,9 +454,9 @@ static const struct shown_link *young_link(struct tree *t,
 	uint64_t now_ms = replica_hlc(t) >> 16, made_ms;
 
 	if (!old->exists || i->kind != KIND_FILE || !i->strong ||
-	    i->link_count != 2 || i->shown_count != 2 || old->pending ||
-	    i->branch_count != 1 || i->real_count != 1 || i->hidden_count ||
-	    old->has_prior || old->absent)
+	    i->link_count != 2 || i->shown_count != 2 ||
+	    !info_holds_name(i) || i->hidden_count || old->has_prior ||
+	    old->absent)
 		return NULL;
 	if (l->slot == target->slot)
 		l++;

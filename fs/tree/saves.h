@@ -21,7 +21,10 @@
 bool row_is_here_only(const struct tree *, const struct row *);
 /* Takes the row away without a trace. It must be here only. */
 must_check int row_erase(struct tree *, struct row *);
-/* A regular file of one name and one content, all of it here. */
+/* A regular file of one name, which shows its main: who makes another file
+ * that one saves main. Siblings, and what a policy hides, may be there too. */
+bool row_may_be_saved(const struct row *, const struct info *);
+/* ... of one content, all of it here. */
 bool row_is_simple(const struct row *, const struct info *);
 /* Such a file, made by this node not long ago. */
 bool row_is_temporary(struct tree *, const struct row *,

@@ -113,7 +113,7 @@ struct left {
 	uint64_t at_ns;		/* monotonic */
 	uint64_t lseq;		/* of its row since then */
 	struct dot dot;		/* of the move */
-	struct dot content;	/* of its version then */
+	struct dot content;	/* of main since then */
 	struct object links;	/* its LINKs before the move */
 	bool taken;
 	struct objid taker;	/* ... by a file that may replace it */

@@ -36,7 +36,8 @@ static void save_step(struct op *op, struct save *s)
 	oracle_meanwhile(op->ops->oracle, op->node);
 }
 
-/* It has one name and one content, and all of it is here. */
+/* It has one name, which shows main, and all of it is here; there may be
+ * siblings, and contents that a policy hides. */
 static bool is_simple(struct op *op, const struct item *x)
 {
 	struct replica_debt debt;
@@ -53,7 +54,7 @@ static bool is_simple(struct op *op, const struct item *x)
 	if (r == 0)
 		r = info_init(&i, &row);
 	r = r == 0 && !debt.objects && x->complete && i.link_count == 1 &&
-	    i.branch_count == 1;
+	    info_holds_name(&i);
 	info_release(&i);
 	object_release(&row);
 	return r;
@@ -192,6 +193,7 @@ static void save_end(struct op *op, struct save *s)
  * drawn by itself: histories of other saves stay what they were. */
 static void link_aside(struct op *op, struct save *s)
 {
+	struct items now = {0};
 	char name[PATH_BYTES];
 	struct entry e;
 	uint64_t ino;
@@ -203,6 +205,14 @@ static void link_aside(struct op *op, struct save *s)
 		op_must(op, tree_link(op->node->tree, ino, s->at.parent,
 				      SLICE_STR(name), &e));
 	save_step(op, s);
+	/* What a policy hides (now that main was asserted here, too) stays
+	 * with the older of the names, and so does the file. */
+	if (items_take(op->node, &now))
+		for (size_t i = 0; i < now.count; i++)
+			if (now.list[i].hidden &&
+			    objid_equal(now.list[i].id, s->file->id))
+				s->simple = false;
+	items_release(&now);
 }
 
 void op_save_by_rename(struct op *op)
