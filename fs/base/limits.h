@@ -70,6 +70,10 @@
 #define MANIFEST_DEPTH_MAX 5
 /* Bytes of one frame on the wire, with its type, without its length. */
 #define FRAME_BYTES_MAX (1024 * 1024)
+/* Seconds since 1970 that a program may give a file as its time: 1901 to 2446,
+ * what ext4 can hold, so that copies of a tree have the same times. */
+#define TIME_SECONDS_MIN INT64_C(-2147483648)
+#define TIME_SECONDS_MAX INT64_C(15032385535)
 /* Largest file: what a signed 64-bit offset can name. */
 #define FILE_BYTES_MAX INT64_MAX
 

@@ -5,7 +5,7 @@
  * The kernel checks permissions (default_permissions) and takes set-id bits
  * away on write, truncate and chown by sending the new mode, because
  * HANDLE_KILLPRIV is not asked for: with it, each write would have to read
- * the mode here first. Access times are not stored.
+ * the mode here first.
  */
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -101,6 +101,13 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	} else if (to_set & FUSE_SET_ATTR_MTIME) {
 		set.set |= TREE_SET_MTIME;
 		set.mtime = st->st_mtim;
+	}
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW) {
+		set.set |= TREE_SET_ATIME;
+		clock_gettime(CLOCK_REALTIME, &set.atime);
+	} else if (to_set & FUSE_SET_ATTR_ATIME) {
+		set.set |= TREE_SET_ATIME;
+		set.atime = st->st_atim;
 	}
 	r = set.set ? tree_setattr(tree, ino, &set, &attr) :
 		      tree_getattr(tree, ino, &attr);

@@ -210,6 +210,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		return;
 	}
 	r = listing_fill(&listing, ino, (uint64_t)offset);
+	if (!offset)
+		tree_accessed(front->tree, ino);
 	/* Before the reply: after it, the kernel may open it again. */
 	if (listing.has_view)
 		tainted_add(&front->tainted, ino);

@@ -66,12 +66,14 @@ void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	autofree char *data = malloc(size);
 	int64_t r;
 
-	(void)fi;
 	if (!data) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	r = tree_read(front_of(req)->tree, ino, (uint64_t)offset, data, size);
+	/* (what the kernel has in its pages is read without our knowing) */
+	if (r > 0 && !(fi->flags & O_NOATIME))
+		tree_accessed(front_of(req)->tree, ino);
 	if (r == -EAGAIN)
 		waiting_add(front_of(req), req, ino, size, offset);
 	else if (r < 0)

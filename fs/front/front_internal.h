@@ -107,6 +107,13 @@ must_check int front_loop_run(struct front *);
 /* Makes front_loop_run() return `error` (0 or negative) soon; any thread. */
 void front_loop_end(struct loop *, int error);
 
+/* ---- raw.c: requests that libfuse does not know */
+/* Answers the request, or makes it one that libfuse knows. True: it is
+ * answered. */
+bool front_raw(struct front *, const struct fuse_buf *request);
+/* The name under which libfuse hands on an O_TMPFILE: none can be so. */
+#define TMPFILE_NAME "/"
+
 /* ---- attr.c */
 struct stat attr_to_stat(const struct attr *);
 struct fuse_entry_param entry_to_param(const struct entry *, double seconds);

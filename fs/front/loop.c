@@ -101,7 +101,9 @@ static void *worker_main(void *arg)
 		if (r <= 0)
 			break;	/* 0: unmounted */
 		worker_busy(front);
-		fuse_session_process_buf(front->session, &worker->request);
+		if (!front_raw(front, &worker->request))
+			fuse_session_process_buf(front->session,
+						 &worker->request);
 		worker_idle(front);
 	}
 	front_loop_end(&front->loop, MIN_OF(r, 0));

@@ -89,6 +89,7 @@ struct creation {
 	struct slice target;
 	dev_t rdev;
 	bool open;
+	bool nameless;	/* O_TMPFILE; open, too */
 };
 
 static int create(fuse_req_t req, const struct creation *c,
@@ -118,7 +119,9 @@ static int create(fuse_req_t req, const struct creation *c,
 	}
 	what.user = idmap_user(ctx->uid, user);
 	what.group = idmap_group(gid, group);
-	r = tree_create(tree, c->parent, c->name, &what, c->open, &entry);
+	r = c->nameless ? tree_create_nameless(tree, c->parent, &what, &entry) :
+			  tree_create(tree, c->parent, c->name, &what, c->open,
+				      &entry);
 	if (r < 0)
 		return r;
 	*ret = entry_to_param(&entry, CACHE_SECONDS);
@@ -150,6 +153,7 @@ void front_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct fuse_entry_param param;
 	int r;
 
+	c.nameless = strcmp(name, TMPFILE_NAME) == 0;
 	r = create(req, &c, &param);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
@@ -264,6 +268,7 @@ void front_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_err(req, -r);
 		return;
 	}
+	tree_accessed(front_of(req)->tree, ino);
 	buf_put_u8(&target, '\0');
 	r = buf_error(&target);
 	if (r < 0)

@@ -132,6 +132,16 @@ static int check_ino(struct check *c, struct slice key, struct slice value)
 		inoref_release(&ref);
 		return 0;
 	}
+	if (key.len == 9 && key.data[0] == 'a') {
+		struct timespec time;
+
+		r = ino_get(c->tree, get_be64(key.data + 1), &ref);
+		if (!r)
+			inoref_release(&ref);
+		if (r == -ESTALE || atime_decode(value, &time))
+			check_tell(c, CHECK_INDEX, WRONG_VALUE);
+		return 0;
+	}
 	if (key.len ? key.data[0] != 's' : true) {
 		check_tell(c, CHECK_INDEX, WRONG_KEY);
 		return 0;

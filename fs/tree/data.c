@@ -49,6 +49,7 @@ int tree_open_file(struct tree *t, uint64_t ino, bool write)
 		r = -ENOMEM;
 	if (i) {
 		i->opens++;
+		i->accessed = false;
 		i->writers += write;
 	}
 	store_unlock(t->store);
@@ -421,6 +422,7 @@ void inode_wrote(struct tree *t, uint64_t ino, bool append, int r)
 		i->appended = append;
 	}
 	i->dirty = true;
+	i->accessed = false;
 	i->last_write_ns = now;
 	cut_alarm(t, i->appended ? now + CUT_APPEND_NS : now + CUT_IDLE_NS);
 }

@@ -6,7 +6,7 @@
  * name got another content from elsewhere.
  *
  * INO, by first byte of the key: 'i' number -> what it is; 's' object and
- * branch -> number of that sibling.
+ * branch -> number of that sibling; 'a' number -> access time (atime.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -142,8 +142,9 @@ int ino_forget_sibling(struct tree *t, struct objid id, struct dot tag)
 int ino_forget(struct tree *t, uint64_t ino)
 {
 	uint8_t key[9];
+	int r = atime_forget(t, ino);
 
-	return store_del(t->store, TABLE_INO, ino_key(key, ino));
+	return r ? r : store_del(t->store, TABLE_INO, ino_key(key, ino));
 }
 
 int ino_forget_detached(struct tree *t, uint64_t ino)
@@ -490,6 +491,8 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	ret->ctime.tv_sec = ctime_ns / 1000000000;
 	ret->ctime.tv_nsec = ctime_ns % 1000000000;
 	ret->atime = ret->mtime;
+	if (!r)
+		r = MIN_OF(atime_get(t, ino, &ret->atime), 0);
 	ret->blocks = blocks_of(S_ISREG(ret->mode) ? bytes : ret->size);
 	return r;
 }

@@ -43,13 +43,40 @@ static uint64_t new_slot(struct tree *t, const struct info *i)
 	}
 }
 
+/*
+ * The first name of what was made without one: what was written to it so far
+ * goes with the name now, and not with the handle.
+ */
+static int name_first(struct tree *t, struct row *row, struct info *i,
+		      struct place at)
+{
+	struct dirty d;
+	int r = dirty_get(t, row->ino, &d);
+
+	if (!r) {
+		d.unlinked = false;
+		r = dirty_put(t, row->ino, &d);
+		dirty_release(&d);
+	}
+	if (r && r != -ENOENT)
+		return r;
+	r = row_place(t, row, i, first_slot(row->o.id), at, false, NULL);
+	return r ? r : row_store(t, row, 0);
+}
+
 static int link_row(struct tree *t, struct row *row, struct place at)
 {
+	const struct inode *open = inode_find(t, row->ino);
 	struct info i;
 	int r = info_init(&i, &row->o);
 
 	if (r)
 		return r;
+	if (open && open->nameless && !i.link_count) {
+		r = name_first(t, row, &i, at);
+		info_release(&i);
+		return r;
+	}
 	if (i.kind == KIND_DIR || objid_is_root(row->o.id))
 		r = -EPERM;
 	else if (!i.shown_count || !info_holds_name(&i))
@@ -106,11 +133,20 @@ static int link_locked(struct tree *t, uint64_t ino, uint64_t parent,
 int tree_link(struct tree *t, uint64_t ino, uint64_t parent,
 	      struct slice name, struct entry *ret)
 {
+	struct inode *i;
 	int r = check_name(name);
 
 	if (r)
 		return r;
 	room_wait(t);
-	r = op_begin(t);
-	return r ? r : op_end(t, link_locked(t, ino, parent, name, ret));
+	/* (no version is made of a file without a name meanwhile) */
+	r = begin_uncut(t, ino);
+	if (r)
+		return r;
+	r = op_end_locked(t, link_locked(t, ino, parent, name, ret));
+	i = inode_find(t, ino);
+	if (!r && i)
+		i->nameless = false;
+	store_unlock(t->store);
+	return r;
 }

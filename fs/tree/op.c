@@ -481,6 +481,30 @@ static int set_own_mtime(struct tree *t, uint64_t ino,
 	return MIN_OF(sibling, 0);
 }
 
+/* An access time is no version: only ctime tells that it was set. */
+static int set_atime(struct tree *t, uint64_t ino, const struct inoref *ref,
+		     struct timespec atime, bool alone)
+{
+	struct row row;
+	int r = atime_set(t, ino, atime);
+
+	if (r || !alone || ref->type == INO_DETACHED)
+		return r;
+	r = row_load(t, group_canonical(t, ref->id), &row);
+	if (r)
+		return r;
+	row.ctime_ns = t->op_now_ns;
+	r = row.exists ? row_store_local(t, &row) : 0;
+	row_release(&row);
+	return r;
+}
+
+static bool is_settable(struct timespec time)
+{
+	return time.tv_sec >= TIME_SECONDS_MIN &&
+	       time.tv_sec <= TIME_SECONDS_MAX;
+}
+
 static int setattr_locked(struct tree *t, uint64_t ino,
 			  const struct tree_setattr *s)
 {
@@ -490,11 +514,14 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 
 	if (r)
 		return r;
-	of_row.set &= ~(uint32_t)TREE_SET_SIZE;
+	of_row.set &= ~(uint32_t)(TREE_SET_SIZE | TREE_SET_ATIME);
 	if (s->set & TREE_SET_SIZE)
 		r = data_truncate(t, ino, s->size);
 	if (!r && s->set & TREE_SET_MTIME)
 		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
+	if (!r && s->set & TREE_SET_ATIME)
+		r = set_atime(t, ino, &ref, s->atime,
+			      s->set == TREE_SET_ATIME);
 	if (!r && of_row.set)
 		r = object_setattr(t, ref.id, &of_row);
 	inoref_release(&ref);
@@ -524,6 +551,9 @@ int tree_setattr(struct tree *t, uint64_t ino, const struct tree_setattr *s,
 
 	if (s->user.len > PRINCIPAL_BYTES_MAX ||
 	    s->group.len > PRINCIPAL_BYTES_MAX)
+		return -EINVAL;
+	if ((s->set & TREE_SET_MTIME && !is_settable(s->mtime)) ||
+	    (s->set & TREE_SET_ATIME && !is_settable(s->atime)))
 		return -EINVAL;
 	r = s->set & TREE_SET_SIZE ? begin_uncut(t, ino) : op_begin(t);
 	if (r)

@@ -129,7 +129,6 @@ int objects_in_use(struct tree *t, struct idlist *ret)
 static int forget_number(struct tree *t, uint64_t ino, struct objid id)
 {
 	struct inoref ref;
-	uint8_t key[9] = { 'i' };
 	int r = ino_get(t, ino, &ref);
 	bool its;
 
@@ -138,10 +137,7 @@ static int forget_number(struct tree *t, uint64_t ino, struct objid id)
 	/* (what handles kept has a number of its own) */
 	its = ref.type != INO_DETACHED && objid_equal(ref.id, id);
 	inoref_release(&ref);
-	if (!its)
-		return 0;
-	put_be64(key + 1, ino);
-	return store_del(t->store, TABLE_INO, SLICE(key, sizeof(key)));
+	return its ? ino_forget(t, ino) : 0;
 }
 
 static int forget_siblings(struct tree *t, struct objid id)

@@ -159,6 +159,7 @@ enum tree_set {
 	TREE_SET_GROUP = 4,
 	TREE_SET_SIZE = 8,
 	TREE_SET_MTIME = 16,
+	TREE_SET_ATIME = 32,	/* here only: it is never replicated */
 };
 
 struct tree_setattr {
@@ -166,8 +167,10 @@ struct tree_setattr {
 	uint32_t perm;		/* 07777 */
 	struct slice user, group;
 	uint64_t size;
-	struct timespec mtime;
+	struct timespec mtime, atime;
 };
+/* Errors: -EINVAL a time before 1901-12-13 20:45:52 or after 2446-05-10
+ * 22:38:55 UTC, as far as ext4's reach. */
 must_check int tree_setattr(struct tree *, uint64_t ino,
 			    const struct tree_setattr *, struct attr *ret);
 
@@ -183,6 +186,13 @@ struct tree_new {
 must_check int tree_create(struct tree *, uint64_t parent, struct slice name,
 			   const struct tree_new *, bool open,
 			   struct entry *ret);
+/*
+ * A file without a name, open for writing (O_TMPFILE): it goes with its last
+ * handle, and no byte of it is sent, unless tree_link() gives it a name.
+ */
+must_check int tree_create_nameless(struct tree *, uint64_t parent,
+				    const struct tree_new *,
+				    struct entry *ret);
 must_check int tree_unlink(struct tree *, uint64_t parent, struct slice name);
 /* Errors: -ENOTEMPTY, -EBUSY the root. */
 must_check int tree_rmdir(struct tree *, uint64_t parent, struct slice name);
@@ -261,6 +271,9 @@ void tree_release_file(struct tree *, uint64_t ino, bool write);
  */
 must_check int64_t tree_read(struct tree *, uint64_t ino, uint64_t offset,
 			     void *ret, size_t len);
+/* A program read some of it, or of the directory: its access time may
+ * change. */
+void tree_accessed(struct tree *, uint64_t ino);
 /* May content that is not here come at all? */
 bool tree_is_reachable(struct tree *);
 /* Somebody gave up waiting: for status. */

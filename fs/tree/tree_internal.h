@@ -70,6 +70,8 @@ struct inode {
 	bool born;		/* here, and no cut was made of it yet */
 	bool cutting;		/* a cut is being made: writes wait */
 	bool detached;		/* it may be: a content of its own */
+	bool nameless;		/* made without a name, and has none yet */
+	bool accessed;		/* read since it was opened or written */
 	uint64_t first_write_ns, last_write_ns;	/* monotonic */
 	UT_hash_handle hh;
 };
@@ -144,6 +146,14 @@ struct hist_totals {
  * 7 days, so that a node that was off over a holiday counts them, and one
  * whose clock said 2099 for a moment loses a week of history, not all. */
 #define HIST_STEP_MS (7 * UINT64_C(86400000))
+
+/* atime.c: access times, as far as they were asked for or changed; 256 kB. */
+#define ATIME_SLOTS 8192
+struct atime {
+	uint64_t ino;		/* 0: a free slot */
+	struct timespec time;
+	bool known;		/* else there is none */
+};
 
 /* inode.c: bytes on disk of contents that were asked for; 200 kB. */
 #define STORED_SLOTS 4096
@@ -243,6 +253,7 @@ struct tree {
 	struct left lefts[LEFTS_MAX];	/* a ring */
 	size_t left_next;
 	struct stored stored[STORED_SLOTS];	/* by root */
+	struct atime atimes[ATIME_SLOTS];	/* by number */
 	uint64_t saves_wrote;	/* inode with new unsent writes, or 0 */
 };
 
@@ -614,6 +625,14 @@ struct target {
 };
 must_check int target_load(struct tree *, uint64_t ino, struct target *);
 void target_release(struct target *);
+
+/* ---- atime.c: access times */
+/* 1: it has one of its own; 0: none. */
+must_check int atime_get(struct tree *, uint64_t ino, struct timespec *ret);
+/* In an operation. */
+must_check int atime_set(struct tree *, uint64_t ino, struct timespec);
+must_check int atime_forget(struct tree *, uint64_t ino);
+must_check int atime_decode(struct slice value, struct timespec *ret);
 
 /* ---- data.c: unsent writes */
 struct dirty {

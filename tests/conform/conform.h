@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,11 +49,15 @@ struct conform_case {
 
 /* The areas, in the order in which they run. */
 #define CONFORM_AREAS(X) \
+	X(data) \
+	X(dirs) \
+	X(locks) \
 	X(names) \
 	X(links) \
 	X(special) \
 	X(perms) \
-	X(owners)
+	X(owners) \
+	X(times)
 
 #define X(area) extern const struct conform_case area##_cases[];
 CONFORM_AREAS(X)

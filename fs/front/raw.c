@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests of the kernel that libfuse 3.14 does not know.
+ *
+ * TMPFILE (protocol 7.37) is a CREATE whose name is no name, and its answer
+ * is that of a CREATE: so it is handed to libfuse as one.
+ *
+ * STATX (7.39) is answered here: the kernel sends it only to who asks for a
+ * time of birth, which GETATTR has no room for. A kernel that does not know
+ * these sends them not; neither has to be agreed on when mounting.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <linux/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#include "fs/base/log.h"
+#include "fs/front/front_internal.h"
+
+/* Not in the headers of older kernels. */
+#define OPCODE_TMPFILE 51
+#define OPCODE_STATX 52
+/* The unit of st_blksize: attr.c. */
+#define BLOCK_BYTES 4096
+
+/* struct fuse_statx_in, fuse_sx_time, fuse_statx, fuse_statx_out. */
+struct statx_in {
+	uint32_t getattr_flags;
+	uint32_t reserved;
+	uint64_t fh;
+	uint32_t flags;
+	uint32_t mask;
+};
+
+struct statx_time {
+	int64_t sec;
+	uint32_t nsec;
+	int32_t reserved;
+};
+
+struct statx_out {
+	uint64_t attr_valid;
+	uint32_t attr_valid_nsec;
+	uint32_t flags;
+	uint64_t spare[2];
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, spare0;
+	uint64_t ino, size, blocks, attributes_mask;
+	struct statx_time atime, btime, ctime, mtime;
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t spare2[14];
+};
+_Static_assert(sizeof(struct statx_in) == 24, "as the kernel has it");
+_Static_assert(sizeof(struct statx_out) == 288, "as the kernel has it");
+
+static void reply(struct front *front, uint64_t unique, int error, void *out,
+		  size_t len)
+{
+	struct fuse_out_header header = {
+		.len = (uint32_t)(sizeof(header) + (error ? 0 : len)),
+		.error = error,
+		.unique = unique,
+	};
+	struct iovec iov[2] = { { &header, sizeof(header) }, { out, len } };
+
+	/* (interrupted, or unmounted: nobody waits for it) */
+	if (writev(fuse_session_fd(front->session), iov, error ? 1 : 2) < 0 &&
+	    errno != ENOENT && errno != ENODEV)
+		log_errno(-errno, "cannot answer a request");
+}
+
+static struct statx_time statx_time_of(struct timespec t)
+{
+	return (struct statx_time){ t.tv_sec, (uint32_t)t.tv_nsec, 0 };
+}
+
+static void front_statx(struct front *front, const struct fuse_in_header *in)
+{
+	struct statx_out out = { 0 };
+	struct attr attr;
+	struct stat st;
+	int r = tree_getattr(front->tree, in->nodeid, &attr);
+
+	if (r < 0) {
+		reply(front, in->unique, r, NULL, 0);
+		return;
+	}
+	st = attr_to_stat(&attr);
+	out.attr_valid = (uint64_t)CACHE_SECONDS;
+	out.mask = STATX_BASIC_STATS | STATX_BTIME;
+	out.blksize = BLOCK_BYTES;
+	out.nlink = (uint32_t)st.st_nlink;
+	out.uid = st.st_uid;
+	out.gid = st.st_gid;
+	out.mode = (uint16_t)st.st_mode;
+	out.ino = st.st_ino;
+	out.size = (uint64_t)st.st_size;
+	out.blocks = (uint64_t)st.st_blocks;
+	out.atime = statx_time_of(st.st_atim);
+	out.btime = statx_time_of(attr.btime);
+	out.ctime = statx_time_of(st.st_ctim);
+	out.mtime = statx_time_of(st.st_mtim);
+	out.rdev_major = major(st.st_rdev);
+	out.rdev_minor = minor(st.st_rdev);
+	reply(front, in->unique, 0, &out, sizeof(out));
+}
+
+bool front_raw(struct front *front, const struct fuse_buf *request)
+{
+	struct fuse_in_header *in = request->mem;
+
+	if (request->flags & FUSE_BUF_IS_FD || request->size < sizeof(*in))
+		return false;
+	if (in->opcode == OPCODE_STATX &&
+	    request->size >= sizeof(*in) + sizeof(struct statx_in)) {
+		front_statx(front, in);
+		return true;
+	}
+	if (in->opcode == OPCODE_TMPFILE)
+		in->opcode = FUSE_CREATE;
+	return false;
+}
