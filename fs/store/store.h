@@ -12,7 +12,8 @@
  * are applied again, whatever they mean. The append is one pwrite, so an
  * operation survives kill -9 of the process once store_op_end() returned;
  * it survives a power cut once store_sync() returned, or the group that
- * holds it was committed (at most group_max_ms later). After a power cut
+ * holds it was committed (this begins at most group_max_ms later, and ends
+ * within 1 s by default, unless the disk is very slow). After a power cut
  * (the store was last opened in another boot of the machine) operations are
  * replayed only as far as their data is known to be on disk: what is lost
  * is the end of the history, never a piece of its middle.
@@ -94,7 +95,7 @@ struct store_options {
 	uint64_t map_bytes;	/* LMDB address space; 0: 1 TiB */
 	uint32_t log_bytes;	/* of one log segment; 0: 8 MiB */
 	uint32_t group_max_ops;	/* 0: 10,000 */
-	uint32_t group_max_ms;	/* 0: 1,000 */
+	uint32_t group_max_ms;	/* 0: 600 */
 	uint64_t segment_bytes;	/* of one data segment; 0: 256 MiB */
 	const char *boot_id;	/* 1..64 bytes; NULL: the kernel's */
 	const char *distrust;	/* a file (distrust.h), or NULL */

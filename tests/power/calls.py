@@ -132,7 +132,8 @@ class Run:
                              KIN_POWER_AT=str(self.at))
         self.mounted = True
         try:
-            self.node.mount((self.fault, self.library))
+            self.node.mount({"KIN_POWER_FAULT": self.fault,
+                             "LD_PRELOAD": self.library})
         except node.Failure:
             if self.calls() < self.at:
                 raise

@@ -11,9 +11,10 @@
  *			u64 CLOCK_MONOTONIC in ns; length 0: a flush;
  *			2^64-1 as the place in LOG.data: zeros (a discard)
  *	LOG.data	the bytes
- *	LOG.count	u64: entries so far; u64: what the disk is. Others map
- *			it, and write the second: 0 well, 1 nothing can be
- *			written (EIO), and nothing is logged
+ *	LOG.count	u64: entries so far; u64: what the disk is; u64: ns
+ *			that a flush takes. Others map it, and write the
+ *			second: 0 well, 1 nothing can be written (EIO), and
+ *			nothing is logged; and the third
  *
  * Integers are of the machine. An entry is counted before its request is
  * answered, and requests are served one after the other: what a program saw
@@ -47,7 +48,8 @@
 /* Nothing changes behind the kernel's back. */
 #define TIMEOUT_S 86400.0
 #define ZEROS UINT64_MAX
-#define COUNT_BYTES (2 * sizeof(uint64_t))
+#define COUNT_BYTES (3 * sizeof(uint64_t))
+#define NS_PER_S 1000000000u
 
 struct entry {
 	uint64_t offset, len, at, time_ns;
@@ -56,7 +58,7 @@ struct entry {
 struct disk {
 	int image, index, data;
 	uint64_t size, logged_bytes;
-	uint64_t *count; /* mapped: count, and what it is */
+	uint64_t *count; /* mapped */
 };
 
 static struct disk *disk_of(fuse_req_t req)
@@ -99,7 +101,7 @@ static int disk_log(struct disk *d, uint64_t offset, const void *bytes,
 	if (bytes)
 		d->logged_bytes += len;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	e.time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	e.time_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 	r = write_all(d->index, &e, sizeof(e));
 	if (!r)
 		__atomic_add_fetch(d->count, 1, __ATOMIC_RELEASE);
@@ -200,12 +202,24 @@ static void disk_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 		fuse_reply_write(req, len);
 }
 
+/* Nothing else is served meanwhile. */
+static void flush_slowly(const struct disk *d)
+{
+	uint64_t ns = __atomic_load_n(&d->count[2], __ATOMIC_ACQUIRE);
+	struct timespec time = {.tv_sec = (time_t)(ns / NS_PER_S),
+				.tv_nsec = (long)(ns % NS_PER_S)};
+
+	if (ns)
+		nanosleep(&time, NULL);
+}
+
 static void disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		       struct fuse_file_info *fi)
 {
 	(void)ino;
 	(void)datasync;
 	(void)fi;
+	flush_slowly(disk_of(req));
 	fuse_reply_err(req, is_broken(disk_of(req))
 				    ? EIO
 				    : -disk_log(disk_of(req), 0, NULL, 0));

@@ -9,6 +9,8 @@
  *	no-log-sync	fdatasync of a log segment does nothing
  *	no-table-sync	fdatasync of the tables does nothing
  *	no-dir-sync	fsync of a directory does nothing
+ *	late-group	a wait with a deadline takes a second longer: groups
+ *			are closed too late
  *
  * or what the N-th call (KIN_POWER_AT=N) of the process that changes or syncs
  * a file of a store gets:
@@ -20,6 +22,9 @@
  *	eio-on, enospc-on	the same, and so for all calls behind it
  *
  * The number of such calls so far is in the file KIN_POWER_CALLS (u64).
+ *
+ * Besides, what syncs took is noted, and names may be less durable than
+ * ext4 and XFS make them: notes.c, names.c.
  *
  * A file is known by its path. What is put off is kept as a descriptor of
  * the library's own, so that the daemon may close its one.
@@ -43,6 +48,7 @@
 #include <unistd.h>
 
 #include "fs/base/macro.h"
+#include "preload.h"
 
 /* More than the store ever has open. */
 #define LATE_MAX 64
@@ -51,15 +57,14 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int late[LATE_MAX]; /* data segments whose sync is put off */
 static unsigned int late_count;
 
-static bool fault_is(const char *name)
+bool fault_is(const char *name)
 {
 	const char *fault = getenv("KIN_POWER_FAULT");
 
 	return fault && !strcmp(fault, name);
 }
 
-/* s data, l log, t tables, o another file of a store, 0 none. */
-static char kind_of(int fd)
+char kind_of(int fd)
 {
 	char link[64], path[4096];
 	const char *name;
@@ -81,9 +86,6 @@ static char kind_of(int fd)
 		return 0;
 	return strcmp(name, "/db") ? 'o' : 't';
 }
-
-/* The function that is replaced here. */
-#define REAL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 static int put_off(int fd)
 {
@@ -202,7 +204,12 @@ static size_t part(enum what what, size_t len)
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
-	return REPLACED(fd, len, REAL(pwrite)(fd, bytes, len_, offset));
+	/* (LMDB writes its root so that it is durable at once) */
+	struct note note = note_begin(kind_of(fd) == 't' ? fd : -1);
+	ssize_t n = REPLACED(fd, len, REAL(pwrite)(fd, bytes, len_, offset));
+
+	note_end(&note);
+	return n;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
@@ -263,6 +270,7 @@ int fdatasync(int fd)
 {
 	enum what what = next_call(fd);
 	char kind = kind_of(fd);
+	struct note note;
 	int r;
 
 	if (what == FAIL)
@@ -273,10 +281,21 @@ int fdatasync(int fd)
 		return 0;
 	if (kind == 's' && fault_is("data-late"))
 		return put_off(fd);
+	note = note_begin(fd);
 	r = REAL(fdatasync)(fd);
+	note_end(&note);
 	if (kind == 'l' || kind == 't')
 		make_up();
 	end_if(what);
+	return r;
+}
+
+static int fsync_noted(int fd)
+{
+	struct note note = note_begin(fd);
+	int r = REAL(fsync)(fd);
+
+	note_end(&note);
 	return r;
 }
 
@@ -284,7 +303,19 @@ int fsync(int fd)
 {
 	struct stat st;
 
-	if (fault_is("no-dir-sync") && !fstat(fd, &st) && S_ISDIR(st.st_mode))
-		return 0;
-	return REPLACED(fd, 0, REAL(fsync)(fd));
+	if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+		if (fault_is("no-dir-sync"))
+			return 0;
+		names_sync(fd);
+	}
+	return REPLACED(fd, 0, fsync_noted(fd));
+}
+
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *m,
+			   const struct timespec *until)
+{
+	struct timespec late_until = *until;
+
+	late_until.tv_sec += fault_is("late-group");
+	return REAL(pthread_cond_timedwait)(cond, m, &late_until);
 }

@@ -17,7 +17,7 @@ from rig import cuts, inside, node, session     # noqa: E402
 from rig.image import Log, copy                 # noqa: E402
 
 FAULTS = ("no-data-sync", "data-late", "no-log-sync", "no-table-sync",
-          "no-dir-sync")
+          "no-dir-sync", "late-group")
 KEPT = (".index", ".data", ".session")
 
 
@@ -25,7 +25,11 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--kin", required=True, help="the program")
     p.add_argument("--disk", required=True, help="kin-power-disk")
-    p.add_argument("--faults", help="the library of planted faults")
+    p.add_argument("--faults", required=True, help="the library that notes "
+                   "how long syncs take, and plants faults")
+    p.add_argument("--small", help="kin-power-small")
+    p.add_argument("--kind", default="mixed", choices=session.KINDS,
+                   help="of the sessions")
     p.add_argument("--fs", default="ext4", choices=sorted(node.MKFS))
     p.add_argument("--seeds", default="1..1", help="FROM..TO: one session "
                    "each; of one node if odd, of two if even")
@@ -54,7 +58,8 @@ def need():
 
 def machine_of(args):
     return node.Machine(args.work, os.path.realpath(args.kin),
-                        os.path.realpath(args.disk), args.fs)
+                        os.path.realpath(args.disk), args.fs,
+                        args.small and os.path.realpath(args.small))
 
 
 # ---- a worker: some of the cuts of a session
@@ -164,11 +169,10 @@ def keep(args, blank, name, fault):
 def play(args, m, blank, seed, fault):
     """One session and its cuts. Returns what came of it."""
     name = os.path.join(args.work, "s%d" % seed)
-    preload = (fault, os.path.realpath(args.faults)) if fault else None
     start = time.monotonic()
     try:
-        s = session.record(m, blank, name, seed, args.seconds, seed % 2 == 0,
-                           preload)
+        s = session.record(m, blank, name, seed, args.seconds, args.kind,
+                           os.path.realpath(args.faults), fault)
     except (node.Failure, OSError) as e:
         # (its mounts are in the way of another session)
         print("FAIL seed %d, before any cut: %s" % (seed, e))
@@ -180,7 +184,8 @@ def play(args, m, blank, seed, fault):
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
            "commits": len(s.commits), "rounds": s.space["rounds"],
-           "fills": s.fills, "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
+           "fills": s.fills, "turns": len(s.turns),
+           "kind": s.kind, "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
@@ -208,10 +213,10 @@ def play(args, m, blank, seed, fault):
 
 
 def describe(one):
-    return ("seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
+    return ("%(kind)s seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
             "%(commits)d commits of a data base, %(entries)d entries with "
             "%(flushes)d flushes, %(rounds)d rounds of giving back, full "
-            "%(fills)d times; "
+            "%(fills)d times, %(turns)d segments begun; "
             "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
             "%(met)d, %(at_stake)d writes were at stake, the slowest took "
             "%(slowest).1f s" % one +

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 
+from .clock import Clock
 from .image import LOSSES, Counter, Log, Rolling, copy
 from .model import observe
 from .node import Failure, knowledge, reap
@@ -17,6 +18,10 @@ from .work import Writer, database_rows
 
 # Entries between two flushes that are many.
 CROWD = 4
+# Nothing happens on the disk for so long.
+LULL_NS = 200 * 10**6
+# Around the moment when a segment is seen that was begun.
+TURN_ENTRIES = -6, 16
 # Of 20 cuts, 3 are made twice; after 2 the nodes meet, if there are two.
 KINDS = ("once",) * 15 + ("twice",) * 3 + ("meet",) * 2
 # What a recovered node is made to do before the second cut.
@@ -57,10 +62,22 @@ def plan(session, log, count):
                if log.is_flush(i) and not log.is_flush(i - 1)]
     crowded = [f for last, f in zip(flushes, flushes[1:])
                if f - last > CROWD]
+    lulls = [i for i in range(session.ready + 1, len(log))
+             if log.entries[i][3] - log.entries[i - 1][3] > LULL_NS]
+    commits = [i for i in Clock(session.notes, log).last_moments()
+               if i > session.ready]
     ret = []
     for n in range(count):
         kind = rng.random()
-        if kind < 0.3 and promises:
+        if session.turns and session.kind == "turns" and \
+                rng.random() < 0.6:
+            at = rng.choice(session.turns) + rng.randrange(*TURN_ENTRIES)
+            at = min(max(at, session.ready), len(log))
+        elif session.kind == "quiet" and lulls and kind < 0.4:
+            at = rng.choice(lulls)
+        elif session.kind == "quiet" and commits and kind < 0.8:
+            at = rng.choice(commits)
+        elif kind < 0.3 and promises:
             at = rng.choice(promises)
         elif kind < 0.65 and crowded:
             at = rng.choice(crowded) - rng.choice((0, 0, 1, 2))
@@ -103,10 +120,11 @@ def rows_of(node):
 
 
 class Judge:
-    def __init__(self, machine, session):
+    def __init__(self, machine, session, log):
         self.machine, self.session = machine, session
         self.histories = [History(n, s, session.idle, session.syncs)
                           for n, s in sorted(session.steps.items())]
+        self.clock = Clock(session.notes, log)
 
     def mount(self, node):
         """On a disk that was filled by somebody, it may be refused, but is
@@ -151,7 +169,7 @@ class Judge:
         allowed = {h.name for h in self.histories} | {"sql"}
         if not allowed <= found.names <= allowed | {PEER}:
             raise Failure("the root shows %s" % sorted(found.names))
-        _, wrong = judge(self.histories, found.seen, cut)
+        _, wrong = judge(self.histories, found.seen, cut, self.due(cut))
         if wrong:
             raise Failure(wrong)
         least = sum(at <= cut for _, at in self.session.commits)
@@ -161,6 +179,14 @@ class Judge:
         self.look_peer(a, max((n for n, at in self.session.shared
                                if at <= cut), default=0))
         return found
+
+    def due(self, cut):
+        """What must be durable by the time that went by. (Where there is no
+        room, nothing can be: it is refused, and that is said.)"""
+        now = self.clock.at(cut)
+        if now is None or self.session.full or not self.session.notes:
+            return None
+        return lambda ended: self.clock.is_due(ended, now)
 
     def look_peer(self, node, count):
         """The first files of the peer are there."""
@@ -238,7 +264,7 @@ class Crasher:
         self.session = Session.load(name + ".session")
         machine.options = self.session.options
         self.log = Log(name)
-        self.judge = Judge(machine, self.session)
+        self.judge = Judge(machine, self.session, self.log)
         self.base = os.path.join(machine.work, "run", "rolling")
         self.image = os.path.join(machine.work, "run", "image")
         self.rolling = Rolling(blank, self.base, self.log)

@@ -62,7 +62,7 @@ class Counter:
 
     def __init__(self, name):
         with open(name + ".count", "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 16)
+            self.map = mmap.mmap(f.fileno(), 24)
         self.view = memoryview(self.map).cast("Q")
 
     def now(self):
@@ -72,6 +72,10 @@ class Counter:
         """From now on the disk answers each write and flush with EIO, or not
         any more."""
         self.view[1] = int(yes)
+
+    def slow(self, flush_s):
+        """From now on each flush takes so long."""
+        self.view[2] = int(flush_s * 10**9)
 
 
 def image_write(f, log, i, sectors=None):

@@ -7,6 +7,10 @@ import random
 import stat
 
 
+# A time before it was set by a writer; later ones are those of a clock.
+MTIME_NS_END = 10**18
+
+
 def content(seed, length):
     """Bytes that only the operation with this seed writes."""
     return random.Random(seed).randbytes(length)
@@ -26,14 +30,16 @@ class File:
     def __init__(self, mode):
         self.kind, self.mode, self.data = "f", mode, b""
         self.xattrs, self.names = {}, set()
-        self.sum = digest(b"")
+        self.sum, self.mtime = digest(b""), None
 
     def set_data(self, data):
         self.data, self.sum = data, digest(data)
+        self.mtime = None   # (now, which nobody knows)
 
     def shown(self):
         return ("f", self.mode, len(self.data), self.sum,
-                shown_xattrs(self.xattrs.items()), tuple(sorted(self.names)))
+                shown_xattrs(self.xattrs.items()), tuple(sorted(self.names)),
+                self.mtime)
 
 
 class Dir:
@@ -96,6 +102,10 @@ class Model:
         f = self.at[path]
         f.set_data(f.data[:size] + bytes(max(0, size - len(f.data))))
         return self.shown(f)
+
+    def do_utime(self, path, mtime):
+        self.at[path].mtime = mtime
+        return self.shown(self.at[path])
 
     def do_unlink(self, path):
         return self.drop(path)
@@ -191,9 +201,12 @@ def observe(top):
                                   (path, len(data), st.st_size))
                 files.setdefault(st.st_ino, []).append(path)
                 ret[path] = ["f", mode, len(data), digest(data),
-                             xattrs_of(full), st.st_ino]
+                             xattrs_of(full), st.st_ino,
+                             st.st_mtime_ns if st.st_mtime_ns < MTIME_NS_END
+                             else None]
     walk("")
     for names in files.values():
         for path in names:
-            ret[path] = tuple(ret[path][:5]) + (tuple(sorted(names)),)
+            ret[path] = tuple(ret[path][:5]) + (tuple(sorted(names)),
+                                                ret[path][6])
     return ret

@@ -51,8 +51,9 @@ def run(*words, env=None, fine=(0,), timeout=TIMEOUT_S):
 
 
 class Machine:
-    def __init__(self, work, kin, disk, fs):
+    def __init__(self, work, kin, disk, fs, small=None):
         self.work, self.program, self.disk_program = work, kin, disk
+        self.small = small      # kin-power-small
         self.fs = fs
         self.options = mount_options(fs, 1)     # a session says its own
         self.disk = os.path.join(work, "disk")
@@ -121,18 +122,21 @@ class Node:
                         XDG_CONFIG_HOME=os.path.join(top, "config"),
                         XDG_RUNTIME_DIR=os.path.join(machine.work, "run"))
 
-    def kin(self, *words, fault=None, fine=(0,)):
+    def kin(self, *words, preload=None, program=None, fine=(0,)):
         env = self.env
-        if fault:
-            env = dict(env, KIN_POWER_FAULT=fault[0], LD_PRELOAD=fault[1])
+        if preload:
+            env = dict(env, **preload)
             env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + \
                 ":verify_asan_link_order=0"
-        return run(self.machine.program, *words, env=env, fine=fine)
+        return run(program or self.machine.program, *words, env=env,
+                   fine=fine)
 
-    def mount(self, fault=None):
+    def mount(self, preload=None, program=None):
+        """preload: the environment that loads a library before it."""
         os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)
         self.kin("mount", "--store", self.store, "--name", self.name,
-                 "--listen", "127.0.0.1:0", self.volume, fault=fault)
+                 "--listen", "127.0.0.1:0", self.volume, preload=preload,
+                 program=program)
 
     def join(self, code):
         os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)

@@ -28,8 +28,9 @@ class History:
             for path, shown in change.items():
                 self.ever.setdefault(path, []).append(shown)
 
-    def bounds(self, cut):
-        """How many steps may be there: at least, at most."""
+    def bounds(self, cut, is_due=None):
+        """How many steps may be there: at least, at most. is_due: of a step
+        that ended at this time."""
         least = most = 0
         for n, s in enumerate(self.steps, 1):
             if s.begun_at <= cut:
@@ -41,6 +42,12 @@ class History:
                 least = max(least, n)
         if self.all_at is not None and self.all_at <= cut:
             least = len(self.steps)
+        if is_due:
+            for n in range(most, least, -1):
+                ended = self.steps[n - 1].ended
+                if ended is not None and is_due(ended):
+                    least = n
+                    break
         return least, most
 
     def fits(self, seen):
@@ -98,6 +105,7 @@ class History:
             data = new[:end] + old.data[end:]
             old_shown = list(old.shown())
             old_shown[2:4] = len(data), digest(data)
+            old_shown[6] = None     # (the time)
             if all(seen.get(p) == tuple(old_shown) for p in change):
                 return True
         return False
@@ -167,12 +175,12 @@ def last_begun(history, n):
     return history.steps[n - 1].begun if n else 0
 
 
-def judge(histories, seen, cut):
+def judge(histories, seen, cut, is_due=None):
     """seen: {name: what is shown, or None: no directory}. Returns numbers
     of steps, and what is wrong (or None)."""
     fits = {}
     for h in histories:
-        least, most = h.bounds(cut)
+        least, most = h.bounds(cut, is_due)
         if h.name not in seen:
             if least:
                 return None, "%s: the directory is gone" % h.name

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 
+from . import clock
 from .image import Counter, copy
 from .model import content, observe
 from .node import Failure, Pusher, knowledge, mount_options
@@ -17,6 +18,7 @@ from .work import Churn, Database, Heavy, Writer
 WRITERS = ("w0", "w1", "w2", "heavy")
 HEAVY = "heavy"
 CHURN = "w2"        # in every third session
+KINDS = ("mixed", "quiet", "turns")
 PEER = "peer"
 PEER_PAUSE_S = 0.08
 PEER_SHARE = 5      # files between two waits
@@ -28,14 +30,25 @@ PUSH_PAUSE_S = 0.01
 ROW_PAUSE_S = 0.1
 TOKEN_PAUSE_S = 0.9
 SYNC_PAUSE_S = 0.7
-# A group is closed after 1 s; the rest is for a machine with much to do.
-IDLE_S = 5
+# Between the last step and the end: more than it takes until all is durable.
+IDLE_S = 2
 # Times with and without syncs take turns.
 CALM_S_MAX = 1.5
 # A disk that somebody else fills: how long it is not full, and is.
 EMPTY_S_MAX = 1.5
 FULL_S_MAX = 1.2
 BALLAST = "ballast"
+# What a flush takes on the disk of a quiet session: a commit, some of them.
+FLUSH_S_MAX = 0.04
+# In a quiet session nobody works now and then: longer than it takes until
+# all is durable.
+LULL_S_MAX = 2
+BUSY_S_MAX = 1.5
+# A data segment of the store (fs/store/open.c), and what of the first one is
+# left when a session begins that is to come to its end.
+SEGMENT_BYTES = 256 << 20
+LEFT_BYTES = 1 << 20
+TURN_PAUSE_S = 0.001
 STEPS_MAX = 3000
 ROWS_MAX = 1000
 
@@ -43,11 +56,18 @@ ROWS_MAX = 1000
 class Session:
     """What was recorded."""
 
-    syncs = ()      # (of one that was recorded before there were any)
+    # (of one that was recorded before there were any)
+    syncs = notes = turns = ()
+    kind = "mixed"
 
-    def __init__(self, seed, seconds, fs, two):
-        self.seed, self.seconds, self.fs, self.two = seed, seconds, fs, two
-        self.full = not two and seed % 4 == 3   # the disk is full at times
+    def __init__(self, seed, seconds, fs, kind):
+        self.seed, self.seconds, self.fs, self.kind = seed, seconds, fs, kind
+        mixed = kind == "mixed"
+        self.two = mixed and seed % 2 == 0
+        self.full = mixed and seed % 4 == 3     # the disk is full at times
+        self.flush_s = 0 if kind != "quiet" else random.Random(
+            "flush %s" % seed).uniform(0, FLUSH_S_MAX)
+        self.churn = kind != "quiet" and seed % 3 == 0
         self.fills = 0
         self.options = mount_options(fs, seed)
         self.ready = None       # entries logged when `kin mount` returned
@@ -58,6 +78,8 @@ class Session:
         self.synced, self.shared = [], []       # of the peer
         self.volume = self.origin = None
         self.space = None       # given back, as status says at the end
+        self.notes = []         # of the syncs of a
+        self.turns = []         # entries logged when a segment was begun
         self.idle = None        # entries logged some time after all ended
         self.closed = None      # ... and when `kin unmount` returned
 
@@ -209,6 +231,26 @@ class Peer(threading.Thread):
         self.shared.append((files, self.counter.now()))
 
 
+class Turns(threading.Thread):
+    """Sees when a segment is begun."""
+
+    def __init__(self, node, counter, stop):
+        super().__init__(name="turns")
+        self.path = os.path.join(node.store, "seg")
+        self.counter, self.stop, self.error = counter, stop, None
+        self.seen, self.turns = set(os.listdir(self.path)), []
+
+    def run(self):
+        try:
+            while not self.stop.wait(TURN_PAUSE_S):
+                now = set(os.listdir(self.path))
+                if now - self.seen:
+                    self.turns.append(self.counter.now())
+                self.seen |= now
+        except Exception as e:
+            self.error = e
+
+
 def peer_content(seed, i):
     return content("peer %s %d" % (seed, i), 100 + i * 7919 % 30000)
 
@@ -219,6 +261,9 @@ def threads_run(threads, stop, calm, session):
         t.start()
     now = time.monotonic()
     deadline, turn = now + session.seconds, now
+    if session.kind == "quiet":
+        calm.set()
+        turn = deadline
     while now < deadline and all(t.is_alive() for t in threads):
         if now >= turn:
             (calm.clear if calm.is_set() else calm.set)()
@@ -240,8 +285,8 @@ def work(machine, counter, session):
     for name in WRITERS:
         top = os.path.join(a.volume, name)
         os.mkdir(top)
-        kind = Heavy if name == HEAVY else \
-            Churn if name == CHURN and seed % 3 == 0 else Writer
+        kind = Heavy if name == HEAVY and session.kind != "quiet" else \
+            Churn if name == CHURN and session.churn else Writer
         writers.append(kind(top, name, seed, counter, stop, PAUSE_S,
                             STEPS_MAX, calm))
         writers[-1].may_be_full = session.full
@@ -257,15 +302,20 @@ def work(machine, counter, session):
     peer = [Peer(machine.b, seed, counter, stop, calm)] if session.two else []
     syncs = Syncs(a, session, writers, counter, stop, calm)
     ballast = Ballast(os.path.join(machine.disk, BALLAST), seed, stop)
+    turns = Turns(a, counter, stop)
+    others = [syncs, turns] + pushers + tokens + peer
     # (a data base says nothing of itself when the disk is full)
-    others = [ballast] if session.full else [database]
-    threads_run(writers + others + [syncs] + pushers + tokens + peer, stop,
-                calm, session)
+    others.append(ballast if session.full else database)
+    if session.kind == "quiet":     # (nobody asks for anything)
+        others = pushers
+        lulls(writers, seed)
+    threads_run(writers + others, stop, calm, session)
     session.fills = ballast.times
     session.steps = {w.name: w.steps for w in writers}
     session.commits = database.commits
     session.tokens = [t for n in tokens for t in n.tokens]
     session.syncs = syncs.syncs
+    session.turns = turns.turns
     if peer:
         session.synced, session.shared = peer[0].synced, peer[0].shared
     for w in writers:
@@ -276,9 +326,50 @@ def work(machine, counter, session):
                 "\n".join(str(s.op) for s in w.steps)))
 
 
-def record(machine, blank, name, seed, seconds, two, fault=None):
+def lulls(writers, seed):
+    """They rest all at once."""
+    rng, at = random.Random("lulls %s" % seed), time.monotonic()
+    spans = []
+    for _ in range(STEPS_MAX):
+        at += rng.uniform(0, BUSY_S_MAX)
+        spans.append((at, at + rng.uniform(0, LULL_S_MAX)))
+        at = spans[-1][1]
+    for w in writers:
+        w.lulls = spans
+
+
+def fill_segment(node, rng):
+    """Makes the first segment as long as if so much had been written; its
+    middle is a hole that nobody names."""
+    path = os.path.join(node.volume, "first")
+    with open(path, "xb") as f:
+        f.write(bytes(9000))
+    os.unlink(path)
+    node.unmount()
+    seg = os.path.join(node.store, "seg")
+    last = os.path.join(seg, max(os.listdir(seg)))
+    os.truncate(last, SEGMENT_BYTES - rng.randrange(LEFT_BYTES))
+
+
+def begin(machine, session, name, faults, fault):
+    """Mounts a."""
+    a, notes = machine.a, name + ".notes"
+    small = session.kind == "turns" and session.seed % 2
+    if session.kind == "turns" and not small:
+        a.mount()
+        fill_segment(a, random.Random("fill %s" % session.seed))
+    clock.notes_begin(notes)
+    preload = {"LD_PRELOAD": faults, "KIN_POWER_NOTES": notes}
+    if fault:
+        preload["KIN_POWER_FAULT"] = fault
+    if session.kind == "turns":
+        preload["KIN_POWER_NAMES"] = "strict"
+    a.mount(preload, machine.small if small else None)
+
+
+def record(machine, blank, name, seed, seconds, kind, faults, fault=None):
     """Runs a session; the log of its disk is at this name."""
-    session = Session(seed, seconds, machine.fs, two)
+    session = Session(seed, seconds, machine.fs, kind)
     machine.options = session.options
     image = name + ".image"
     copy(blank, image)
@@ -286,12 +377,13 @@ def record(machine, blank, name, seed, seconds, two, fault=None):
     counter = Counter(name)
     machine.disk_mount(device)
     machine.boot("session %s" % seed)
-    machine.a.mount(fault)
+    begin(machine, session, name, faults, fault)
     session.volume = machine.a.status()["volume"]
     session.origin, = knowledge(machine.a.token(), session.volume)
-    if two:
+    if session.two:
         machine.b.join(machine.a.invite())
         machine.a.wait()
+    counter.slow(session.flush_s)
     work(machine, counter, session)
     session.space = machine.a.status()["space"]
     if not fault:
@@ -300,6 +392,9 @@ def record(machine, blank, name, seed, seconds, two, fault=None):
     for n in session.nodes(machine):
         n.unmount()
     session.closed = counter.now()
+    session.notes = clock.notes_read(name + ".notes")
+    if kind == "turns" and not session.turns:
+        raise Failure("no segment was begun")
     machine.disk_unmount()
     machine.disk_stop()
     os.unlink(image)

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 
-from .model import Model, content
+from .model import MTIME_NS_END, Model, content
 
 FILES_MAX = 24
 BYTES_MAX = 3 << 20
@@ -38,6 +38,7 @@ class Writer(threading.Thread):
     may_be_full: a step may be refused for want of room; then it is none."""
 
     may_be_full = False
+    lulls = ()      # (from, until): when it rests
 
     def __init__(self, top, name, seed, counter, stop, pause_s, steps_max,
                  calm=None):
@@ -52,6 +53,7 @@ class Writer(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set() and len(self.steps) < self.steps_max:
+                self.rest()
                 try:
                     self.act()
                 except Full:
@@ -64,6 +66,12 @@ class Writer(threading.Thread):
         finally:
             for fd, _ in self.fds.values():
                 os.close(fd)
+
+    def rest(self):
+        now = time.monotonic()
+        for since, until in self.lulls:
+            if since <= now < until:
+                self.stop.wait(until - now)
 
     # ---- doing
 
@@ -152,6 +160,7 @@ class Writer(threading.Thread):
         acts = (("create", 14), ("write", 24), ("append", 12), ("truncate", 4),
                 ("unlink", 5), ("rename", 5), ("save", 6), ("mkdir", 2),
                 ("rmdir", 1), ("symlink", 2), ("link", 3), ("chmod", 2),
+                ("utime", 3),
                 ("setxattr", 2), ("removexattr", 1), ("sync", 14),
                 ("close", 8))
         act = self.rng.choices([a for a, _ in acts], [n for _, n in acts])[0]
@@ -219,6 +228,8 @@ class Writer(threading.Thread):
         size = self.rng.randrange(
             2 * len(self.model.at[path].data) + 1) if \
             self.rng.random() < 0.7 else 0
+        if size == len(self.model.at[path].data):
+            return      # (is its time another one then?)
         how = self.rng.randrange(2)
         fd, _ = self.fd_of(path)
 
@@ -305,6 +316,12 @@ class Writer(threading.Thread):
         mode = self.rng.choice((0o700, 0o750, 0o711, 0o744))
         self.step(("chmod", path, mode),
                   lambda: os.chmod(self.full(path), mode))
+
+    def act_utime(self):
+        path = self.rng.choice(self.files())
+        mtime = self.rng.randrange(MTIME_NS_END)
+        self.step(("utime", path, mtime),
+                  lambda: os.utime(self.full(path), ns=(mtime, mtime)))
 
     def act_setxattr(self):
         path = self.rng.choice(self.files() + self.dirs()[1:])
