@@ -24,8 +24,8 @@
 #include "fs/base/macro.h"
 #include "preload.h"
 
-/* Segments that wait for a sync: more than the store ever has. */
-#define NEW_MAX 64
+/* Segments that wait for a sync; with a fault that leaves it out, all. */
+#define NEW_MAX 512
 #define NAME_BYTES_MAX 16
 #define LINK_BYTES 64
 
