@@ -52,22 +52,41 @@ static int reserve_make(const struct space *sp)
 	return -r;
 }
 
+static void full_set(struct space *sp, int r)
+{
+	__atomic_store_n(&sp->full, r, __ATOMIC_RELEASE);
+}
+
+/* With the mutex. */
+static void refill_now(struct space *sp, bool tell)
+{
+	uint64_t avail;
+	int r;
+
+	if (io_free_bytes(sp->dirfd, &avail) ||
+	    avail < SPACE_RESERVE_BYTES + SPACE_LOW_BYTES)
+		return;
+	r = reserve_make(sp);
+	/* (of a quota the disk's free bytes say nothing) */
+	if (r == -EDQUOT)
+		full_set(sp, r);
+	if (r)
+		return;
+	sp->looked_ms = 0;
+	full_set(sp, 0);
+	if (tell)
+		log_info("there is room on the disk again");
+}
+
 static void refill(struct space *sp, bool tell)
 {
-	uint64_t now = io_now_ms(), avail;
+	uint64_t now = io_now_ms();
 
 	pthread_mutex_lock(&sp->mutex);
 	if (!sp->kept_full &&
 	    (!sp->tried_ms || now - sp->tried_ms >= LOOK_MS)) {
 		sp->tried_ms = now;
-		if (!io_free_bytes(sp->dirfd, &avail) &&
-		    avail >= SPACE_RESERVE_BYTES + SPACE_LOW_BYTES &&
-		    !reserve_make(sp)) {
-			sp->looked_ms = 0;
-			__atomic_store_n(&sp->full, 0, __ATOMIC_RELEASE);
-			if (tell)
-				log_info("there is room on the disk again");
-		}
+		refill_now(sp, tell);
 	}
 	pthread_mutex_unlock(&sp->mutex);
 }
@@ -81,8 +100,9 @@ void space_open(struct space *sp, int dirfd, bool off)
 	sp->full = -ENOSPC;
 	refill(sp, false);
 	if (sp->full)
-		log_warn("the disk has no room for the reserve: "
-			 "nothing that grows the store is taken in");
+		log_warn("the disk has no room for the reserve (%s): "
+			 "nothing that grows the store is taken in",
+			 strerrordesc_np(-sp->full));
 }
 
 void space_release(struct space *sp)
@@ -153,8 +173,7 @@ bool space_give_up(struct space *sp, int r)
 		return false;
 	pthread_mutex_lock(&sp->mutex);
 	given = !unlinkat(sp->dirfd, RESERVE_NAME, 0);
-	__atomic_store_n(&sp->full, r == -EDQUOT ? -EDQUOT : -ENOSPC,
-			 __ATOMIC_RELEASE);
+	full_set(sp, r == -EDQUOT ? -EDQUOT : -ENOSPC);
 	pthread_mutex_unlock(&sp->mutex);
 	if (given)
 		log_warn("the disk is full (%s): the reserve is given up, and "
@@ -174,10 +193,8 @@ void space_keep_full(struct space *sp, int r)
 {
 	pthread_mutex_lock(&sp->mutex);
 	sp->kept_full = r;
-	if (r)
-		__atomic_store_n(&sp->full, r, __ATOMIC_RELEASE);
-	else if (sp->off)
-		__atomic_store_n(&sp->full, 0, __ATOMIC_RELEASE);
+	if (r || sp->off)
+		full_set(sp, r);
 	pthread_mutex_unlock(&sp->mutex);
 }
 

@@ -32,7 +32,7 @@ MOUNT_OPTIONS = {
 
 def mount_options(fs, seed):
     """seed: from 1."""
-    of_fs = MOUNT_OPTIONS[fs]
+    of_fs = MOUNT_OPTIONS.get(fs, ("loop",))
     return of_fs[(seed - 1) // 2 % len(of_fs)]
 
 

@@ -40,6 +40,7 @@ enum where {
 	ON_LOG,
 	ON_DATA,
 	ON_TABLES,
+	ON_RESERVE,
 };
 
 static struct {
@@ -52,7 +53,8 @@ static struct {
 
 static bool is_there(int fd)
 {
-	static const char *const parts[] = {"/log/", "/seg/", "/db"};
+	static const char *const parts[] = {"/log/", "/seg/", "/db",
+					    "/reserve"};
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
@@ -111,6 +113,18 @@ ssize_t writev(int fd, const struct iovec *v, int n)
 	if (is_hit(fd, false))
 		return -1;
 	return syscall(SYS_writev, fd, v, n);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t len)
+{
+	if (is_hit(fd, false))
+		return errno;
+	return syscall(SYS_fallocate, fd, 0, offset, len) < 0 ? errno : 0;
+}
+
+int posix_fallocate64(int fd, off64_t offset, off64_t len)
+{
+	return posix_fallocate(fd, offset, len);
 }
 
 int fdatasync(int fd)
@@ -589,6 +603,36 @@ static void test_waiting(void **state)
 	scratch_remove(path);
 }
 
+/* A store that is opened where a quota is used up says so. */
+static void test_opened_at_quota(void **state)
+{
+	char *path = scratch_make(), *reserve;
+	struct store_options o = options_of(path, false);
+	struct store_health health;
+	struct store *s;
+
+	(void)state;
+	assert_int_equal(store_open(&o, NULL, &s), 0);
+	assert_int_equal(store_close(s), 0);
+	assert_true(asprintf(&reserve, "%s/reserve", o.path) > 0);
+	assert_int_equal(unlink(reserve), 0);
+	fault_set(ON_RESERVE, false, EDQUOT, INT_MAX);
+	assert_int_equal(store_open(&o, NULL, &s), 0);
+	assert_int_equal(fault.hits, 1);
+	assert_int_equal(change(s, 0, 'a'), -EDQUOT);
+	store_health(s, &health);
+	assert_int_equal(health.state, STORE_FULL);
+	assert_int_equal(health.error, -EDQUOT);
+	fault_clear();
+	store_room_made(s, false); /* (else it looks once a second) */
+	store_health(s, &health);
+	assert_int_equal(health.state, STORE_WELL);
+	assert_int_equal(change(s, 0, 'b'), 0);
+	assert_int_equal(store_close(s), 0);
+	free(reserve);
+	scratch_remove(path);
+}
+
 static void *wait_run(void *arg)
 {
 	return (void *)(intptr_t)store_room(arg, 0);
@@ -635,6 +679,7 @@ int main(void)
 		cmocka_unit_test(test_log_fills),
 		cmocka_unit_test(test_sync_without_room),
 		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_opened_at_quota),
 		cmocka_unit_test(test_many_wait),
 	};
 
