@@ -80,7 +80,7 @@ static int cut_start(struct tree *t, struct cut *c)
 		c->discard = c->d.unlinked && !i->opens;
 		if (!r && !c->d.unlinked)
 			r = extents_load(t, c->ino, 0, FILE_BYTES_MAX,
-					 &c->extents);
+					 SIZE_MAX, &c->extents);
 		if (!r && (c->discard || !c->d.unlinked)) {
 			i->cutting = true;
 			r = 1;

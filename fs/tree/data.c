@@ -227,7 +227,7 @@ static void snapshot_base(struct snapshot *s, const struct version *v)
 }
 
 static int snapshot_dirty(struct tree *t, uint64_t ino, uint64_t from,
-			  uint64_t to, struct snapshot *s)
+			  uint64_t to, size_t max, struct snapshot *s)
 {
 	struct dirty d;
 	int r = dirty_get(t, ino, &d);
@@ -238,18 +238,18 @@ static int snapshot_dirty(struct tree *t, uint64_t ino, uint64_t from,
 	s->size = d.size;
 	s->kept = d.kept;
 	dirty_release(&d);
-	return extents_load(t, ino, from, to, &s->extents);
+	return extents_load(t, ino, from, to, max, &s->extents);
 }
 
 int snapshot_take(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
-		  struct snapshot *s)
+		  size_t max, struct snapshot *s)
 {
 	struct inode *i = inode_find(t, ino);
 	struct target f;
 	int r;
 
 	if (i && i->dirty)
-		return snapshot_dirty(t, ino, from, to, s);
+		return snapshot_dirty(t, ino, from, to, max, s);
 	r = target_load(t, ino, &f);
 	if (r)
 		return r;
@@ -257,6 +257,7 @@ int snapshot_take(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
 		r = -EISDIR;
 	snapshot_base(s, f.content);
 	s->size = s->kept = s->base.size;
+	s->extents.end = to;
 	target_release(&f);
 	return r;
 }
@@ -358,7 +359,7 @@ int64_t tree_read(struct tree *t, uint64_t ino, uint64_t offset, void *ret,
 		return -EINVAL;
 	len = MIN_OF(len, (size_t)(FILE_BYTES_MAX - offset));
 	store_lock(t->store);
-	r = snapshot_take(t, ino, offset, offset + len, s);
+	r = snapshot_take(t, ino, offset, offset + len, SIZE_MAX, s);
 	store_unlock(t->store);
 	if (r)
 		return r;

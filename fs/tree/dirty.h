@@ -22,10 +22,11 @@ must_check int dirty_begin(struct tree *, uint64_t ino, struct dirty *ret);
 struct extents {
 	struct content_extent *list;
 	size_t count, alloc;
+	uint64_t end;		/* there are no others below this */
 };
-/* Those that touch [from, to), whole. */
+/* Those that touch [from, to), whole; at most max. */
 must_check int extents_load(struct tree *, uint64_t ino, uint64_t from,
-			    uint64_t to, struct extents *ret);
+			    uint64_t to, size_t max, struct extents *ret);
 void extents_release(struct extents *);
 /* From a stored value of DIRTY: what it names, by hash or by place. As
  * store_roots.each(). */
@@ -54,9 +55,9 @@ struct snapshot {
 	uint64_t size, kept;
 	struct extents extents;
 };
-/* Of what touches [from, to). The caller holds, since before; he releases
- * the extents. */
+/* Of what touches [from, to), with at most max extents. The caller holds,
+ * since before; he releases the extents. */
 must_check int snapshot_take(struct tree *, uint64_t ino, uint64_t from,
-			     uint64_t to, struct snapshot *);
+			     uint64_t to, size_t max, struct snapshot *);
 
 #endif

@@ -259,15 +259,19 @@ int extent_add(struct tree *t, uint64_t ino, struct dirty *d,
 }
 
 int extents_load(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
-		 struct extents *ret)
+		 size_t max, struct extents *ret)
 {
-	*ret = (struct extents){ 0 };
+	*ret = (struct extents){ .end = to };
 	while (from < to) {
 		struct content_extent e;
 		int r = extent_seek(t, ino, from, &e);
 
 		if (r == -ENOENT || (!r && e.offset >= to))
 			break;
+		if (!r && ret->count == max) {
+			ret->end = e.offset;
+			break;
+		}
 		if (!r && ret->count == ret->alloc) {
 			size_t alloc = MAX_OF(ret->alloc * 2, (size_t)8);
 			struct content_extent *p;

@@ -26,6 +26,10 @@
  * 64 MiB, a record of the log of 70 kB. */
 #define COPY_PIECES_MAX 1024
 
+/* Looked through at once for a hole; and the unit of holes (tree_seek). */
+#define SEEK_EXTENTS 512
+#define SEEK_BLOCK_BYTES UINT64_C(4096)
+
 /* ---- holes and room */
 
 /* Zeros in [from, to), which lies within the size. */
@@ -123,26 +127,62 @@ static int snapshot_view(struct tree *t, const struct snapshot *s,
 	return content_view_new(t->store, &over, ret);
 }
 
+/*
+ * One stretch, as far as so many extents reach; at least to the end of the
+ * block. 1: found; 0: go on at *at, unless that is the end.
+ */
+static int seek_stretch(struct tree *t, uint64_t ino, uint64_t *at, bool hole,
+			struct snapshot *s)
+{
+	uint64_t block = *at / SEEK_BLOCK_BYTES * SEEK_BLOCK_BYTES, size;
+	struct content_view *view = NULL;
+	uint64_t found;
+	int r;
+
+	store_lock(t->store);
+	r = snapshot_take(t, ino, block, FILE_BYTES_MAX, SEEK_EXTENTS, s);
+	if (!r && s->extents.end < block + SEEK_BLOCK_BYTES) {
+		extents_release(&s->extents);
+		r = snapshot_take(t, ino, block, block + SEEK_BLOCK_BYTES,
+				  SIZE_MAX, s);
+	}
+	store_unlock(t->store);
+	if (r)
+		return r;
+	size = s->size;
+	if (*at >= size)
+		return -ENXIO;
+	if (s->extents.end < size)
+		s->size = s->extents.end / SEEK_BLOCK_BYTES * SEEK_BLOCK_BYTES;
+	r = snapshot_view(t, s, &view);
+	if (!r)
+		r = content_view_seek(view, *at, hole, &found);
+	content_view_free(view);
+	if (r && r != -ENXIO)
+		return r;
+	/* (its end is the end of the file, which is a hole, or none) */
+	if (r || (hole && found >= s->size))
+		found = s->size;
+	*at = found;
+	return found < s->size || (hole && found == size);
+}
+
 int tree_seek(struct tree *t, uint64_t ino, uint64_t offset, bool hole,
 	      uint64_t *ret)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	autofree struct snapshot *s = calloc(1, sizeof(*s));
-	struct content_view *view = NULL;
-	int r;
+	uint64_t at = offset;
+	int r = s ? 0 : -ENOMEM;
 
-	if (!s)
-		return -ENOMEM;
-	store_lock(t->store);
-	r = snapshot_take(t, ino, 0, FILE_BYTES_MAX, s);
-	store_unlock(t->store);
-	if (!r)
-		r = snapshot_view(t, s, &view);
-	if (!r)
-		r = content_view_seek(view, offset, hole, ret);
-	content_view_free(view);
-	extents_release(&s->extents);
-	return r;
+	while (!r) {
+		r = seek_stretch(t, ino, &at, hole, s);
+		extents_release(&s->extents);
+	}
+	if (r < 0)
+		return r;
+	*ret = at;
+	return 0;
 }
 
 /* ---- copies */
@@ -243,12 +283,14 @@ int tree_copy(struct tree *t, const struct tree_copy *c, uint64_t *ret)
 	store_lock(t->store);
 	r = snapshot_take(t, c->from, c->from_offset,
 			  MIN_OF(c->from_offset + len,
-				 (uint64_t)FILE_BYTES_MAX), s);
+				 (uint64_t)FILE_BYTES_MAX),
+			  COPY_PIECES_MAX, s);
 	store_unlock(t->store);
 	if (r)
 		return r;
 	len = c->from_offset < s->size ? MIN_OF(len, s->size - c->from_offset)
 				       : 0;
+	len = MIN_OF(len, s->extents.end - c->from_offset);
 	if (!len)
 		*ret = 0;
 	else if (c->from == c->to && c->from_offset < c->to_offset + len &&

@@ -522,6 +522,58 @@ static void test_blocks(void **state)
 	free(bytes);
 }
 
+/* More pieces than are looked at in one go. */
+static void test_many_pieces(void **state)
+{
+	const uint64_t step = 12288, count = 1500;
+	struct tree_copy c = { .len = UINT64_C(1) << 40 };
+	uint8_t byte[2] = { 1, 1 };
+	struct fixture f;
+	uint64_t at, done = 0;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	c.from = make_file(&f, ROOT, "f", "");
+	c.to = make_file(&f, ROOT, "g", "");
+	assert_int_equal(tree_open_file(f.tree, c.from, true), 0);
+	for (uint64_t k = 1; k <= count; k++)
+		assert_int_equal(tree_write(f.tree, c.from, k * step,
+					    SLICE(byte, 1), false), 0);
+	for (uint64_t k = 1; k < count; k++) {
+		assert_int_equal(tree_seek(f.tree, c.from, (k - 1) * step + 1 +
+					   (k > 1) * 4096, false, &at), 0);
+		assert_int_equal(at, k * step);
+		assert_int_equal(tree_seek(f.tree, c.from, at, true, &at), 0);
+		assert_int_equal(at, k * step + 4096);
+	}
+	assert_int_equal(tree_seek(f.tree, c.from, count * step, true, &at),
+			 0);
+	assert_int_equal(at, count * step + 1);
+	assert_int_equal(tree_seek(f.tree, c.from, at, true, &at), -ENXIO);
+	/* A block of more pieces than that. */
+	for (uint64_t k = 0; k < 4096; k += 3)
+		assert_int_equal(tree_write(f.tree, c.from, k,
+					    SLICE(byte, 1), false), 0);
+	assert_int_equal(tree_seek(f.tree, c.from, 5, false, &at), 0);
+	assert_int_equal(at, 5);
+	assert_int_equal(tree_seek(f.tree, c.from, 0, true, &at), 0);
+	assert_int_equal(at, 4096);
+	do {
+		c.from_offset = c.to_offset += done;
+		assert_int_equal(tree_copy(f.tree, &c, &done), 0);
+	} while (done);
+	assert_int_equal(c.to_offset, count * step + 1);
+	for (uint64_t k = 1; k <= count; k++) {
+		assert_int_equal(tree_read(f.tree, c.to, k * step - 1, byte,
+					   2), 2);
+		assert_int_equal(byte[0], 0);
+		assert_int_equal(byte[1], 1);
+	}
+	tree_release_file(f.tree, c.from, true);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
 static void test_errors(void **state)
 {
 	struct tree_range range = { 0, 0 }, one = { 0, 1 };
@@ -556,6 +608,7 @@ int main(void)
 		cmocka_unit_test(test_copy_of_unsent),
 		cmocka_unit_test(test_copy_outlives_its_source),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_many_pieces),
 		cmocka_unit_test(test_errors),
 	};
 
