@@ -22,6 +22,7 @@
 
 #include "tools/control_client.h"
 #include "tools/mount_remove.h"
+#include "tools/mount_served.h"
 
 static const char help[] =
 "usage: kin unmount MOUNTPOINT\n"
@@ -214,7 +215,8 @@ static int run(const struct subject *t)
 {
 	autoclose int fd = -1, pidfd = -1;
 	pid_t pid = 0;
-	int r = control_connect(t->socket, END_TIMEOUT_S, &fd, &pid);
+	int r = mount_connect(t->mountpoint, t->socket, END_TIMEOUT_S, &fd,
+			      &pid);
 
 	/* Our own working directory must not be what keeps it busy. */
 	if (chdir("/") < 0)

@@ -45,6 +45,7 @@ int cmd_resolve(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_restart(int argc, char **argv);
 int cmd_sync(int argc, char **argv);
 int cmd_swap(int argc, char **argv);
 int cmd_token(int argc, char **argv);

@@ -5,6 +5,7 @@
  * source looks like ours.
  */
 #include "tools/control_client.h"
+#include "tools/mount_served.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -351,7 +352,7 @@ int control_ask_with(const struct subject *t, json_t *request, int with,
 {
 	pid_t pid;
 	int fd, exit_code;
-	int r = control_connect(t->socket, timeout_s, &fd, &pid);
+	int r = mount_connect(t->mountpoint, t->socket, timeout_s, &fd, &pid);
 
 	*ret_answer = NULL;
 	if (r == 0) {

@@ -11,6 +11,7 @@
 static const struct command commands[] = {
 	{ "mount", cmd_mount, "make or open a volume and mount it" },
 	{ "unmount", cmd_unmount, "unmount a volume and end its daemon" },
+	{ "restart", cmd_restart, "replace the daemon of a mount in use" },
 	{ "invite", cmd_invite, "print a code that lets one machine join" },
 	{ "join", cmd_join, "join a volume by a code, and mount it" },
 	{ "member", cmd_member, "list the members, or remove one for ever" },

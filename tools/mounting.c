@@ -19,9 +19,11 @@
 #include "tools/control_client.h"
 #include "tools/daemonize.h"
 #include "tools/mount_remove.h"
+#include "tools/mount_served.h"
 #include "tools/mounts.h"
 #include "tools/node.h"
 #include "tools/private_dir.h"
+#include "tools/supervisor.h"
 
 /* For a daemon to accept a connection. */
 #define CONNECT_TIMEOUT_S 10
@@ -36,6 +38,8 @@ enum {
 	OPTION_HISTORY_SIZE,
 	OPTION_ALLOW_OTHER,
 	OPTION_FOREGROUND,
+	OPTION_NO_SUPERVISOR,
+	OPTION_TAKE_OVER,
 };
 
 const struct option mounting_options[] = {
@@ -48,6 +52,8 @@ const struct option mounting_options[] = {
 	{ "history-size", required_argument, NULL, OPTION_HISTORY_SIZE },
 	{ "allow-other", no_argument, NULL, OPTION_ALLOW_OTHER },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
+	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
+	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -157,6 +163,12 @@ static int parse_one(struct mounting *m, int c)
 	case OPTION_FOREGROUND:
 		m->foreground = true;
 		break;
+	case OPTION_NO_SUPERVISOR:
+		m->no_supervisor = true;
+		break;
+	case OPTION_TAKE_OVER:
+		m->take_over = atoi(optarg);
+		break;
 	}
 	return -1;
 }
@@ -165,7 +177,7 @@ int mounting_parse(struct mounting *m, struct cmdline *line)
 {
 	int c;
 
-	*m = (struct mounting){ .command = line->argv[0] };
+	*m = (struct mounting){ .command = line->argv[0], .take_over = -1 };
 	while ((c = cmdline_next(line)) >= 0) {
 		int r = parse_one(m, c);
 
@@ -217,8 +229,8 @@ static int check_mounted(const struct mounting *m,
 	autofree char *socket = mount_socket_of(e);
 	autoclose int fd = -1;
 	pid_t pid;
-	int r = socket ? control_connect(socket, CONNECT_TIMEOUT_S, &fd,
-					 &pid) : -ENOMEM;
+	int r = socket ? mount_connect(e->at, socket, CONNECT_TIMEOUT_S, &fd,
+				       &pid) : -ENOMEM;
 
 	if ((r == -ECONNREFUSED || r == -ENOENT) && !strcmp(e->at, path))
 		return clean_up_dead(m, e, socket);
@@ -346,15 +358,31 @@ static int report_failure(const struct mounting *m, struct daemon *d,
 	return EXIT_FAILED;
 }
 
-/* In the child, or in the foreground. */
-static int serve(const struct mounting *m, struct volume_place *place,
-		 const struct invite_code *code, struct daemon *d)
+/* The directory of the store, and the log in it. */
+static int prepare(struct volume_place *place, struct daemon *d,
+		   struct buf *why)
+{
+	int r;
+
+	umask(077);
+	r = volume_place_make(place, why);
+	if (r == 0 && d->report_fd >= 0)
+		r = daemon_log(d, place->store);
+	if (r < 0 && !why->len)
+		buf_printf(why, "%s: %s", place->store, strerror(-r));
+	return r;
+}
+
+/* The daemon; with the socket of its supervisor, or -1. */
+static int serve(const struct mounting *m, const struct volume_place *place,
+		 const struct invite_code *code, struct daemon *d, int socket)
 {
 	struct buf why cleanup(buf_release) = BUF_INIT;
 	struct buf about cleanup(buf_release) = BUF_INIT;
 	char label[LABEL_BYTES_MAX + 1];
 	struct node_options options = {
 		.place = place,
+		.supervisor = socket,
 		.listen = m->listen,
 		.lapse_days = m->lapse_days,
 		.keep = m->keep,
@@ -365,22 +393,19 @@ static int serve(const struct mounting *m, struct volume_place *place,
 		.code = code,
 	};
 	struct node *node;
+	bool left;
 	int r;
 
-	umask(077);
 	default_label(label);
-	r = volume_place_make(place, &why);
-	if (r == 0 && d->report_fd >= 0)
-		r = daemon_log(d, place->store);
-	if (r == 0)
-		r = node_open(&options, &why, &node);
+	r = node_open(&options, &why, &node);
 	if (r < 0) {
 		if (!why.len)
 			buf_printf(&why, "%s: %s", place->store, strerror(-r));
 		return report_failure(m, d, &why);
 	}
 	node_describe(node, &about);
-	log_info("\"%s\" mounted: %.*s", place->mountpoint, (int)about.len,
+	log_info("\"%s\" %s: %.*s", place->mountpoint,
+		 m->take_over >= 0 ? "taken over" : "mounted", (int)about.len,
 		 (const char *)about.data);
 	buf_put_u8(&about, 0);
 	/* Whoever asked for this mount is gone: then it is not wanted. */
@@ -389,10 +414,103 @@ static int serve(const struct mounting *m, struct volume_place *place,
 		r = node_run(node);
 	if (r < 0)
 		log_errno(r, "\"%s\"", place->mountpoint);
+	left = node_leaves(node);
 	if (node_close(node) < 0)
 		r = -EIO;
-	log_info("\"%s\" unmounted", place->mountpoint);
+	log_info("\"%s\" %s", place->mountpoint,
+		 left ? "is left to another daemon" : "unmounted");
+	if (left)
+		return EXIT_LEFT;
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int serve_alone(const struct mounting *m, struct volume_place *place,
+		       const struct invite_code *code, struct daemon *d)
+{
+	struct buf why cleanup(buf_release) = BUF_INIT;
+
+	if (prepare(place, d, &why) < 0)
+		return report_failure(m, d, &why);
+	return serve(m, place, code, d, -1);
+}
+
+/* ---- supervised */
+
+struct first {
+	const struct mounting *m;
+	const struct volume_place *place;
+	const struct invite_code *code;
+	struct daemon *d;
+};
+
+static int first_run(void *arg, int socket)
+{
+	const struct first *f = arg;
+
+	return serve(f->m, f->place, f->code, f->d, socket);
+}
+
+/* The report is the daemon's: its end is seen when all have closed it. */
+static void first_started(void *arg)
+{
+	const struct first *f = arg;
+
+	close(f->d->report_fd);
+	f->d->report_fd = -1;
+}
+
+/* What a daemon that takes over has to be told; the rest the store knows. */
+#define TAKE_OVER_ARGS (8 + 2 * PEERS_MAX)
+
+static int serve_supervised(const struct mounting *m,
+			    struct volume_place *place,
+			    const struct invite_code *code, struct daemon *d)
+{
+	struct buf why cleanup(buf_release) = BUF_INIT;
+	struct first first = { m, place, code, d };
+	const char *argv[TAKE_OVER_ARGS];
+	size_t n = 0;
+
+	if (prepare(place, d, &why) < 0)
+		return report_failure(m, d, &why);
+	argv[n++] = "mount";
+	argv[n++] = "--store";
+	argv[n++] = place->store;
+	if (m->listen) {
+		argv[n++] = "--listen";
+		argv[n++] = m->listen;
+	}
+	for (size_t k = 0; k < m->peer_count; k++) {
+		argv[n++] = "--peer";
+		argv[n++] = m->peers[k];
+	}
+	argv[n++] = place->mountpoint;
+	argv[n] = NULL;
+	return supervise(&(struct supervisor){
+		.mountpoint = place->mountpoint,
+		.first = first_run,
+		.arg = &first,
+		.argv = (char *const *)argv,
+		.started = first_started,
+	});
+}
+
+/* What is mounted there is not to be touched: it does not answer yet. */
+static int take_over(const struct mounting *m, const char *mountpoint)
+{
+	struct daemon d = { .report_fd = -1, .has_log = true };
+	struct volume_place place = {
+		.mountpoint = strdup(mountpoint),
+		.store = m->store ? strdup(m->store) : NULL,
+		.known = true,
+	};
+	int r = EXIT_FAILED;
+
+	umask(077);
+	if (place.mountpoint && place.store)
+		r = serve(m, &place, NULL, &d, m->take_over);
+	volume_place_release(&place);
+	return r;
 }
 
 /* The mount answers when it says what it is; blocks until then. */
@@ -444,7 +562,7 @@ static int mount_at(const struct mounting *m, struct volume_place *place,
 	if (r != EXIT_OK)
 		return r;
 	if (m->foreground)
-		return serve(m, place, code, &d);
+		return serve_alone(m, place, code, &d);
 	r = daemon_fork(&d, &side);
 	if (r < 0 && side == DAEMON_PARENT)
 		return complain(m->command, EXIT_FAILED, "fork: %s",
@@ -455,7 +573,8 @@ static int mount_at(const struct mounting *m, struct volume_place *place,
 		(void)daemon_report(&d, EXIT_FAILED, strerror(-r));
 		return EXIT_FAILED;
 	}
-	return serve(m, place, code, &d);
+	return m->no_supervisor ? serve_alone(m, place, code, &d) :
+				  serve_supervised(m, place, code, &d);
 }
 
 int mounting_run(const struct mounting *m, const char *mountpoint,
@@ -464,8 +583,11 @@ int mounting_run(const struct mounting *m, const char *mountpoint,
 	autofree char *resolved = NULL;
 	struct volume_place place;
 	struct buf why = BUF_INIT;
-	int r = check_mountpoint(m, mountpoint, &resolved);
+	int r;
 
+	if (m->take_over >= 0)
+		return take_over(m, mountpoint);
+	r = check_mountpoint(m, mountpoint, &resolved);
 	if (r != EXIT_OK)
 		return r;
 	r = volume_place_find(resolved, m->store,

@@ -20,7 +20,10 @@
 struct mounting {
 	const char *command;
 	const char *store, *listen, *label;	/* or NULL */
-	bool foreground, allow_other;
+	bool foreground, allow_other, no_supervisor;
+	/* The socket of a supervisor whose mount is to be taken over, or
+	 * -1. Not for users: supervisor.c says it. */
+	int take_over;
 	unsigned int lapse_days;	/* or 0 */
 	struct history_keep keep;
 	const char *peers[PEERS_MAX + 1];	/* NULL-ended */
@@ -45,7 +48,10 @@ extern const struct option mounting_options[];
 "  --history-size SIZE  how much of that at most, in bytes (K, M, G, T) or in\n" \
 "                       percent of the disk: 5%; remembered, default 5%\n" \
 "  --allow-other        let other users in, as far as permissions go\n" \
-"  --foreground         do not become a daemon; log to standard error\n"
+"  --no-supervisor      if the daemon is killed, nobody takes its place: the\n" \
+"                       mount is dead then\n" \
+"  --foreground         do not become a daemon; log to standard error;\n" \
+"                       without a supervisor\n"
 
 /*
  * Reads all options. Returns -1 if it is to go on, else an exit_code.

@@ -6,7 +6,8 @@
  *
  * Order of closing: the mount goes, so that nothing is written any more;
  * what was written becomes versions; the agent sends them and ends; then
- * tree and store are closed.
+ * tree and store are closed. Where another daemon goes on with the mount it
+ * does not go, and files stay open, so there is nothing to make a version of.
  */
 #include "tools/node.h"
 
@@ -23,6 +24,7 @@
 
 #include "fs/base/log.h"
 #include "fs/front/front.h"
+#include "fs/front/handover.h"
 #include "fs/store/cookie.h"
 #include "fs/store/store.h"
 #include "fs/tree/replica.h"
@@ -31,7 +33,9 @@
 #include "tools/crash.h"
 #include "tools/housekeeping.h"
 #include "tools/mounts.h"
+#include "tools/mount_remove.h"
 #include "tools/reclaimer.h"
+#include "tools/supervisor.h"
 #include "tools/wiring.h"
 
 struct node {
@@ -44,6 +48,7 @@ struct node {
 	char *socket_path, *hooks_folder;
 	uid_t owner_uid;	/* of the mountpoint: hooks run as that */
 	gid_t owner_gid;
+	struct supervised mount;	/* if there is a supervisor */
 	struct wiring wiring;
 	struct housekeeping housekeeping;
 	struct reclaimer reclaimer;
@@ -304,6 +309,35 @@ static int open_own_volume(struct node *node,
 	return -EINVAL;
 }
 
+/* (libfuse unmounts so what it mounted itself) */
+static void unmount_lazily(void *mountpoint)
+{
+	int r = mount_remove(mountpoint, true);
+
+	if (r < 0)
+		log_errno(r, "\"%s\" cannot be unmounted",
+			  (const char *)mountpoint);
+}
+
+/* Of the supervised mount, whose owner is known from before it was made. */
+static int take_mount(struct node *node, int supervisor,
+		      struct front_options *fo, struct buf *why)
+{
+	int r = supervised_mount(supervisor, fo, why, &node->mount);
+
+	if (r < 0)
+		return r;
+	fo->handover = node->mount.handover;
+	fo->device = node->mount.device;
+	fo->unmount = unmount_lazily;
+	fo->unmount_arg = (void *)fo->mountpoint;
+	if (node->owner_uid == 0) {
+		node->owner_uid = node->mount.uid;
+		node->owner_gid = node->mount.gid;
+	}
+	return 0;
+}
+
 static int open_mount(struct node *node, const struct node_options *options,
 		      struct buf *why)
 {
@@ -330,8 +364,11 @@ static int open_mount(struct node *node, const struct node_options *options,
 	store_unlock(node->store);
 	tree_observe(node->tree, &observer);
 	idmap_set_default(geteuid(), getegid());
-	r = sentence(why, front_open(&fo, why, &front),
-		     options->place->mountpoint);
+	r = options->supervisor < 0 ? 0 :
+	    take_mount(node, options->supervisor, &fo, why);
+	if (r == 0)
+		r = front_open(&fo, why, &front);
+	r = sentence(why, r, options->place->mountpoint);
 	if (r == 0)
 		wiring_set_front(w, front);
 	return r;
@@ -354,7 +391,11 @@ static int open_agent(struct node *node, const struct node_options *options,
 		.has_mount = true,
 		.only_peers = options->only_peers,
 		.stop = wiring_stop,
+		.leave = node->mount.handover ? wiring_leave : NULL,
 		.stop_arg = &node->wiring,
+		.supervisor = node->mount.handover ? getppid() : 0,
+		.taken_over = node->mount.handover ?
+			      handover_turns(node->mount.handover) : 0,
 	};
 	struct agent *agent;
 	int r = sentence(why, agent_start(&ao, why, &agent),
@@ -366,13 +407,14 @@ static int open_agent(struct node *node, const struct node_options *options,
 }
 
 /* Before something is mounted there. Not root: hooks run as we do. */
-static int find_owner(struct node *node, const char *mountpoint)
+static int find_owner(struct node *node, const char *mountpoint,
+		      bool supervised)
 {
 	struct stat st;
 
 	node->owner_uid = geteuid();
 	node->owner_gid = getegid();
-	if (node->owner_uid)
+	if (node->owner_uid || supervised)
 		return 0;
 	if (stat(mountpoint, &st) < 0)
 		return -errno;
@@ -394,7 +436,8 @@ static int open_rest(struct node *node, const struct node_options *options,
 		r = volume_place_hooks(options->place, why,
 				       &node->hooks_folder);
 	if (r == 0)
-		r = find_owner(node, options->place->mountpoint);
+		r = find_owner(node, options->place->mountpoint,
+			       options->supervisor >= 0);
 	if (r == 0)
 		r = open_mount(node, options, why);
 	if (r == 0)
@@ -423,6 +466,7 @@ static struct node *node_new(const char *store_path)
 	}
 	env_init(&node->env);
 	wiring_init(&node->wiring);
+	node->mount.device = -1;
 	return node;
 }
 
@@ -473,6 +517,11 @@ int node_run(struct node *node)
 	return front_run(node->wiring.front);
 }
 
+bool node_leaves(const struct node *node)
+{
+	return wiring_leaves((struct wiring *)&node->wiring);
+}
+
 /* Versions of all that was written; nobody writes any more. */
 static void cut_all(struct node *node)
 {
@@ -488,13 +537,14 @@ int node_close(struct node *node)
 	struct wiring *w = &node->wiring;
 	struct front *front = w->front;
 	struct agent *agent = w->agent;
+	bool leaves = node_leaves(node);
 	int r = 0;
 
 	wiring_set_front(w, NULL);
 	front_close(front);
 	housekeeping_stop(&node->housekeeping);
 	reclaimer_stop(&node->reclaimer);
-	if (node->tree)
+	if (node->tree && !leaves)
 		cut_all(node);
 	if (agent)
 		agent_stop(agent);
@@ -511,6 +561,7 @@ int node_close(struct node *node)
 	if (node->store)
 		r = store_close(node->store);
 	wiring_release(w);
+	handover_close(node->mount.handover);
 	free(node->socket_path);
 	free(node->hooks_folder);
 	free(node->store_path);

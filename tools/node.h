@@ -17,6 +17,7 @@ struct node;
 
 struct node_options {
 	const struct volume_place *place;	/* borrowed */
+	int supervisor;			/* its socket, or -1: none */
 	const char *listen;		/* or NULL, as agent_options */
 	unsigned int lapse_days;	/* or 0, as agent_options */
 	struct history_keep keep;
@@ -37,6 +38,8 @@ must_check int node_open(const struct node_options *, struct buf *why,
 			 struct node **ret);
 /* Serves until unmounted, asked to end, or SIGINT or SIGTERM. */
 int node_run(struct node *);
+/* Does another daemon go on with the mount? (node_run() has returned.) */
+bool node_leaves(const struct node *);
 /* Makes the last versions, says good-bye to peers, closes all. Returns the
  * first error of the store. */
 int node_close(struct node *);

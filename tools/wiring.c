@@ -167,6 +167,29 @@ void wiring_set_front(struct wiring *w, struct front *front)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* From the network thread (`kin restart`). */
+void wiring_leave(void *arg)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->exit_lock);
+	if (w->exit_front) {
+		w->leaves = true;
+		front_leave(w->exit_front);
+	}
+	pthread_mutex_unlock(&w->exit_lock);
+}
+
+bool wiring_leaves(struct wiring *w)
+{
+	bool yes;
+
+	pthread_mutex_lock(&w->exit_lock);
+	yes = w->leaves;
+	pthread_mutex_unlock(&w->exit_lock);
+	return yes;
+}
+
 /* From the network thread (`kin unmount`) and the signal thread. */
 void wiring_stop(void *arg)
 {

@@ -23,6 +23,7 @@ struct wiring {
 	 * then guards a pointer of its own. Not with the lock above. */
 	pthread_mutex_t exit_lock;
 	struct front *exit_front;
+	bool leaves;
 };
 
 void wiring_init(struct wiring *);
@@ -37,5 +38,8 @@ void wiring_shown(void *wiring, uint64_t lseq);
 struct front_acks wiring_acks(struct wiring *);
 /* Any thread. */
 void wiring_stop(void *wiring);
+/* The same, but the mount goes on with another daemon. */
+void wiring_leave(void *wiring);
+bool wiring_leaves(struct wiring *);
 
 #endif

@@ -37,19 +37,19 @@ static int truncate_opened(fuse_req_t req, fuse_ino_t ino)
 void front_open_file(fuse_req_t req, fuse_ino_t ino,
 		     struct fuse_file_info *fi)
 {
-	struct tree *tree = front_of(req)->tree;
+	struct front *front = front_of(req);
 	bool truncate = fi->flags & O_TRUNC;
 	bool write = (fi->flags & O_ACCMODE) != O_RDONLY || truncate;
 	int r;
 
-	r = tree_open_file(tree, ino, write);
+	r = opens_add(front, ino, write);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
 	r = truncate ? truncate_opened(req, ino) : 0;
 	if (r < 0) {
-		tree_release_file(tree, ino, write);
+		opens_remove(front, ino, write);
 		fuse_reply_err(req, -r);
 		return;
 	}
@@ -57,7 +57,7 @@ void front_open_file(fuse_req_t req, fuse_ino_t ino,
 	fi->keep_cache = 1;
 	/* Interrupted: nobody will release it. */
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		tree_release_file(tree, ino, write);
+		opens_remove(front, ino, write);
 }
 
 void front_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -118,7 +118,7 @@ void front_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 
 void front_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	tree_release_file(front_of(req)->tree, ino, fi->fh);
+	opens_remove(front_of(req), ino, fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -136,7 +136,9 @@ static void sync_done(void *arg, int result)
 
 	/* Durable here it is in any case. Late, or the daemon ends: the
 	 * policy says what that means. */
-	if (result == -EINTR)
+	if (result == -EINTR && reply_left(front_of(w->req), w->req))
+		;
+	else if (result == -EINTR)
 		fuse_reply_err(w->req, EINTR);
 	else
 		fuse_reply_err(w->req, result < 0 && w->fail ? EIO : 0);

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -44,6 +45,8 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 
 	conn->want |= wanted & conn->capable;
 	conn->want &= ~unwanted;
+	if (front->handover)
+		conn->want = session_want(front, conn->want);
 	conn->max_write = WRITE_BYTES_MAX;
 	conn->time_gran = 1;
 	atomic_store(&front->can_expire, conn->capable & FUSE_CAP_EXPIRE_ONLY);
@@ -203,11 +206,15 @@ static int mount_options(const struct front_options *options, char **ret)
 	return 0;
 }
 
+/* What is mounted already is given to libfuse as a descriptor. */
+#define DEVICE_PATH_MAX 32
+
 static int session_open(struct front *front,
 			const struct front_options *options)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	autofree char *mount_opts = NULL;
+	char device[DEVICE_PATH_MAX];
 	int r;
 
 	r = mount_options(options, &mount_opts);
@@ -224,7 +231,9 @@ static int session_open(struct front *front,
 	fuse_opt_free_args(&args);
 	if (r < 0)
 		return r;
-	if (fuse_session_mount(front->session, front->mountpoint) < 0) {
+	snprintf(device, sizeof(device), "/dev/fd/%d", options->device);
+	if (fuse_session_mount(front->session, options->handover ? device :
+			       front->mountpoint) < 0) {
 		fuse_session_destroy(front->session);
 		front->session = NULL;
 		return -EPERM;
@@ -275,6 +284,9 @@ static struct front *front_new(const struct front_options *options)
 	front->shown = options->shown;
 	front->shown_arg = options->shown_arg;
 	front->acks = options->acks;
+	front->handover = options->handover;
+	front->unmount = options->unmount;
+	front->unmount_arg = options->unmount_arg;
 	front->notes = NOTES_INIT;
 	pthread_mutex_init(&front->notify_mutex, NULL);
 	pthread_cond_init(&front->notify_wake, NULL);
@@ -289,16 +301,18 @@ static struct front *front_new(const struct front_options *options)
 	return front;
 }
 
-int front_open(const struct front_options *options, struct buf *why,
-	       struct front **ret)
+/* Mounts, if nobody did before. */
+static int front_begin(const struct front_options *options, struct buf *why,
+		       struct front **ret)
 {
 	struct front *front;
-	int r;
+	int r = 0;
 
-	r = check_device(why);
-	if (r == 0)
+	if (!options->handover)
+		r = check_device(why);
+	if (r == 0 && !options->handover)
 		r = check_mountpoint(options->mountpoint, why);
-	if (r == 0)
+	if (r == 0 && !options->handover)
 		r = check_helper(options->mountpoint, why);
 	if (r < 0)
 		return r;
@@ -306,16 +320,75 @@ int front_open(const struct front_options *options, struct buf *why,
 	if (!front)
 		return -ENOMEM;
 	r = session_open_explained(front, options, why);
-	if (r < 0) {
+	if (r < 0)
 		front_free(front);
+	else
+		*ret = front;
+	return r;
+}
+
+int front_mount(const struct front_options *options, struct buf *why,
+		int *ret_device)
+{
+	struct front *front;
+	int r = front_begin(options, why, &front);
+
+	if (r < 0)
+		return r;
+	*ret_device = fcntl(fuse_session_fd(front->session), F_DUPFD_CLOEXEC,
+			    0);
+	if (*ret_device < 0) {
+		r = -errno;
+		fuse_session_unmount(front->session);
+	}
+	/* (which closes libfuse's own descriptor, and unmounts nothing) */
+	fuse_session_destroy(front->session);
+	front_free(front);
+	return r;
+}
+
+/* What the process before this one left. */
+static int front_take(struct front *front, struct buf *why)
+{
+	int r = session_replay(front);
+
+	if (r == 0)
+		r = opens_take(front);
+	if (r < 0) {
+		buf_printf(why, "the mount cannot be taken over: %s",
+			   strerror(-r));
 		return r;
 	}
-	r = notifier_start(front);
+	if (!handover_turns(front->handover))
+		return 0;
+	/* What the kernel knows of what others changed died with it. */
+	front->tainted.all = true;
+	front->notes.everything = true;
+	return 0;
+}
+
+int front_open(const struct front_options *options, struct buf *why,
+	       struct front **ret)
+{
+	struct front *front;
+	int r = front_begin(options, why, &front);
+
+	if (r < 0)
+		return r;
+	r = front->handover ? front_take(front, why) : 0;
+	if (r == 0) {
+		r = notifier_start(front);
+		if (r < 0)
+			buf_printf(why, "cannot start a thread: %s",
+				   strerror(-r));
+	}
 	if (r < 0) {
-		buf_printf(why, "cannot start a thread: %s", strerror(-r));
+		front->unmount = NULL; /* (others may do better) */
 		front_close(front);
 		return r;
 	}
+	if (front->handover)
+		session_resend(front);
 	*ret = front;
 	return 0;
 }
@@ -325,6 +398,23 @@ static void acks_cancel(struct front *front)
 {
 	if (front->acks.cancel)
 		front->acks.cancel(front->acks.arg);
+}
+
+bool front_is_mounted(int device)
+{
+	struct pollfd p = { .fd = device };
+
+	return poll(&p, 1, 0) != 1 || !(p.revents & POLLERR);
+}
+
+static void end_mount(struct front *front)
+{
+	if (!front->handover)
+		fuse_session_unmount(front->session);
+	else if (front->unmount && !atomic_load(&front->leaving) &&
+		 front_is_mounted(fuse_session_fd(front->session)))
+		front->unmount(front->unmount_arg);
+	front->unmount = NULL;
 }
 
 int front_run(struct front *front)
@@ -339,8 +429,15 @@ int front_run(struct front *front)
 	waiting_stop(front);
 	notifier_join(front);
 	acks_cancel(front);
-	fuse_session_unmount(front->session);
+	end_mount(front);
 	return r;
+}
+
+void front_leave(struct front *front)
+{
+	kin_assert(front->handover);
+	atomic_store(&front->leaving, true);
+	notifier_ask_stop(front);
 }
 
 void front_exit(struct front *front)
@@ -356,7 +453,7 @@ void front_close(struct front *front)
 	waiting_stop(front);
 	notifier_join(front);
 	acks_cancel(front);
-	fuse_session_unmount(front->session);
+	end_mount(front);
 	fuse_session_destroy(front->session);
 	front_free(front);
 }

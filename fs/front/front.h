@@ -37,6 +37,8 @@ struct front_acks {
 	void (*cancel)(void *arg);
 };
 
+struct handover;
+
 struct front_options {
 	struct tree *tree;		/* borrowed */
 	const char *mountpoint;		/* absolute */
@@ -47,7 +49,23 @@ struct front_options {
 	void (*shown)(void *arg, uint64_t lseq);
 	void *shown_arg;
 	struct front_acks acks;
+	/*
+	 * Another process holds the mount: its device, its memory
+	 * (handover.h), and who unmounts. NULL: it is mounted here, and ends
+	 * with this process. Borrowed, until front_close().
+	 */
+	struct handover *handover;
+	int device;
+	void (*unmount)(void *arg);
+	void *unmount_arg;
 };
+
+/*
+ * Mounts without serving; *ret_device (CLOEXEC) is for a front_options.device.
+ * Errors as of front_open().
+ */
+must_check int front_mount(const struct front_options *, struct buf *why,
+			   int *ret_device);
 
 /*
  * Mounts. Errors: -ENODEV no /dev/fuse, -EPERM, -ENOTDIR, -EBUSY; `why`
@@ -55,10 +73,16 @@ struct front_options {
  */
 must_check int front_open(const struct front_options *, struct buf *why,
 			  struct front **ret);
+/* Is it still mounted anywhere? (Else who unmounts by the name of the place
+ * takes away what was below.) */
+bool front_is_mounted(int device);
 /* Serves until unmounted or front_exit(); blocks. */
 must_check int front_run(struct front *);
 /* Ends front_run() and unmounts; any thread. */
 void front_exit(struct front *);
+/* Ends front_run(), but not the mount: what is asked for from then on is for
+ * the next process. Only with a handover. */
+void front_leave(struct front *);
 void front_close(struct front *);
 
 /* Observer calls of the tree, to be passed on by whoever wires them. */

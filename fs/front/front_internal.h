@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/front/front.h"
+#include "fs/front/handover.h"
 #include "fs/front/notes.h"
 
 /* How long the kernel may believe us: a day. It is told of all changes. */
@@ -38,6 +39,7 @@ struct tainted {
 
 struct worker {
 	struct front *front;
+	unsigned int slot;		/* its place among the workers */
 	pthread_t thread;
 	struct fuse_buf request;	/* its memory is reused */
 };
@@ -48,6 +50,7 @@ struct loop {
 	pthread_cond_t wake;
 	struct worker workers[WORKERS_MAX];
 	size_t count, idle;
+	size_t gone;			/* that ended */
 	bool ended;
 	int error;
 };
@@ -87,6 +90,16 @@ struct front {
 	struct notes notes;		/* under notify_mutex */
 	_Atomic bool stopping;		/* set under notify_mutex */
 
+	/* See handover.h; NULL: the mount ends with this process. */
+	struct handover *handover;
+	void (*unmount)(void *arg);
+	void *unmount_arg;
+	/* The request in hand, while libfuse answers it: session_want(). */
+	struct slice init;
+	/* Others will serve: nothing is unmounted, and what was not answered
+	 * stays so. */
+	_Atomic bool leaving;
+
 	struct loop loop;
 	struct tainted tainted;
 	struct waiting waiting;
@@ -111,8 +124,36 @@ void front_loop_end(struct loop *, int error);
 /* Answers the request, or makes it one that libfuse knows. True: it is
  * answered. */
 bool front_raw(struct front *, const struct fuse_buf *request);
+/* Its number: not in the headers of older kernels. */
+#define OPCODE_TMPFILE 51
+/* Answers a request without libfuse: an error (negative), or with what is
+ * sent behind the header. Returns what the kernel said: -ENOENT interrupted,
+ * -ENODEV unmounted, others of write(2), which are logged. */
+int raw_reply(struct front *, uint64_t unique, int error, void *out,
+	      size_t len);
 /* The name under which libfuse hands on an O_TMPFILE: none can be so. */
 #define TMPFILE_NAME "/"
+
+/* ---- again.c: requests, and what an earlier process made of them */
+/* Begins a request: it may have been performed already, and is answered then
+ * (true). */
+bool request_begin(struct worker *);
+void request_end(void);
+/* What is asked of the kernel in answer to its first request: what it was
+ * asked for then; else `want`, which is noted. */
+uint32_t session_want(struct front *, uint32_t want);
+/* The kernel's first request again, if there was one. */
+must_check int session_replay(struct front *);
+/* Has the kernel give us what the process before did not answer. */
+void session_resend(struct front *);
+/* Files that the processes before have open for the kernel. */
+must_check int opens_take(struct front *);
+/* tree_open_file() and tree_release_file(), and notes of that. */
+must_check int opens_add(struct front *, fuse_ino_t, bool write);
+void opens_note(struct front *, fuse_ino_t, bool write);
+void opens_remove(struct front *, fuse_ino_t, bool write);
+/* Ends a request that nobody answers here. */
+bool reply_left(struct front *, fuse_req_t);
 
 /* ---- attr.c */
 struct stat attr_to_stat(const struct attr *);

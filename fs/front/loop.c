@@ -10,9 +10,15 @@
  * so the loop would go on until the last file is closed. Here
  * front_loop_end() wakes the thread in front_loop_run(), which cancels the
  * workers that sleep in read(): only there can they be cancelled.
+ *
+ * A request that is read by a worker that is being cancelled is lost. When
+ * the mount goes on in another process that may not be: then the workers end
+ * by themselves, each with the next request that it answers, and requests of
+ * our own see to it that there are some.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
@@ -24,7 +30,7 @@ void front_loop_init(struct loop *loop)
 {
 	pthread_mutex_init(&loop->mutex, NULL);
 	pthread_cond_init(&loop->wake, NULL);
-	loop->count = loop->idle = 0;
+	loop->count = loop->idle = loop->gone = 0;
 	loop->ended = false;
 	loop->error = 0;
 }
@@ -42,6 +48,7 @@ static int worker_start(struct front *front)
 	int r;
 
 	worker->front = front;
+	worker->slot = (unsigned int)front->loop.count;
 	worker->request = (struct fuse_buf){ 0 };
 	r = thread_start(&worker->thread, worker_main, worker);
 	if (r)
@@ -86,6 +93,27 @@ static int receive(struct worker *worker)
 	return r;
 }
 
+/* Has the next request to be somebody else's? */
+static bool loop_is_drained(struct front *front)
+{
+	bool yes;
+
+	if (!atomic_load(&front->leaving))
+		return false;
+	pthread_mutex_lock(&front->loop.mutex);
+	yes = front->loop.ended;
+	pthread_mutex_unlock(&front->loop.mutex);
+	return yes;
+}
+
+static void worker_gone(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->mutex);
+	loop->gone++;
+	pthread_cond_signal(&loop->wake);
+	pthread_mutex_unlock(&loop->mutex);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
@@ -94,18 +122,22 @@ static void *worker_main(void *arg)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	/* libfuse also ends a session with a kernel that is too old. */
-	while (!fuse_session_exited(front->session)) {
+	while (!fuse_session_exited(front->session) &&
+	       !loop_is_drained(front)) {
 		r = receive(worker);
 		if (r == -EINTR || r == -EAGAIN)
 			continue;
 		if (r <= 0)
 			break;	/* 0: unmounted */
 		worker_busy(front);
-		if (!front_raw(front, &worker->request))
+		if (!request_begin(worker) &&
+		    !front_raw(front, &worker->request))
 			fuse_session_process_buf(front->session,
 						 &worker->request);
+		request_end();
 		worker_idle(front);
 	}
+	worker_gone(&front->loop);
 	front_loop_end(&front->loop, MIN_OF(r, 0));
 	return NULL;
 }
@@ -120,9 +152,41 @@ void front_loop_end(struct loop *loop, int error)
 	pthread_mutex_unlock(&loop->mutex);
 }
 
+/* Requests without an effect, for workers to end with. The last may find
+ * none: the next process answers it, or it ends with this one. */
+static void *drain_main(void *arg)
+{
+	autofree char *mountpoint = arg;
+	struct statvfs st;
+
+	for (;;)
+		(void)!statvfs(mountpoint, &st);
+	return NULL;
+}
+
+/* Under the mutex: until no worker is left. */
+static int loop_drain(struct front *front)
+{
+	char *mountpoint = strdup(front->mountpoint);
+	pthread_t poker;
+	int r = mountpoint ? 0 : -ENOMEM;
+
+	if (!r)
+		r = thread_start(&poker, drain_main, mountpoint);
+	if (r) {
+		free(mountpoint);
+		return r;
+	}
+	pthread_detach(poker);
+	while (front->loop.gone < front->loop.count)
+		pthread_cond_wait(&front->loop.wake, &front->loop.mutex);
+	return 0;
+}
+
 int front_loop_run(struct front *front)
 {
 	struct loop *loop = &front->loop;
+	bool drained;
 	size_t i;
 	int r;
 
@@ -131,8 +195,9 @@ int front_loop_run(struct front *front)
 	while (r == 0 && !loop->ended)
 		pthread_cond_wait(&loop->wake, &loop->mutex);
 	loop->ended = true;	/* the workers are fixed from here on */
+	drained = atomic_load(&front->leaving) && loop_drain(front) == 0;
 	pthread_mutex_unlock(&loop->mutex);
-	for (i = 0; i < loop->count; i++)
+	for (i = 0; i < loop->count && !drained; i++)
 		pthread_cancel(loop->workers[i].thread);
 	for (i = 0; i < loop->count; i++) {
 		pthread_join(loop->workers[i].thread, NULL);

@@ -161,9 +161,10 @@ void front_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	}
 	fi->fh = true;	/* opened for writing, whatever the flags say */
 	fi->keep_cache = 1;
+	opens_note(front_of(req), param.ino, true);
 	/* Interrupted: nobody will release it. */
 	if (fuse_reply_create(req, &param, fi) == -ENOENT)
-		tree_release_file(front_of(req)->tree, param.ino, true);
+		opens_remove(front_of(req), param.ino, true);
 }
 
 void front_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,

@@ -111,7 +111,7 @@ static void show(struct front *front, const struct notes *notes)
 	const struct note *note;
 
 	if (notes->everything) {
-		log_warn("too many changes at once, dropping all caches");
+		log_info("the kernel is to forget all that it has cached");
 		notify_everything(front);
 	}
 	for (note = notes->table; note; note = note->hh.next) {

@@ -20,7 +20,6 @@
 #include "fs/front/front_internal.h"
 
 /* Not in the headers of older kernels. */
-#define OPCODE_TMPFILE 51
 #define OPCODE_STATX 52
 /* The unit of st_blksize: attr.c. */
 #define BLOCK_BYTES 4096
@@ -57,8 +56,8 @@ struct statx_out {
 _Static_assert(sizeof(struct statx_in) == 24, "as the kernel has it");
 _Static_assert(sizeof(struct statx_out) == 288, "as the kernel has it");
 
-static void reply(struct front *front, uint64_t unique, int error, void *out,
-		  size_t len)
+int raw_reply(struct front *front, uint64_t unique, int error, void *out,
+	      size_t len)
 {
 	struct fuse_out_header header = {
 		.len = (uint32_t)(sizeof(header) + (error ? 0 : len)),
@@ -67,10 +66,12 @@ static void reply(struct front *front, uint64_t unique, int error, void *out,
 	};
 	struct iovec iov[2] = { { &header, sizeof(header) }, { out, len } };
 
+	if (writev(fuse_session_fd(front->session), iov, error ? 1 : 2) >= 0)
+		return 0;
 	/* (interrupted, or unmounted: nobody waits for it) */
-	if (writev(fuse_session_fd(front->session), iov, error ? 1 : 2) < 0 &&
-	    errno != ENOENT && errno != ENODEV)
-		log_errno(-errno, "cannot answer a request");
+	if (errno != ENOENT && errno != ENODEV)
+		return log_errno(-errno, "cannot answer a request");
+	return -errno;
 }
 
 static struct statx_time statx_time_of(struct timespec t)
@@ -86,7 +87,7 @@ static void front_statx(struct front *front, const struct fuse_in_header *in)
 	int r = tree_getattr(front->tree, in->nodeid, &attr);
 
 	if (r < 0) {
-		reply(front, in->unique, r, NULL, 0);
+		(void)raw_reply(front, in->unique, r, NULL, 0);
 		return;
 	}
 	st = attr_to_stat(&attr);
@@ -106,7 +107,7 @@ static void front_statx(struct front *front, const struct fuse_in_header *in)
 	out.mtime = statx_time_of(st.st_mtim);
 	out.rdev_major = major(st.st_rdev);
 	out.rdev_minor = minor(st.st_rdev);
-	reply(front, in->unique, 0, &out, sizeof(out));
+	(void)raw_reply(front, in->unique, 0, &out, sizeof(out));
 }
 
 bool front_raw(struct front *front, const struct fuse_buf *request)

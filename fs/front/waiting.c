@@ -133,6 +133,10 @@ static bool read_try(struct front *front, struct waiting_read *read,
 	if (r == -EAGAIN && !stopping &&
 	    !read_is_hopeless(front, read, arrived))
 		return false;
+	if (r == -EAGAIN && stopping && reply_left(front, read->req)) {
+		free(read);
+		return true;
+	}
 	if (r == -EAGAIN) {
 		tree_read_failed(front->tree);
 		r = -EIO;
@@ -261,7 +265,8 @@ void waiting_add(struct front *front, fuse_req_t req, fuse_ino_t ino,
 	if (!r)
 		return;
 	fuse_req_interrupt_func(req, NULL, NULL);
-	fuse_reply_err(req, -r);
+	if (!reply_left(front, req))
+		fuse_reply_err(req, -r);
 	free(read);
 }
 

@@ -15,6 +15,7 @@
 /* META keys that only the store itself writes. */
 #define META_FORMAT "format" /* u32: STORE_FORMAT */
 #define META_LOG "log"	     /* struct log_state */
+#define META_ANSWER "answer/" /* and a slot: struct store_answer */
 #define META_BOOT "boot"     /* text: the boot that the log is of */
 
 /* Bytes of a log record before its entries. */

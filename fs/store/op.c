@@ -239,7 +239,7 @@ int store_op_begin(struct store *s)
 	if (store_failure(s))
 		return -EROFS;
 	op->active = true;
-	op->makes_room = false;
+	op->makes_room = op->answers = false;
 	op->error = 0;
 	op->growth = 0;
 	op->named = (struct named){0};
@@ -446,6 +446,8 @@ static int op_keep(struct store *s)
 int store_op_end(struct store *s)
 {
 	struct op *op = &s->op;
+	bool answers = op->answers && op->undo_count;
+	struct store_answer was = { 0 };
 	uint64_t group = s->group;
 	int r;
 
@@ -454,8 +456,13 @@ int store_op_end(struct store *s)
 	r = op->error ? op->error : store_failure(s);
 	if (!r)
 		r = op_check_room(s);
+	answers &= !r;
+	if (answers)
+		was = answer_note(s);
 	if (!r && op->undo_count)
 		r = op_keep(s);
+	if (r && answers)
+		answer_undo(s, &was);
 	if (r) {
 		store_op_abort(s);
 		return r;

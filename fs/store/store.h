@@ -148,6 +148,23 @@ uint64_t store_op_count(const struct store *);
  */
 void store_op_makes_room(struct store *);
 /*
+ * What a request of a program came to, kept with the operation that performed
+ * it: who goes on with the mount after this process was killed knows by it
+ * what was done and never answered. One is kept in each slot, until the next.
+ */
+struct store_answer {
+	uint64_t mount;		/* whose requests have these numbers */
+	uint64_t request;	/* 0: none */
+	uint64_t result;	/* the caller's */
+};
+#define STORE_ANSWERS 64
+/* [in an operation] Of no effect if the operation changes nothing. */
+void store_op_answers(struct store *, unsigned int slot,
+		      const struct store_answer *);
+/* What the slot has: -ENOENT, -EUCLEAN. [locked] */
+must_check int store_answer(struct store *, unsigned int slot,
+			    struct store_answer *ret);
+/*
  * Number of the open group. While it stays the same, no commit, and so no
  * copy of the tables, has any of the group's operations. [locked]
  */

@@ -38,6 +38,9 @@ struct op {
 	int64_t growth;	   /* bytes of keys and values */
 	struct named named; /* what the tables name: changed by so much */
 	uint64_t chunk_bytes; /* put into the chunk table */
+	bool answers;	   /* store_op_answers() */
+	unsigned int slot;
+	struct store_answer answer;
 	struct buf record; /* redo: the log record, not yet sealed */
 	struct buf old;	   /* keys and values of the undo list */
 	struct undo {
@@ -114,6 +117,9 @@ struct store {
 	bool owner_exits;
 
 	struct op op;
+	/* Those whose slots are in `answered` are in the log, not in META. */
+	struct store_answer answers[STORE_ANSWERS];
+	uint64_t answered;
 	struct journal journal;
 	bool syncing; /* a leader syncs the log */
 	pthread_cond_t sync_done;
@@ -159,6 +165,15 @@ must_check int table_apply(void *arg, struct slice entries);
 must_check int table_put(struct store *, enum store_table, struct slice key,
 			 struct slice value);
 void op_release(struct op *);
+
+/* ---- answer.c: what requests came to */
+/* Into the record of the operation in hand, which ends, and into the slot;
+ * returns what the slot had. */
+struct store_answer answer_note(struct store *);
+/* It did not end. */
+void answer_undo(struct store *, const struct store_answer *was);
+/* Those that no commit had yet go into the group, which is about to be. */
+must_check int answers_put(struct store *);
 
 /* ---- txg.c: groups */
 /*

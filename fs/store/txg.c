@@ -83,6 +83,8 @@ static int group_commit(struct store *s, uint64_t lsn)
 	log_state_encode(&st, value);
 	r = table_put(s, TABLE_META, SLICE_STR(META_LOG),
 		      SLICE(value, sizeof(value)));
+	if (!r)
+		r = answers_put(s);
 	if (r) {
 		group_drop(s);
 		return r;
@@ -159,6 +161,7 @@ static void group_closed(struct store *s, uint64_t lsn)
 	s->group++;
 	s->group_ops = 0;
 	s->group_changes = 0;
+	s->answered = 0;
 	s->stats.commits++;
 	if (!s->refused)
 		return;

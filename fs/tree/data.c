@@ -56,6 +56,26 @@ int tree_open_file(struct tree *t, uint64_t ino, bool write)
 	return r;
 }
 
+int tree_open_again(struct tree *t, uint64_t ino, bool write)
+{
+	struct target f;
+	struct inode *i;
+
+	store_lock(t->store);
+	i = inode_get(t, ino);
+	if (i) {
+		i->opens++;
+		i->writers += write;
+	}
+	if (i && !target_load(t, ino, &f)) {
+		i->detached = f.ref.type == INO_DETACHED;
+		i->nameless = target_is_nameless(&f);
+		target_release(&f);
+	}
+	store_unlock(t->store);
+	return i ? 0 : -ENOMEM;
+}
+
 /* The last handle of a detached content takes it along; unsent writes that
  * could not be made a version yet keep it until they are. */
 static int forget_detached(struct tree *t, uint64_t ino)
@@ -494,7 +514,8 @@ static int write_extent(struct tree *t, uint64_t ino, uint64_t offset,
 
 	if (r)
 		return r;
-	r = op_end_locked(t, write_locked(t, ino, offset, append, e));
+	r = write_locked(t, ino, offset, append, e);
+	r = op_end_locked(t, op_answers(t, r, 0));
 	inode_wrote(t, ino, append, r);
 	store_unlock(t->store);
 	return r;

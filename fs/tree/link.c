@@ -143,7 +143,8 @@ int tree_link(struct tree *t, uint64_t ino, uint64_t parent,
 	r = begin_uncut(t, ino);
 	if (r)
 		return r;
-	r = op_end_locked(t, link_locked(t, ino, parent, name, ret));
+	r = op_answers(t, link_locked(t, ino, parent, name, ret), ino);
+	r = op_end_locked(t, r);
 	i = inode_find(t, ino);
 	if (!r && i)
 		i->nameless = false;

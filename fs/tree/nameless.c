@@ -63,6 +63,15 @@ static int nameless_locked(struct tree *t, uint64_t parent,
 	return 0;
 }
 
+bool target_is_nameless(const struct target *f)
+{
+	const struct version *tomb = f->info.tomb;
+	struct slice name = SLICE_STR(NAMELESS_NAME);
+
+	return f->ref.type == INO_OBJECT && !f->info.link_count && tomb &&
+	       slice_equal(tomb->tomb.link.at.name, name);
+}
+
 int tree_create_nameless(struct tree *t, uint64_t parent,
 			 const struct tree_new *n, struct entry *ret)
 {
@@ -76,7 +85,8 @@ int tree_create_nameless(struct tree *t, uint64_t parent,
 	if (r)
 		return r;
 	ret->attr.ino = 0;
-	r = op_end_locked(t, nameless_locked(t, parent, n, ret));
+	r = nameless_locked(t, parent, n, ret);
+	r = op_end_locked(t, op_answers(t, r, ret->attr.ino));
 	i = r && ret->attr.ino ? inode_find(t, ret->attr.ino) : NULL;
 	if (i) {
 		i->opens = i->writers = 0;

@@ -266,7 +266,7 @@ int tree_create(struct tree *t, uint64_t parent, struct slice name,
 			r = -ENOMEM;
 		}
 	}
-	r = op_end(t, r);
+	r = op_end(t, op_answers(t, r, ino));
 	if (r && i) {
 		store_lock(t->store);
 		i->opens--;
@@ -309,7 +309,7 @@ int tree_unlink(struct tree *t, uint64_t parent, struct slice name)
 	r = begin_adopting(t, backup_number(t, parent, name));
 	if (r)
 		return r;
-	r = op_end_locked(t, unlink_locked(t, parent, name));
+	r = op_end_locked(t, op_answers(t, unlink_locked(t, parent, name), 0));
 	saves_ended(t, r);
 	store_unlock(t->store);
 	return r;
@@ -373,7 +373,8 @@ int tree_rmdir(struct tree *t, uint64_t parent, struct slice name)
 	if (r)
 		return r;
 	r = op_begin(t);
-	return r ? r : op_end(t, rmdir_locked(t, parent, name));
+	return r ? r : op_end(t, op_answers(t, rmdir_locked(t, parent, name),
+					    0));
 }
 
 /* ---- attributes */
@@ -558,7 +559,7 @@ int tree_setattr(struct tree *t, uint64_t ino, const struct tree_setattr *s,
 	r = s->set & TREE_SET_SIZE ? begin_uncut(t, ino) : op_begin(t);
 	if (r)
 		return r;
-	r = op_end_locked(t, setattr_locked(t, ino, s));
+	r = op_end_locked(t, op_answers(t, setattr_locked(t, ino, s), 0));
 	if (s->set & TREE_SET_SIZE)
 		cut = truncated(t, ino, s->size, r);
 	if (!r)

@@ -109,7 +109,8 @@ int tree_allocate(struct tree *t, uint64_t ino, const struct tree_range *range,
 	r = begin_uncut(t, ino);
 	if (r)
 		return r;
-	r = op_end_locked(t, allocate_locked(t, ino, range, flags));
+	r = op_answers(t, allocate_locked(t, ino, range, flags), 0);
+	r = op_end_locked(t, r);
 	inode_wrote(t, ino, false, r);
 	store_unlock(t->store);
 	return r;
@@ -256,7 +257,9 @@ static int copy_range(struct tree *t, const struct snapshot *s, uint64_t from,
 	if (!r)
 		r = begin_uncut(t, ino);
 	if (!r) {
-		r = op_end_locked(t, copy_locked(t, &copy, from, ino, to));
+		r = op_answers(t, copy_locked(t, &copy, from, ino, to),
+			       copy.len);
+		r = op_end_locked(t, r);
 		inode_wrote(t, ino, false, r);
 		store_unlock(t->store);
 	}

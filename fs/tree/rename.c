@@ -637,7 +637,8 @@ int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 	if (r)
 		return r;
 	r = names_find(t, parent, name, new_parent, new_name, &n);
-	r = op_end_locked(t, r ? r : rename_locked(t, &n, flags));
+	r = r ? r : rename_locked(t, &n, flags);
+	r = op_end_locked(t, op_answers(t, r, 0));
 	saves_ended(t, r);
 	store_unlock(t->store);
 	return r;

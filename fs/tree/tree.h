@@ -261,8 +261,27 @@ must_check int tree_entry_locked(struct tree *, const struct tree_dirent *,
 /* Does the directory show any name that is pure view? */
 bool tree_has_view_names(struct tree *, uint64_t dir);
 
+/*
+ * ---- requests
+ * A front end that can be replaced says before a call which request of a
+ * program it is for; what that came to is then kept with what it did, in the
+ * slot (a worker's own: its next request says that this one was answered).
+ */
+struct tree_request {
+	uint64_t mount, number;	/* number 0: none */
+	unsigned int slot;	/* below STORE_ANSWERS */
+};
+/* For what this thread calls from now on. NULL: no request. */
+void tree_request(const struct tree_request *);
+/* Was the request performed? 1: then *ret_result is the inode number that it
+ * gave out, or what the operation says; 0: not that is known of. */
+must_check int tree_performed(struct tree *, uint64_t mount, uint64_t number,
+			      uint64_t *ret_result);
+
 /* ---- file data */
 must_check int tree_open_file(struct tree *, uint64_t ino, bool write);
+/* A handle that an earlier process gave out; fails for nobody. */
+must_check int tree_open_again(struct tree *, uint64_t ino, bool write);
 /* Balances tree_open_file. The last writer's release makes the version. */
 void tree_release_file(struct tree *, uint64_t ino, bool write);
 /*

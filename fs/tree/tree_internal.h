@@ -625,6 +625,8 @@ struct target {
 };
 must_check int target_load(struct tree *, uint64_t ino, struct target *);
 void target_release(struct target *);
+/* nameless.c: was it made without a name, and has it none yet? */
+bool target_is_nameless(const struct target *);
 
 /* ---- atime.c: access times */
 /* 1: it has one of its own; 0: none. */
@@ -633,6 +635,11 @@ must_check int atime_get(struct tree *, uint64_t ino, struct timespec *ret);
 must_check int atime_set(struct tree *, uint64_t ino, struct timespec);
 must_check int atime_forget(struct tree *, uint64_t ino);
 must_check int atime_decode(struct slice value, struct timespec *ret);
+
+/* ---- request.c */
+/* In an operation that performs the request of this thread, at its end: what
+ * that came to. Returns r, its result so far. */
+int op_answers(struct tree *, int r, uint64_t result);
 
 /* ---- data.c: unsent writes */
 struct dirty {

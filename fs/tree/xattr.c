@@ -432,7 +432,10 @@ int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
 		return r;
 	room_wait(t);
 	r = op_begin(t);
-	return r ? r : op_end(t, write_locked(t, ino, name, &value, flags));
+	if (r)
+		return r;
+	r = write_locked(t, ino, name, &value, flags);
+	return op_end(t, op_answers(t, r, 0));
 }
 
 int tree_removexattr(struct tree *t, uint64_t ino, struct slice name)
@@ -444,5 +447,8 @@ int tree_removexattr(struct tree *t, uint64_t ino, struct slice name)
 	if (r)
 		return r;
 	r = op_begin(t);
-	return r ? r : op_end(t, write_locked(t, ino, name, NULL, 0));
+	if (r)
+		return r;
+	r = write_locked(t, ino, name, NULL, 0);
+	return op_end(t, op_answers(t, r, 0));
 }

@@ -236,7 +236,10 @@ static int agent_new(const struct agent_options *o, struct agent **ret)
 	a->identity = o->identity;
 	a->has_mount = o->has_mount;
 	a->stop = o->stop;
+	a->leave = o->leave;
 	a->stop_arg = o->stop_arg;
+	a->supervisor = o->supervisor;
+	a->taken_over = o->taken_over;
 	a->loop.epoll = -1;
 	LIST_INIT(&a->links);
 	LIST_INIT(&a->waits);

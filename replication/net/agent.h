@@ -49,7 +49,11 @@ struct agent_options {
 	struct history_keep keep;	/* remembered, too */
 	/* Called on the network thread when `kin unmount` asks for the end. */
 	void (*stop)(void *arg);
+	/* The same for `kin restart`: another daemon goes on. NULL: none. */
+	void (*leave)(void *arg);
 	void *stop_arg;
+	pid_t supervisor;	/* 0: none */
+	uint32_t taken_over;	/* times that the mount was, for status */
 };
 
 /*

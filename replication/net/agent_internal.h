@@ -110,7 +110,10 @@ struct agent {
 	char **only_peers;		/* NULL-ended, or NULL */
 	bool has_mount;
 	void (*stop)(void *arg);
+	void (*leave)(void *arg);
 	void *stop_arg;
+	pid_t supervisor;
+	uint32_t taken_over;
 
 	struct loop loop;
 	struct conn_pool pool;

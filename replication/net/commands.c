@@ -273,6 +273,9 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 	json_object_set_new(answer, "volume", json_string(volume));
 	json_object_set_new(answer, "paused", json_boolean(a->paused));
 	json_object_set_new(answer, "pid", json_integer(getpid()));
+	json_object_set_new(answer, "supervisor", a->supervisor ?
+			    json_integer(a->supervisor) : json_null());
+	json_object_set_new(answer, "taken_over", number(a->taken_over));
 	agent_put_text(answer, "mountpoint", "mountpoint_hex",
 		 SLICE_STR(a->mountpoint));
 	json_object_set_new(answer, "node", json_pack("{s:s, s:s}", "label",
@@ -328,6 +331,18 @@ static json_t *cmd_unmount(struct agent *a, struct control_client *client,
 	log_info("asked to unmount");
 	/* The answer first: the end closes this socket. */
 	control_answer_then(client, ok(), a->stop, a->stop_arg);
+	return LATER;
+}
+
+static json_t *cmd_restart(struct agent *a, struct control_client *client,
+			   const json_t *request)
+{
+	(void)request;
+	if (!a->leave)
+		return failed(-EOPNOTSUPP, "it runs without a supervisor: "
+			      "unmount it and mount it again");
+	log_info("asked to leave the mount to another daemon");
+	control_answer_then(client, ok(), a->leave, a->stop_arg);
 	return LATER;
 }
 
@@ -538,6 +553,7 @@ static const struct {
 	{ "wait", cmd_wait },
 	{ "token", cmd_token },
 	{ "sync", cmd_sync },
+	{ "restart", cmd_restart },
 	{ "verify", agent_verify_start },
 	{ "check", agent_check_start },
 	{ "pause", cmd_pause },

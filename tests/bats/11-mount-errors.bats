@@ -151,8 +151,7 @@ mount_new() {
 	kin_mount a
 	echo kept >a/file
 	pid=$(kin_pid a)
-	kill -9 "$pid"
-	wait_until process_is_gone "$pid"
+	kin_crash "$pid"
 	run -4 kin status a
 	assert_output --partial "daemon is gone"
 	mkdir -p elsewhere
@@ -167,9 +166,7 @@ mount_new() {
 	for i in 1 2 3 4 5; do
 		echo "$i" >>a/file
 		pid=$(kin_pid a)
-		kill -9 "$pid"
-		# (while it ends the mount is still its)
-		wait_until process_is_gone "$pid"
+		kin_crash "$pid"
 		run -0 kin mount a
 		assert_output --partial "its daemon had died"
 	done

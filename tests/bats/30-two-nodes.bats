@@ -152,7 +152,7 @@ make_tree() {
 	writer=$!
 	grown() { [ -s done ] && [ "$(wc -l <done)" -ge 200 ]; }
 	wait_until grown
-	kill -9 "$pid"
+	kin_crash "$pid"
 	wait $writer || true
 	wait_until process_is_gone "$pid"
 	kin unmount a

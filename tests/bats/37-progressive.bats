@@ -74,13 +74,13 @@ stop_while_sending() {
 	if wait_until grep -q fuse "/proc/$reader/stack"; then
 		kill -TERM "$daemon"
 		wait "$reader" && return 1
-		grep -q "Input/output error\|not connected" error
+		grep -q "Input/output error\|not connected\|abort" error
 		wait_until bash -c "! kill -0 $daemon"
 		kin_remount b
 	else # what a process waits for is not to be seen here
 		kill "$reader"
 	fi
-	kill -KILL "$stopped"
+	kin_crash "$stopped"
 	stopped=
 	run -1 tail -c 1000 b/large
 	assert_output --partial "Input/output error"

@@ -312,7 +312,7 @@ tool() {
 			"$KIN" resolve a/new --tool "$T/tool" 2>/dev/null &
 		wait_until test -e "$HOME/made"
 		read -r -t "0.0$((i * 15 + 1))" <> <(:) || true
-		kill -9 "$pid"
+		kin_crash "$pid"
 		wait $! || true
 		wait_until process_is_gone "$pid"
 		kin unmount a

@@ -149,13 +149,29 @@ process_is_gone() {
 	[ -z "$state" ] || [ "$state" = Z ] || [ "$state" = X ]
 }
 
-# kin_kill NAME: kill -9 of the daemon; the dead mount is cleaned up
+# kin_crash PID: kill -9 of a daemon, and of its supervisor, which cannot do
+# anything about it: as if the machine had run out of memory. The mount is dead.
+kin_crash() {
+	local supervisor
+
+	supervisor=$(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f2)
+	if [ "$(tr '\0' '\n' <"/proc/$supervisor/cmdline" | head -n 1)" = \
+		"$KIN" ]; then
+		kill -STOP "$supervisor"
+		kill -9 "$1" "$supervisor"
+		wait_until process_is_gone "$supervisor"
+	else
+		kill -9 "$1"
+	fi
+	wait_until process_is_gone "$1"
+}
+
+# kin_kill NAME: the same by name; the dead mount is cleaned up
 kin_kill() {
 	local pid
 
 	pid=$(kin_pid "$1")
-	kill -9 "$pid"
-	wait_until process_is_gone "$pid"
+	kin_crash "$pid"
 	kin unmount "$T/$1"
 }
 
@@ -261,6 +277,9 @@ kin_cleanup() {
 	while read -r at; do
 		timeout 30 "$KIN" unmount "$at" || true
 	done < <(mounts_of_test)
+	for pid in $(daemons_of_test); do
+		kill -STOP "$pid"
+	done
 	for pid in $(daemons_of_test); do
 		kill -9 "$pid" 2>/dev/null || true
 	done

@@ -135,12 +135,13 @@ class Node:
         """preload: the environment that loads a library before it."""
         os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)
         self.kin("mount", "--store", self.store, "--name", self.name,
-                 "--listen", "127.0.0.1:0", self.volume, preload=preload,
-                 program=program)
+                 "--no-supervisor", "--listen", "127.0.0.1:0", self.volume,
+                 preload=preload, program=program)
 
     def join(self, code):
         os.makedirs(os.path.dirname(self.store), mode=0o700, exist_ok=True)
         self.kin("join", "--store", self.store, "--name", self.name,
+                 "--no-supervisor",
                  "--listen", "127.0.0.1:0", code, self.volume)
 
     def invite(self):

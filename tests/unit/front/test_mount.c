@@ -556,8 +556,6 @@ static void test_what_is_not_there(void **state)
 	int fd;
 
 	file_write(path, "x");
-	assert_int_equal(mkfifo(mount_path(mount, "fifo"), 0600), -1);
-	assert_int_equal(errno, ENOTSUP);
 	assert_int_equal(setxattr(path, "trusted.x", "y", 1, 0), -1);
 	assert_int_equal(errno, ENOTSUP);
 	assert_int_equal(setxattr(path, "security.x", "y", 1, 0), -1);

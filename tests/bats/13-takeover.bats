@@ -1,0 +1,209 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The daemon of a mount in use is replaced, asked for or after kill -9: what
+# programs have open goes on, and nobody sees more of it than a pause. (Each
+# kind of request, killed before and behind it: tests/takeover.)
+
+setup() {
+	load helpers
+	kin_setup
+	need_fuse
+}
+
+teardown() {
+	kin_cleanup
+}
+
+need_resend() {
+	local have
+
+	have=$(uname -r | cut -d. -f1,2)
+	[ "$(printf '6.9\n%s\n' "$have" | sort -V | head -n 1)" = 6.9 ] ||
+		skip "Linux $have loses what was asked of a killed daemon"
+}
+
+taken_over() {
+	kin status --json "$T/$1" | jq .taken_over
+}
+
+not_mounted() {
+	run mountpoint -q "$T/$1"
+	[ "$status" != 0 ]
+}
+
+supervisor() {
+	kin status --json "$T/$1" | jq .supervisor
+}
+
+# another_serves NAME PID
+another_serves() {
+	local now
+
+	now=$(kin_pid "$1" 2>/dev/null)
+	[ -n "$now" ] && [ "$now" != "$2" ]
+}
+
+@test "kin restart: the mount stays, and what is open in it" {
+	kin_mount a
+	echo kept >a/file
+	exec 5>>a/log 6<a/file
+	echo one >&5
+	cd a
+	pid=$(kin_pid a)
+	run -0 kin restart "$T/a"
+	assert_output "$T/a: served by another daemon now, process $(kin_pid a)"
+	[ "$(kin_pid a)" != "$pid" ]
+	assert_equal "$(taken_over a)" 1
+	echo two >&5
+	assert_equal "$(cat log)" "one
+two"
+	assert_equal "$(cat <&6)" kept
+	assert_equal "$(pwd)" "$T/a"
+	run -0 kin restart --json .
+	assert_equal "$(jq .taken_over <<<"$output")" 2
+	assert_equal "$(jq .pid <<<"$output")" "$(kin_pid a)"
+	exec 5>&- 6<&-
+	cd "$T"
+	kin unmount a
+	run -4 kin restart a
+	kin_remount a
+	assert_equal "$(cat a/log)" "one
+two"
+}
+
+@test "kill -9: another daemon takes its place" {
+	need_resend
+	kin_mount a
+	exec 5>>a/log
+	echo one >&5
+	echo gone >a/removed
+	exec 6<>a/removed
+	rm a/removed
+	pid=$(kin_pid a)
+	kill -9 "$pid"
+	echo two >&5
+	assert_equal "$(cat a/log)" "one
+two"
+	# A file without a name lives as long as it is open,
+	assert_equal "$(cat <&6)" gone
+	echo more >&6
+	kill -9 "$(kin_pid a)"
+	assert_equal "$(cat /proc/self/fd/6 6<&6)" "gone
+more"
+	exec 6>&-
+	kin restart a
+	run -0 kin status a
+	assert_equal "$(taken_over a)" 3
+	exec 5>&-
+	# ... and nothing of it is left.
+	kin unmount a
+	run -0 kin check --data "$T/a.store"
+	grep -q "was killed by signal 9" "$T/a.store/kin.log"
+}
+
+@test "what others change while a daemon dies is shown by the next" {
+	local i
+
+	need_resend
+	two_nodes
+	exec 5<a/
+	echo first >a/file
+	kin_wait a
+	exec 6<b/file
+	for i in 1 2 3 4; do
+		pid=$(kin_pid b)
+		echo "$i" >a/new.$i
+		echo "$i" >a/file.tmp
+		mv a/file.tmp a/file
+		ls b >/dev/null
+		kill -9 "$pid"
+		kin_wait a
+		assert_same_trees a b
+		assert_equal "$(cat b/file)" "$i"
+	done
+	# An open file keeps the content that it was opened with.
+	assert_equal "$(cat <&6)" first
+	exec 5<&- 6<&-
+}
+
+@test "programs that work meanwhile, and a daemon that dies again and again" {
+	local i worker
+
+	need_resend
+	kin_mount a
+	mkdir a/work
+	(
+		cd a/work || exit 1
+		for i in {1..1500}; do
+			echo "$i" >"f$i" && echo more >>"f$i" &&
+				mv "f$i" "g$i" && ln "g$i" "h$i" &&
+				rm "g$i" && mkdir "d$i" && mv "h$i" "d$i/x" ||
+				exit 1
+		done
+	) 3>&- &
+	worker=$!
+	for i in 1 2 3 4 5; do
+		sleep 0.3
+		pid=$(kin_pid a)
+		kill -9 "$pid"
+		wait_until another_serves a "$pid"
+	done
+	wait $worker
+	assert_equal "$(ls a/work | wc -l)" 1500
+	for i in {1..1500}; do
+		printf '%s\nmore\n' "$i" | cmp - "a/work/d$i/x"
+	done
+	assert_equal "$(taken_over a)" 5
+	kin unmount a
+	kin check --data "$T/a.store"
+}
+
+@test "a daemon that cannot live is given up, and the mount with it" {
+	local supervisor i pid
+
+	need_resend
+	kin_mount a
+	echo kept >a/file
+	supervisor=$(supervisor a)
+	for i in 1 2 3 4 5 6; do
+		pid=$(kin_pid a)
+		kill -9 "$pid"
+		[ "$i" = 6 ] || wait_until another_serves a "$pid"
+	done
+	wait_until process_is_gone "$supervisor"
+	not_mounted a
+	grep -q "6 daemons ended within 60 s; it is unmounted" \
+		"$T/a.store/kin.log"
+	kin mount a
+	assert_equal "$(cat a/file)" kept
+}
+
+@test "without its supervisor a daemon ends, and so does the mount" {
+	kin_mount a
+	echo kept >a/file
+	pid=$(kin_pid a)
+	kill -9 "$(supervisor a)"
+	wait_until process_is_gone "$pid"
+	not_mounted a
+	kin mount a
+	assert_equal "$(cat a/file)" kept
+}
+
+@test "SIGTERM to either unmounts; and there is a mount without a supervisor" {
+	for who in supervisor kin_pid; do
+		kin_mount a
+		pid=$(kin_pid a)
+		kill -TERM "$($who a)"
+		wait_until process_is_gone "$pid"
+		not_mounted a
+	done
+	kin_mount a --no-supervisor
+	assert_equal "$(supervisor a)" null
+	run -1 kin restart a
+	assert_output --partial "without a supervisor"
+	pid=$(kin_pid a)
+	kill -9 "$pid"
+	wait_until process_is_gone "$pid"
+	run -4 kin status a
+	kin unmount a
+}
