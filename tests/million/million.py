@@ -81,8 +81,8 @@ class Node:
     def start(self, path=""):
         """Mounts; returns the seconds until `path` in it is answered."""
         begin = time.monotonic()
-        self.run("mount", "--store", self.store, "--listen", "127.0.0.1:0",
-                 self.mount)
+        self.run("mount", "--no-supervisor", "--store", self.store,
+                 "--listen", "127.0.0.1:0", self.mount)
         os.stat(f"{self.mount}/{path}")
         took = time.monotonic() - begin
         self.pid = self.status()["pid"]
@@ -359,6 +359,22 @@ def check_size(node, fail):
                f"{live / MIB:.0f}, history {history / MIB:.0f}")
 
 
+def check_store(node, fail):
+    """kin check of the whole, with all data, while it is not mounted."""
+    node.stop()
+    begin = time.monotonic()
+    child = subprocess.Popen([node.kin, "check", "--data", node.store],
+                             env=node.env, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    # (of which the pages of the tables are the kernel's to take back)
+    fail.check(child.returncode == 0,
+               f"kin check --data finds nothing, in "
+               f"{time.monotonic() - begin:.1f} s, with "
+               f"{usage.ru_maxrss / 1024:.0f} MiB resident at most")
+    node.start()
+
+
 def run(o, top, fail):
     node = Node(os.path.realpath(o.kin), top)
     try:
@@ -375,6 +391,7 @@ def run(o, top, fail):
         fail.check(node.descriptors() <= o.nofile,
                    f"{node.descriptors()} of {o.nofile} descriptors")
         check_size(node, fail)
+        check_store(node, fail)
         start_clean(node, o.files, fail)
         check_files(node, o.files, 2000, fail)
     finally:
