@@ -3,6 +3,8 @@
 # Holes and copies: what they cost here, on the way and elsewhere; and what
 # differs from ext4, which tests/conform cannot tell.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
 	load helpers
 	kin_setup
@@ -126,4 +128,17 @@ sent() { # NAME
 	kin unmount a
 	kin_remount a
 	[ "$(stat -c %x a/f)" = "2001-02-03 04:05:06.123456789 +0000" ]
+}
+
+# BYTES_SEEDS and BYTES_OPERATIONS: for a long run.
+@test "random operations on the bytes of files" {
+	local bytes=${BYTES:-$(dirname "$KIN")/kin-bytes} seed
+
+	kin_mount a
+	for seed in ${BYTES_SEEDS:-1 2}; do
+		run "$bytes" a "$seed" \
+			"${BYTES_OPERATIONS:-$((seed % 2 ? 400 : 1500))}"
+		assert_success
+	done
+	run -0 kin check --data a
 }
