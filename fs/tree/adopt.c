@@ -136,6 +136,12 @@ int row_erase(struct tree *t, struct row *row)
 	return r;
 }
 
+static struct timespec mtime_of(const struct info *i)
+{
+	return i->times ? i->times->times.mtime
+			: i->branches[0].top->content.mtime;
+}
+
 /* Open for its first write, and nothing written yet: what is to come is
  * unsent writes, or the target would be empty for a moment, everywhere. */
 static int start_empty(struct tree *t, const struct row *from,
@@ -151,7 +157,7 @@ static int start_empty(struct tree *t, const struct row *from,
 	r = dirty_begin(t, from->ino, &d);
 	if (r)
 		return r;
-	d.mtime = tree_now(t);
+	d.mtime = mtime_of(fi); /* (nothing was written) */
 	d.ctime_ns = t->op_now_ns;
 	d.kept = d.size = 0;
 	r = dirty_put(t, from->ino, &d);
@@ -178,8 +184,7 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	w.known = to->has_prior ? NULL : &to->o;
 	w.leads = to->has_prior;
 	w.content = &fi->branches[0].top->content.content;
-	w.mtime = fi->times ? fi->times->times.mtime
-			    : fi->branches[0].top->content.mtime;
+	w.mtime = mtime_of(fi);
 	if (to->has_prior)
 		r = branch_write(t, to, ti, NULL, base, &w);
 	else if (branch_has_content(&ti->branches[0], w.content))

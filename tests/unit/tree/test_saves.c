@@ -711,6 +711,33 @@ static void test_renamed_before_written(void **state)
 	pair_close(&p);
 }
 
+/* What was not written has its time, as any file that is renamed. */
+static void test_time_of_renamed_before_written(void **state)
+{
+	struct tree_setattr s = { .set = TREE_SET_MTIME,
+				  .mtime = { .tv_sec = 1000, .tv_nsec = 7 } };
+	struct attr a;
+	struct pair p;
+	uint64_t ino;
+
+	(void)state;
+	pair_open(&p);
+	ino = create_open(&p.a, ".doc.tmp");
+	assert_int_equal(tree_setattr(p.a.tree, ino, &s, &a), 0);
+	later(&p.a, 1000);
+	move(&p.a, ".doc.tmp", "doc");
+	assert_int_equal(tree_getattr(p.a.tree, ino, &a), 0);
+	assert_int_equal(a.mtime.tv_sec, 1000);
+	assert_int_equal(a.mtime.tv_nsec, 7);
+	tree_release_file(p.a.tree, ino, true);
+	merge_from(&p.b, &p.a);
+	assert_int_equal(tree_getattr(p.b.tree, look(&p.b, ROOT, "doc"), &a),
+			 0);
+	assert_int_equal(a.mtime.tv_sec, 1000);
+	assert_int_equal(a.mtime.tv_nsec, 7);
+	pair_close(&p);
+}
+
 /* It had a version already, and unsent writes on top of that: they are not
  * mixed with what the target held. */
 static void test_renamed_with_a_version(void **state)
@@ -1477,6 +1504,7 @@ int main(void)
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_renamed_while_written),
 		cmocka_unit_test(test_renamed_before_written),
+		cmocka_unit_test(test_time_of_renamed_before_written),
 		cmocka_unit_test(test_renamed_with_a_version),
 		cmocka_unit_test(test_crash_after_rename),
 		cmocka_unit_test(test_renamed_while_closed),
