@@ -289,8 +289,8 @@ static int disk_begin(struct disk *d, const char *image, const char *log)
 		return -EIO;
 	if (ftruncate(count, COUNT_BYTES) < 0)
 		return -errno;
-	d->count = mmap(NULL, COUNT_BYTES, PROT_READ | PROT_WRITE,
-			MAP_SHARED, count, 0);
+	d->count = mmap(NULL, COUNT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			count, 0);
 	close(count);
 	return d->count == MAP_FAILED ? -errno : 0;
 }

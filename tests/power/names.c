@@ -82,10 +82,9 @@ static int fresh_make(int dirfd, const char *name, int flags, mode_t mode)
 		errno = ENFILE;
 		return -1;
 	}
-	fd = REAL(openat)(dirfd, ".",
-			  (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) |
-				  O_TMPFILE,
-			  mode);
+	fd = REAL(openat)(
+		dirfd, ".",
+		(flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_TMPFILE, mode);
 	if (fd < 0)
 		return -1;
 	fresh[fresh_count].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -184,8 +184,9 @@ def play(args, m, blank, seed, fault):
            "flushes": sum(map(log.is_flush, range(len(log)))),
            "steps": sum(map(len, s.steps.values())),
            "commits": len(s.commits), "rounds": s.space["rounds"],
-           "fills": s.fills, "turns": len(s.turns),
-           "kind": s.kind, "cuts": 0, "twice": 0, "met": 0, "at_stake": 0, "slowest": 0,
+           "fills": len(s.fills), "in_rounds": s.in_rounds,
+           "turns": len(s.turns), "kind": s.kind, "cuts": 0, "twice": 0,
+           "met": 0, "at_stake": 0, "slowest": 0,
            "wrong": []}
     log.close()
     middle = time.monotonic()
@@ -216,7 +217,8 @@ def describe(one):
     return ("%(kind)s seed %(seed)d on %(fs)s (%(options)s): %(steps)d steps, "
             "%(commits)d commits of a data base, %(entries)d entries with "
             "%(flushes)d flushes, %(rounds)d rounds of giving back, full "
-            "%(fills)d times, %(turns)d segments begun; "
+            "%(fills)d times (%(in_rounds)d in such a round), %(turns)d "
+            "segments begun; "
             "%(cuts)d cuts, %(twice)d of them twice, nodes met after "
             "%(met)d, %(at_stake)d writes were at stake, the slowest took "
             "%(slowest).1f s" % one +

@@ -73,6 +73,9 @@ def plan(session, log, count):
                 rng.random() < 0.6:
             at = rng.choice(session.turns) + rng.randrange(*TURN_ENTRIES)
             at = min(max(at, session.ready), len(log))
+        elif session.kind == "short" and session.fills and \
+                rng.random() < 0.7:
+            at = rng.randint(*rng.choice(session.fills))
         elif session.kind == "quiet" and lulls and kind < 0.4:
             at = rng.choice(lulls)
         elif session.kind == "quiet" and commits and kind < 0.8:

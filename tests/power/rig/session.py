@@ -18,7 +18,7 @@ from .work import Churn, Database, Heavy, Writer
 WRITERS = ("w0", "w1", "w2", "heavy")
 HEAVY = "heavy"
 CHURN = "w2"        # in every third session
-KINDS = ("mixed", "quiet", "turns")
+KINDS = ("mixed", "quiet", "turns", "short")
 PEER = "peer"
 PEER_PAUSE_S = 0.08
 PEER_SHARE = 5      # files between two waits
@@ -37,6 +37,8 @@ CALM_S_MAX = 1.5
 # A disk that somebody else fills: how long it is not full, and is.
 EMPTY_S_MAX = 1.5
 FULL_S_MAX = 1.2
+# How long a round of giving back is waited for, to fill the disk in it.
+ROUND_S_MAX = 2.5
 BALLAST = "ballast"
 # What a flush takes on the disk of a quiet session: a commit, some of them.
 FLUSH_S_MAX = 0.04
@@ -64,11 +66,15 @@ class Session:
         self.seed, self.seconds, self.fs, self.kind = seed, seconds, fs, kind
         mixed = kind == "mixed"
         self.two = mixed and seed % 2 == 0
-        self.full = mixed and seed % 4 == 3     # the disk is full at times
+        short = kind == "short"
+        # the disk is full at times
+        self.full = short or (mixed and seed % 4 == 3)
         self.flush_s = 0 if kind != "quiet" else random.Random(
             "flush %s" % seed).uniform(0, FLUSH_S_MAX)
-        self.churn = kind != "quiet" and seed % 3 == 0
-        self.fills = 0
+        self.churn = short or (kind != "quiet" and seed % 3 == 0)
+        self.fills = []         # entries logged when the disk was filled, and
+                                # when it was no more
+        self.in_rounds = 0      # of these: while room was given back
         self.options = mount_options(fs, seed)
         self.ready = None       # entries logged when `kin mount` returned
         self.steps = {}         # writer -> steps
@@ -97,21 +103,37 @@ class Session:
 
 
 class Ballast(threading.Thread):
-    """Somebody else fills the disk to the last block, now and then."""
+    """Somebody else fills the disk to the last block, now and then; if room
+    is given back meanwhile, in the middle of that."""
 
-    def __init__(self, path, seed, stop):
+    def __init__(self, path, node, session, counter, stop):
         super().__init__(name="ballast")
-        self.path, self.stop = path, stop
-        self.rng = random.Random("ballast %s" % seed)
-        self.times, self.error = 0, None
+        self.path, self.node, self.stop = path, node, stop
+        self.churn = session.churn
+        self.rng = random.Random("ballast %s" % session.seed)
+        self.counter = counter
+        self.fills, self.in_rounds, self.error = [], 0, None
+
+    def round_runs(self):
+        return self.node.status()["space"]["running"]
+
+    def wait_round(self):
+        deadline = time.monotonic() + ROUND_S_MAX
+        while not self.stop.is_set() and time.monotonic() < deadline and \
+                not self.round_runs():
+            pass    # (each time asks a program, which takes long enough)
 
     def run(self):
         try:
             while not self.stop.wait(self.rng.uniform(0, EMPTY_S_MAX)):
+                if self.churn:
+                    self.wait_round()
+                since = self.counter.now()
                 self.fill()
-                self.times += 1
+                self.in_rounds += self.churn and self.round_runs()
                 self.stop.wait(self.rng.uniform(0, FULL_S_MAX))
                 os.unlink(self.path)
+                self.fills.append((since, self.counter.now()))
         except Exception as e:
             self.error = e
 
@@ -301,7 +323,8 @@ def work(machine, counter, session):
               for n in session.nodes(machine)]
     peer = [Peer(machine.b, seed, counter, stop, calm)] if session.two else []
     syncs = Syncs(a, session, writers, counter, stop, calm)
-    ballast = Ballast(os.path.join(machine.disk, BALLAST), seed, stop)
+    ballast = Ballast(os.path.join(machine.disk, BALLAST), a, session, counter,
+                      stop)
     turns = Turns(a, counter, stop)
     others = [syncs, turns] + pushers + tokens + peer
     # (a data base says nothing of itself when the disk is full)
@@ -310,7 +333,7 @@ def work(machine, counter, session):
         others = pushers
         lulls(writers, seed)
     threads_run(writers + others, stop, calm, session)
-    session.fills = ballast.times
+    session.fills, session.in_rounds = ballast.fills, ballast.in_rounds
     session.steps = {w.name: w.steps for w in writers}
     session.commits = database.commits
     session.tokens = [t for n in tokens for t in n.tokens]
