@@ -38,11 +38,14 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 	 * Splicing gains nothing for data that is in memory. */
 	const unsigned int unwanted =
 		FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA |
-		FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
-		FUSE_CAP_DONT_MASK | FUSE_CAP_SPLICE_READ |
+		FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 		FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+	/* Both or none: a default ACL stands in the place of the umask. */
+	const unsigned int acls = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	struct front *front = userdata;
 
+	if ((conn->capable & acls) == acls)
+		conn->want |= acls;
 	conn->want |= wanted & conn->capable;
 	conn->want &= ~unwanted;
 	if (front->handover)

@@ -99,6 +99,10 @@ uint32_t idmap_gid(void *unused, struct slice group);
  * PRINCIPAL_BYTES_MAX bytes. */
 struct slice idmap_user(uint32_t uid, char *ret_name);
 struct slice idmap_group(uint32_t gid, char *ret_name);
+/* Is it a user or a group of this system, or a number that is nobody's? Else
+ * idmap_uid() gives the owner of the mount. */
+bool idmap_user_is_known(struct slice user);
+bool idmap_group_is_known(struct slice group);
 /* Who owns what belongs to a name unknown here. */
 void idmap_set_default(uint32_t uid, uint32_t gid);
 

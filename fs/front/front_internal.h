@@ -187,6 +187,14 @@ void front_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t room);
 void front_listxattr(fuse_req_t, fuse_ino_t, size_t room);
 void front_removexattr(fuse_req_t, fuse_ino_t, const char *name);
 
+/* ---- acl.c: ACLs in the kernel's form */
+/* The type that an attribute's name stands for; -1: none. */
+int acl_type_of(const char *name);
+must_check int front_getacl(struct tree *, fuse_ino_t, int type,
+			    struct buf *ret);
+must_check int front_setacl(fuse_req_t, fuse_ino_t, int type, struct slice);
+must_check int front_removeacl(struct tree *, fuse_ino_t, int type);
+
 /* ---- dir.c: listings */
 void tainted_init(struct tainted *);
 void tainted_release(struct tainted *);

@@ -206,17 +206,31 @@ static uint32_t default_number(enum principal kind)
 	return number;
 }
 
-static uint32_t number_of(enum principal kind, struct slice name)
+static struct slice name_of(enum principal kind, uint32_t number,
+			    char *ret_name);
+
+/* A number is nobody's name, wherever it was written: if somebody has it
+ * here, that is somebody else. */
+static bool number_is_free(enum principal kind, uint32_t number,
+			   struct slice name)
+{
+	char text[PRINCIPAL_BYTES_MAX];
+
+	return slice_equal(name_of(kind, number, text), name);
+}
+
+/* Of a name that is known here. */
+static bool find_number(enum principal kind, struct slice name, uint32_t *ret)
 {
 	struct answer answer = { 0 };
 	char text[PRINCIPAL_BYTES_MAX + 1];
 	bool recalled;
 
-	if (parse_number(name, &answer.number))
-		return answer.number;
+	if (parse_number(name, ret))
+		return number_is_free(kind, *ret, name);
 	if (name.len == 0 || name.len > PRINCIPAL_BYTES_MAX ||
 	    memchr(name.data, '\0', name.len))
-		return default_number(kind);
+		return false;
 	pthread_mutex_lock(&idmap.mutex);
 	recalled = recall(idmap.by_name[kind], name.data, name.len, &answer);
 	pthread_mutex_unlock(&idmap.mutex);
@@ -230,7 +244,16 @@ static uint32_t number_of(enum principal kind, struct slice name)
 		remember(NUMBER_OF_NAME, &idmap.by_name[kind], &answer);
 		pthread_mutex_unlock(&idmap.mutex);
 	}
-	return answer.known ? answer.number : default_number(kind);
+	*ret = answer.number;
+	return answer.known;
+}
+
+static uint32_t number_of(enum principal kind, struct slice name)
+{
+	uint32_t number;
+
+	return find_number(kind, name, &number) ? number :
+						  default_number(kind);
 }
 
 static struct slice name_of(enum principal kind, uint32_t number,
@@ -278,6 +301,20 @@ struct slice idmap_user(uint32_t uid, char *ret_name)
 struct slice idmap_group(uint32_t gid, char *ret_name)
 {
 	return name_of(PRINCIPAL_GROUP, gid, ret_name);
+}
+
+bool idmap_user_is_known(struct slice user)
+{
+	uint32_t number;
+
+	return find_number(PRINCIPAL_USER, user, &number);
+}
+
+bool idmap_group_is_known(struct slice group)
+{
+	uint32_t number;
+
+	return find_number(PRINCIPAL_GROUP, group, &number);
 }
 
 void idmap_set_default(uint32_t uid, uint32_t gid)

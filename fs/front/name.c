@@ -2,9 +2,10 @@
 /*
  * Operations on names: lookup, create, remove, rename.
  *
- * A new object belongs to the calling user, by name. Its group is the
- * caller's, or the directory's when that has the set-group-id bit, which a
- * new directory then inherits; the kernel has applied the umask.
+ * A new object belongs to the calling user, by name. What it has of its
+ * directory (a group, an ACL in the place of the umask) the tree gives it;
+ * where the kernel knows no ACLs of ours it has applied the umask, and once
+ * more does no harm.
  *
  * Lookup and what may be cached: names are cached for a day, absent ones
  * too, except names that are pure view, and absent names of a directory that
@@ -101,24 +102,15 @@ static int create(fuse_req_t req, const struct creation *c,
 	struct tree_new what = {
 		.kind = c->kind,
 		.perm = c->mode & 07777,
+		.umask = c->kind == KIND_SYMLINK ? 0 : ctx->umask & 0777,
 		.target = c->target,
 		.rdev = c->rdev,
 	};
-	struct attr parent;
 	struct entry entry;
-	gid_t gid = ctx->gid;
 	int r;
 
-	r = tree_getattr(tree, c->parent, &parent);
-	if (r < 0)
-		return r;
-	if (parent.mode & S_ISGID) {
-		gid = parent.gid;
-		if (c->kind == KIND_DIR)
-			what.perm |= S_ISGID;
-	}
 	what.user = idmap_user(ctx->uid, user);
-	what.group = idmap_group(gid, group);
+	what.group = idmap_group(ctx->gid, group);
 	r = c->nameless ? tree_create_nameless(tree, c->parent, &what, &entry) :
 			  tree_create(tree, c->parent, c->name, &what, c->open,
 				      &entry);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes: those of users. The other namespaces (security,
- * system with its ACLs, trusted) are ENOTSUP, which programs ask about once.
+ * Extended attributes: of users, of root (trusted.*), of the system
+ * (security.*), and ACLs, which are attributes to the kernel. Others are
+ * ENOTSUP. Who may do what the kernel checks, but for what is only listed:
+ * names of trusted.* are root's.
  *
  * A price: since there is a getxattr at all, the kernel asks before each
  * write for "security.capability", to take it away; only KILLPRIV_V2 would
- * spare it that, and libfuse 3.14 does not know it. So that question is
- * answered here, without the tree.
+ * spare it that, and libfuse 3.14 does not know it. Where no file has any
+ * such attribute the tree answers that without its lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,10 +16,7 @@
 
 #include "fs/front/front_internal.h"
 
-static bool is_users(const char *name)
-{
-	return strncmp(name, "user.", strlen("user.")) == 0;
-}
+#define PREFIX_TRUSTED "trusted."
 
 /* The value, or its size to a caller who has no room yet. */
 static void reply_bytes(fuse_req_t req, const struct buf *bytes, size_t room)
@@ -33,17 +32,17 @@ static void reply_bytes(fuse_req_t req, const struct buf *bytes, size_t room)
 void front_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		    const char *value, size_t size, int flags)
 {
+	int type = acl_type_of(name), r;
 	uint32_t tree_flags = 0;
-	int r;
 
 	if (flags & XATTR_CREATE)
 		tree_flags |= TREE_XATTR_CREATE;
 	if (flags & XATTR_REPLACE)
 		tree_flags |= TREE_XATTR_REPLACE;
-	r = is_users(name) ? tree_setxattr(front_of(req)->tree, ino,
-					   SLICE_STR(name),
-					   SLICE(value, size), tree_flags)
-			   : -ENOTSUP;
+	r = type >= 0 ? front_setacl(req, ino, type, SLICE(value, size)) :
+			tree_setxattr(front_of(req)->tree, ino,
+				      SLICE_STR(name), SLICE(value, size),
+				      tree_flags);
 	fuse_reply_err(req, -r);
 }
 
@@ -51,15 +50,31 @@ void front_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		    size_t room)
 {
 	cleanup(buf_release) struct buf value = BUF_INIT;
-	int r;
+	int type = acl_type_of(name), r;
 
-	r = is_users(name) ? tree_getxattr(front_of(req)->tree, ino,
-					   SLICE_STR(name), &value)
-			   : -ENOTSUP;
+	r = type >= 0 ? front_getacl(front_of(req)->tree, ino, type, &value) :
+			tree_getxattr(front_of(req)->tree, ino,
+				      SLICE_STR(name), &value);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
 		reply_bytes(req, &value, room);
+}
+
+static void drop_trusted(struct buf *names)
+{
+	size_t to = 0, len;
+
+	for (size_t at = 0; at < names->len; at += len) {
+		const char *name = (const char *)names->data + at;
+
+		len = strlen(name) + 1;
+		if (!strncmp(name, PREFIX_TRUSTED, strlen(PREFIX_TRUSTED)))
+			continue;
+		memmove(names->data + to, name, len);
+		to += len;
+	}
+	names->len = to;
 }
 
 void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
@@ -68,6 +83,8 @@ void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
 	int r;
 
 	r = tree_listxattr(front_of(req)->tree, ino, &names);
+	if (!r && fuse_req_ctx(req)->uid != 0)
+		drop_trusted(&names);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -76,10 +93,10 @@ void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
 
 void front_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	int r;
+	int type = acl_type_of(name), r;
 
-	r = is_users(name) ? tree_removexattr(front_of(req)->tree, ino,
-					      SLICE_STR(name))
-			   : -ENOTSUP;
+	r = type >= 0 ? front_removeacl(front_of(req)->tree, ino, type) :
+			tree_removexattr(front_of(req)->tree, ino,
+					 SLICE_STR(name));
 	fuse_reply_err(req, -r);
 }

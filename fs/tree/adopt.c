@@ -38,6 +38,7 @@
 #include "fs/tree/dirty.h"
 #include "fs/tree/op.h"
 #include "fs/tree/saves.h"
+#include "fs/tree/xattr_local.h"
 
 /* ---- what may be adopted by what */
 
@@ -244,6 +245,8 @@ int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
 		r = hand_attributes(t, to, fi, mode, owner);
 	if (!r)
 		r = xattrs_hand_over(t, to, fi);
+	if (!r)
+		r = row_local_take(to, from);
 	to->ino = from->ino;
 	return r ? r : ino_put(t, to->ino, &ref);
 }

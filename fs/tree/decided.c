@@ -341,7 +341,8 @@ static int put_value(struct tree *t, const struct version *v, struct side *s)
 	case REG_LINK:
 		return put_place(t, &v->link.at, b);
 	case REG_MODE:
-		buf_printf(b, "%04o", v->mode.perm);
+		buf_printf(b, "%04o%s", v->mode.perm,
+			   v->mode.acl.len ? "+" : "");
 		break;
 	case REG_OWNER:
 		buf_put_slice(b, v->owner.user);

@@ -31,6 +31,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/tree/acl.h"
+
 bool hist_still_has(const struct object *o, const struct version *v)
 {
 	struct entry_name name = version_entry_name(v);
@@ -140,6 +142,12 @@ static void was_this(const struct info *i, struct hist_object *ret)
 	ret->size = b->top->content.content.size;
 }
 
+/* ACLs are not kept: what comes back is to allow nobody more. */
+static uint32_t plain_perm(const struct info *i)
+{
+	return acl_plain_perm(i->mode->mode.perm, i->mode->mode.acl);
+}
+
 static int note_object(struct tree *t, struct objid id, const struct info *i)
 {
 	struct hist_object was, now = { .id = id };
@@ -151,7 +159,7 @@ static int note_object(struct tree *t, struct objid id, const struct info *i)
 		return r;
 	now = (struct hist_object){ .id = id, .entries = was.entries,
 				    .kind = i->kind,
-				    .perm = i->mode ? i->mode->mode.perm : 0 };
+				    .perm = i->mode ? plain_perm(i) : 0 };
 	if (i->owner) {
 		now.user = i->owner->owner.user;
 		now.group = i->owner->owner.group;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/tree/acl.h"
 #include "fs/tree/list.h"
 #include "fs/tree/op.h"
 
@@ -273,7 +274,8 @@ static int new_like(struct tree *t, const struct restore *s,
 		return r;
 	r = info_init(&i, &row.o);
 	if (!r && i.mode)
-		m->new.perm = i.mode->mode.perm;
+		m->new.perm = acl_plain_perm(i.mode->mode.perm,
+					     i.mode->mode.acl);
 	if (!r && i.owner) {
 		m->new.user = kept(m->user, i.owner->owner.user);
 		m->new.group = kept(m->group, i.owner->owner.group);

@@ -11,22 +11,28 @@
  */
 #include <errno.h>
 
+#include "fs/tree/heritage.h"
 #include "fs/tree/op.h"
 
 /* Of the tombstone: where it was removed from, which it never was in. */
 #define NAMELESS_NAME ".tmpfile"
 
 static int nameless_row(struct tree *t, struct objid dir,
-			const struct tree_new *n, uint64_t *ret_ino)
+			const struct tree_new *wanted, uint64_t *ret_ino)
 {
+	cleanup(heritage_release) struct heritage h = { 0 };
+	struct tree_new n = *wanted;
 	struct content content;
 	struct row row;
 	struct info i;
 	int r;
 
 	content_empty(&content);
-	r = object_make(t, (struct place){ dir, SLICE_STR(NAMELESS_NAME) }, n,
-			&content, tree_now(t), &row);
+	r = heritage_of(t, dir, &h, &n);
+	if (!r)
+		r = object_make(t, (struct place){ dir,
+						   SLICE_STR(NAMELESS_NAME) },
+				&n, &content, tree_now(t), &row);
 	if (r)
 		return r;
 	r = info_init(&i, &row.o);

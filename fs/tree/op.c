@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/tree/heritage.h"
 #include "fs/tree/op.h"
 #include "fs/tree/saves.h"
 
@@ -158,6 +159,7 @@ static int add_metadata(struct tree *t, struct row *row,
 	r = row_add(row, &v);
 	v = op_version(t, REG_MODE);
 	v.mode.perm = n->perm & 07777;
+	v.mode.acl = n->acl;
 	if (!r)
 		r = row_add(row, &v);
 	v = op_version(t, REG_OWNER);
@@ -196,9 +198,11 @@ int object_make(struct tree *t, struct place at, const struct tree_new *n,
 }
 
 static int create_locked(struct tree *t, uint64_t parent, struct slice name,
-			 const struct tree_new *n, struct entry *ret,
+			 const struct tree_new *wanted, struct entry *ret,
 			 uint64_t *ret_ino)
 {
+	cleanup(heritage_release) struct heritage h = { 0 };
+	struct tree_new own = *wanted, *n = &own;
 	uint8_t device[DEVICE_CONTENT_BYTES];
 	struct content content;
 	struct objid dir;
@@ -219,11 +223,15 @@ static int create_locked(struct tree *t, uint64_t parent, struct slice name,
 		content_inline(SLICE(device, sizeof(device)), &content);
 	else
 		content_empty(&content);
-	r = object_make(t, (struct place){ dir, name }, n, &content,
-			tree_now(t), &row);
+	r = heritage_of(t, dir, &h, n);
+	if (!r)
+		r = object_make(t, (struct place){ dir, name }, n, &content,
+				tree_now(t), &row);
 	if (r)
 		return r;
-	r = row_store(t, &row, 0);
+	r = heritage_add(t, &row, &h);
+	if (!r)
+		r = row_store(t, &row, 0);
 	*ret_ino = row.ino;
 	if (!r && n->kind == KIND_FILE) {
 		unsettled_born(t, row.o.id, row.ino);
@@ -379,13 +387,15 @@ int tree_rmdir(struct tree *t, uint64_t parent, struct slice name)
 
 /* ---- attributes */
 
-static int set_mode(struct tree *t, struct row *row, uint32_t perm)
+int row_set_mode(struct tree *t, struct row *row, uint32_t perm,
+		 struct slice acl)
 {
 	struct version v;
 
 	op_tick(t);
 	v = op_version(t, REG_MODE);
 	v.mode.perm = perm & 07777;
+	v.mode.acl = acl;
 	row_drop(row, REG_MODE, 0);
 	return row_add(row, &v);
 }
@@ -411,6 +421,7 @@ int object_setattr(struct tree *t, struct objid id,
 		   const struct tree_setattr *s)
 {
 	struct timespec btime = s->mtime;
+	struct slice acl = s->acl;
 	struct row row;
 	struct info i;
 	int r = row_load(t, group_canonical(t, id), &row);
@@ -422,12 +433,15 @@ int object_setattr(struct tree *t, struct objid id,
 		btime = i.times->times.btime;
 	if (!r && i.kind != KIND_DIR)
 		r = remove_twins_of(t, &row, &i);
+	/* (in the arena: it stays where it is) */
+	if (!r && !(s->set & TREE_SET_ACL) && i.mode)
+		acl = i.mode->mode.acl;
 	/* (owner first: what the info points to moves with each write) */
 	if (!r && s->set & (TREE_SET_USER | TREE_SET_GROUP))
 		r = set_owner(t, &row, &i, s);
 	info_release(&i);
 	if (!r && s->set & TREE_SET_MODE)
-		r = set_mode(t, &row, s->perm);
+		r = row_set_mode(t, &row, s->perm, acl);
 	if (!r && s->set & TREE_SET_MTIME)
 		r = row_set_times(t, &row, s->mtime, btime);
 	if (!r)

@@ -26,6 +26,16 @@ must_check int check_within(struct tree *, const struct shown *,
 /* Attributes of an object (of its group's canonical one), but no size. */
 must_check int object_setattr(struct tree *, struct objid,
 			      const struct tree_setattr *);
+/* The row that carries an inode's attributes (of a group: its canonical
+ * one's), to look at or to change. */
+must_check int carrier_load(struct tree *, uint64_t ino, bool change,
+			    struct row *ret);
+/* A MODE of its own dot; the slice is borrowed until the row is stored. */
+must_check int row_set_mode(struct tree *, struct row *, uint32_t perm,
+			    struct slice acl);
+/* Writes the register and stores the row. NULL removes. */
+must_check int row_put_xattr(struct tree *, struct row *, struct slice name,
+			     const struct slice *value);
 /* An extended attribute of an object, as it was elsewhere; none: removed. */
 must_check int object_setxattr(struct tree *, struct objid, struct slice name,
 			       const struct slice *value);

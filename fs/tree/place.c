@@ -136,6 +136,7 @@ static int claimant_read(struct tree *t, struct claimant *f)
 		    i.shown_count == 1 && i.branches[0].count == 1 && i.mode &&
 		    !inode_is_unborn(t, row.ino);
 	f->perm = i.mode ? i.mode->mode.perm : 0;
+	f->acl = i.mode ? name_hash(i.mode->mode.acl) : 0;
 	if (i.branch_count) {
 		const struct content_value *c = &i.branches[0].top->content;
 
@@ -177,7 +178,8 @@ static bool is_twin(const struct claimant *a, const struct claimant *b)
 	if (objid_equal(a->id, b->id))
 		return true;
 	return a->single && b->single && a->kind == b->kind &&
-	       a->perm == b->perm && a->content.size == b->content.size &&
+	       a->perm == b->perm && a->acl == b->acl &&
+	       a->content.size == b->content.size &&
 	       a->content.depth == b->content.depth &&
 	       hash_equal(&a->content.root, &b->content.root);
 }

@@ -377,8 +377,10 @@ static int sibling_out(struct tree *t, const struct shown *s, struct place to,
 	if (!r && !b)
 		r = -ENOENT;
 	if (!r) {
-		if (i.mode)
+		if (i.mode) {
 			n.perm = i.mode->mode.perm;
+			n.acl = i.mode->mode.acl;
+		}
 		if (i.owner) {
 			n.user = i.owner->owner.user;
 			n.group = i.owner->owner.group;

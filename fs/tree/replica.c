@@ -12,6 +12,7 @@
 
 #include "fs/tree/base.h"
 #include "fs/tree/ruled.h"
+#include "fs/tree/xattr_local.h"
 
 int replica_begin(struct tree *t)
 {
@@ -165,8 +166,11 @@ int row_becomes(struct tree *t, struct row *row, const struct object *o)
 	r = keep_prior(t, row, shown, &new);
 	if (!r && row->exists && old.kind == KIND_FILE && !row->has_prior &&
 	    !same_shown(shown, row_shown_content(row, &new)) &&
-	    new.shown_count)
+	    new.shown_count) {
 		r = data_changed(t, row, shown, row_shown_content(row, &new));
+		if (!r)
+			r = row_content_came(row);
+	}
 	if (!r && old.branch_count > 1)
 		r = detach_siblings(t, row, &old, &new);
 	if (!r)

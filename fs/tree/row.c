@@ -21,6 +21,7 @@
 #define LOCAL_COUNTS 4
 #define LOCAL_BORN 8
 #define LOCAL_HAS_RULE 16
+#define LOCAL_HAS_ATTRS 32
 
 /* ---- local part */
 
@@ -51,9 +52,14 @@ static int local_decode(struct row *row, struct slice value,
 	}
 	if (flags & LOCAL_HAS_RULE)
 		*ret_rule = reader_string(&r, POLICY_BYTES_MAX);
+	if (flags & LOCAL_HAS_ATTRS)
+		buf_put_slice(&row->attrs,
+			      reader_string(&r, XATTRS_BYTES_MAX));
 	*ret_versions = reader_bytes(&r, reader_left(&r));
 	if (!e)
 		e = reader_ok(&r);
+	if (!e)
+		e = buf_error(&row->attrs);
 	return e == -EBADMSG ? -EUCLEAN : e;
 }
 
@@ -66,6 +72,7 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 			      (row->absent ? LOCAL_ABSENT : 0) |
 			      (row->born ? LOCAL_BORN : 0) |
 			      (row->o.rule.len ? LOCAL_HAS_RULE : 0) |
+			      (row->attrs.len ? LOCAL_HAS_ATTRS : 0) |
 			      (counts ? LOCAL_COUNTS : 0));
 	buf_put_u64(b, row->lseq);
 	buf_put_u64(b, row->ino);
@@ -82,6 +89,8 @@ static void local_encode(struct row *row, bool counts, struct buf *b)
 	}
 	if (row->o.rule.len)
 		buf_put_string(b, row->o.rule);
+	if (row->attrs.len)
+		buf_put_string(b, buf_slice(&row->attrs));
 }
 
 /* ---- loading */
@@ -91,6 +100,7 @@ void row_release(struct row *row)
 	object_release(&row->o);
 	object_release(&row->prior);
 	remains_release(&row->remains);
+	buf_release(&row->attrs);
 	free(row->claims);
 	row->claims = NULL;
 	row->claim_count = 0;
@@ -211,6 +221,8 @@ int versions_of(struct slice value, struct slice *ret, uint64_t *from)
 		(void)reader_string(&r, ROW_BYTES_MAX);
 	if (flags & LOCAL_HAS_RULE)
 		(void)reader_string(&r, POLICY_BYTES_MAX);
+	if (flags & LOCAL_HAS_ATTRS)
+		(void)reader_string(&r, XATTRS_BYTES_MAX);
 	*ret = reader_bytes(&r, reader_left(&r));
 	return reader_ok(&r) ? -EUCLEAN : 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fs/base/hash.h"
+#include "fs/tree/acl.h"
 #include "fs/tree/row_codec.h"
 
 /* ---- decoding of values */
@@ -237,6 +238,8 @@ static void get_value(struct decoder *d, struct reader *r, struct version *v)
 		if (v->mode.perm > 07777)
 			reader_fail(r);
 		v->mode.acl = reader_string(r, ROW_BYTES_MAX);
+		if (v->mode.acl.len && !acl_access_is_valid(v->mode.acl))
+			reader_fail(r);
 		break;
 	case REG_OWNER:
 		v->owner.user = reader_string(r, PRINCIPAL_BYTES_MAX);

@@ -21,6 +21,7 @@
 #include "fs/tree/list.h"
 #include "fs/tree/roots.h"
 #include "fs/tree/saves.h"
+#include "fs/tree/xattr_local.h"
 
 /* A remote clock may lead the wall clock by this much, else it is clamped. */
 #define HLC_AHEAD_MS (10 * 60 * 1000)
@@ -207,6 +208,8 @@ static int meta_load(struct tree *t)
 		r = hist_load(t);
 	if (!r)
 		r = applying_load(t);
+	if (!r)
+		r = local_attrs_load(t);
 	return r ? r : chain_load(t);
 }
 

@@ -160,11 +160,13 @@ enum tree_set {
 	TREE_SET_SIZE = 8,
 	TREE_SET_MTIME = 16,
 	TREE_SET_ATIME = 32,	/* here only: it is never replicated */
+	TREE_SET_ACL = 64,	/* with MODE; else that keeps the ACL */
 };
 
 struct tree_setattr {
 	uint32_t set;		/* enum tree_set */
 	uint32_t perm;		/* 07777 */
+	struct slice acl;	/* acl.h; empty: none */
 	struct slice user, group;
 	uint64_t size;
 	struct timespec mtime, atime;
@@ -178,11 +180,19 @@ must_check int tree_setattr(struct tree *, uint64_t ino,
 struct tree_new {
 	enum kind kind;
 	uint32_t perm;
+	/* tree_create(): taken from perm, unless the directory has a default
+	 * ACL, which holds instead. */
+	uint32_t umask;
+	struct slice acl;	/* acl.h; tree_create(): as inherited */
 	struct slice user, group;
 	struct slice target;	/* symlinks */
 	dev_t rdev;		/* device nodes */
 };
-/* Errors: -EEXIST. With `open`, the inode is opened for writing too. */
+/*
+ * In a directory with the set-group-ID bit the group is the directory's, and
+ * a directory gets the bit; default ACLs are inherited. Errors: -EEXIST.
+ * With `open`, the inode is opened for writing too.
+ */
 must_check int tree_create(struct tree *, uint64_t parent, struct slice name,
 			   const struct tree_new *, bool open,
 			   struct entry *ret);
@@ -219,8 +229,9 @@ must_check int tree_rename(struct tree *, uint64_t parent, struct slice name,
 must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
 
 /*
- * Extended attributes, of names that begin with "user."; others are
- * -ENOTSUP. They are the file's: at a sibling they are its file's too.
+ * Extended attributes, of names that begin with "user.", and, never
+ * replicated, "security." or "trusted."; others are -ENOTSUP (ACLs: acl.h, by
+ * functions of their own, but their names are listed). They are the file's: at a sibling they are its file's too.
  * Errors: -ENODATA there is none of that name; -EEXIST with CREATE; -EPERM a
  * symlink; -E2BIG the value, -ENOSPC all of them are too large; -EINVAL the
  * name, or it begins with "user.kin.": kinfs knows no such setting, or not
@@ -234,7 +245,8 @@ must_check int tree_setxattr(struct tree *, uint64_t ino, struct slice name,
 			     struct slice value, uint32_t flags);
 must_check int tree_getxattr(struct tree *, uint64_t ino, struct slice name,
 			     struct buf *ret);
-/* The names in order, a NUL behind each. */
+/* The names, a NUL behind each: those that stay here, ACLs, and the others,
+ * each kind in order. */
 must_check int tree_listxattr(struct tree *, uint64_t ino, struct buf *ret);
 must_check int tree_removexattr(struct tree *, uint64_t ino,
 				struct slice name);

@@ -18,6 +18,7 @@
 #define KINFS_TREE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "fs/tree/bucket.h"
@@ -187,6 +188,7 @@ struct tree {
 	 * been sent; what all were known to have when the table was last gone
 	 * through, and the walk in hand. */
 	bool alone;
+	_Atomic bool local_attrs; /* some row may have any: xattr_local.c */
 	uint64_t sent_seq;
 	struct know base_acked, base_walk;
 	struct hist_totals hist;
@@ -323,6 +325,7 @@ struct row {
 				 * may have parts that are not here */
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
+	struct buf attrs;	/* that stay here: xattr_local.c */
 	/* Its contents as stored, for the history: hist_leave.c. */
 	struct version *had;	/* in the arena of `o` as it was loaded */
 	size_t had_count;
@@ -479,6 +482,7 @@ struct claimant {
 	/* Twins: same kind, content and mode, one content, one name. */
 	bool single;
 	uint32_t perm;
+	uint64_t acl;		/* its hash */
 	uint8_t kind;
 	struct content content;	/* no inline bytes: by hash */
 	size_t head;		/* index of the twin it is folded into */

@@ -236,8 +236,9 @@ static int undo_attribute(struct tree *t, const struct taken *k)
 
 	switch (v->reg) {
 	case REG_MODE:
-		s.set = TREE_SET_MODE;
+		s.set = TREE_SET_MODE | TREE_SET_ACL;
 		s.perm = v->mode.perm;
+		s.acl = v->mode.acl;
 		break;
 	case REG_OWNER:
 		s.set = TREE_SET_USER | TREE_SET_GROUP;

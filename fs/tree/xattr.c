@@ -17,16 +17,21 @@
  * is refused, so that a misspelt setting is not taken for set. Known is
  * user.kin.acks (acks.h) and user.kin.policy (policy.h), of directories.
  * user.kin.conflict can be read only (conflict_xattr.c).
+ *
+ * "security." and "trusted." stay on this node: xattr_local.c. What a default
+ * ACL is stands among the registers, by its name: acl.h.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/tree/acks.h"
+#include "fs/tree/acl.h"
 #include "fs/tree/op.h"
 #include "fs/tree/policy.h"
 #include "fs/tree/saves.h"
 #include "fs/tree/variants_internal.h"
+#include "fs/tree/xattr_local.h"
 
 /* Traces of removals that are kept, see above. */
 #define XATTR_REMOVED_MAX 16
@@ -45,14 +50,14 @@ static int check_xattr_name(struct slice name)
 {
 	if (!xattr_name_is_valid(name))
 		return name.len > NAME_BYTES_MAX ? -ERANGE : -EINVAL;
-	if (!has_prefix(name, PREFIX_USER))
+	if (!has_prefix(name, PREFIX_USER) && !xattr_is_local(name))
 		return -ENOTSUP;
-	return name.len > strlen(PREFIX_USER) ? 0 : -EINVAL;
+	/* (the prefix alone) */
+	return name.data[name.len - 1] == '.' &&
+	       !memchr(name.data, '.', name.len - 1) ? -EINVAL : 0;
 }
 
-/* The row that carries an inode's attributes, to look at or to change. */
-static int load_carrier(struct tree *t, uint64_t ino, bool change,
-			struct row *ret)
+int carrier_load(struct tree *t, uint64_t ino, bool change, struct row *ret)
 {
 	struct inoref ref;
 	int r = ino_get(t, ino, &ref);
@@ -76,13 +81,15 @@ int tree_getxattr(struct tree *t, uint64_t ino, struct slice name,
 
 	if (r)
 		return r;
+	if (xattr_is_local(name))
+		return local_getxattr(t, ino, name, ret);
 	store_lock(t->store);
 	if (slice_equal(name, SLICE_STR(XATTR_CONFLICT))) {
 		r = conflict_describe(t, ino, ret);
 		store_unlock(t->store);
 		return r;
 	}
-	r = load_carrier(t, ino, false, &row);
+	r = carrier_load(t, ino, false, &row);
 	if (r) {
 		store_unlock(t->store);
 		return r;
@@ -113,6 +120,13 @@ static void put_name_listed(struct buf *ret, struct slice name)
 	buf_put_u8(ret, 0);
 }
 
+/* (a peer may have sent registers of any name) */
+static bool is_listed(struct slice name)
+{
+	return has_prefix(name, PREFIX_USER) ||
+	       slice_equal(name, SLICE_STR(ACL_DEFAULT_NAME));
+}
+
 /* conflict: with that one, in its place. */
 static int list_names(const struct info *i, bool conflict, struct buf *ret)
 {
@@ -124,10 +138,13 @@ static int list_names(const struct info *i, bool conflict, struct buf *ret)
 	all = calloc(o->count + 1, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
+	if (i->mode && i->mode->mode.acl.len)
+		put_name_listed(ret, SLICE_STR(ACL_ACCESS_NAME));
 	for (size_t k = 0; k < o->count; k++) {
 		const struct version *v = &o->versions[k];
 
-		if (v->reg == REG_XATTR && info_xattr(i, v->xattr.name) == v)
+		if (v->reg == REG_XATTR && is_listed(v->xattr.name) &&
+		    info_xattr(i, v->xattr.name) == v)
 			all[n++] = v;
 	}
 	if (n > 1)
@@ -151,9 +168,11 @@ int tree_listxattr(struct tree *t, uint64_t ino, struct buf *ret)
 	int r;
 
 	store_lock(t->store);
-	r = load_carrier(t, ino, false, &row);
+	r = carrier_load(t, ino, false, &row);
 	if (!r) {
 		r = info_init(&i, &row.o);
+		if (!r)
+			r = row_local_list(&row, ret);
 		if (!r)
 			r = list_names(&i, conflict_is_shown(t, ino), ret);
 		info_release(&i);
@@ -234,8 +253,8 @@ static int change_name(struct tree *t, struct row *row, struct slice name,
 	return r;
 }
 
-static int put_name(struct tree *t, struct row *row, struct slice name,
-		    const struct slice *value)
+int row_put_xattr(struct tree *t, struct row *row, struct slice name,
+		  const struct slice *value)
 {
 	int r = change_name(t, row, name, value);
 
@@ -262,7 +281,7 @@ static int write_name(struct tree *t, struct row *row, struct info *i,
 		return -ENODATA;
 	if (i->kind == KIND_FILE)
 		r = remove_twins_of(t, row, i);
-	return r ? r : put_name(t, row, name, value);
+	return r ? r : row_put_xattr(t, row, name, value);
 }
 
 int object_setxattr(struct tree *t, struct objid id, struct slice name,
@@ -279,7 +298,7 @@ int object_setxattr(struct tree *t, struct objid id, struct slice name,
 		r = remove_twins_of(t, &row, &i);
 	info_release(&i);
 	if (!r)
-		r = put_name(t, &row, name, value);
+		r = row_put_xattr(t, &row, name, value);
 	row_release(&row);
 	return r;
 }
@@ -387,7 +406,7 @@ static int write_locked(struct tree *t, uint64_t ino, struct slice name,
 {
 	struct row row;
 	struct info i;
-	int r = load_carrier(t, ino, true, &row);
+	int r = carrier_load(t, ino, true, &row);
 
 	if (r)
 		return r;
@@ -430,6 +449,8 @@ int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
 		r = -E2BIG;
 	if (r)
 		return r;
+	if (xattr_is_local(name))
+		return local_writexattr(t, ino, name, &value, flags);
 	room_wait(t);
 	r = op_begin(t);
 	if (r)
@@ -446,6 +467,8 @@ int tree_removexattr(struct tree *t, uint64_t ino, struct slice name)
 		r = -ENOTSUP;
 	if (r)
 		return r;
+	if (xattr_is_local(name))
+		return local_writexattr(t, ino, name, NULL, 0);
 	r = op_begin(t);
 	if (r)
 		return r;

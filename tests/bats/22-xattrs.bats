@@ -69,8 +69,65 @@ make_tree() {
 	echo x >a/f
 	run -1 setfattr -n user.kin.no-such -v 1 a/f
 	assert_output --partial "Invalid argument"
-	run -1 setfattr -n security.x -v 1 a/f
+	run -1 setfattr -n system.x -v 1 a/f
 	assert_output --partial "not supported"
 	run -0 cp --preserve=all a/f a/g
 	assert_output ""
+}
+
+# acl get|set FILE [TEXT]: "u::6 u:NAME:7 g::4 m::7 o::0"
+acl() {
+	python3 - "$@" <<-'END'
+	import grp, os, pwd, struct, sys
+	tags = {"u": (1, 2), "g": (4, 8), "m": (16, 16), "o": (32, 32)}
+	letters = {1: "u", 2: "u", 4: "g", 8: "g", 16: "m", 32: "o"}
+	name = "system.posix_acl_access"
+	if sys.argv[1] == "set":
+	    out = struct.pack("<I", 2)
+	    for word in sys.argv[3].split():
+	        kind, who, perm = word.split(":")
+	        number = 0xffffffff
+	        if who:
+	            number = (pwd.getpwnam(who).pw_uid if kind == "u"
+	                      else grp.getgrnam(who).gr_gid)
+	        out += struct.pack("<HHI", tags[kind][who != ""], int(perm),
+	                           number)
+	    os.setxattr(sys.argv[2], name, out)
+	else:
+	    data = os.getxattr(sys.argv[2], name)
+	    words = []
+	    for at in range(4, len(data), 8):
+	        tag, perm, number = struct.unpack_from("<HHI", data, at)
+	        who = ("" if tag not in (2, 8) else
+	               pwd.getpwuid(number).pw_name if tag == 2 else
+	               grp.getgrgid(number).gr_name)
+	        words.append(f"{letters[tag]}:{who}:{perm}")
+	    print(" ".join(words))
+	END
+}
+
+@test "ACLs travel; trusted and security attributes do not" {
+	kin_join a b
+	echo text >a/f
+	acl set a/f "u::6 u:daemon:4 g::0 g:mail:6 m::6 o::0"
+	[ "$(id -u)" != 0 ] || setfattr -n trusted.x -v here a/f
+	kin_wait a
+	assert_equal "$(acl get b/f)" "u::6 u:daemon:4 g::0 g:mail:6 m::6 o::0"
+	# (so that the kernel knows it there)
+	assert_equal "$(acl get a/f)" "$(acl get b/f)"
+	chmod 640 b/f
+	echo more >>b/f
+	kin_wait b
+	assert_equal "$(acl get a/f)" "u::6 u:daemon:4 g::0 g:mail:6 m::4 o::0"
+	run -1 getfattr -n trusted.x b/f
+	if [ "$(id -u)" = 0 ]; then
+		kin unmount a
+		kin_remount a
+		run -0 getfattr --only-values -n trusted.x a/f
+		assert_output here
+	fi
+	# A program that asks whether there is one gets the answer.
+	[[ "$(ls -l a/f)" == -rw-r-----+* ]]
+	cp -a a/f a/g
+	assert_equal "$(acl get a/g)" "$(acl get a/f)"
 }

@@ -57,7 +57,9 @@ struct conform_case {
 	X(special) \
 	X(perms) \
 	X(owners) \
-	X(times)
+	X(times) \
+	X(xattrs) \
+	X(acls)
 
 #define X(area) extern const struct conform_case area##_cases[];
 CONFORM_AREAS(X)

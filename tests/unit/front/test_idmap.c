@@ -88,6 +88,28 @@ static void test_unknown_names(void **state)
 			 4711);
 }
 
+/* A number that was written elsewhere, where nobody had it, is not the one
+ * who has it here. */
+static void test_somebody_elses_number(void **state)
+{
+	char name[16];
+	size_t len;
+
+	(void)state;
+	idmap_set_default(4711, 4712);
+	assert_int_equal(idmap_uid(NULL, SLICE_STR("#0")), 4711);
+	assert_int_equal(idmap_gid(NULL, SLICE_STR("#0")), 4712);
+	assert_false(idmap_user_is_known(SLICE_STR("#0")));
+	assert_false(idmap_group_is_known(SLICE_STR("no such group, ever")));
+	assert_true(idmap_user_is_known(SLICE_STR("root")));
+	len = (size_t)snprintf(name, sizeof(name), "#%u", unused_uid());
+	if (unused_uid())
+		assert_int_equal(unused_uid(),
+				 idmap_uid(NULL, SLICE(name, len)));
+	/* One number is written in one way only. */
+	assert_int_equal(idmap_uid(NULL, SLICE_STR("#03987654321")), 4711);
+}
+
 /* More questions than are kept: answers stay right. */
 static void test_many(void **state)
 {
@@ -110,6 +132,7 @@ int main(void)
 		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_number_without_a_name),
 		cmocka_unit_test(test_unknown_names),
+		cmocka_unit_test(test_somebody_elses_number),
 		cmocka_unit_test(test_many),
 	};
 

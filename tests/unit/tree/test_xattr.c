@@ -99,9 +99,10 @@ static void test_one_node(void)
 	assert_int_equal(tree_setxattr(a->tree, ROOT, SLICE_STR("user.r"),
 				       SLICE_STR("root"), 0), 0);
 	/* names */
-	assert_int_equal(set_error(a, "f", "trusted.x", "", 0), -ENOTSUP);
+	assert_int_equal(set_error(a, "f", "system.x", "", 0), -ENOTSUP);
 	assert_int_equal(set_error(a, "f", "x", "", 0), -ENOTSUP);
 	assert_int_equal(set_error(a, "f", "user.", "", 0), -EINVAL);
+	assert_int_equal(set_error(a, "f", "trusted.", "", 0), -EINVAL);
 	assert_int_equal(set_error(a, "f", "", "", 0), -EINVAL);
 	assert_int_equal(set_error(a, "f", "user.x", "", 4), -EINVAL);
 	assert_int_equal(tree_setxattr(a->tree, ROOT, SLICE("user.\0x", 7),
