@@ -250,6 +250,8 @@ static void inherit_file(void)
 		{ OWNERS_GROUP, 5, NO_ID }, { GROUP, 7, GROUP_B },
 		{ MASK, 6, NO_ID }, { OTHERS, 0, NO_ID },
 	};
+	char path[64];
+	int fd;
 
 	make_dir("d", 0755);
 	OK(SET("d", DEFAULT, inherited));
@@ -266,6 +268,12 @@ static void inherit_file(void)
 	ACL_IS("d/n", ACCESS, want);
 	OK(symlink("f", "d/l"));
 	IS(0777, perm_of("d/l"));
+	fd = open("d", O_TMPFILE | O_WRONLY, 0666);
+	if (fd >= 0) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		OK(linkat(AT_FDCWD, path, AT_FDCWD, "d/t", AT_SYMLINK_FOLLOW));
+		ACL_IS("d/t", ACCESS, want);
+	}
 	AS(USER_A, GROUP_A) {
 		OK(open("d/f", O_RDWR));
 		ERR(EACCES, access("d/f", X_OK));
