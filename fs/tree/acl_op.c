@@ -120,5 +120,8 @@ int tree_setacl(struct tree *t, uint64_t ino, enum acl_type type,
 		return r;
 	room_wait(t);
 	r = op_begin(t);
-	return r ? r : op_end(t, setacl_locked(t, ino, type, acl, drop_perm));
+	if (r)
+		return r;
+	r = setacl_locked(t, ino, type, acl, drop_perm);
+	return op_end(t, op_answers(t, r, 0));
 }

@@ -256,5 +256,8 @@ int local_writexattr(struct tree *t, uint64_t ino, struct slice name,
 	if (value)
 		room_wait(t);
 	r = op_begin(t);
-	return r ? r : op_end(t, write_locked(t, ino, name, value, flags));
+	if (r)
+		return r;
+	r = write_locked(t, ino, name, value, flags);
+	return op_end(t, op_answers(t, r, 0));
 }
