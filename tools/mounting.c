@@ -383,6 +383,7 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 	struct node_options options = {
 		.place = place,
 		.supervisor = socket,
+		.goes_on = m->take_over >= 0,
 		.listen = m->listen,
 		.lapse_days = m->lapse_days,
 		.keep = m->keep,

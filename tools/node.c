@@ -225,7 +225,7 @@ static int open_store(struct node *node, const struct node_options *options,
 }
 
 static int open_tree(struct node *node, struct volid volume,
-		     const char *label, const uint8_t *secret,
+		     const char *label, const uint8_t *secret, bool goes_on,
 		     struct buf *why)
 {
 	char user[PRINCIPAL_BYTES_MAX], group[PRINCIPAL_BYTES_MAX];
@@ -238,6 +238,7 @@ static int open_tree(struct node *node, struct volid volume,
 		.root_perm = 0755,
 		.label = SLICE_STR(label),
 		.secret = secret,
+		.goes_on = goes_on,
 	};
 	uint8_t fresh[COOKIE_BYTES];
 	autofree char *cookie = NULL;
@@ -273,7 +274,7 @@ static int join(struct node *node, const struct node_options *options,
 	if (r < 0)
 		return r;
 	r = open_tree(node, result.volume, result.label, result.secret,
-		      why);
+		      false, why);
 	if (r == 0)
 		r = sentence(why,
 			     core_adopt_members(node->tree,
@@ -298,7 +299,7 @@ static int open_own_volume(struct node *node,
 
 	env_random(NULL, volume.b, sizeof(volume.b));
 	r = open_tree(node, volume, options->label ? options->label :
-		      options->label_default, NULL, why);
+		      options->label_default, NULL, options->goes_on, why);
 	if (r < 0 || !options->label)
 		return r;
 	tree_label(node->tree, label);

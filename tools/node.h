@@ -18,6 +18,7 @@ struct node;
 struct node_options {
 	const struct volume_place *place;	/* borrowed */
 	int supervisor;			/* its socket, or -1: none */
+	bool goes_on;			/* with a mount in use */
 	const char *listen;		/* or NULL, as agent_options */
 	unsigned int lapse_days;	/* or 0, as agent_options */
 	struct history_keep keep;

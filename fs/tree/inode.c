@@ -3,10 +3,12 @@
  * Inode numbers and attributes. A number stands for what is shown: an
  * object's main content (or a directory), a sibling of a file by its
  * branch, or a *detached* content: what open handles go on seeing after the
- * name got another content from elsewhere.
+ * name got another content from elsewhere. Handles do not outlive the mount:
+ * what is detached has a mark, by which it is found when it was killed.
  *
  * INO, by first byte of the key: 'i' number -> what it is; 's' object and
- * branch -> number of that sibling; 'a' number -> access time (atime.c).
+ * branch -> number of that sibling; 'd' number -> nothing: it is detached; 'a'
+ * number -> access time (atime.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +25,13 @@
 static struct slice ino_key(uint8_t key[9], uint64_t ino)
 {
 	key[0] = 'i';
+	put_be64(key + 1, ino);
+	return SLICE(key, 9);
+}
+
+static struct slice kept_key(uint8_t key[9], uint64_t ino)
+{
+	key[0] = 'd';
 	put_be64(key + 1, ino);
 	return SLICE(key, 9);
 }
@@ -99,8 +108,11 @@ int ino_put(struct tree *t, uint64_t ino, const struct inoref *ref)
 		r = buf_error(&b);
 	if (r)
 		return r;
-	return store_put(t->store, TABLE_INO, ino_key(key, ino),
-			 buf_slice(&b));
+	r = store_put(t->store, TABLE_INO, ino_key(key, ino), buf_slice(&b));
+	if (!r && ref->type == INO_DETACHED)
+		r = store_put(t->store, TABLE_INO, kept_key(key, ino),
+			      SLICE("", 0));
+	return r;
 }
 
 uint64_t ino_new(struct tree *t)
@@ -149,6 +161,7 @@ int ino_forget(struct tree *t, uint64_t ino)
 
 int ino_forget_detached(struct tree *t, uint64_t ino)
 {
+	uint8_t key[9];
 	struct inoref ref;
 	int r = ino_get(t, ino, &ref);
 
@@ -157,7 +170,57 @@ int ino_forget_detached(struct tree *t, uint64_t ino)
 	inoref_release(&ref);
 	if (ref.type != INO_DETACHED)
 		return 0;
-	return ino_forget(t, ino);
+	r = store_del(t->store, TABLE_INO, kept_key(key, ino));
+	return r ? r : ino_forget(t, ino);
+}
+
+/* The first at `ino` or above. -ENOENT. */
+static int kept_next(struct tree *t, uint64_t ino, uint64_t *ret)
+{
+	uint8_t key[9];
+	struct slice k, v;
+	int r = store_seek(t->store, TABLE_INO, kept_key(key, ino), &k, &v);
+
+	if (!r && k.data[0] != 'd')
+		r = -ENOENT;
+	if (!r && k.len != sizeof(key))
+		r = -EUCLEAN;
+	if (!r)
+		*ret = get_be64(k.data + 1);
+	return r;
+}
+
+/* Of unsent writes it is what they are based on. */
+static int kept_forget(struct tree *t, uint64_t ino)
+{
+	const struct inode *i = inode_find(t, ino);
+	uint8_t key[9];
+	int r;
+
+	if (i && i->dirty)
+		return 0;
+	r = op_begin_locked(t);
+	if (r)
+		return r;
+	store_op_makes_room(t->store);
+	r = ino_forget_detached(t, ino);
+	if (!r)
+		r = store_del(t->store, TABLE_INO, kept_key(key, ino));
+	return op_end_locked(t, r);
+}
+
+int ino_forget_kept(struct tree *t)
+{
+	uint64_t ino = 0;
+	int r = kept_next(t, ino, &ino);
+
+	while (!r) {
+		r = kept_forget(t, ino);
+		if (!r)
+			r = kept_next(t, ino + 1, &ino);
+	}
+	/* (-EROFS: the store is only looked at) */
+	return r == -ENOENT || r == -EROFS ? 0 : r;
 }
 
 int ino_dir(struct tree *t, uint64_t ino, struct objid *ret)

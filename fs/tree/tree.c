@@ -482,6 +482,8 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 			r = dirty_load_all(t);
 		if (!r && o->is_copy)
 			r = copy_reincarnate(t);
+		if (!r && !o->goes_on && !o->mending)
+			r = ino_forget_kept(t);
 		store_unlock(t->store);
 	} else {
 		r = volume_create(t, o);

@@ -81,6 +81,9 @@ struct tree_options {
 	/* It is opened to be repaired (mend.h), also where that was broken
 	 * off. */
 	bool mending;
+	/* Files may be open from before (tree_open_again). Else what only an
+	 * open handle kept is given up. */
+	bool goes_on;
 };
 
 /* Why a node goes on under another origin than before. */

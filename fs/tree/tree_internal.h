@@ -616,6 +616,8 @@ struct inode *inode_find(struct tree *, uint64_t ino);
 struct inode *inode_get(struct tree *, uint64_t ino);
 /* It is written for the first time: that its row is empty is nothing that
  * anybody wrote. */
+/* What only open handles kept, when there are none any more. [locked] */
+must_check int ino_forget_kept(struct tree *);
 bool inode_is_unborn(const struct tree *, uint64_t ino);
 void inode_drop(struct tree *, struct inode *);
 must_check int attr_of(struct tree *, uint64_t ino, struct attr *ret);

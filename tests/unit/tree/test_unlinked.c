@@ -77,6 +77,33 @@ static void returned(const struct unlinked *u)
 	fixture_close(&b);
 }
 
+/* What only a handle kept goes with the process, if that did not close it. */
+static void test_kept_by_a_crash(void **state)
+{
+	struct fixture a, b;
+	struct attr at;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "f", "base");
+	merge_from(&b, &a);
+	ino = look(&b, ROOT, "f");
+	assert_int_equal(tree_open_file(b.tree, ino, false), 0);
+	write_file(&a, look(&a, ROOT, "f"), "another");
+	merge_from(&b, &a);
+	expect_bytes(&b, look(&b, ROOT, "f"), "another");
+	expect_bytes(&b, ino, "base");
+	check_tree(&b);
+	fixture_crash(&b);
+	assert_int_equal(tree_getattr(b.tree, ino, &at), -ESTALE);
+	expect_bytes(&b, look(&b, ROOT, "f"), "another");
+	check_tree(&b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 static void test_returns_while_open(void **state)
 {
 	(void)state;
@@ -101,6 +128,7 @@ static void test_returns_after_crash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kept_by_a_crash),
 		cmocka_unit_test(test_returns_while_open),
 		cmocka_unit_test(test_returns_after_close),
 		cmocka_unit_test(test_returns_after_crash),
