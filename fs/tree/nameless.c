@@ -15,7 +15,7 @@
 #include "fs/tree/op.h"
 
 /* Of the tombstone: where it was removed from, which it never was in. */
-#define NAMELESS_NAME ".tmpfile"
+#define NAMELESS_NAME ".kin-nameless"
 
 static int nameless_row(struct tree *t, struct objid dir,
 			const struct tree_new *wanted, uint64_t *ret_ino)
@@ -69,13 +69,17 @@ static int nameless_locked(struct tree *t, uint64_t parent,
 	return 0;
 }
 
+bool name_is_nameless(struct slice name)
+{
+	return slice_equal(name, SLICE_STR(NAMELESS_NAME));
+}
+
 bool target_is_nameless(const struct target *f)
 {
 	const struct version *tomb = f->info.tomb;
-	struct slice name = SLICE_STR(NAMELESS_NAME);
 
 	return f->ref.type == INO_OBJECT && !f->info.link_count && tomb &&
-	       slice_equal(tomb->tomb.link.at.name, name);
+	       name_is_nameless(tomb->tomb.link.at.name);
 }
 
 int tree_create_nameless(struct tree *t, uint64_t parent,

@@ -633,6 +633,8 @@ must_check int target_load(struct tree *, uint64_t ino, struct target *);
 void target_release(struct target *);
 /* nameless.c: was it made without a name, and has it none yet? */
 bool target_is_nameless(const struct target *);
+/* Of a TOMB: that of a file which never had a name. */
+bool name_is_nameless(struct slice name);
 
 /* ---- atime.c: access times */
 /* 1: it has one of its own; 0: none. */

@@ -53,6 +53,9 @@ static int plan_add(void *arg, const struct removed *d)
 	struct plan *p = arg;
 	struct item *i;
 
+	/* (nobody removed it, and nothing of it was kept) */
+	if (!d->bytes && name_is_nameless(d->name))
+		return 0;
 	if (p->parent == SIZE_MAX) {
 		if (d->removed_ms < p->wanted->since_ms ||
 		    (p->wanted->name.len &&

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "fs/store/store_internal.h"
+#include "fs/tree/history.h"
 #include "tree_support.h"
 
 #define ROOT TREE_ROOT_INO
@@ -135,6 +136,43 @@ static void test_crashes(void **state)
 	expect_bytes(&f, look(&f, ROOT, "k"), "kept");
 	check_tree(&f);
 	fixture_close(&f);
+}
+
+static int count_removed(void *arg, const struct history_removed *r)
+{
+	size_t *n = arg;
+
+	assert_true(slice_equal(r->name, SLICE_STR("gone")));
+	++*n;
+	return 0;
+}
+
+/* Nobody removed it, so it is not among what was removed, here or there. */
+static void test_is_not_removed(void **state)
+{
+	struct history_wanted all = { 0 };
+	struct fixture a, b;
+	size_t n = 0;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	make_file(&a, ROOT, "gone", "");
+	merge_from(&b, &a);
+	ino = make_nameless(&a, ROOT);
+	put(&a, ino, 0, "secret");
+	tree_release_file(a.tree, ino, true);
+	assert_int_equal(tree_unlink(a.tree, ROOT, SLICE_STR("gone")), 0);
+	merge_from(&b, &a);
+	assert_int_equal(tree_removed(a.tree, SLICE_STR(""), &all,
+				      count_removed, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(tree_removed(b.tree, SLICE_STR(""), &all,
+				      count_removed, &n), 0);
+	assert_int_equal(n, 2);
+	fixture_close(&a);
+	fixture_close(&b);
 }
 
 static void test_errors(void **state)
@@ -283,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_goes_with_handle),
 		cmocka_unit_test(test_gets_a_name),
 		cmocka_unit_test(test_crashes),
+		cmocka_unit_test(test_is_not_removed),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_atime_is_kept_here),
 		cmocka_unit_test(test_relatime),
