@@ -37,6 +37,8 @@ enum {
 	OPTION_HISTORY_DAYS,
 	OPTION_HISTORY_SIZE,
 	OPTION_ALLOW_OTHER,
+	OPTION_SUID,
+	OPTION_DEV,
 	OPTION_FOREGROUND,
 	OPTION_NO_SUPERVISOR,
 	OPTION_TAKE_OVER,
@@ -51,6 +53,8 @@ const struct option mounting_options[] = {
 	{ "history-days", required_argument, NULL, OPTION_HISTORY_DAYS },
 	{ "history-size", required_argument, NULL, OPTION_HISTORY_SIZE },
 	{ "allow-other", no_argument, NULL, OPTION_ALLOW_OTHER },
+	{ "suid", no_argument, NULL, OPTION_SUID },
+	{ "dev", no_argument, NULL, OPTION_DEV },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
 	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
@@ -126,6 +130,15 @@ static int parse_history_size(struct mounting *m, const char *text)
 	return -1;
 }
 
+/* (the kernel would mount without it, and say nothing) */
+static int check_root(const struct mounting *m, const char *option)
+{
+	if (geteuid() == 0)
+		return -1;
+	return complain(m->command, EXIT_USAGE, "%s: only root can; leave it "
+			"out", option);
+}
+
 static int parse_one(struct mounting *m, int c)
 {
 	switch (c) {
@@ -160,6 +173,12 @@ static int parse_one(struct mounting *m, int c)
 	case OPTION_ALLOW_OTHER:
 		m->allow_other = true;
 		break;
+	case OPTION_SUID:
+		m->suid = true;
+		return check_root(m, "--suid");
+	case OPTION_DEV:
+		m->dev = true;
+		return check_root(m, "--dev");
 	case OPTION_FOREGROUND:
 		m->foreground = true;
 		break;
@@ -390,6 +409,8 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 		.label = m->label,
 		.label_default = label,
 		.allow_other = m->allow_other,
+		.suid = m->suid,
+		.dev = m->dev,
 		.only_peers = m->peer_count ? m->peers : NULL,
 		.code = code,
 	};

@@ -20,7 +20,7 @@
 struct mounting {
 	const char *command;
 	const char *store, *listen, *label;	/* or NULL */
-	bool foreground, allow_other, no_supervisor;
+	bool foreground, allow_other, no_supervisor, suid, dev;
 	/* The socket of a supervisor whose mount is to be taken over, or
 	 * -1. Not for users: supervisor.c says it. */
 	int take_over;
@@ -48,6 +48,8 @@ extern const struct option mounting_options[];
 "  --history-size SIZE  how much of that at most, in bytes (K, M, G, T) or in\n" \
 "                       percent of the disk: 5%; remembered, default 5%\n" \
 "  --allow-other        let other users in, as far as permissions go\n" \
+"  --suid, --dev        root only: set-id programs and device nodes work in\n" \
+"                       this mount, whichever node they came from\n" \
 "  --no-supervisor      if the daemon is killed, nobody takes its place: the\n" \
 "                       mount is dead then\n" \
 "  --foreground         do not become a daemon; log to standard error;\n" \

@@ -137,6 +137,9 @@ static int answer_read(struct slice bytes, const int fds[2], struct buf *why,
 	return r;
 }
 
+/* How it is to be mounted, in what the daemon asks for. */
+enum ask_flags { ASK_ALLOW_OTHER = 1, ASK_SUID = 2, ASK_DEV = 4 };
+
 int supervised_mount(int socket, const struct front_options *o,
 		     struct buf *why, struct supervised *ret)
 {
@@ -147,7 +150,9 @@ int supervised_mount(int socket, const struct front_options *o,
 
 	*ret = (struct supervised){ .device = -1 };
 	buf_put_u32(&ask, PROTOCOL);
-	buf_put_u8(&ask, o->allow_other);
+	buf_put_u8(&ask, (o->allow_other ? ASK_ALLOW_OTHER : 0) |
+				 (o->suid ? ASK_SUID : 0) |
+				 (o->dev ? ASK_DEV : 0));
 	put_text(&ask, SLICE_STR(o->source));
 	r = buf_error(&ask);
 	if (!r)
@@ -198,11 +203,15 @@ static int mount_now(struct state *st, struct slice ask, struct buf *why)
 	struct front_options o = { .mountpoint = st->s->mountpoint };
 	autofree char *source = NULL;
 	struct slice text;
+	uint8_t flags;
 	int r;
 
 	if (reader_u32(&in) != PROTOCOL)
 		return -EPROTONOSUPPORT;
-	o.allow_other = reader_u8(&in);
+	flags = reader_u8(&in);
+	o.allow_other = flags & ASK_ALLOW_OTHER;
+	o.suid = flags & ASK_SUID;
+	o.dev = flags & ASK_DEV;
 	text = reader_bytes(&in, reader_left(&in));
 	if (reader_done(&in))
 		return -EPROTO;

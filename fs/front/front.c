@@ -200,7 +200,9 @@ static int mount_options(const struct front_options *options, char **ret)
 		return -ENOMEM;
 	}
 	if (fuse_opt_add_opt(&all, "subtype=kinfs") < 0 ||
-	    fuse_opt_add_opt(&all, "default_permissions,nosuid,nodev") < 0 ||
+	    fuse_opt_add_opt(&all, "default_permissions") < 0 ||
+	    fuse_opt_add_opt(&all, options->suid ? "suid" : "nosuid") < 0 ||
+	    fuse_opt_add_opt(&all, options->dev ? "dev" : "nodev") < 0 ||
 	    (options->allow_other &&
 	     fuse_opt_add_opt(&all, "allow_other") < 0) ||
 	    fuse_opt_add_opt_escaped(&all, source) < 0)

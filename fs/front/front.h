@@ -44,6 +44,7 @@ struct front_options {
 	const char *mountpoint;		/* absolute */
 	const char *source;		/* mount source, "kinfs:<control path>" */
 	bool allow_other;
+	bool suid, dev;			/* root only: set-id bits, devices */
 	/* Told when everything up to an applied number is shown; from the
 	 * notifier thread. */
 	void (*shown)(void *arg, uint64_t lseq);

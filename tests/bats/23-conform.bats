@@ -23,6 +23,29 @@ excepted() {
 	sed -n '/^#/d; s/: .*//p' "$EXCEPTIONS" | sort
 }
 
+@test "devices and set-id programs work where root says so" {
+	need_root
+	kin_mount a --dev --suid --allow-other
+	"$CONFORM" a 'special/*' >out
+	run ! grep -v ^ok out
+	run -0 findmnt -no OPTIONS a
+	refute_output --partial nosuid
+	refute_output --partial nodev
+	cp "$(command -v id)" a/id
+	chown 65501:65502 a/id
+	chmod 6755 a/id
+	[ "$(a/id -u):$(a/id -g)" = 65501:65502 ]
+	kin unmount a
+	kin_remount a --allow-other
+	[ "$(a/id -u):$(a/id -g)" = 0:0 ]
+	run -0 findmnt -no OPTIONS a
+	assert_output --partial nosuid
+	assert_output --partial nodev
+	command -v setpriv >/dev/null || skip "setpriv is not installed"
+	run -2 setpriv --reuid 65501 --clear-groups "$KIN" mount --suid a
+	assert_output --partial "only root"
+}
+
 @test "every case that passes on ext4 passes on a mount" {
 	local options=()
 
