@@ -204,8 +204,7 @@ static size_t part(enum what what, size_t len)
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
-	/* (LMDB writes its root so that it is durable at once) */
-	struct note note = note_begin(kind_of(fd) == 't' ? fd : -1);
+	struct note note = note_begin_write(fd);
 	ssize_t n = REPLACED(fd, len, REAL(pwrite)(fd, bytes, len_, offset));
 
 	note_end(&note);

@@ -24,6 +24,8 @@
 #include "preload.h"
 
 #define NS_PER_S 1000000000u
+/* Less time is taken by any write. */
+#define SLOW_NS 5000000u
 
 static struct notes {
 	uint64_t count;
@@ -87,6 +89,22 @@ struct note note_begin(int fd)
 	return note;
 }
 
+struct note note_begin_write(int fd)
+{
+	struct note note = {0};
+	char kind = notes ? kind_of(fd) : 0;
+
+	/* (LMDB writes its root so that it is durable at once) */
+	if (kind == 't')
+		return note_begin(fd);
+	if (kind == 's' || kind == 'l') {
+		note.kind = 'w';
+		note.thread = (uint32_t)gettid();
+		note.begin_ns = now_ns();
+	}
+	return note;
+}
+
 void note_end(struct note *note)
 {
 	uint64_t n;
@@ -94,6 +112,8 @@ void note_end(struct note *note)
 	if (!note->kind)
 		return;
 	note->end_ns = now_ns();
+	if (note->kind == 'w' && note->end_ns - note->begin_ns < SLOW_NS)
+		return;
 	note->end_waited_ns = waited_ns();
 	n = __atomic_fetch_add(&notes->count, 1, __ATOMIC_RELAXED);
 	if (n >= notes_max)

@@ -22,12 +22,15 @@ struct note {
 	/* How long the thread had waited for a processor in all its life. */
 	uint64_t begin_waited_ns, end_waited_ns;
 	uint32_t thread;
-	uint32_t kind; /* as kind_of() has it */
+	uint32_t kind; /* as kind_of() has it; or w: a slow write to the log
+			* or of data */
 };
 
 /* A call that may last, at a file; -1, or one of no store: no note is made. */
 struct note note_begin(int fd);
 void note_end(struct note *);
+/* The same of a write: to the tables, one that syncs; else only if slow. */
+struct note note_begin_write(int fd);
 
 /* ---- names.c */
 /* Before the fsync of a directory: the names that it has now will last. */

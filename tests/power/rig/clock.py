@@ -4,8 +4,9 @@ after it was done, by the clock of the disk's log.
 
 A machine with much to do is slower than a disk. What it needed is known from
 the notes of the daemon's syncs (notes.c), and excused: what the thread that
-commits spent in syncs above the time that a commit is given, and what it
-waited for a processor. So a store that begins too late is never excused.
+commits spent in syncs, or somebody in one of data segments (which are done one
+after the other, so that it waits) or in a write, above the time that a commit is given; and
+what it waited for a processor. So a store that begins too late is not excused.
 """
 import bisect
 import collections
@@ -37,13 +38,27 @@ def of_owner(notes):
     if not tables:
         return []
     owner, = (thread for thread, _ in tables.most_common(1))
-    return sorted(n for n in notes if n[4] == owner)
+    return sorted(n for n in notes if n[4] == owner and n[5] != ord("w"))
+
+
+def spans(notes):
+    """[(begin, end)] when at least one of them was going on."""
+    ret = []
+    for begin, end in sorted(n[:2] for n in notes):
+        if ret and begin <= ret[-1][1]:
+            ret[-1] = ret[-1][0], max(end, ret[-1][1])
+        else:
+            ret.append((begin, end))
+    return ret
 
 
 class Clock:
     def __init__(self, notes, log):
         self.notes, self.log = of_owner(notes), log
         self.ends = [n[1] for n in self.notes]
+        self.busy = spans(self.notes + [n for n in notes
+                                        if n[5] in (ord("s"), ord("w"))])
+        self.busy_ends = [end for _, end in self.busy]
 
     def at(self, cut):
         """The last moment before the cut's first entry that is lost; None
@@ -52,17 +67,27 @@ class Clock:
             return None
         return self.log.entries[cut][3]
 
-    def excused(self, since, until):
-        busy = waited = 0
-        i = bisect.bisect_left(self.ends, since)
-        for k in range(i, len(self.notes)):
-            begin, end, begin_waited, end_waited = self.notes[k][:4]
-            if k:
-                waited += begin_waited - self.notes[k - 1][3]
+    def busy_ns(self, since, until):
+        ns = 0
+        for begin, end in self.busy[bisect.bisect_left(self.busy_ends,
+                                                       since):]:
             if begin >= until:
                 break
-            busy += min(end, until) - max(begin, since)
-        return max(0, busy - COMMIT_NS) + waited
+            ns += min(end, until) - max(begin, since)
+        return ns
+
+    def waited_ns(self, since, until):
+        ns = 0
+        for k in range(max(1, bisect.bisect_left(self.ends, since)),
+                       len(self.notes)):
+            ns += self.notes[k][2] - self.notes[k - 1][3]
+            if self.notes[k][0] >= until:
+                break
+        return ns
+
+    def excused(self, since, until):
+        return max(0, self.busy_ns(since, until) - COMMIT_NS) + \
+            self.waited_ns(since, until)
 
     def is_due(self, done, now):
         """Must it last if the power goes now?"""
