@@ -12,11 +12,13 @@
  * removed as any file, with a TOMB: a row that vanished would be there for
  * ever at whoever holds it, at equal knowledge.
  *
- * What is saved is what the name shows: main. Siblings beside it, what a
- * policy hides and what is still on its way fare as with a write in place:
- * a file in conflict stays in conflict, and the conflict can be settled by
- * the file's name. (To move the temporary there as any file would take main
- * for removed, and leave the siblings beside a stranger of their name.)
+ * What is saved is what the name shows: main, or a sibling. All else fares as
+ * with a write in place: other siblings, what a policy hides, what is still
+ * on its way. So a file in conflict stays in conflict, and the conflict can
+ * be settled by the file's name. (To move the temporary there as any file
+ * would take main for removed, and leave the siblings beside a stranger; over
+ * a sibling it would settle the conflict for main, unasked.) Mode, owner and
+ * extended attributes are the file's, and come with main only.
  *
  * It is the writer who decides, and rows carry only the result: nodes cannot
  * differ in what they take for a save.
@@ -180,7 +182,7 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	if (r < 0)
 		return r;
 	if (r || (i && i->dirty))
-		return dirty_rebase(t, from->ino, to, ti);
+		return dirty_rebase(t, from->ino, to, ti, base);
 	/* (while main is on its way, what is shown is all that was known) */
 	w.known = to->has_prior ? NULL : &to->o;
 	w.leads = to->has_prior;
@@ -194,6 +196,31 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	else
 		r = branch_write(t, to, ti, &ti->branches[0], NULL, &w);
 	return r ? r : row_set_times(t, to, w.mtime, btime);
+}
+
+/* The same for a sibling, whose number it is from now on. */
+static int sibling_hand_over(struct tree *t, struct row *to,
+			     const struct info *ti, const struct branch *b,
+			     const struct row *from, const struct info *fi)
+{
+	const struct inode *i = inode_find(t, from->ino);
+	const struct version *new = fi->branches[0].top;
+	struct content_write w = { .keep = true, .known = &to->o,
+				   .content = &new->content.content,
+				   .mtime = fi->times ? fi->times->times.mtime
+						      : new->content.mtime };
+	struct dot tag = b->tag;
+	int r = start_empty(t, from, fi);
+
+	if (r < 0)
+		return r;
+	if (r || (i && i->dirty))
+		r = dirty_rebase(t, from->ino, to, ti, b->top);
+	else if (branch_has_content(b, w.content))
+		r = row_keep(t, to, ti);
+	else
+		r = branch_write(t, to, ti, b, NULL, &w);
+	return r ? r : ino_put_sibling(t, from->ino, to->o.id, tag);
 }
 
 static int hand_attributes(struct tree *t, struct row *to,
@@ -283,20 +310,57 @@ int file_leave_number(struct tree *t, const struct row *row,
 	return r ? r : dirty_unlink(t, row->ino);
 }
 
+/* ... of a sibling. */
+static int sibling_leave_number(struct tree *t, struct objid id,
+				const struct branch *b)
+{
+	const struct inode *open;
+	uint64_t ino;
+	int r = ino_of_sibling(t, id, b->tag, &ino);
+
+	if (r)
+		return r;
+	open = inode_find(t, ino);
+	if (open && (open->opens || open->dirty)) {
+		r = ino_detach(t, ino, id, b->top);
+		return r ? r : dirty_unlink(t, ino);
+	}
+	r = ino_forget_sibling(t, id, b->tag);
+	return r ? r : ino_forget(t, ino);
+}
+
 /* ---- rename over */
+
+/* What is saved; NULL: nothing that could be. */
+static const struct branch *saved_branch(struct tree *t, const struct row *to,
+					 const struct info *ti,
+					 const struct shown *target)
+{
+	const struct branch *b;
+
+	if (target->type != SHOWN_SIBLING)
+		return row_may_be_saved(to, ti) ? &ti->branches[0] : NULL;
+	b = info_branch(ti, target->tag);
+	if (!b || b == &ti->branches[0] || !sibling_is_shown(t, to, ti, b))
+		return NULL;
+	return b;
+}
 
 static int adopt_rows(struct tree *t, const struct shown *temp,
 		      struct row *from, const struct info *fi,
-		      struct row *to, struct info *ti)
+		      struct row *to, struct info *ti,
+		      const struct branch *sibling)
 {
 	int r = remove_twins(t, temp);
 
-	if (!r)
+	if (!r && !sibling)
 		r = remove_twins_of(t, to, ti);
 	if (!r)
-		r = file_leave_number(t, to, ti);
+		r = sibling ? sibling_leave_number(t, to->o.id, sibling)
+			    : file_leave_number(t, to, ti);
 	if (!r)
-		r = file_hand_over(t, to, ti, from, fi);
+		r = sibling ? sibling_hand_over(t, to, ti, sibling, from, fi)
+			    : file_hand_over(t, to, ti, from, fi);
 	/* (first: two files may not show one number) */
 	if (!r)
 		r = temporary_remove(t, from, fi, to);
@@ -309,15 +373,22 @@ static bool is_file(const struct shown *s)
 	       s->kind == KIND_FILE;
 }
 
+/* A file, or a sibling of one. */
+static bool is_content(const struct shown *s)
+{
+	return s->type != SHOWN_DIR && s->kind == KIND_FILE;
+}
+
 int adopt(struct tree *t, const struct shown *temp,
 	  const struct shown *target)
 {
+	const struct branch *b = NULL;
 	struct row from, to;
 	struct info fi, ti;
 	bool whole = false;
 	int r;
 
-	if (!is_file(temp) || !is_file(target) ||
+	if (!is_file(temp) || !is_content(target) ||
 	    objid_equal(temp->id, target->id))
 		return 0;
 	/* Both claim one name, and the target would get it if the other went:
@@ -341,12 +412,14 @@ int adopt(struct tree *t, const struct shown *temp,
 		ti = (struct info){ 0 };
 	if (!r)
 		r = dirty_is_whole(t, from.ino, &whole);
-	if (!r && whole && row_may_be_saved(&to, &ti) &&
-	    is_born_after(t, &from, &to) &&
+	if (!r)
+		b = saved_branch(t, &to, &ti, target);
+	if (!r && whole && b && is_born_after(t, &from, &to) &&
 	    (row_is_here_only(t, &from) ||
 	     row_is_temporary(t, &from, &fi, TEMP_YOUNG_MS)) &&
 	    row_is_simple(&from, &fi) && xattrs_fit(&from.o, &to.o)) {
-		r = adopt_rows(t, temp, &from, &fi, &to, &ti);
+		r = adopt_rows(t, temp, &from, &fi, &to, &ti,
+			       target->type == SHOWN_SIBLING ? b : NULL);
 		r = r ? r : 1;
 	}
 	info_release(&ti);
@@ -364,7 +437,7 @@ static bool finds_file(struct tree *t, uint64_t parent, struct slice name,
 	struct objid dir;
 
 	return !ino_dir(t, parent, &dir) && !view_find(t, dir, name, ret) &&
-	       is_file(ret);
+	       is_content(ret);
 }
 
 uint64_t adopt_number(struct tree *t, uint64_t parent, struct slice name,

@@ -183,9 +183,8 @@ int dirty_move(struct tree *t, uint64_t ino, struct objid to)
 }
 
 int dirty_rebase(struct tree *t, uint64_t ino, const struct row *to,
-		 const struct info *i)
+		 const struct info *i, const struct version *base)
 {
-	const struct version *base = row_shown_content(to, i);
 	struct dirty d;
 	int r = dirty_get(t, ino, &d);
 

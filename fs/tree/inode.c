@@ -120,13 +120,25 @@ uint64_t ino_new(struct tree *t)
 	return t->next_ino++;
 }
 
-int ino_of_sibling(struct tree *t, struct objid id, struct dot tag,
-		   uint64_t *ret)
+int ino_put_sibling(struct tree *t, uint64_t ino, struct objid id,
+		    struct dot tag)
 {
 	struct inoref ref = { .type = INO_SIBLING, .id = id, .tag = tag };
 	uint8_t key[33], value[8];
-	struct slice k = sibling_key(key, id, tag), v;
-	int r = store_get(t->store, TABLE_INO, k, &v);
+	int r;
+
+	put_be64(value, ino);
+	r = store_put(t->store, TABLE_INO, sibling_key(key, id, tag),
+		      SLICE(value, 8));
+	return r ? r : ino_put(t, ino, &ref);
+}
+
+int ino_of_sibling(struct tree *t, struct objid id, struct dot tag,
+		   uint64_t *ret)
+{
+	uint8_t key[33];
+	struct slice v;
+	int r = store_get(t->store, TABLE_INO, sibling_key(key, id, tag), &v);
 
 	if (!r && v.len != 8)
 		return -EUCLEAN;
@@ -139,9 +151,7 @@ int ino_of_sibling(struct tree *t, struct objid id, struct dot tag,
 	if (!store_in_op(t->store))
 		return -EUCLEAN; /* given out when the row was stored */
 	*ret = ino_new(t);
-	put_be64(value, *ret);
-	r = store_put(t->store, TABLE_INO, k, SLICE(value, 8));
-	return r ? r : ino_put(t, *ret, &ref);
+	return ino_put_sibling(t, *ret, id, tag);
 }
 
 int ino_forget_sibling(struct tree *t, struct objid id, struct dot tag)

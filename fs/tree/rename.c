@@ -3,7 +3,7 @@
  * rename(2), which means more here than moving a LINK:
  *
  *	a file or directory		a strong LINK at the new place
- *	... over a file			a save, if the file is a temporary: the
+ *	... over a file or a sibling	a save, if the file is a temporary: the
  *					old one gets its content (adopt.c);
  *					else the old one loses its name first
  *	... to a free name beside	it may be a backup (backup.c)

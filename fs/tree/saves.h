@@ -47,7 +47,7 @@ must_check int temporary_remove(struct tree *, struct row *,
  * any more; nobody else finds it. */
 must_check int file_leave_number(struct tree *, const struct row *,
 				 const struct info *);
-/* rename(2) of one shown file over another. 1: done; 0: no adoption, the
+/* rename(2) of one shown file over another, or over a sibling. 1: done; 0: no adoption, the
  * files are moved and removed as any. */
 must_check int adopt(struct tree *, const struct shown *temp,
 		     const struct shown *target);

@@ -602,6 +602,9 @@ uint64_t ino_new(struct tree *);
 /* The number of a sibling, given out at first use. */
 must_check int ino_of_sibling(struct tree *, struct objid, struct dot tag,
 			      uint64_t *ret);
+/* The sibling has this number from now on. */
+must_check int ino_put_sibling(struct tree *, uint64_t ino, struct objid,
+			       struct dot tag);
 must_check int ino_forget_sibling(struct tree *, struct objid,
 				  struct dot tag);
 /* The number shows nothing any more. */
@@ -682,10 +685,11 @@ must_check int dirty_set_mtime(struct tree *, uint64_t ino,
 			       struct timespec);
 /* Unsent writes of the inode belong to that object from now on. */
 must_check int dirty_move(struct tree *, uint64_t ino, struct objid to);
-/* The same where they replace what that object shows, and not the version
- * that they began on, of which nothing may be left in them. */
+/* The same where they replace `base`, which that object shows under some name
+ * (NULL: nothing), and not the version that they began on, of which nothing
+ * may be left in them. */
 must_check int dirty_rebase(struct tree *, uint64_t ino, const struct row *to,
-			    const struct info *);
+			    const struct info *, const struct version *base);
 /* When unsent writes become a version: see cut.c. */
 #define CUT_IDLE_NS (5 * UINT64_C(1000000000))
 #define CUT_APPEND_NS UINT64_C(1000000000)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Programs save a file that is in conflict: it stays in conflict, with the
-# sibling that it had, and is settled by its name.
+# Programs save a file that is in conflict, or its sibling: it stays in
+# conflict, each under its name, and is settled by the file's name.
 
 setup() {
 	load helpers
@@ -100,4 +100,22 @@ by_two_renames() {
 
 @test "two renames" {
 	check_save "" by_two_renames
+}
+
+@test "sed -i of the sibling" {
+	main=$(cat a/doc)
+	sed -i "s/.*/by a/" "a/$sibling"
+	assert_equal "$(cat "a/$sibling")" "by a"
+	meet a b
+	for node in a b; do
+		assert_equal "$(cat $node/doc)" "$main"
+		assert_equal "$(siblings $node doc)" "$sibling"
+		assert_equal "$(cat "$node/$sibling")" "by a"
+		assert_equal "$(conflict_count $node)" 1
+	done
+	kin resolve b/doc --take "$sibling"
+	meet a b
+	all_alike a b
+	assert_equal "$(cat a/doc)" "by a"
+	assert_equal "$(siblings a doc)" ""
 }

@@ -537,6 +537,33 @@ def saved_in_conflict_and_removed():
         expect(s.id(2, "b" if beside == "mv" else "a"), f)
 
 
+@story("adopt-main-only", "adopt-settles")
+def sibling_saved_by_rename():
+    """... of a sibling by its name: that is saved, as if it had been written
+    in place. To take its name for another file would be to remove it, and to
+    settle the conflict for main, of which nobody thought; and the name of a
+    conflict would be left on a file that is in none. Main has its own mode
+    and the sibling none."""
+    for beside in "", "edit", "edit#", "rm#":
+        s = Story(2)
+        apart(s)
+        plain = sorted(s.node(1).view().by_path())
+        s.create(1, "tmp", "save")
+        s.act(1, "chmod", "tmp", mode=2)
+        expect(s.rename(1, "tmp", "a#1"), "erase")
+        expect(s.tree(1), {"a": "two", "a#1": "save"})
+        expect(sorted(s.node(1).view().by_path()), plain)
+        expect(s.node(1).info(s.id(1, "a")).mode, 0)
+        if beside == "rm#":
+            s.rm(2, "a#1")
+        elif beside:
+            s.edit(2, "a#1" if beside == "edit#" else "a", "else")
+        expect(s.end(), {"": {"a": "two", "a#1": "save"},
+                         "edit": {"a": "else", "a#1": "save"},
+                         "edit#": {"a": "two", "a#1": "save", "a#2": "else"},
+                         "rm#": {"a": "two", "a#1": "save"}}[beside])
+
+
 @story()
 def moved_aside_in_conflict():
     """vim's way: doc goes to doc~, another doc is made, doc~ is removed. It

@@ -84,6 +84,24 @@ static bool save_begin(struct op *op, struct save *s)
 	return true;
 }
 
+/* Of a file in conflict it may be a sibling that is saved. (Told by the bytes:
+ * histories of other saves stay what they were.) */
+static void save_sibling(struct op *op, struct save *s)
+{
+	for (size_t i = 0; i < op->before.count; i++) {
+		const struct item *x = &op->before.list[i];
+		struct spot at;
+
+		if (!x->sibling || x->hidden || !x->complete ||
+		    !objid_equal(x->id, s->file->id) ||
+		    !spot_find(op->node, x->path, &at))
+			continue;
+		s->file = x;
+		spot_find(op->node, x->path, &s->at);
+		return;
+	}
+}
+
 static int save_write(struct op *op, struct save *s, const char *name)
 {
 	struct tree_new new = new_of(KIND_FILE);
@@ -223,19 +241,28 @@ void op_save_by_rename(struct op *op)
 
 	if (!save_begin(op, &s))
 		return;
+	if (s.simple && s.bytes.len % 3 == 0)
+		save_sibling(op, &s);
 	op_say(op, s.slow ? "saves slowly by rename" : "saves by rename",
 	       s.at.path, s.aside);
 	op_expect(op, save_write(op, &s, s.aside_name));
 	if (op->r >= 0 && !late)
 		save_close(op, &s);
-	if (op->r >= 0 && s.simple && !op->node->writers &&
-	    !op->ops->profile->plain && s.bytes.len % 4 == 1)
+	if (op->r >= 0 && s.simple && !s.file->sibling &&
+	    !op->node->writers && !op->ops->profile->plain &&
+	    s.bytes.len % 4 == 1)
 		link_aside(op, &s);
 	if (op->r >= 0)
 		op_expect(op, save_rename(op, &s, s.aside_name, s.at.name));
 	if (s.ino && late)
 		save_close(op, &s);
+	if (op->r >= 0 && s.simple && s.bytes.unique)
+		op_keep_others(op, s.file);
+	/* Equal contents are one, and main is the one. */
+	s.simple &= s.bytes.unique || !s.file->sibling;
 	save_end(op, &s);
+	if (s.file->sibling && !s.bytes.unique)
+		op->shown_path[0] = '\0';
 }
 
 void op_save_by_backup(struct op *op)

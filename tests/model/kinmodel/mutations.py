@@ -84,6 +84,9 @@ ALL = {
                             "over", "temp"),
     "adopt-no-conflict": _m("a temporary over a file in conflict takes its "
                             "name as any file", "over", "temp", "void"),
+    "adopt-main-only": _m("a temporary over a sibling takes its name as any "
+                          "file, and ends the conflict", "over", "temp",
+                          "void"),
     "adopt-settles": _m("a save by rename ends the conflict", "over", "temp",
                         "void"),
     "unsettled-left-out": _m("a temporary is left out of a cut instead of "

@@ -75,10 +75,14 @@ def erasable(n, e):
 
 def adoption(n, e, f, young):
     """How a rename of file e over file f is done: e is a temporary and its
-    content is f's from now on ("erase", "tomb"); or None, a plain move. It
-    does not matter whether f has siblings: it is main that is saved."""
+    content is f's from now on ("erase", "tomb"); or None, a plain move. f
+    may have siblings, or be one: it is what the name shows that is saved.
+    (A main that has another name keeps its content there.)"""
     i, j = n.info(e[1]), n.info(f[1])
-    if len(j.shown) > 1 or i.kind != "f" or j.kind != "f":
+    if e[0] != "f" or i.kind != "f" or j.kind != "f" or e[1] == f[1] or \
+            f[0] == "f" and len(j.shown) > 1:
+        return None
+    if f[0] == "s" and mutations.active == "adopt-main-only":
         return None
     if len(j.groups) > 1 and mutations.active == "adopt-no-conflict":
         return None
@@ -432,19 +436,20 @@ class Operations:
         n.touch_dirs([act.key[0], act.to[0]], op)
 
     def _adopt(self, n, e, there, how, op):
-        """A save by rename-over: a new content of the old file, as if main
-        had been written in place; siblings stay."""
+        """A save by rename-over: a new content of the old file, as if what
+        is shown there had been written in place; the others stay."""
         o, d = e[1], there[1]
         self.fold_twins(n, there, op)
         mine, old = n.info(o), n.info(d)
-        b = old.groups[0]
+        b = old.branch(there[4]) if there[0] == "s" else old.groups[0]
         same = b.hash == e[3]
-        over = old.groups[1:] if mutations.active == "adopt-settles" else ()
+        over = [x for x in old.groups if x is not b] \
+            if mutations.active == "adopt-settles" else ()
         uid = b.top.uid if same else self.content(n, d, b, e[3], op, over)
         if same:
             n.keep(d, op)
             self.truth.touched[d].append(op[0])
-        if mine.mode != old.mode:
+        if mine.mode != old.mode and there[0] == "f":
             n.write(d, MODE, mine.mode, op, n.regs(d, MODE))
         for v in mine.contents:
             self.truth.folds_into(n, o, v, (d, uid), op)

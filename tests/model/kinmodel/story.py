@@ -54,6 +54,8 @@ class Story(World):
         return found[int(number) - 1]
 
     def _place(self, k, path):
+        if "#" in path:
+            return self.key(k, path)
         head, _, name = path.rpartition("/")
         v = self.node(k).view()
         return (v.names[v.by_path()[head]][1] if head else ROOT), name
@@ -104,7 +106,7 @@ class Story(World):
         n, how = self.node(k), None
         e = n.view().names[self.key(k, path)]
         there = n.view().names.get(self._place(k, to))
-        if there and e[0] == there[0] == "f":
+        if there and e[0] == "f" and there[0] in "fs":
             how = adoption(n, e, there, young)
         if e[0] == "s":
             self.act(k, "move", path, to, id=self.new_id(),

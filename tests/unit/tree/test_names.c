@@ -255,7 +255,8 @@ static void test_own_file_before_the_sibling(void)
 }
 
 /* Where the sibling is shown, its name is taken; who puts a file of theirs
- * there takes the sibling away, as rename(2) says. */
+ * there takes the sibling away, as rename(2) says. (One that was made not long
+ * ago is a save of the sibling: test_saves_sibling.c.) */
 static void test_own_file_after_the_sibling(void)
 {
 	for (int k = 0; k < 2; k++) {
@@ -271,6 +272,7 @@ static void test_own_file_after_the_sibling(void)
 		make_conflict("f");
 		make_file(f, ROOT, "mine", "mine");
 		sync_all();
+		f->now_ns += 3601 * INT64_C(1000000000);
 		name_with(f, ROOT, "f (conflict", name);
 		assert_int_equal(tree_create(f->tree, ROOT, SLICE_STR(name),
 					     &n, false, &e), -EEXIST);
