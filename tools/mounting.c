@@ -441,8 +441,11 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 		r = -EIO;
 	log_info("\"%s\" %s", place->mountpoint,
 		 left ? "is left to another daemon" : "unmounted");
+	/* Threads of ours may be inside the mount until the next daemon
+	 * answers, and it comes when this one is gone: nothing that ends a
+	 * process may wait for them (the sanitizers do). */
 	if (left)
-		return EXIT_LEFT;
+		_exit(EXIT_LEFT);
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
