@@ -201,10 +201,10 @@ def find(node, files, fail):
 
 def check_memory(node, files, fail, when):
     limit = MEMORY_BYTES + MEMORY_INODE_BYTES * files
-    fail.measured(node.memory() <= MEMORY_BYTES,
+    fail.measured(node.memory() <= limit,
                   f"memory {when}: {node.memory() / MIB:.1f} MiB, of "
-                  f"{MEMORY_BYTES / MIB:.0f} (with what each inode may take "
-                  f"{limit / MIB:.0f})")
+                  f"{MEMORY_BYTES / MIB:.0f} and what each inode may take: "
+                  f"{limit / MIB:.0f}")
 
 
 def check_files(node, files, count, fail):
