@@ -48,13 +48,22 @@ static json_int_t serves(const struct subject *s)
 
 static int await_another(const struct subject *s, json_int_t was)
 {
-	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L }, at;
+	time_t end;
 
-	for (int ms = 0; ms < SERVES_TIMEOUT_S * 1000; ms += LOOK_MS) {
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	for (end = at.tv_sec + SERVES_TIMEOUT_S; at.tv_sec < end;
+	     clock_gettime(CLOCK_MONOTONIC, &at)) {
 		json_int_t now = serves(s);
 
 		if (now && now != was)
 			return EXIT_OK;
+		if (!subject_is_mounted(s))
+			return complain(s->command, EXIT_FAILED, "%s: no "
+					"daemon could take it over, and it "
+					"was unmounted; see kin.log in its "
+					"store, and mount it again",
+					s->mountpoint);
 		nanosleep(&pause, NULL);
 	}
 	return complain(s->command, EXIT_FAILED, "%s: no other daemon came in "

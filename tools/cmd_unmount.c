@@ -157,23 +157,6 @@ static int clean_up_dead(const struct subject *t)
 
 /* ---- the daemon */
 
-static bool still_mounted(const struct subject *t)
-{
-	struct mounts m;
-	bool found = false;
-
-	if (mounts_load(&m) < 0)
-		return false;
-	for (size_t i = 0; i < m.count && !found; i++) {
-		autofree char *socket = mount_socket_of(&m.entries[i]);
-
-		found = socket && !strcmp(socket, t->socket) &&
-			!strcmp(m.entries[i].at, t->mountpoint);
-	}
-	mounts_release(&m);
-	return found;
-}
-
 /* The daemon holds this connection's other end; it goes when it exits. */
 static int await_end(const struct subject *t, int pidfd)
 {
@@ -187,7 +170,7 @@ static int await_end(const struct subject *t, int pidfd)
 		return complain(t->command, EXIT_FAILED, "%s: unmounted, but "
 				"its daemon does not end; see kin.log in its "
 				"store", t->mountpoint);
-	if (still_mounted(t))
+	if (subject_is_mounted(t))
 		return complain(t->command, EXIT_FAILED, "%s: is mounted "
 				"still, without a daemon; `kin unmount` again",
 				t->mountpoint);
@@ -215,7 +198,7 @@ static int run(const struct subject *t)
 {
 	autoclose int fd = -1, pidfd = -1;
 	pid_t pid = 0;
-	int r = mount_connect(t->mountpoint, t->socket, END_TIMEOUT_S, &fd,
+	int r = mount_connect(t->socket, END_TIMEOUT_S, &fd,
 			      &pid);
 
 	/* Our own working directory must not be what keeps it busy. */
@@ -224,6 +207,10 @@ static int run(const struct subject *t)
 				strerror(errno));
 	if (r == -ECONNREFUSED || r == -ENOENT)
 		return clean_up_dead(t);
+	if (r == -EAGAIN)
+		return complain(t->command, EXIT_FAILED, "%s: its daemon is "
+				"being replaced, and the next one is not there "
+				"yet; try again", t->mountpoint);
 	if (r < 0)
 		return complain(t->command, EXIT_NOT_MOUNTED, "%s: is not "
 				"yours to unmount: %s", t->mountpoint,

@@ -5,7 +5,6 @@
  * source looks like ours.
  */
 #include "tools/control_client.h"
-#include "tools/mount_served.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,8 @@
 #include <unistd.h>
 
 #include "fs/base/id.h"
+#include "tools/mount_served.h"
+#include "tools/mounts.h"
 #include "tools/output.h"
 
 /* Bytes of one line of an answer: a list of very many conflicts. */
@@ -196,6 +197,23 @@ static int socket_address(const char *path, int *ret_dir,
 	return n < (int)sizeof(ret->sun_path) ? 0 : -ENAMETOOLONG;
 }
 
+bool subject_is_mounted(const struct subject *t)
+{
+	struct mounts m;
+	bool found = false;
+
+	if (mounts_load(&m) < 0)
+		return false;
+	for (size_t i = 0; i < m.count && !found; i++) {
+		autofree char *socket = mount_socket_of(&m.entries[i]);
+
+		found = socket && !strcmp(socket, t->socket) &&
+			!strcmp(m.entries[i].at, t->mountpoint);
+	}
+	mounts_release(&m);
+	return found;
+}
+
 int control_connect(const char *socket_path, double timeout_s, int *ret_fd,
 		    pid_t *ret_pid)
 {
@@ -352,7 +370,7 @@ int control_ask_with(const struct subject *t, json_t *request, int with,
 {
 	pid_t pid;
 	int fd, exit_code;
-	int r = mount_connect(t->mountpoint, t->socket, timeout_s, &fd, &pid);
+	int r = mount_connect(t->socket, timeout_s, &fd, &pid);
 
 	*ret_answer = NULL;
 	if (r == 0) {

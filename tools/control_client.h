@@ -71,6 +71,9 @@ int control_ask_with(const struct subject *, json_t *request, int fd,
 		     void (*fn)(void *arg, const json_t *event), void *arg,
 		     json_t **ret_answer);
 
+/* Is this very mount still there? */
+bool subject_is_mounted(const struct subject *);
+
 /*
  * Connects. ret_pid: of the daemon, 0 if it cannot be told. Errors:
  * -ECONNREFUSED and -ENOENT the daemon is gone, -EACCES, -EPERM it is

@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/base/log.h"
+#include "tools/mounts.h"
+
 /* fusermount3 may unmount what its caller mounted. */
 static int run_fusermount(const char *mountpoint, bool lazily)
 {
@@ -41,4 +44,29 @@ int mount_remove(const char *mountpoint, bool lazily)
 		return run_fusermount(mountpoint, lazily);
 	return umount2(mountpoint, UMOUNT_NOFOLLOW |
 		       (lazily ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+}
+
+/* The last one in mountinfo is the uppermost. */
+static bool is_ours(const char *mountpoint, const char *source)
+{
+	struct mounts m;
+	bool ours = false;
+
+	if (mounts_load(&m) < 0)
+		return false;
+	for (size_t k = 0; k < m.count; k++)
+		if (!strcmp(m.entries[k].at, mountpoint))
+			ours = m.entries[k].source &&
+			       !strcmp(m.entries[k].source, source);
+	mounts_release(&m);
+	return ours;
+}
+
+void mount_remove_ours(const char *mountpoint, const char *source)
+{
+	int r = is_ours(mountpoint, source) ? mount_remove(mountpoint, true) :
+					      0;
+
+	if (r < 0)
+		log_errno(r, "\"%s\" cannot be unmounted", mountpoint);
 }

@@ -12,5 +12,11 @@
  * fusermount3, others of umount2(2).
  */
 must_check int mount_remove(const char *mountpoint, bool lazily);
+/*
+ * Takes it away lazily if what is seen there is the mount of that source;
+ * what somebody else mounted over it, or in its place, stays. Errors are
+ * logged.
+ */
+void mount_remove_ours(const char *mountpoint, const char *source);
 
 #endif

@@ -7,12 +7,11 @@
 #include "fs/base/macro.h"
 
 /*
- * control_connect() to the daemon of a mount. Nobody listens for a moment
- * while a daemon is replaced, but the mount waits for the next one: so does
- * this. Errors as control_connect(); -ECONNREFUSED and -ENOENT: the mount is
- * dead, or nobody came in time.
+ * control_connect(), which waits while nobody listens but a supervisor lives:
+ * its daemon is being replaced. Errors as of that; -EAGAIN: no daemon came in
+ * time, though one is to come. -ECONNREFUSED and -ENOENT: none will.
  */
-must_check int mount_connect(const char *mountpoint, const char *socket_path,
-			     double timeout_s, int *ret_fd, pid_t *ret_pid);
+must_check int mount_connect(const char *socket_path, double timeout_s,
+			     int *ret_fd, pid_t *ret_pid);
 
 #endif

@@ -248,7 +248,7 @@ static int check_mounted(const struct mounting *m,
 	autofree char *socket = mount_socket_of(e);
 	autoclose int fd = -1;
 	pid_t pid;
-	int r = socket ? mount_connect(e->at, socket, CONNECT_TIMEOUT_S, &fd,
+	int r = socket ? mount_connect(socket, CONNECT_TIMEOUT_S, &fd,
 				       &pid) : -ENOMEM;
 
 	if ((r == -ECONNREFUSED || r == -ENOENT) && !strcmp(e->at, path))
@@ -484,8 +484,18 @@ static void first_started(void *arg)
 	f->d->report_fd = -1;
 }
 
+/* It may be kin.log.1 by now. */
+static void first_reopen_log(void *arg)
+{
+	const struct first *f = arg;
+
+	if (f->d->has_log && daemon_log(f->d, f->place->store) < 0)
+		log_warn("'%s': its log cannot be opened again",
+			 f->place->store);
+}
+
 /* What a daemon that takes over has to be told; the rest the store knows. */
-#define TAKE_OVER_ARGS (8 + 2 * PEERS_MAX)
+#define TAKE_OVER_ARGS (10 + 2 * PEERS_MAX)
 
 static int serve_supervised(const struct mounting *m,
 			    struct volume_place *place,
@@ -493,12 +503,11 @@ static int serve_supervised(const struct mounting *m,
 {
 	struct buf why cleanup(buf_release) = BUF_INIT;
 	struct first first = { m, place, code, d };
-	const char *argv[TAKE_OVER_ARGS];
-	size_t n = 0;
+	const char *argv[TAKE_OVER_ARGS] = { "", "mount", "--take-over", "" };
+	size_t n = SUPERVISOR_SOCKET_ARG + 1;
 
 	if (prepare(place, d, &why) < 0)
 		return report_failure(m, d, &why);
-	argv[n++] = "mount";
 	argv[n++] = "--store";
 	argv[n++] = place->store;
 	if (m->listen) {
@@ -515,8 +524,9 @@ static int serve_supervised(const struct mounting *m,
 		.mountpoint = place->mountpoint,
 		.first = first_run,
 		.arg = &first,
-		.argv = (char *const *)argv,
+		.argv = (char **)argv,
 		.started = first_started,
+		.reopen_log = first_reopen_log,
 	});
 }
 
@@ -532,7 +542,12 @@ static int take_over(const struct mounting *m, const char *mountpoint)
 	int r = EXIT_FAILED;
 
 	umask(077);
-	if (place.mountpoint && place.store)
+	if (fcntl(m->take_over, F_SETFD, FD_CLOEXEC) < 0)
+		r = complain(m->command, EXIT_USAGE, "--take-over: is for its "
+			     "supervisor only");
+	/* (the inherited one may have been put aside) */
+	else if (place.mountpoint && place.store &&
+		 daemon_log(&d, place.store) == 0)
 		r = serve(m, &place, NULL, &d, m->take_over);
 	volume_place_release(&place);
 	return r;

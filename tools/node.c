@@ -49,6 +49,8 @@ struct node {
 	uid_t owner_uid;	/* of the mountpoint: hooks run as that */
 	gid_t owner_gid;
 	struct supervised mount;	/* if there is a supervisor */
+	int supervisor;			/* its socket */
+	const char *mountpoint;		/* then; borrowed */
 	struct wiring wiring;
 	struct housekeeping housekeeping;
 	struct reclaimer reclaimer;
@@ -311,13 +313,13 @@ static int open_own_volume(struct node *node,
 }
 
 /* (libfuse unmounts so what it mounted itself) */
-static void unmount_lazily(void *mountpoint)
+static void unmount_lazily(void *arg)
 {
-	int r = mount_remove(mountpoint, true);
+	const struct node *node = arg;
+	autofree char *source = mount_source_of(node->socket_path);
 
-	if (r < 0)
-		log_errno(r, "\"%s\" cannot be unmounted",
-			  (const char *)mountpoint);
+	if (source)
+		mount_remove_ours(node->mountpoint, source);
 }
 
 /* Of the supervised mount, whose owner is known from before it was made. */
@@ -331,7 +333,9 @@ static int take_mount(struct node *node, int supervisor,
 	fo->handover = node->mount.handover;
 	fo->device = node->mount.device;
 	fo->unmount = unmount_lazily;
-	fo->unmount_arg = (void *)fo->mountpoint;
+	fo->unmount_arg = node;
+	node->mountpoint = fo->mountpoint;
+	node->supervisor = supervisor;
 	if (node->owner_uid == 0) {
 		node->owner_uid = node->mount.uid;
 		node->owner_gid = node->mount.gid;
@@ -517,6 +521,11 @@ void node_describe(struct node *node, struct buf *ret)
 
 int node_run(struct node *node)
 {
+	int r = node->mount.handover ? supervised_serves(node->supervisor) : 0;
+
+	/* (without a supervisor it ends by a signal, and not before) */
+	if (r < 0)
+		log_errno(r, "the supervisor cannot be told");
 	return front_run(node->wiring.front);
 }
 

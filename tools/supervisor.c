@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -37,12 +38,18 @@
 #include "fs/front/handover.h"
 #include "tools/command.h"
 #include "tools/mount_remove.h"
+#include "tools/mounts.h"
 
 #define PROTOCOL 1
 #define MESSAGE_BYTES_MAX 8192
 /* Deaths after which the mount is given up, within so many seconds. */
 #define DEATHS_MAX 5
 #define DEATHS_S 60
+/* Seconds in which a daemon cannot be started, before it is given up. */
+#define START_TRIES 60
+/* For the lock, which the supervisor of a mount before may still have. */
+#define LOCK_TRIES 40
+#define LOCK_PAUSE_MS 50
 /* After a death, so that a disk or a peer that causes them is not besieged. */
 #define PAUSE_MS 100
 
@@ -171,6 +178,16 @@ int supervised_mount(int socket, const struct front_options *o,
 	return r;
 }
 
+int supervised_serves(int socket)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	int r;
+
+	buf_put_u32(&b, PROTOCOL);
+	r = buf_error(&b);
+	return r ? r : message_send(socket, buf_slice(&b), NULL, 0);
+}
+
 /* ---- the supervisor's side */
 
 struct state {
@@ -181,7 +198,11 @@ struct state {
 	int socket;		/* to the daemon, or -1 */
 	pid_t pid;
 	uint32_t turn;		/* daemons before this one */
-	bool asked;		/* this one came as far as to ask */
+	bool asked;		/* this one came as far as to ask, */
+	bool served;		/* ... and this far */
+	unsigned int unserved;	/* daemons in a row that did not */
+	char *source;		/* of the mount, once it is made */
+	int lock;		/* SUPERVISOR_LOCK */
 	bool own;		/* the next is this program itself */
 	bool ending;		/* it was signalled */
 	struct stat under;	/* the directory that is mounted on */
@@ -195,6 +216,29 @@ static time_t now_s(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec;
+}
+
+/* Not having it is no reason not to serve. */
+static void take_lock(struct state *st)
+{
+	struct mount_entry e = { .type = (char *)"fuse.kinfs",
+				 .source = st->source };
+	struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000L };
+	autofree char *socket = mount_socket_of(&e), *path = NULL;
+	int r = -1;
+
+	if (socket && asprintf(&path, "%s" SUPERVISOR_LOCK, socket) > 0)
+		st->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC |
+				O_NOFOLLOW, 0600);
+	/* (the one of the mount before this may not be gone yet) */
+	for (int k = 0; st->lock >= 0 && r < 0 && k < LOCK_TRIES; k++) {
+		if (k)
+			nanosleep(&pause, NULL);
+		r = flock(st->lock, LOCK_EX | LOCK_NB);
+	}
+	if (r < 0)
+		log_errno(-errno, "\"%s\": the lock of its supervisor",
+			  st->s->mountpoint);
 }
 
 static int mount_now(struct state *st, struct slice ask, struct buf *why)
@@ -219,15 +263,17 @@ static int mount_now(struct state *st, struct slice ask, struct buf *why)
 	if (!source)
 		return -ENOMEM;
 	o.source = source;
-	if (st->device < 0) {
-		if (stat(st->s->mountpoint, &st->under) < 0)
-			return -errno;
-		r = front_mount(&o, why, &st->device);
-		if (r < 0)
-			return r;
-	} else {
+	if (st->device >= 0) {
 		handover_take(st->handover);
+		return 0;
 	}
+	if (stat(st->s->mountpoint, &st->under) < 0)
+		return -errno;
+	r = front_mount(&o, why, &st->device);
+	if (r < 0)
+		return r;
+	st->source = steal(&source);
+	take_lock(st);
 	return 0;
 }
 
@@ -243,6 +289,13 @@ static bool serve(struct state *st)
 		if (none[k] >= 0)
 			close(none[k]);
 	if (n <= 0)
+		return false;
+	if (n == sizeof(uint32_t)) {
+		st->served = true;
+		st->unserved = 0;
+		return true;
+	}
+	if (st->asked)
 		return false;
 	st->asked = true;
 	r = mount_now(st, SLICE(bytes, (size_t)n), &why);
@@ -264,9 +317,8 @@ static bool serve(struct state *st)
 /* In the child. */
 static int daemon_begin(struct state *st, int socket, pid_t parent)
 {
-	char number[16], *argv[64];
+	char number[16];
 	sigset_t none;
-	size_t n = 0;
 
 	/* Killed, it takes its daemon along, which unmounts. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
@@ -279,16 +331,11 @@ static int daemon_begin(struct state *st, int socket, pid_t parent)
 	if (fcntl(socket, F_SETFD, 0) < 0)
 		return EXIT_FAILED;
 	snprintf(number, sizeof(number), "%d", socket);
-	argv[n++] = st->self;
-	argv[n++] = st->s->argv[0];
-	argv[n++] = (char *)"--take-over";
-	argv[n++] = number;
-	for (size_t k = 1; st->s->argv[k] && n < ARRAY_SIZE(argv) - 1; k++)
-		argv[n++] = st->s->argv[k];
-	argv[n] = NULL;
+	st->s->argv[0] = st->self;
+	st->s->argv[SUPERVISOR_SOCKET_ARG] = number;
 	if (!st->own)
-		execv(st->self, argv);
-	execv("/proc/self/exe", argv);
+		execv(st->self, st->s->argv);
+	execv("/proc/self/exe", st->s->argv);
 	log_errno(-errno, "cannot start \"%s\"", st->self);
 	return EXIT_FAILED;
 }
@@ -314,7 +361,7 @@ static int daemon_start(struct state *st)
 		return r;
 	}
 	st->socket = ends[0];
-	st->asked = false;
+	st->asked = st->served = false;
 	if (!st->turn && st->s->started)
 		st->s->started(st->s->arg);
 	return 0;
@@ -356,14 +403,8 @@ static bool is_mounted(const struct state *st)
 
 static void mount_end(struct state *st)
 {
-	int r;
-
-	if (!is_mounted(st))
-		return;
-	r = mount_remove(st->s->mountpoint, true);
-	if (r < 0)
-		log_errno(r, "\"%s\" cannot be unmounted",
-			  st->s->mountpoint);
+	if (is_mounted(st) && st->source)
+		mount_remove_ours(st->s->mountpoint, st->source);
 }
 
 static bool dies_too_often(struct state *st)
@@ -386,6 +427,9 @@ static bool goes_on(struct state *st, int status)
 	if ((WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK) ||
 	    st->ending || !is_mounted(st))
 		return false;
+	/* (who asked for the mount is told that it failed) */
+	if (st->turn == 1 && !st->served)
+		return false;
 	if (left) {
 		memset(st->deaths, 0, sizeof(st->deaths));
 		return true;
@@ -396,13 +440,19 @@ static bool goes_on(struct state *st, int status)
 	else
 		log_error("the daemon of \"%s\" ended with code %d", at,
 			  WEXITSTATUS(status));
-	st->own = !st->asked && !st->own;
+	st->own = !st->served && !st->own;
+	st->unserved += !st->served;
+	if (st->unserved > DEATHS_MAX) {
+		log_error("\"%s\": %d daemons in a row ended before they "
+			  "served; it is unmounted", at, DEATHS_MAX + 1);
+		return false;
+	}
 	if (dies_too_often(st)) {
 		log_error("\"%s\": %d daemons ended within %d s; it is "
 			  "unmounted", at, DEATHS_MAX + 1, DEATHS_S);
 		return false;
 	}
-	if (st->asked && !handover_can_resend(st->handover)) {
+	if (st->served && !handover_can_resend(st->handover)) {
 		log_error("\"%s\": this kernel loses what was asked of a "
 			  "daemon that was killed (Linux 6.9 does not): it is "
 			  "unmounted", at);
@@ -412,28 +462,48 @@ static bool goes_on(struct state *st, int status)
 	return true;
 }
 
+/* One daemon, from its start to its end. */
+static int run_one(struct state *st, int *ret_status)
+{
+	autoclose int pidfd = -1;
+	int r = daemon_start(st);
+
+	if (r < 0)
+		return r;
+	pidfd = (int)syscall(SYS_pidfd_open, st->pid, 0);
+	if (pidfd < 0) {
+		r = -errno;
+		kill(st->pid, SIGTERM);
+		waitpid(st->pid, ret_status, 0);
+	} else {
+		*ret_status = daemon_wait(st, pidfd);
+		st->turn++;
+	}
+	if (st->socket >= 0)
+		close(st->socket);
+	st->socket = -1;
+	return r;
+}
+
 static int run(struct state *st)
 {
-	int status = 0, r;
+	struct timespec pause = { .tv_sec = 1 };
+	int status = 0, tries = 0, r;
 
-	do {
-		autoclose int pidfd = -1;
-
-		r = daemon_start(st);
-		if (r < 0)
-			break;
-		pidfd = (int)syscall(SYS_pidfd_open, st->pid, 0);
-		if (pidfd < 0) {
-			r = -errno;
-			kill(st->pid, SIGTERM);
-			waitpid(st->pid, &status, 0);
-			break;
+	for (;;) {
+		r = run_one(st, &status);
+		st->s->reopen_log(st->s->arg);
+		/* (memory is short, and that is why the last one died) */
+		if (r < 0 && st->turn && tries++ < START_TRIES) {
+			log_errno(r, "the daemon of \"%s\" cannot be started "
+				  "yet", st->s->mountpoint);
+			nanosleep(&pause, NULL);
+			continue;
 		}
-		status = daemon_wait(st, pidfd);
-		if (st->socket >= 0)
-			close(st->socket);
-		st->turn++;
-	} while (goes_on(st, status));
+		if (r < 0 || !goes_on(st, status))
+			break;
+		tries = 0;
+	}
 	mount_end(st);
 	if (r < 0) {
 		log_errno(r, "the daemon of \"%s\" cannot be started",
@@ -461,7 +531,7 @@ static int signals_open(void)
 int supervise(const struct supervisor *s)
 {
 	struct state st = { .s = s, .device = -1, .socket = -1,
-			    .memory = -1, .signals = -1 };
+			    .memory = -1, .signals = -1, .lock = -1 };
 	uint64_t mount;
 	ssize_t n;
 	int r = 0;
@@ -479,6 +549,9 @@ int supervise(const struct supervisor *s)
 		log_errno(r, "\"%s\" cannot be supervised", s->mountpoint);
 	r = r < 0 ? EXIT_FAILED : run(&st);
 	handover_close(st.handover);
+	free(st.source);
+	if (st.lock >= 0)
+		close(st.lock);
 	if (st.device >= 0)
 		close(st.device);
 	if (st.memory >= 0)

@@ -9,10 +9,11 @@
  * Daemon and supervisor talk over a socket pair, in datagrams of one process
  * image (the first daemon) or of two versions of kinfs (after an upgrade):
  *
- *	daemon      u32 version, u8 allow other, source (text)
+ *	daemon      u32 version, u8 flags (supervisor.c), source (text)
  *	supervisor  i32 result, u32 version, u32 uid, u32 gid of the
  *		    mountpoint, why not (text); with the result 0 come the
  *		    device and the memory
+ *	daemon      u32 version: it serves now
  *
  * Without a supervisor (`kin mount --foreground`) the mount ends with its
  * daemon.
@@ -28,6 +29,8 @@
 /* The daemon's exit code: start another one in my place. */
 #define EXIT_LEFT 75
 
+#define SUPERVISOR_SOCKET_ARG 3
+
 /* ---- the daemon's side */
 
 struct supervised {
@@ -41,16 +44,26 @@ struct supervised {
 must_check int supervised_mount(int socket, const struct front_options *,
 				struct buf *why, struct supervised *ret);
 
+/* It serves; what can go wrong now is not its beginning. */
+must_check int supervised_serves(int socket);
+
 /* ---- the supervisor's side */
+
+/* While it lives it holds a lock (flock) of a file beside the control socket:
+ * who finds nobody listening there knows by it that somebody will. */
+#define SUPERVISOR_LOCK ".lock"
 
 struct supervisor {
 	const char *mountpoint;
 	/* Runs the first daemon in a child; returns its exit code. */
 	int (*first)(void *arg, int socket);
 	void *arg;
-	/* The command of every later one, NULL-ended, but for argv[0]; the
-	 * socket is behind --take-over. */
-	char *const *argv;
+	/* The command of every later one, NULL-ended. [0] is the program, and
+	 * [SUPERVISOR_SOCKET_ARG] the number of the socket: both are set
+	 * here. */
+	char **argv;
+	/* Opens the log again, which the daemon may have put aside. */
+	void (*reopen_log)(void *arg);
 	/* Called in the parent when the first one runs. */
 	void (*started)(void *arg);
 };

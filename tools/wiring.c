@@ -196,6 +196,7 @@ void wiring_stop(void *arg)
 	struct wiring *w = arg;
 
 	pthread_mutex_lock(&w->exit_lock);
+	w->leaves = false;
 	if (w->exit_front)
 		front_exit(w->exit_front);
 	pthread_mutex_unlock(&w->exit_lock);

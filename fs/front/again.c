@@ -155,6 +155,9 @@ static void answer(struct front *front, const struct fuse_in_header *in,
 
 /* ---- requests */
 
+/* Of this thread, to close a file; number 0: none. */
+static __thread struct tree_request closing;
+
 /* Those that change something: what is asked twice of others is the same. */
 static bool is_change(uint32_t opcode)
 {
@@ -204,23 +207,28 @@ bool request_begin(struct worker *worker)
 		return false;
 	if (in->opcode == FUSE_INIT)
 		front->init = SLICE(worker->request.mem, in->len);
-	/* (it may have been told of already: one handle too many, which is
-	 * closed at the unmount, is better than one too few) */
-	if (is_resent(in) && in->opcode == FUSE_RELEASE) {
-		answer(front, in, 0);
-		return true;
-	}
-	if (!is_change(in->opcode))
-		return false;
 	request = (struct tree_request){
 		.mount = handover_mount(front->handover),
 		.number = in->unique & ~UNIQUE_RESENT,
 		.slot = slot_of(worker),
 	};
+	if (in->opcode == FUSE_RELEASE) {
+		closing = request;
+		if (!is_resent(in) ||
+		    !handover_knows_close(front->handover, request.number))
+			return false;
+		answer(front, in, 0);
+		return true;
+	}
+	if (!is_change(in->opcode))
+		return false;
 	r = is_resent(in) ? tree_performed(front->tree, request.mount,
 					   request.number, &result) : 0;
-	if (r < 0)
+	if (r < 0) {
 		log_errno(r, "what became of a request is not known");
+		(void)raw_reply(front, in->unique, -EIO, NULL, 0);
+		return true;
+	}
 	if (r > 0) {
 		answer(front, in, result);
 		return true;
@@ -231,6 +239,7 @@ bool request_begin(struct worker *worker)
 
 void request_end(void)
 {
+	closing.number = 0;
 	tree_request(NULL);
 }
 
@@ -303,8 +312,14 @@ int opens_add(struct front *front, fuse_ino_t ino, bool write)
 void opens_remove(struct front *front, fuse_ino_t ino, bool write)
 {
 	tree_release_file(front->tree, ino, write);
-	if (front->handover)
-		handover_closed(front->handover, ino, write);
+	if (!front->handover)
+		return;
+	/* (killed in between, one is noted that is not open: what it keeps
+	 * goes at the unmount) */
+	if (closing.number)
+		handover_note_close(front->handover, closing.slot,
+				    closing.number);
+	handover_closed(front->handover, ino, write);
 }
 
 bool reply_left(struct front *front, fuse_req_t req)

@@ -33,7 +33,7 @@ void tainted_init(struct tainted *tainted)
 {
 	pthread_mutex_init(&tainted->mutex, NULL);
 	tainted->dirs = NULL;
-	tainted->all = false;
+	tainted->all = tainted->taken = false;
 }
 
 static void tainted_forget_all(struct tainted *tainted)
@@ -56,7 +56,7 @@ static void tainted_add_locked(struct tainted *tainted, uint64_t ino)
 {
 	struct tainted_dir *dir;
 
-	if (tainted->all)
+	if (tainted->all && !tainted->taken)
 		return;
 	HASH_FIND(hh, tainted->dirs, &ino, sizeof(ino), dir);
 	if (dir)
@@ -71,7 +71,21 @@ static void tainted_add_locked(struct tainted *tainted, uint64_t ino)
 		free(dir);
 		tainted_forget_all(tainted);
 		tainted->all = true;
+		tainted->taken = false;
 	}
+}
+
+void tainted_take_over(struct tainted *tainted)
+{
+	tainted->all = tainted->taken = true;
+}
+
+void tainted_told(struct tainted *tainted)
+{
+	pthread_mutex_lock(&tainted->mutex);
+	if (tainted->taken)
+		tainted->all = tainted->taken = false;
+	pthread_mutex_unlock(&tainted->mutex);
 }
 
 static void tainted_add(struct tainted *tainted, uint64_t ino)

@@ -22,15 +22,16 @@ static int truncate_opened(fuse_req_t req, fuse_ino_t ino)
 	struct attr attr;
 	int r;
 
-	r = tree_setattr(tree, ino, &set, &attr);
+	r = tree_getattr(tree, ino, &attr);
 	if (r < 0)
 		return r;
 	if (attr.mode & S_IXGRP)
 		set_id |= S_ISGID;
-	if (!(attr.mode & set_id) || fuse_req_ctx(req)->uid == 0)
-		return 0;
-	set.set = TREE_SET_MODE;
-	set.perm = attr.mode & 07777 & ~set_id;
+	/* (one operation: it is done, or not) */
+	if (attr.mode & set_id && fuse_req_ctx(req)->uid != 0) {
+		set.set |= TREE_SET_MODE;
+		set.perm = attr.mode & 07777 & ~set_id;
+	}
 	return tree_setattr(tree, ino, &set, &attr);
 }
 

@@ -384,7 +384,7 @@ static int front_take(struct front *front, struct buf *why)
 	if (!handover_turns(front->handover))
 		return 0;
 	/* What the kernel knows of what others changed died with it. */
-	front->tainted.all = true;
+	tainted_take_over(&front->tainted);
 	front->notes.everything = true;
 	return 0;
 }
@@ -405,7 +405,6 @@ int front_open(const struct front_options *options, struct buf *why,
 				   strerror(-r));
 	}
 	if (r < 0) {
-		front->unmount = NULL; /* (others may do better) */
 		front_close(front);
 		return r;
 	}
@@ -433,15 +432,18 @@ static void end_mount(struct front *front)
 {
 	if (!front->handover)
 		fuse_session_unmount(front->session);
-	else if (front->unmount && !atomic_load(&front->leaving) &&
+	else if (front->serves && !atomic_load(&front->leaving) &&
 		 front_is_mounted(fuse_session_fd(front->session)))
 		front->unmount(front->unmount_arg);
-	front->unmount = NULL;
+	front->serves = false;
 }
 
 int front_run(struct front *front)
 {
-	int r = front_loop_run(front);
+	int r;
+
+	front->serves = true;
+	r = front_loop_run(front);
 
 	/* The notifier uses the descriptor that unmounting closes. If it is
 	 * in the kernel now, the connection is gone (else it would have ended
@@ -464,6 +466,7 @@ void front_leave(struct front *front)
 
 void front_exit(struct front *front)
 {
+	atomic_store(&front->leaving, false);
 	notifier_ask_stop(front);
 }
 

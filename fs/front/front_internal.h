@@ -31,6 +31,9 @@ struct tainted {
 	pthread_mutex_t mutex;
 	struct tainted_dir *dirs;
 	bool all;		/* there were too many: every directory */
+	/* All because of the process before this one, until the kernel was
+	 * told to forget everything; dirs has those since. */
+	bool taken;
 };
 
 /* Requests answered at a time. Most wait for the store's one lock: more
@@ -94,6 +97,7 @@ struct front {
 	struct handover *handover;
 	void (*unmount)(void *arg);
 	void *unmount_arg;
+	bool serves;	/* (who never did so does not end the mount) */
 	/* The request in hand, while libfuse answers it: session_want(). */
 	struct slice init;
 	/* Others will serve: nothing is unmounted, and what was not answered
@@ -198,6 +202,9 @@ must_check int front_removeacl(struct tree *, fuse_ino_t, int type);
 /* ---- dir.c: listings */
 void tainted_init(struct tainted *);
 void tainted_release(struct tainted *);
+/* The kernel may hold anything. / It holds nothing of before. */
+void tainted_take_over(struct tainted *);
+void tainted_told(struct tainted *);
 void front_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void front_readdir(fuse_req_t, fuse_ino_t, size_t, off_t,
 		   struct fuse_file_info *);

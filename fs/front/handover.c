@@ -40,6 +40,7 @@ struct handover_head {
 	/* Of the table that counts: log2 of its slots, and in the upper half
 	 * where it begins in the file. One word, so it changes at once. */
 	_Atomic uint64_t table;
+	_Atomic uint64_t closes[HANDOVER_SLOTS];
 	uint8_t init[INIT_BYTES_MAX];
 };
 
@@ -136,7 +137,7 @@ int handover_open(int fd, struct handover **ret)
 		r = -EUCLEAN;
 	if (r == 0) {
 		h->bytes = (size_t)st.st_size;
-		h->fd = dup(fd);
+		h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		/* More than there is yet: it grows. */
 		h->map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -332,6 +333,20 @@ void handover_closed(struct handover *h, uint64_t ino, bool write)
 	    (!write || c >> 32))
 		atomic_fetch_sub(&s->counts, one(write));
 	pthread_mutex_unlock(&h->mutex);
+}
+
+void handover_note_close(struct handover *h, unsigned int slot,
+			 uint64_t request)
+{
+	atomic_store(&h->head->closes[slot % HANDOVER_SLOTS], request);
+}
+
+bool handover_knows_close(const struct handover *h, uint64_t request)
+{
+	for (size_t k = 0; k < HANDOVER_SLOTS; k++)
+		if (atomic_load(&h->head->closes[k]) == request)
+			return true;
+	return false;
 }
 
 int handover_each(struct handover *h,

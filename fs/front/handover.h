@@ -66,6 +66,15 @@ bool handover_can_resend(const struct handover *);
  * when the process is replaced.) */
 void handover_opened(struct handover *, uint64_t ino, bool write);
 void handover_closed(struct handover *, uint64_t ino, bool write);
+/*
+ * The last request of a slot to close a file, noted just before
+ * handover_closed(); and was this one noted in any slot? Then it is not to be
+ * done again.
+ */
+#define HANDOVER_SLOTS 64
+void handover_note_close(struct handover *, unsigned int slot,
+			 uint64_t request);
+bool handover_knows_close(const struct handover *, uint64_t request);
 /* Calls fn for each open inode. Returns its first error. */
 must_check int handover_each(struct handover *,
 			     int (*fn)(void *arg, uint64_t ino,

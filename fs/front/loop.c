@@ -24,12 +24,16 @@
 #include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 
+/* For workers to end by themselves, when the mount goes on without them. */
+#define DRAIN_MS 2000
+#define DRAIN_PAUSE_MS 1
+
 static void *worker_main(void *arg);
 
 void front_loop_init(struct loop *loop)
 {
 	pthread_mutex_init(&loop->mutex, NULL);
-	pthread_cond_init(&loop->wake, NULL);
+	cond_init_monotonic(&loop->wake);
 	loop->count = loop->idle = loop->gone = 0;
 	loop->ended = false;
 	loop->error = 0;
@@ -156,18 +160,28 @@ void front_loop_end(struct loop *loop, int error)
  * none: the next process answers it, or it ends with this one. */
 static void *drain_main(void *arg)
 {
+	struct timespec pause = { .tv_nsec = DRAIN_PAUSE_MS * 1000000L };
 	autofree char *mountpoint = arg;
 	struct statvfs st;
 
-	for (;;)
-		(void)!statvfs(mountpoint, &st);
+	for (int ms = 0; ms < DRAIN_MS; ms += DRAIN_PAUSE_MS) {
+		for (int k = 0; k < WORKERS_MAX; k++)
+			(void)!statvfs(mountpoint, &st);
+		nanosleep(&pause, NULL);
+	}
 	return NULL;
 }
 
-/* Under the mutex: until no worker is left. */
+/*
+ * Under the mutex: until no worker is left. If the mount is not where it was
+ * made any more (moved, or something is over it), requests of ours do not come
+ * to it: then the workers are cancelled after all, and what one of them may
+ * have read is sent again.
+ */
 static int loop_drain(struct front *front)
 {
 	char *mountpoint = strdup(front->mountpoint);
+	struct timespec end;
 	pthread_t poker;
 	int r = mountpoint ? 0 : -ENOMEM;
 
@@ -178,9 +192,12 @@ static int loop_drain(struct front *front)
 		return r;
 	}
 	pthread_detach(poker);
-	while (front->loop.gone < front->loop.count)
-		pthread_cond_wait(&front->loop.wake, &front->loop.mutex);
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += DRAIN_MS / 1000;
+	while (front->loop.gone < front->loop.count && !r)
+		r = -pthread_cond_timedwait(&front->loop.wake,
+					    &front->loop.mutex, &end);
+	return r;
 }
 
 int front_loop_run(struct front *front)

@@ -113,6 +113,7 @@ static void show(struct front *front, const struct notes *notes)
 	if (notes->everything) {
 		log_info("the kernel is to forget all that it has cached");
 		notify_everything(front);
+		tainted_told(&front->tainted);
 	}
 	for (note = notes->table; note; note = note->hh.next) {
 		if (atomic_load(&front->stopping))

@@ -207,3 +207,55 @@ more"
 	run -4 kin status a
 	kin unmount a
 }
+
+@test "an upgrade that cannot serve: the program before goes on" {
+	need_resend
+	cp "$KIN" "$T/kin"
+	mkdir a
+	"$T/kin" mount --store "$T/a.store" --name a \
+		--listen 127.0.0.1:0 a
+	exec 5>>a/log
+	echo one >&5
+	printf '#!/bin/sh\nexit 3\n' >"$T/new"
+	chmod 755 "$T/new"
+	mv "$T/new" "$T/kin"
+	kin restart a
+	echo two >&5
+	assert_equal "$(cat a/log)" "one
+two"
+	# ... and one that is not there at all.
+	rm "$T/kin"
+	kill -9 "$(kin_pid a)"
+	echo three >&5
+	assert_equal "$(wc -l <a/log)" 3
+	exec 5>&-
+}
+
+@test "a mount with many --peer, and one that is not where it was made" {
+	local i peers=()
+
+	need_resend
+	for i in {1..64}; do
+		peers+=(--peer "p$i")
+	done
+	kin_mount a "${peers[@]}"
+	echo kept >a/file
+	kin restart a
+	assert_equal "$(cat a/file)" kept
+	[ "$(id -u)" = 0 ] || return 0
+	mkdir moved
+	mount --bind a moved
+	umount a
+	kin restart moved
+	assert_equal "$(cat moved/file)" kept
+	# What is mounted there by then is not the supervisor's.
+	mount -t tmpfs none a
+	exec 5<moved/file
+	pid=$(kin_pid moved)
+	kill -TERM "$pid"
+	wait_until process_is_gone "$pid"
+	[ "$(stat -f -c %T a)" = tmpfs ]
+	umount a
+	umount -l moved
+	exec 5<&-
+}

@@ -114,6 +114,23 @@ static void test_opens(void **state)
 	handover_close(h);
 }
 
+static void test_closes(void **state)
+{
+	struct handover *h = map();
+
+	(void)state;
+	assert_false(handover_knows_close(h, 8));
+	handover_note_close(h, 3, 8);
+	handover_note_close(h, 4, 10);
+	handover_close(h);
+	h = map();
+	assert_true(handover_knows_close(h, 8));
+	assert_true(handover_knows_close(h, 10));
+	handover_note_close(h, 3, 12);
+	assert_false(handover_knows_close(h, 8));
+	handover_close(h);
+}
+
 /* It grows, and does not when others come in place of those that go. */
 static void test_many(void **state)
 {
@@ -164,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_terms, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_opens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 	};
