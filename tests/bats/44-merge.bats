@@ -338,7 +338,8 @@ tool() {
 	tool
 	namesakes new 'of a\n' 'of b\n'
 	pid=$(kin_pid a)
-	TOOL_DOES="echo x >\"\$4\"; kill -9 $pid" \
+	supervisor=$(kin status --json a | jq .supervisor)
+	TOOL_DOES="echo x >\"\$4\"; kill -STOP $supervisor; kill -9 $pid $supervisor" \
 		run kin resolve a/new --tool "$T/tool"
 	[ "$status" != 0 ]
 	wait_until process_is_gone "$pid"
