@@ -39,6 +39,9 @@
 /* History that is given up at once: this part of it, and at least so much. */
 #define SHED_PART 8
 #define SHED_BYTES (64ull << 20)
+/* For a purge, which begins 5 s after a removal (PURGE_SETTLE_MS). */
+#define PURGE_WAIT_NS (8 * NS_PER_S)
+#define PURGE_LOOK_NS (500 * NS_PER_MS)
 /* Rounds of one turn: all history is gone long before. */
 #define TURN_ROUNDS_MAX 64
 
@@ -200,10 +203,20 @@ static uint64_t shed(struct reclaimer *r)
 	return bytes;
 }
 
+/* What was removed takes room until it is purged, which is a matter of
+ * seconds if all members know of it. False: nothing is to come of that. */
+static bool await_purge(struct reclaimer *r, uint64_t end_ns)
+{
+	struct replica_dead d;
+
+	return now_ns() < end_ns && !replica_dead(r->tree, &d) && d.bytes &&
+	       rest(r, PURGE_LOOK_NS, false);
+}
+
 /* False: it is to stop. */
 static bool make_room(struct reclaimer *r)
 {
-	uint64_t freed, given_up = 0;
+	uint64_t freed, given_up = 0, purge_end = now_ns() + PURGE_WAIT_NS;
 	bool room = false;
 
 	for (int n = 0; n < TURN_ROUNDS_MAX; n++) {
@@ -214,6 +227,8 @@ static bool make_room(struct reclaimer *r)
 			uint64_t bytes = shed(r);
 
 			given_up += bytes;
+			if (!bytes && await_purge(r, purge_end))
+				continue;
 			if (!bytes)
 				break;
 		}
@@ -224,7 +239,7 @@ static bool make_room(struct reclaimer *r)
 			freed = shed(r);
 			given_up += freed;
 		}
-		if (!freed)
+		if (!freed && !await_purge(r, purge_end))
 			break;
 	}
 	if (given_up)
