@@ -193,6 +193,10 @@ gone() {
 	[ "$(kin status --json "$1" | jq .history.removed)" -ge 1 ]
 }
 
+all_purged() {
+	[ "$(kin status --json "$1" | jq .space.removed.files)" = 0 ]
+}
+
 @test "rm -rf of a tree, and back" {
 	two_nodes
 	mkdir -p a/d/e/empty
@@ -209,6 +213,7 @@ gone() {
 	kin_wait b
 	[ ! -e a/d ]
 	wait_until gone a
+	wait_until all_purged a
 	run -0 kin undelete a
 	assert_output --regexp "d/ \(203 files, .*\)$"
 	run -0 kin undelete a d
