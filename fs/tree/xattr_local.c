@@ -189,12 +189,15 @@ int local_attrs_load(struct tree *t)
 
 static int local_attrs_exist(struct tree *t)
 {
-	if (atomic_load(&t->local_attrs))
-		return 0;
-	/* (if the operation fails, the question is asked in vain) */
+	struct slice v;
+	int r = store_get(t->store, TABLE_META, SLICE_STR(META_LOCAL), &v);
+
+	/* (if the operation fails, the question is asked in vain; what is
+	 * stored is not taken from that) */
 	atomic_store(&t->local_attrs, true);
-	return store_put(t->store, TABLE_META, SLICE_STR(META_LOCAL),
-			 SLICE("\1", 1));
+	return r != -ENOENT ? r : store_put(t->store, TABLE_META,
+					    SLICE_STR(META_LOCAL),
+					    SLICE("\1", 1));
 }
 
 int local_getxattr(struct tree *t, uint64_t ino, struct slice name,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fs/store/store_internal.h"
 #include "nodes_support.h"
 
 static struct fixture *const a = &nodes[0], *const b = &nodes[1];
@@ -77,6 +78,23 @@ static void test_one_node(void)
 	write_name(f, "g", "more");
 	expect(f, "g", "trusted.x", "another");
 	check_tree(f);
+}
+
+/* The first one of a node is refused; the next is not forgotten for it. */
+static void test_first_refused(void)
+{
+	char big[1024];
+
+	memset(big, 'b', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	make_file(a, ROOT, "f", "f");
+	a->store->space.full = -ENOSPC;
+	assert_int_equal(set_error(a, "f", "trusted.x", big, 0), -ENOSPC);
+	a->store->space.full = 0;
+	set(a, "f", "trusted.x", "1");
+	fixture_crash(a);
+	expect(a, "f", "trusted.x", "1");
+	expect_names(a, "f", "trusted.x:");
 }
 
 static void test_limits(void)
@@ -155,6 +173,7 @@ static void test_saved_over(void)
 
 static const struct scenario scenarios[] = {
 	SCENARIO(test_one_node),
+	SCENARIO(test_first_refused),
 	SCENARIO(test_limits),
 	SCENARIO(test_stay),
 	SCENARIO(test_capability),
