@@ -12,11 +12,18 @@ bool slice_equal(struct slice a, struct slice b)
 	return a.len == b.len && (!a.len || !memcmp(a.data, b.data, a.len));
 }
 
+bool slice_has_prefix(struct slice s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return s.len >= len && !memcmp(s.data, prefix, len);
+}
+
 bool slice_take_prefix(struct slice *s, const char *prefix)
 {
 	size_t len = strlen(prefix);
 
-	if (s->len < len || memcmp(s->data, prefix, len))
+	if (!slice_has_prefix(*s, prefix))
 		return false;
 	*s = SLICE(s->data + len, s->len - len);
 	return true;

@@ -30,6 +30,7 @@ struct slice {
 #define SLICE_STR(s) SLICE((s), strlen(s))
 
 bool slice_equal(struct slice a, struct slice b);
+bool slice_has_prefix(struct slice, const char *prefix);
 /* Does it begin with that? Then the rest of it remains. */
 bool slice_take_prefix(struct slice *, const char *prefix);
 /* memcmp order, a prefix before what it is a prefix of. */

@@ -39,18 +39,11 @@
 #define PREFIX_USER "user."
 #define PREFIX_OWN "user.kin."
 
-static bool has_prefix(struct slice name, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return name.len >= len && !memcmp(name.data, prefix, len);
-}
-
 static int check_xattr_name(struct slice name)
 {
 	if (!xattr_name_is_valid(name))
 		return name.len > NAME_BYTES_MAX ? -ERANGE : -EINVAL;
-	if (!has_prefix(name, PREFIX_USER) && !xattr_is_local(name))
+	if (!slice_has_prefix(name, PREFIX_USER) && !xattr_is_local(name))
 		return -ENOTSUP;
 	/* (the prefix alone) */
 	return name.data[name.len - 1] == '.' &&
@@ -123,7 +116,7 @@ static void put_name_listed(struct buf *ret, struct slice name)
 /* (a peer may have sent registers of any name) */
 static bool is_listed(struct slice name)
 {
-	return has_prefix(name, PREFIX_USER) ||
+	return slice_has_prefix(name, PREFIX_USER) ||
 	       slice_equal(name, SLICE_STR(ACL_DEFAULT_NAME));
 }
 
@@ -273,7 +266,7 @@ static int write_name(struct tree *t, struct row *row, struct info *i,
 
 	if (i->kind == KIND_SYMLINK)
 		return -EPERM;
-	if (value && i->kind != KIND_DIR && has_prefix(name, PREFIX_OWN))
+	if (value && i->kind != KIND_DIR && slice_has_prefix(name, PREFIX_OWN))
 		return -EINVAL;
 	if (exists && flags & TREE_XATTR_CREATE)
 		return -EEXIST;
@@ -443,7 +436,7 @@ int tree_setxattr(struct tree *t, uint64_t ino, struct slice name,
 
 	if (!r && flags & ~both)
 		r = -EINVAL;
-	if (!r && has_prefix(name, PREFIX_OWN))
+	if (!r && slice_has_prefix(name, PREFIX_OWN))
 		r = check_own(name, value);
 	if (!r && value.len > XATTR_BYTES_MAX)
 		r = -E2BIG;

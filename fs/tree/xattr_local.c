@@ -24,17 +24,10 @@
 /* META: some row may have any. A hint, which spares the question otherwise. */
 #define META_LOCAL "attrs"
 
-static bool has_prefix(struct slice name, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return name.len >= len && !memcmp(name.data, prefix, len);
-}
-
 bool xattr_is_local(struct slice name)
 {
-	return has_prefix(name, PREFIX_SECURITY) ||
-	       has_prefix(name, PREFIX_TRUSTED);
+	return slice_has_prefix(name, PREFIX_SECURITY) ||
+	       slice_has_prefix(name, PREFIX_TRUSTED);
 }
 
 /* ---- the list of a row */
