@@ -208,6 +208,18 @@ struct content_extent {
  * `ret_bytes` receives the bytes of an inline result, which ret borrows.
  * Errors: -ENOENT the base is not complete here, -ENOSPC, -EIO, -ENOMEM.
  */
+struct content_build;
+must_check int content_build(struct store *, const struct content *base,
+			     uint64_t kept, uint64_t size,
+			     const struct content_extent *extents,
+			     size_t count, struct buf *ret_bytes,
+			     struct content *ret, struct content_build **
+			     ret_build);
+/* Puts the names of the new chunks and blocks. [locked, in an operation] */
+must_check int content_commit(struct store *, struct content_build *);
+void content_build_free(struct content_build *);
+
+/* ---- looking at it, without making it */
 /*
  * Of the bytes that these make, as content_build() would: what stands at
  * offset, below size, as one extent of at most len bytes. What it points to
@@ -234,16 +246,5 @@ must_check int content_view_piece(struct content_view *, uint64_t offset,
  */
 must_check int content_view_seek(struct content_view *, uint64_t offset,
 				 bool hole, uint64_t *ret);
-
-struct content_build;
-must_check int content_build(struct store *, const struct content *base,
-			     uint64_t kept, uint64_t size,
-			     const struct content_extent *extents,
-			     size_t count, struct buf *ret_bytes,
-			     struct content *ret, struct content_build **
-			     ret_build);
-/* Puts the names of the new chunks and blocks. [locked, in an operation] */
-must_check int content_commit(struct store *, struct content_build *);
-void content_build_free(struct content_build *);
 
 #endif

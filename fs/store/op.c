@@ -417,8 +417,8 @@ static int op_check_room(struct store *s)
 	return space_is_full(&s->space);
 }
 
-/* Makes the operation survive: in the log, or by closing its group. */
-static int op_keep(struct store *s)
+/* In the log, or by closing its group. */
+static int op_log(struct store *s)
 {
 	struct op *op = &s->op;
 	int r = journal_append(&s->journal, &op->record);
@@ -443,11 +443,24 @@ static int op_keep(struct store *s)
 	return r;
 }
 
+/* Makes the operation survive, with the answer that it has. */
+static int op_keep(struct store *s)
+{
+	struct store_answer was;
+	int r;
+
+	if (!s->op.answers)
+		return op_log(s);
+	was = answer_note(s);
+	r = op_log(s);
+	if (r)
+		answer_undo(s, &was);
+	return r;
+}
+
 int store_op_end(struct store *s)
 {
 	struct op *op = &s->op;
-	bool answers = op->answers && op->undo_count;
-	struct store_answer was = { 0 };
 	uint64_t group = s->group;
 	int r;
 
@@ -456,13 +469,8 @@ int store_op_end(struct store *s)
 	r = op->error ? op->error : store_failure(s);
 	if (!r)
 		r = op_check_room(s);
-	answers &= !r;
-	if (answers)
-		was = answer_note(s);
 	if (!r && op->undo_count)
 		r = op_keep(s);
-	if (r && answers)
-		answer_undo(s, &was);
 	if (r) {
 		store_op_abort(s);
 		return r;

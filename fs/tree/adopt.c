@@ -204,11 +204,9 @@ static int sibling_hand_over(struct tree *t, struct row *to,
 			     const struct row *from, const struct info *fi)
 {
 	const struct inode *i = inode_find(t, from->ino);
-	const struct version *new = fi->branches[0].top;
-	struct content_write w = { .keep = true, .known = &to->o,
-				   .content = &new->content.content,
-				   .mtime = fi->times ? fi->times->times.mtime
-						      : new->content.mtime };
+	struct content_write w = {
+		.keep = true, .known = &to->o, .mtime = mtime_of(fi),
+		.content = &fi->branches[0].top->content.content };
 	struct dot tag = b->tag;
 	int r = start_empty(t, from, fi);
 
@@ -298,33 +296,42 @@ int temporary_remove(struct tree *t, struct row *row, const struct info *i,
 	return r;
 }
 
-int file_leave_number(struct tree *t, const struct row *row,
-		      const struct info *i)
+/* Handles keep the number, and what it shows? 1; 0: nobody has it. */
+static int number_left(struct tree *t, uint64_t ino, struct objid id,
+		       const struct version *shown)
 {
-	const struct inode *open = inode_find(t, row->ino);
+	const struct inode *open = inode_find(t, ino);
 	int r;
 
 	if (!open || (!open->opens && !open->dirty))
-		return ino_forget(t, row->ino);
-	r = ino_detach(t, row->ino, row->o.id, row_shown_content(row, i));
-	return r ? r : dirty_unlink(t, row->ino);
+		return 0;
+	r = ino_detach(t, ino, id, shown);
+	if (!r)
+		r = dirty_unlink(t, ino);
+	return r ? r : 1;
+}
+
+int file_leave_number(struct tree *t, const struct row *row,
+		      const struct info *i)
+{
+	int r = number_left(t, row->ino, row->o.id,
+			    row_shown_content(row, i));
+
+	return r ? MIN_OF(r, 0) : ino_forget(t, row->ino);
 }
 
 /* ... of a sibling. */
 static int sibling_leave_number(struct tree *t, struct objid id,
 				const struct branch *b)
 {
-	const struct inode *open;
 	uint64_t ino;
 	int r = ino_of_sibling(t, id, b->tag, &ino);
 
 	if (r)
 		return r;
-	open = inode_find(t, ino);
-	if (open && (open->opens || open->dirty)) {
-		r = ino_detach(t, ino, id, b->top);
-		return r ? r : dirty_unlink(t, ino);
-	}
+	r = number_left(t, ino, id, b->top);
+	if (r)
+		return MIN_OF(r, 0);
 	r = ino_forget_sibling(t, id, b->tag);
 	return r ? r : ino_forget(t, ino);
 }

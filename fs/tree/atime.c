@@ -15,13 +15,6 @@
 
 #define RELATIME_SECONDS 86400
 
-static struct slice atime_key(uint8_t key[9], uint64_t ino)
-{
-	key[0] = 'a';
-	put_be64(key + 1, ino);
-	return SLICE(key, 9);
-}
-
 static struct atime *atime_slot(struct tree *t, uint64_t ino)
 {
 	return &t->atimes[ino % ATIME_SLOTS];
@@ -47,7 +40,7 @@ int atime_get(struct tree *t, uint64_t ino, struct timespec *ret)
 
 	if (a->ino != ino) {
 		*a = (struct atime){ .ino = ino };
-		r = store_get(t->store, TABLE_INO, atime_key(key, ino), &v);
+		r = store_get(t->store, TABLE_INO, ino_key(key, 'a', ino), &v);
 		if (!r)
 			r = atime_decode(v, &a->time);
 		if (r && r != -ENOENT) {
@@ -70,7 +63,7 @@ int atime_set(struct tree *t, uint64_t ino, struct timespec time)
 	atime_slot(t, ino)->ino = 0;
 	put_le64(value, (uint64_t)time.tv_sec);
 	put_le32(value + 8, (uint32_t)time.tv_nsec);
-	return store_put(t->store, TABLE_INO, atime_key(key, ino),
+	return store_put(t->store, TABLE_INO, ino_key(key, 'a', ino),
 			 SLICE(value, sizeof(value)));
 }
 
@@ -79,7 +72,7 @@ int atime_forget(struct tree *t, uint64_t ino)
 	uint8_t key[9];
 
 	atime_slot(t, ino)->ino = 0;
-	return store_del(t->store, TABLE_INO, atime_key(key, ino));
+	return store_del(t->store, TABLE_INO, ino_key(key, 'a', ino));
 }
 
 static bool is_later(struct timespec a, struct timespec b)

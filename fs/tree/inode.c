@@ -22,16 +22,9 @@
 #define DISK_BLOCK_BYTES 4096
 #define ROOT_PERM_DEFAULT 0755
 
-static struct slice ino_key(uint8_t key[9], uint64_t ino)
+struct slice ino_key(uint8_t key[9], char what, uint64_t ino)
 {
-	key[0] = 'i';
-	put_be64(key + 1, ino);
-	return SLICE(key, 9);
-}
-
-static struct slice kept_key(uint8_t key[9], uint64_t ino)
-{
-	key[0] = 'd';
+	key[0] = (uint8_t)what;
 	put_be64(key + 1, ino);
 	return SLICE(key, 9);
 }
@@ -59,7 +52,7 @@ int ino_get(struct tree *t, uint64_t ino, struct inoref *ret)
 	int r;
 
 	*ret = (struct inoref){ 0 };
-	r = store_get(t->store, TABLE_INO, ino_key(key, ino), &v);
+	r = store_get(t->store, TABLE_INO, ino_key(key, 'i', ino), &v);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	in = READER(v.data, v.len);
@@ -108,9 +101,9 @@ int ino_put(struct tree *t, uint64_t ino, const struct inoref *ref)
 		r = buf_error(&b);
 	if (r)
 		return r;
-	r = store_put(t->store, TABLE_INO, ino_key(key, ino), buf_slice(&b));
+	r = store_put(t->store, TABLE_INO, ino_key(key, 'i', ino), buf_slice(&b));
 	if (!r && ref->type == INO_DETACHED)
-		r = store_put(t->store, TABLE_INO, kept_key(key, ino),
+		r = store_put(t->store, TABLE_INO, ino_key(key, 'd', ino),
 			      SLICE("", 0));
 	return r;
 }
@@ -166,7 +159,7 @@ int ino_forget(struct tree *t, uint64_t ino)
 	uint8_t key[9];
 	int r = atime_forget(t, ino);
 
-	return r ? r : store_del(t->store, TABLE_INO, ino_key(key, ino));
+	return r ? r : store_del(t->store, TABLE_INO, ino_key(key, 'i', ino));
 }
 
 int ino_forget_detached(struct tree *t, uint64_t ino)
@@ -180,7 +173,7 @@ int ino_forget_detached(struct tree *t, uint64_t ino)
 	inoref_release(&ref);
 	if (ref.type != INO_DETACHED)
 		return 0;
-	r = store_del(t->store, TABLE_INO, kept_key(key, ino));
+	r = store_del(t->store, TABLE_INO, ino_key(key, 'd', ino));
 	return r ? r : ino_forget(t, ino);
 }
 
@@ -189,7 +182,7 @@ static int kept_next(struct tree *t, uint64_t ino, uint64_t *ret)
 {
 	uint8_t key[9];
 	struct slice k, v;
-	int r = store_seek(t->store, TABLE_INO, kept_key(key, ino), &k, &v);
+	int r = store_seek(t->store, TABLE_INO, ino_key(key, 'd', ino), &k, &v);
 
 	if (!r && k.data[0] != 'd')
 		r = -ENOENT;
@@ -215,7 +208,7 @@ static int kept_forget(struct tree *t, uint64_t ino)
 	store_op_makes_room(t->store);
 	r = ino_forget_detached(t, ino);
 	if (!r)
-		r = store_del(t->store, TABLE_INO, kept_key(key, ino));
+		r = store_del(t->store, TABLE_INO, ino_key(key, 'd', ino));
 	return op_end_locked(t, r);
 }
 

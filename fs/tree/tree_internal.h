@@ -597,6 +597,8 @@ struct inoref {
 
 must_check int ino_get(struct tree *, uint64_t ino, struct inoref *ret);
 void inoref_release(struct inoref *);
+/* INO, what there is of a number: see inode.c. */
+struct slice ino_key(uint8_t key[9], char what, uint64_t ino);
 must_check int ino_put(struct tree *, uint64_t ino, const struct inoref *);
 uint64_t ino_new(struct tree *);
 /* The number of a sibling, given out at first use. */
