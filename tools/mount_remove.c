@@ -46,18 +46,16 @@ int mount_remove(const char *mountpoint, bool lazily)
 		       (lazily ? MNT_DETACH : 0)) < 0 ? -errno : 0;
 }
 
-/* The last one in mountinfo is the uppermost. */
 static bool is_ours(const char *mountpoint, const char *source)
 {
+	const struct mount_entry *e;
 	struct mounts m;
-	bool ours = false;
+	bool ours;
 
 	if (mounts_load(&m) < 0)
 		return false;
-	for (size_t k = 0; k < m.count; k++)
-		if (!strcmp(m.entries[k].at, mountpoint))
-			ours = m.entries[k].source &&
-			       !strcmp(m.entries[k].source, source);
+	e = mounts_find(&m, mountpoint);
+	ours = e && !strcmp(e->at, mountpoint) && !strcmp(e->source, source);
 	mounts_release(&m);
 	return ours;
 }

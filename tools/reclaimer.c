@@ -227,10 +227,11 @@ static bool make_room(struct reclaimer *r)
 			uint64_t bytes = shed(r);
 
 			given_up += bytes;
-			if (!bytes && await_purge(r, purge_end))
-				continue;
-			if (!bytes)
+			if (!bytes) {
+				if (await_purge(r, purge_end))
+					continue;
 				break;
+			}
 		}
 		if (!round_done(r, true, &freed))
 			return false;

@@ -16,7 +16,6 @@
  */
 #include <errno.h>
 #include <linux/fuse.h>
-#include <unistd.h>
 
 #include "fs/base/log.h"
 #include "fs/front/front_internal.h"
@@ -207,6 +206,8 @@ bool request_begin(struct worker *worker)
 		return false;
 	if (in->opcode == FUSE_INIT)
 		front->init = SLICE(worker->request.mem, in->len);
+	if (!is_change(in->opcode) && in->opcode != FUSE_RELEASE)
+		return false;
 	request = (struct tree_request){
 		.mount = handover_mount(front->handover),
 		.number = in->unique & ~UNIQUE_RESENT,
@@ -220,8 +221,6 @@ bool request_begin(struct worker *worker)
 		answer(front, in, 0);
 		return true;
 	}
-	if (!is_change(in->opcode))
-		return false;
 	r = is_resent(in) ? tree_performed(front->tree, request.mount,
 					   request.number, &result) : 0;
 	if (r < 0) {
@@ -268,14 +267,12 @@ int session_replay(struct front *front)
 
 void session_resend(struct front *front)
 {
-	struct fuse_out_header out = { .len = sizeof(out),
-				       .error = NOTIFY_RESEND };
+	int r = handover_can_resend(front->handover) ?
+			raw_notify(front, NOTIFY_RESEND) : 0;
 
-	if (!handover_can_resend(front->handover))
-		return;
-	if (write(fuse_session_fd(front->session), &out, sizeof(out)) < 0)
-		log_errno(-errno, "requests that were not answered cannot be "
-			  "had again");
+	if (r < 0)
+		log_errno(r, "requests that were not answered cannot be had "
+			  "again");
 }
 
 static int open_again(void *arg, uint64_t ino, uint32_t opens,

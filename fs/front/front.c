@@ -195,6 +195,16 @@ static int check_mountpoint(const char *mountpoint, struct buf *why)
 	return 0;
 }
 
+/* What is needed to mount there. */
+static int check_all(const char *mountpoint, struct buf *why)
+{
+	int r = check_device(why);
+
+	if (r == 0)
+		r = check_mountpoint(mountpoint, why);
+	return r ? r : check_helper(mountpoint, why);
+}
+
 static int mount_options(const struct front_options *options, char **ret)
 {
 	autofree char *all = NULL, *source = NULL;
@@ -328,14 +338,8 @@ static int front_begin(const struct front_options *options, struct buf *why,
 		       struct front **ret)
 {
 	struct front *front;
-	int r = 0;
+	int r = options->handover ? 0 : check_all(options->mountpoint, why);
 
-	if (!options->handover)
-		r = check_device(why);
-	if (r == 0 && !options->handover)
-		r = check_mountpoint(options->mountpoint, why);
-	if (r == 0 && !options->handover)
-		r = check_helper(options->mountpoint, why);
 	if (r < 0)
 		return r;
 	front = front_new(options);

@@ -135,6 +135,9 @@ bool front_raw(struct front *, const struct fuse_buf *request);
  * -ENODEV unmounted, others of write(2), which are logged. */
 int raw_reply(struct front *, uint64_t unique, int error, void *out,
 	      size_t len);
+/* A notification without a body, by its number. Errors: of write(2); -EINVAL
+ * the kernel does not know it. */
+must_check int raw_notify(struct front *, int code);
 /* The name under which libfuse hands on an O_TMPFILE: none can be so. */
 #define TMPFILE_NAME "/"
 

@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "fs/base/log.h"
 #include "fs/front/front_internal.h"
@@ -26,24 +24,6 @@
 #define NOTIFY_INC_EPOCH 8
 /* Names taken out of the tree at a time: the lock is held meanwhile. */
 #define BATCH_NAMES 64
-
-/* The header of every message to the kernel (struct fuse_out_header). */
-struct out_header {
-	uint32_t len;
-	int32_t error;		/* of a notification: its code */
-	uint64_t unique;	/* of a notification: 0 */
-};
-
-static bool new_epoch(struct front *front)
-{
-	struct out_header header = {
-		.len = sizeof(header),
-		.error = NOTIFY_INC_EPOCH,
-	};
-
-	return write(fuse_session_fd(front->session), &header,
-		     sizeof(header)) == sizeof(header);
-}
 
 struct batch {
 	struct {
@@ -151,7 +131,7 @@ static int show_dir(struct front *front, uint64_t dir, bool drop,
 
 void notify_everything(struct front *front)
 {
-	bool drop = !new_epoch(front);
+	bool drop = raw_notify(front, NOTIFY_INC_EPOCH) < 0;
 	autofree struct batch *batch = malloc(sizeof(*batch));
 	struct level *stack = NULL;
 	int r;

@@ -7,7 +7,8 @@
  *
  * STATX (7.39) is answered here: the kernel sends it only to who asks for a
  * time of birth, which GETATTR has no room for. A kernel that does not know
- * these sends them not; neither has to be agreed on when mounting.
+ * these sends them not; neither has to be agreed on when mounting. Nor does
+ * libfuse know all notifications: those without a body are sent here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <linux/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "fs/base/log.h"
 #include "fs/front/front_internal.h"
@@ -72,6 +74,15 @@ int raw_reply(struct front *front, uint64_t unique, int error, void *out,
 	if (errno != ENOENT && errno != ENODEV)
 		return log_errno(-errno, "cannot answer a request");
 	return -errno;
+}
+
+int raw_notify(struct front *front, int code)
+{
+	struct fuse_out_header header = { .len = sizeof(header),
+					  .error = code };
+
+	return write(fuse_session_fd(front->session), &header,
+		     sizeof(header)) < 0 ? -errno : 0;
 }
 
 static struct statx_time statx_time_of(struct timespec t)
