@@ -742,7 +742,8 @@ bool cluster_run_quiet(struct cluster *c, uint64_t quiet_ms, uint64_t limit_ms)
 {
 	uint64_t limit = c->now_ms + limit_ms;
 
-	c->last_busy_ms = c->now_ms;
+	/* (later yet: a slow line has something on its way) */
+	c->last_busy_ms = MAX_OF(c->last_busy_ms, c->now_ms);
 	while (!cluster_failed(c) && c->now_ms < limit) {
 		cluster_run(c, MIN_OF(c->last_busy_ms + quiet_ms, limit));
 		if (wires_losing(c))

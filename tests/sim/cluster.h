@@ -122,7 +122,7 @@ struct cluster {
 	link_id last_link;
 	struct volid volume;
 	uint64_t trace_hash;
-	uint64_t last_busy_ms; /* a frame other than PING, PONG was sent */
+	uint64_t last_busy_ms; /* until then a frame is on its way */
 	uint64_t frames;
 	uint32_t restores; /* stores that came from a backup or a copy */
 	char failure[512];

@@ -136,7 +136,7 @@ void wire_down(struct cluster *c, struct wire *w)
 	w->connect_ms = c->now_ms + rng_between(&c->rng, 20, 500);
 	cluster_say(c, "link %d-%d down", w->a, w->b);
 	/* Not quiet yet: it comes back. */
-	c->last_busy_ms = c->now_ms;
+	c->last_busy_ms = MAX_OF(c->last_busy_ms, c->now_ms);
 	for (int side = 0; side < 2; side++) {
 		if (closing || !rng_one_in(&c->rng, 3))
 			wire_tell(c, w, side);
