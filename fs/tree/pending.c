@@ -25,6 +25,8 @@
 struct wanted {
 	struct hash hash;
 	struct objid id;
+	struct dot dot;		/* of the object's content that it is for */
+	bool came;
 };
 
 struct wants {
@@ -131,6 +133,7 @@ int pending_check(struct tree *t, struct row *row)
 struct collect {
 	struct wants *wants;
 	struct objid id;
+	struct dot dot;
 };
 
 static int collect_hash(void *arg, const struct hash *h)
@@ -139,13 +142,13 @@ static int collect_hash(void *arg, const struct hash *h)
 
 	if (c->wants->count < WANTS_MAX)
 		c->wants->list[c->wants->count++] =
-			(struct wanted){ *h, c->id };
+			(struct wanted){ *h, c->id, c->dot, false };
 	return 0;
 }
 
 static int collect_row(struct tree *t, struct objid id, struct wants *w)
 {
-	struct collect c = { w, id };
+	struct collect c = { .wants = w, .id = id };
 	struct row row;
 	int r = row_load(t, id, &row);
 
@@ -156,6 +159,7 @@ static int collect_row(struct tree *t, struct objid id, struct wants *w)
 
 		if (v->reg != REG_CONTENT || !v->content.content.depth)
 			continue;
+		c.dot = v->dot;
 		n = content_missing(t->store, &v->content.content,
 				    WANTS_MAX - w->count, collect_hash, &c);
 		if (n < 0)
@@ -179,20 +183,45 @@ static int prior_ends(struct tree *t, struct row *row)
 	return r;
 }
 
-/* Shows what is complete: main need not wait for a sibling. */
+/* Bytes that its entry says are to come; 0: it has none. */
+static int pending_bytes(struct tree *t, const struct row *row, uint64_t *ret)
+{
+	uint8_t key[24];
+	struct slice v;
+	int r = -ENOENT;
+
+	*ret = 0;
+	if (row->pending)
+		r = store_get(t->store, TABLE_PENDING,
+			      pending_key(key, row->pending, row->o.id), &v);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (v.len != 8)
+		return -EUCLEAN;
+	*ret = get_le64(v.data);
+	return 0;
+}
+
+/* Shows what is complete: main need not wait for a sibling, nor a sibling for
+ * main or another. */
 static int recheck_row(struct tree *t, struct row *row)
 {
 	bool prior = row->has_prior, absent = row->absent;
-	uint64_t ino = row->ino;
-	int r = pending_check(t, row);
+	uint64_t ino = row->ino, before, left;
+	int r = pending_bytes(t, row, &before);
 
+	if (!r)
+		r = pending_check(t, row);
+	if (!r)
+		r = pending_bytes(t, row, &left);
 	if (!r)
 		r = row_store_local(t, row);
 	if (!r && prior && !row->has_prior)
 		r = prior_ends(t, row);
 	if (!r && row->ino != ino)
 		r = row_store_local(t, row);
-	if (row->pending && row->has_prior == prior && row->absent == absent)
+	if (r || (row->pending && left == before && row->has_prior == prior &&
+		  row->absent == absent))
 		return r;
 	event_inode(t, row->ino);
 	for (size_t k = 0; !r && k < row->claim_count; k++)
@@ -378,12 +407,35 @@ void tree_read_failed(struct tree *t)
 
 /* ---- a chunk comes */
 
-static bool wants_have(const struct wants *w, struct objid id)
+/* Is anything else of that content listed? */
+static bool wants_have(const struct wants *w, const struct wanted *of)
 {
 	for (size_t k = 0; k < w->count; k++)
-		if (objid_equal(w->list[k].id, id))
+		if (!w->list[k].came && objid_equal(w->list[k].id, of->id) &&
+		    dot_equal(w->list[k].dot, of->dot))
 			return true;
 	return false;
+}
+
+/* Takes it off the list; adds the objects of which some content has nothing
+ * on it any more. */
+static int wants_take(struct wants *w, const struct hash *h,
+		      struct idlist *ret)
+{
+	size_t out = 0;
+	int r = 0;
+
+	for (size_t k = 0; k < w->count; k++)
+		w->list[k].came = hash_equal(&w->list[k].hash, h);
+	for (size_t k = 0; !r && k < w->count; k++)
+		if (w->list[k].came && !idlist_has(ret, w->list[k].id) &&
+		    !wants_have(w, &w->list[k]))
+			r = idlist_add(ret, w->list[k].id);
+	for (size_t k = 0; k < w->count; k++)
+		if (!w->list[k].came)
+			w->list[out++] = w->list[k];
+	w->count = out;
+	return r;
 }
 
 /* [locked] */
@@ -391,21 +443,12 @@ static int wants_arrived(struct tree *t, const struct hash *h)
 {
 	struct wants *w = t->wants;
 	struct idlist ids = { 0 };
-	size_t out = 0;
-	int r = 0;
+	int r;
 
 	if (!w)
 		return 0;
-	for (size_t k = 0; k < w->count; k++) {
-		if (!hash_equal(&w->list[k].hash, h))
-			w->list[out++] = w->list[k];
-		else if (!r && !idlist_has(&ids, w->list[k].id))
-			r = idlist_add(&ids, w->list[k].id);
-	}
-	w->count = out;
+	r = wants_take(w, h, &ids);
 	for (size_t k = 0; !r && k < ids.count; k++) {
-		if (wants_have(w, ids.ids[k]))
-			continue;
 		r = pending_recheck(t, ids.ids[k]);
 		w->stale = true; /* a block names chunks to ask for next */
 	}

@@ -353,6 +353,16 @@ static bool main_is_here(struct tree *t, const struct info *i)
 	       content_complete(t, &i->branches[0].top->content.content);
 }
 
+/* Is main what this operation wrote? What it only asserted again, because a
+ * sibling was removed, may be a content that nobody has looked at yet. */
+static bool main_is_written(const struct tree *t, const struct info *i)
+{
+	const struct version *v = i->branch_count ? i->branches[0].top : NULL;
+
+	return v && dot_equal(v->dot, t->op_dot) &&
+	       !(v->flags & VERSION_AGAIN);
+}
+
 /* Its bytes cannot all be read yet. Stored, not read from the chunks again:
  * one may come between two changes of the row. */
 static bool row_is_absent(struct tree *t, const struct row *row,
@@ -368,9 +378,8 @@ static int row_index(struct tree *t, struct row *row, const struct info *i)
 	size_t n;
 	int r;
 
-	/* (or main is what this operation wrote) */
 	if (row->has_prior && main_is_here(t, i) &&
-	    (t->remote || dot_equal(i->branches[0].top->dot, t->op_dot)))
+	    (t->remote || main_is_written(t, i)))
 		row->has_prior = false;
 	row->absent = row_is_absent(t, row, i);
 	r = claims_of(t, row, i, &now, &n);
