@@ -46,6 +46,21 @@ static bool is_known(const struct absent *s, const struct version *v)
 	return know_covers(s->a->theirs, v->dot);
 }
 
+/*
+ * ... or it may be what the sender knew: the dot of a KIND that is a re-stamp
+ * does not say how old the object is. The sender may have purged versions of
+ * it that were never here; others know as much as we will, and hold them.
+ * They hear that these are gone by a dot of our own. (Of an object that is
+ * really new the KIND has its first dot.)
+ */
+static bool may_be_known(const struct absent *s, const struct version *v)
+{
+	if (is_known(s, v))
+		return true;
+	return v->reg == REG_KIND && v->flags & VERSION_RENEWED &&
+	       !(v->dot.origin == s->t->origin && v->dot.seq > s->a->own);
+}
+
 /* Returns 1 if the object was in the stream, or is the root. */
 static int is_mentioned(const struct absent *s, struct objid id)
 {
@@ -70,7 +85,7 @@ static struct about about_row(const struct absent *s, const struct row *row)
 	for (size_t k = 0; k < row->o.count; k++) {
 		const struct version *v = &row->o.versions[k];
 
-		if (is_known(s, v))
+		if (may_be_known(s, v))
 			x.known = true;
 		else if (v->reg == REG_LINK)
 			x.news = true;
@@ -137,7 +152,7 @@ static int renew(struct absent *s, struct row *row, enum links links)
 		struct version v = row->o.versions[k];
 		int r = 0;
 
-		if (!is_known(s, &v)) {
+		if (!may_be_known(s, &v)) {
 			k++;
 			continue;
 		}
@@ -153,8 +168,7 @@ static int renew(struct absent *s, struct row *row, enum links links)
 		if (!r && v.reg == REG_CONTENT &&
 		    !bytes_stay(s, row, coming, &v))
 			continue;
-		op_tick_again(s->t);
-		v.dot = s->t->op_dot;
+		version_renew(s->t, &v);
 		if (!r && !object_add(&row->o, &v))
 			r = -ENOMEM;
 		if (r)
@@ -366,8 +380,7 @@ static int readopt_version(struct tree *t, struct row *row,
 			return 0;
 	if (v.reg == REG_LINK)
 		v.flags |= VERSION_WEAK;
-	op_tick_again(t);
-	v.dot = t->op_dot;
+	version_renew(t, &v);
 	v.first_origin = 0;
 	return object_add(&row->o, &v) ? 0 : -ENOMEM;
 }
@@ -417,6 +430,7 @@ int replica_absence_begin(struct tree *t, struct replica_absence *a)
 	a->id = ROOT_ID; /* the least, and always mentioned */
 	a->kept = a->purged = 0;
 	a->end = t->lseq;
+	a->own = know_get(&t->know, t->origin);
 	return replica_cut_start(t, a->theirs, &a->lseq);
 }
 

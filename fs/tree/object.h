@@ -49,6 +49,9 @@ enum version_flags {
 	/* CONTENT: somebody took a settlement back, and this is one of the
 	 * contents that came again: no policy or hook is to settle them. */
 	VERSION_REOPENED = 32,
+	/* KIND: a re-stamp, so the object is older than this dot. (It is
+	 * written once else: by whoever made the object.) */
+	VERSION_RENEWED = 64,
 };
 
 /* A directory has the one slot 0; a file's slots are random, never 0. */

@@ -61,8 +61,7 @@ static int add_alone(struct tree *t, struct object *into,
 		}
 		if (r < 0)
 			return r;
-		op_tick_again(t);
-		v.dot = t->op_dot;
+		version_renew(t, &v);
 		if (!object_add(into, &v))
 			return -ENOMEM;
 		n++;

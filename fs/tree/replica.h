@@ -251,6 +251,7 @@ struct replica_absence {
 	int (*mentioned)(void *arg, struct objid);
 	void *arg;
 	uint64_t lseq, end;
+	uint64_t own;		/* operations of this node before it */
 	struct objid id;
 	uint64_t kept;		/* rows that stay by news from here */
 	uint64_t purged;	/* that were shown here */

@@ -42,6 +42,14 @@ int restamp_trail(struct object *o, struct version *v)
 	return 0;
 }
 
+void version_renew(struct tree *t, struct version *v)
+{
+	op_tick_again(t);
+	v->dot = t->op_dot;
+	if (v->reg == REG_KIND)
+		v->flags |= VERSION_RENEWED;
+}
+
 int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 {
 	struct version v = *old;
@@ -58,8 +66,7 @@ int replica_restamp(struct tree *t, struct objid id, const struct version *old)
 		r = base_note(t, id, old);
 	if (!r && v.reg == REG_CONTENT)
 		r = restamp_trail(&row.o, &v);
-	op_tick_again(t);
-	v.dot = t->op_dot;
+	version_renew(t, &v);
 	if (!r)
 		r = row_add(&row, &v);
 	if (!r && v.reg == REG_CONTENT)

@@ -815,6 +815,8 @@ void pending_release(struct tree *);
 /* A CONTENT version gets a new dot: the old one becomes its newest ancestor.
  * The trail is allocated in the object. */
 must_check int restamp_trail(struct object *, struct version *);
+/* The same version under a new dot of this operation. */
+void version_renew(struct tree *, struct version *);
 must_check int revive_up(struct tree *, struct objid dir);
 /* A weak LINK of this operation: the one of which the TOMB tells. Borrows
  * what the TOMB borrows. */

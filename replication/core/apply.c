@@ -225,7 +225,7 @@ static int slices_rows(struct slices *s)
 			r = stage_entry_put(s->stage, STAGE_RESTAMP, id,
 					    buf_slice(&s->row));
 		if (r == 0 && s->cut.flags & CUT_FULL)
-			r = full_note(s->core, s->stage, &s->merge, id,
+			r = full_note(s->stage, &s->merge, id,
 				      buf_slice(&s->row));
 		if (r < 0)
 			break;
@@ -306,6 +306,8 @@ static int slices_op(struct slices *s)
 {
 	int r = merge_init(&s->merge, s->core->tree, &s->cut.k, s->stage->tag);
 
+	s->merge.halves = s->cut.flags & CUT_FULL &&
+		!know_leq(replica_horizon(s->core->tree), &s->cut.k);
 	if (r == 0)
 		r = replica_begin(s->core->tree);
 	return r < 0 ? r : replica_end(s->core->tree, slices_do(s));

@@ -437,7 +437,7 @@ void pull_refuse(struct core *, uint64_t tag);
 
 /* ---- full.c: full streams that are applied [locked, in an operation] */
 /* A row of it was merged: it is remembered to have been there. */
-must_check int full_note(struct core *, struct stage *, const struct merge *,
+must_check int full_note(struct stage *, const struct merge *,
 			 struct objid, struct slice row);
 /* After the last row: as much of what absence means as *left rows; *left is
  * 0 on return if there is more. */

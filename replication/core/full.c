@@ -24,12 +24,12 @@
 /* ... or above one in so many. */
 #define ABSENCE_LOUD_PART 20
 
-int full_note(struct core *c, struct stage *stage, const struct merge *m,
-	      struct objid id, struct slice row)
+int full_note(struct stage *stage, const struct merge *m, struct objid id,
+	      struct slice row)
 {
 	int r = stage_entry_put(stage, STAGE_MENTIONED, id, SLICE(NULL, 0));
 
-	if (r < 0 || !m->gone || know_leq(replica_horizon(c->tree), m->theirs))
+	if (r < 0 || !m->gone || !m->halves)
 		return r;
 	return stage_entry_put(stage, STAGE_GONE, id, row);
 }

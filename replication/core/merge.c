@@ -114,6 +114,16 @@ static int bury(struct merge *m, const struct object *theirs)
 	return replica_bury(m->tree, theirs->id, link);
 }
 
+/*
+ * A row that is all new may yet be of an object that was purged here: its
+ * KIND is a re-stamp then. Somebody who knows what we know may hold versions
+ * of it that we gave up with it: a dot of our own tells him.
+ */
+static bool is_mark(const struct merge *m, const struct version *v)
+{
+	return m->halves && v->reg == REG_KIND && v->flags & VERSION_RENEWED;
+}
+
 int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 {
 	cleanup(object_release) struct object theirs;
@@ -124,12 +134,15 @@ int merge_restamp(struct merge *m, struct objid id, struct slice bytes)
 	for (size_t i = 0; r == 0 && i < theirs.count; i++) {
 		cleanup(object_release) struct object row;
 		const struct version *v = &theirs.versions[i];
+		bool is_new = !know_covers(&m->mine, v->dot);
 
 		object_init(&row, id);
-		if (!know_covers(&m->mine, v->dot))
-			continue; /* it was new, and was merged */
+		if (is_new && !is_mark(m, v))
+			continue; /* it was merged */
 		r = replica_row_load(m->tree, id, &row);
-		if (r == 0 && row.count && wants_restamp(&row, &theirs, v))
+		if (r == 0 && (is_new ? object_find(&row, v) >= 0
+				      : row.count &&
+					wants_restamp(&row, &theirs, v)))
 			r = replica_restamp(m->tree, id, v);
 	}
 	return r < 0 ? r : bury(m, &theirs);
@@ -188,7 +201,7 @@ int merge_row(struct merge *m, struct objid id, struct slice bytes)
 			 &same_as_theirs);
 	if (r < 0)
 		return r;
-	stub = stub && merged.count && !same_as_theirs;
+	stub = stub && merged.count && (!same_as_theirs || m->halves);
 	m->gone = !mine.count && !object_has(&merged, REG_LINK) &&
 		  object_has(&theirs, REG_LINK);
 	m->rows_by_people += r && is_by_people(m, &theirs);

@@ -33,6 +33,9 @@ struct merge {
 	struct know mine; /* K: none of the cut is joined before its end */
 	uint64_t rows_known;
 	uint64_t rows_by_people;
+	/* Of two halves that gave each other up: the sender does not know
+	 * all that was purged here either. Set after merge_init(). */
+	bool halves;
 	bool gone; /* the last row is of what was purged here, and stays dead */
 };
 

@@ -245,10 +245,10 @@ bool cut_is_behind(struct core *c, const struct cut *cut)
 {
 	bool behind;
 
-	if (cut->flags & CUT_FULL)
-		return false;
 	store_lock(c->store);
-	behind = !know_leq(replica_horizon(c->tree), &cut->k);
+	behind = !know_leq(replica_horizon(c->tree), &cut->k) &&
+		 !(cut->flags & CUT_FULL &&
+		   !know_leq(&cut->g, replica_know(c->tree)));
 	store_unlock(c->store);
 	return behind;
 }

@@ -186,6 +186,56 @@ def removed_name_is_not_restamped():
     expect(s.end(calm=False), {})
 
 
+def renewed_elsewhere(s):
+    """f is dead at 1, who has purged it, and at 2, who has not, with an edit
+    of 5. 4 has moved f to g before, and heard of the first purge: all that
+    it has of f are re-stamps, of which neither knows."""
+    f = s.create(1, "f", "old")
+    s.sync_all()
+    s.rm(1, "f")
+    s.sync_all(1, 2, 3)
+    s.rename(4, "f", "g")               # unseen by that removal
+    s.edit(5, "f", "edit")
+    s.purge_at(3, 4, 5)
+    s.sync(3, 4)                        # a full stream
+    expect(s.tree(4), {"g": "old"})
+    s.sync(5, 2)
+    s.rm(2, "f")
+    s.sync_all(1, 2, 3)
+    s.purge_at(1, 4, 5)
+    require(not s.node(1).has_kind(f), "not purged")
+
+
+@story("absence-unmarked")
+def all_of_it_is_news():
+    """4 takes a full stream from 1 that does not mention f, which 1 knows
+    nothing of any more: then 4 knows what 2 knows, and 2 holds more."""
+    s = Story(5)
+    renewed_elsewhere(s)
+    s.sync(4, 2)
+    s.sync(1, 4)                        # a full stream
+    s.sync(4, 2)
+    s.sync(2, 4)
+    expect(s.tree(2), {"g": "old"})
+    expect(s.end(calm=False), {"g": "old"})
+
+
+@story("halves-unmarked")
+def all_of_it_is_news_to_one_half():
+    """4 has purged something too: 1 takes a full stream from it first."""
+    s = Story(5)
+    renewed_elsewhere(s)
+    s.create(4, "h", "x")
+    s.rm(4, "h")
+    s.purge_at(4, 1, 2, 3, 5)
+    s.sync(4, 2)
+    s.sync(1, 4)                        # full streams, the first from 4
+    s.sync(4, 2)
+    s.sync(2, 1)
+    expect(s.tree(2), {"g": "old"})
+    expect(s.end(calm=False), {"g": "old"})
+
+
 @story("erase-committed")
 def a_backup_holds_the_temporary():
     """A temporary that a backup may hold is not erased: the restored store

@@ -28,7 +28,7 @@ class Applying:
     def __init__(self, cut):
         self.cut, self.have = cut, {o for o, _ in cut.rows}
         self.todo, self.staged = list(cut.rows), 0
-        self.restamp, self.moved = [], []
+        self.restamp, self.moved, self.marks = [], [], []
         self.chain, self.full = cut.chain, cut.full
 
 
@@ -123,6 +123,10 @@ def merge_row(dst, o, theirs, st):
             st.restamp += [
                 (o, v) for i, v in theirs.items() if i not in new and
                 (v.reg[0] != "LINK" or mutations.active == "restamp-links")]
+        # Both have purged what the other does not know to be removed.
+        if st.full and not leq(dst.G, st.cut.K) and \
+                mutations.active != "halves-unmarked":
+            st.marks.append(o)
 
 
 def note_moved(dst, o, st):
@@ -135,6 +139,7 @@ def note_moved(dst, o, st):
 
 def finish(dst):
     st, dst.applying = dst.applying, None
+    st.before = dst.K.get(dst.origin, 0)
     if st.full:
         absence(dst, st)
     join(dst.K, st.cut.K)
@@ -149,6 +154,8 @@ def finish(dst):
         if row and v.id not in row and (
                 v.reg == CONTENT or not any(i[1] == v.reg for i in row)):
             dst.restamp(o, v)
+    for o in st.marks:
+        mark(dst, o, st.before)
     if mutations.active != "no-undelete":
         for d, tomb in st.moved:
             if d in dst.rows and dst.info(d).strong:
@@ -157,6 +164,17 @@ def finish(dst):
     for m, (e, k) in st.cut.M.items():
         dst.heard(m, e, k)
     dst.cut()
+
+
+def mark(dst, o, before):
+    """All of an object is news to one who may have purged it: only the dot
+    of its KIND would tell, and that is a re-stamp's. Without a word of our
+    own others that know as much as we do may still hold what went."""
+    row = dst.rows.get(o, {})
+    for v in sorted(row.values(), key=lambda v: v.key):
+        if v.reg == KIND and v.renewed and \
+                not (v.dot[0] == dst.origin and v.dot[1] > before):
+            dst.restamp(o, v)
 
 
 def _directories(dst, o):
@@ -215,6 +233,8 @@ def absence(dst, st):
                 dst.restamp(o, v, weak=v.reg[0] == "LINK" and nameless)
             else:
                 dst.drop(o, [v])
+        if mutations.active != "absence-unmarked":
+            mark(dst, o, st.before)
 
 
 # ---- purging
@@ -265,7 +285,7 @@ def rename_branch(node, o, n0, x):
                   if v.dot[0] == o and v.dot[1] > n0]:
             del row[v.id]
             u = Version((x, v.dot[1]), v.reg, v.hlc, v.value, v.weak, v.uid,
-                        v.entry)
+                        v.entry, v.renewed)
             row[u.id] = u
             node.world.written(i, u)
             node.touch(i)

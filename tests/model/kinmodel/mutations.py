@@ -73,6 +73,10 @@ ALL = {
         "gc", "lapse", "tree"),
     "kept-if-whole": _m("the absence rule drops the names of directories "
                         "that have new attributes", "gc", "lapse"),
+    "absence-unmarked": _m("what stays and is all news gets no dot of its "
+                           "own", "gc", "lapse"),
+    "halves-unmarked": _m("as before, where it comes to whom purged it",
+                          "gc", "lapse"),
     "erase-committed": _m("a row that a backup may hold is erased without "
                           "a TOMB"),
     # -- forks
@@ -114,7 +118,7 @@ ALL = {
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
-        "names-not-folded", "absence-by-links-only", "no-pin", "pin-anew",
+        "names-not-folded", "absence-unmarked", "halves-unmarked", "absence-by-links-only", "no-pin", "pin-anew",
         "pin-always", "name-without-main", "repeat-is-edit"}
 
 active = None

@@ -176,7 +176,7 @@ class Node:
                                             True),
                             c.seen, c.auto, c.leaves, c.again)
         n = Version(dot, v.reg, v.hlc, value,
-                    v.weak if weak is None else weak, v.uid)
+                    v.weak if weak is None else weak, v.uid, renewed=True)
         row[n.id] = n
         self.world.written(o, n)
         self.touch(o)

@@ -73,10 +73,10 @@ class Version:
     checks which act of a person it comes from, through re-stamps and
     renamed origins; no rule reads it."""
     __slots__ = ("dot", "reg", "hlc", "value", "weak", "uid", "id", "key",
-                 "entry")
+                 "entry", "renewed")
 
     def __init__(self, dot, reg, hlc, value, weak=False, uid=None,
-                 entry=None):
+                 entry=None, renewed=False):
         self.dot, self.reg, self.hlc, self.value = dot, reg, hlc, value
         self.weak, self.uid = weak, uid
         self.id, self.key = (dot, reg), (hlc,) + dot
@@ -85,6 +85,8 @@ class Version:
         self.entry = entry
         if entry is None and reg is CONTENT:
             self.entry = (self.key, dot, value.hash)
+        # A re-stamp: the dot does not tell when it was made.
+        self.renewed = renewed
 
     def __repr__(self):
         return "%s%s=%s%s" % (self.reg, self.dot, self.value,
