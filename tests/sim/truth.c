@@ -114,21 +114,34 @@ bool truth_has_text(const struct object *o, const struct text *x)
 	return false;
 }
 
-/* A known content under a dot of the node that had purged it. */
+/* This content, which the node had once. */
+static struct text *text_had(struct thing *o, uint64_t hash64, int node)
+{
+	for (size_t i = 0; i < o->text_count; i++)
+		if (o->texts[i].hash64 == hash64 && o->texts[i].had[node])
+			return &o->texts[i];
+	return NULL;
+}
+
+/* A known content under a dot of the node that had purged it; or, where its
+ * bytes had not come before others dropped them, what was shown until then. */
 static void note_restamp(struct thing *o, const struct version *v,
-			 uint64_t self)
+			 const struct node *n)
 {
 	const struct content_value *c = &v->content;
+	const uint64_t hash64 = version_entry_name(v).hash64;
 	const struct entry_name *old;
 	struct text *x;
 
-	if (v->dot.origin != self || !c->anc_count || truth_text(o, v->dot))
+	if (v->dot.origin != replica_origin(n->tree) || !c->anc_count ||
+	    truth_text(o, v->dot))
 		return;
 	/* (the first of what is there again is what it repeats) */
 	old = &c->anc[v->flags & VERSION_AGAIN && c->anc_count > 1];
 	x = truth_text(o, old->dot);
-	if (!x || old->hash64 != version_entry_name(v).hash64 ||
-	    old->hlc != v->hlc)
+	if (x && old->hash64 != hash64)
+		x = text_had(o, hash64, n->index);
+	if (!x || old->hlc != v->hlc)
 		return;
 	x->again = truth_grow(x->again, x->again_count, sizeof(*x->again));
 	x->again[x->again_count++] = v->dot;
@@ -259,9 +272,14 @@ void truth_hold(struct thing *o, struct node *n, const struct object *row)
 	for (size_t i = 0; i < row->count; i++) {
 		const struct version *v = &row->versions[i];
 
+		struct text *x;
+
 		if (v->reg != REG_CONTENT)
 			continue;
-		if (!truth_text(o, v->dot))
+		x = truth_text(o, v->dot);
+		if (x)
+			x->had[n->index] = true;
+		else
 			cluster_fail(n->cluster,
 				     "node %d has a "
 				     "content that nobody wrote",
@@ -332,8 +350,7 @@ static int look_row(void *arg, const struct replica_row *r)
 	l->truth->lseq[l->node->index] = r->lseq;
 	for (size_t i = 0; i < row.count; i++)
 		if (row.versions[i].reg == REG_CONTENT)
-			note_restamp(o, &row.versions[i],
-				     replica_origin(l->node->tree));
+			note_restamp(o, &row.versions[i], l->node);
 	if (l->local)
 		look_local(l->truth, o, l->node, &row);
 	if (l->half)

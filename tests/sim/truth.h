@@ -38,6 +38,7 @@ struct text {
 	struct dot dot;
 	uint64_t hash64;	/* 0: void */
 	bool lost;		/* with the power; nobody was told of it */
+	bool had[CLUSTER_NODES_MAX]; /* which nodes, now or once */
 	/* Replaced, or removed with its file, by somebody who had it. */
 	struct ending *endings;
 	size_t ending_count;
