@@ -239,25 +239,27 @@ static bool is_its_own(int r)
 	return r == -ENODATA || r == -ENOENT || r == -EEXIST;
 }
 
-/* Looks again: somebody may have been faster. Returns 1 if it is there. */
-static int still_removed(struct tree *t, const struct item *i)
+/* Looks again: somebody may have been faster, or the row was purged since it
+ * was listed. Returns 1 if it can be put back. */
+static int still_removed(struct tree *t, struct item *i)
 {
 	struct hist_object o;
 	struct row row;
 	struct info info;
-	int r;
+	int r = row_read(t, i->r.id, &row);
 
-	if (i->r.gone) {
-		r = hist_object(t, i->r.id, &o);
-		return r ? r : o.gone;
-	}
-	r = row_read(t, i->r.id, &row);
 	if (r)
 		return r;
-	r = info_init(&info, &row.o);
-	if (!r)
-		r = row.exists && info.tomb && !info.strong;
-	info_release(&info);
+	i->r.gone = !row.exists;
+	if (row.exists) {
+		r = info_init(&info, &row.o);
+		if (!r)
+			r = info.tomb && !info.strong;
+		info_release(&info);
+	} else {
+		r = hist_object(t, i->r.id, &o);
+		r = r ? r : o.gone;
+	}
 	row_release(&row);
 	return r;
 }

@@ -536,6 +536,44 @@ static void test_many(void)
 	}
 }
 
+static int tell_and_purge(void *arg, const struct history_removed *h)
+{
+	purge(a);
+	return tell(arg, h);
+}
+
+/* What was listed as dead rows is purged while it is put back. */
+static void test_purged_meanwhile(void)
+{
+	struct history_wanted all = { .since_ms = 0 };
+	struct told t = { .at = 0 };
+
+	for (int k = 0; k < 3; k++) {
+		char name[8];
+		uint64_t d;
+
+		snprintf(name, sizeof(name), "d%d", k);
+		d = make_dir(a, ROOT, name);
+		make_file(a, d, "f", name);
+		make_file(a, ROOT, name + 1, "x");
+		rm(a, ROOT, name + 1);
+		rm(a, d, "f");
+		rm_dir(a, ROOT, name);
+	}
+	assert_int_equal(tree_undelete(a->tree, SLICE_STR(""), &all,
+				       tell_and_purge, &t), 0);
+	assert_string_equal(t.text, "d2/1>d2, 2>2, d1/1>d1, 1>1, d0/1>d0, "
+				    "0>0, ");
+	for (int k = 0; k < 3; k++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "d%d", k);
+		expect_bytes(a, look(a, look(a, ROOT, name), "f"), name);
+		expect_bytes(a, look(a, ROOT, name + 1), "x");
+	}
+	check_tree(a);
+}
+
 int main(void)
 {
 	static const struct scenario list[] = {
@@ -555,6 +593,7 @@ int main(void)
 		SCENARIO(test_no_directory),
 		SCENARIO(test_not_kept),
 		SCENARIO(test_many),
+		SCENARIO(test_purged_meanwhile),
 	};
 
 	return scenarios_run(list, ARRAY_SIZE(list));
