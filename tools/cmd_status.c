@@ -255,7 +255,10 @@ static void print_status(const json_t *status, const struct subject *subject)
 	print_fact("store", json_text(status, "store"));
 	printf("%-10s %s  %.*s\n", "node", json_text(node, "label"),
 	       ID_SHOWN, json_text(node, "id"));
-	print_fact("listens on", json_text(status, "listen"));
+	print_fact("listens on",
+		   json_is_null(json_object_get(status, "listen")) ?
+		   "nothing yet: its address cannot be had (see kin.log)" :
+		   json_text(status, "listen"));
 	printf("%-10s %llu\n", "daemon",
 	       (unsigned long long)json_number(status, "pid"));
 	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,

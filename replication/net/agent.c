@@ -360,8 +360,9 @@ int agent_start(const struct agent_options *o, struct buf *why,
 		agent_free(a);
 		return r;
 	}
-	log_info("listening on %s%s", a->listener.text,
-		 a->paused ? ", paused" : "");
+	if (*a->listener.text)
+		log_info("listening on %s%s", a->listener.text,
+			 a->paused ? ", paused" : "");
 	*ret = a;
 	return 0;
 }

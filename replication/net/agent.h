@@ -57,7 +57,9 @@ struct agent_options {
 };
 
 /*
- * Binds, starts the thread. `why` receives a sentence on failure.
+ * Binds, starts the thread. `why` receives a sentence on failure. Of a mount
+ * that was taken over it starts without an address that it cannot have, and
+ * goes on trying.
  * Errors: -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL a bad address, others.
  */
 must_check int agent_start(const struct agent_options *, struct buf *why,

@@ -99,7 +99,9 @@ struct listener {
 	struct loop_timer retry;	/* after there was no room */
 	struct loop_watch netlink;	/* tells of addresses that change */
 	struct address bound;
-	char text[ADDRESS_TEXT_BYTES];
+	char text[ADDRESS_TEXT_BYTES];	/* "": it does not listen yet, ... */
+	struct address wanted;		/* ... on this */
+	struct loop_timer bind;
 };
 
 struct agent {

@@ -292,7 +292,8 @@ static json_t *cmd_status(struct agent *a, struct control_client *client,
 			    json_boolean(core_is_applying(a->core)));
 	agent_put_text(answer, "store", "store_hex",
 		 SLICE_STR(store_path(a->store)));
-	json_object_set_new(answer, "listen", json_string(a->listener.text));
+	json_object_set_new(answer, "listen", *a->listener.text ?
+			    json_string(a->listener.text) : json_null());
 	json_object_set_new(answer, "changes", changes_json(a));
 	json_object_set_new(answer, "late_acks", number(acks_late(a)));
 	json_object_set_new(answer, "counters", counters_json(a));

@@ -11,7 +11,8 @@
  *                conflicts, peers[{label,id,connected,lapsed,removed,
  *                behind{changes,bytes},ahead{changes,bytes},stale_seconds,
  *                last_contact_seconds,clock_skew_ms,addresses}] (behind also
- *                has seconds; null is unknown), store, listen,
+ *                has seconds; null is unknown), store, listen (null: its
+ *                address cannot be had yet),
  *                changes{received,known,forwarded}, late_acks,
  *                history{contents,removed,bytes,days_max,bytes_max},
  *                counters

@@ -3,6 +3,8 @@
  * Where this node listens. What the user asked for is kept, and is an error
  * when it cannot be had again. A port that was chosen here is kept too, so
  * that others find us where we were, but given up when somebody else has it.
+ * In a daemon that takes over a mount in use it is no error: the mount goes
+ * on, we call the others, and try again until they can call us.
  *
  * Netlink says when an interface gets or loses an address: then the others
  * are told our new addresses, and it is a good moment to call them.
@@ -22,6 +24,8 @@
 #define BACKLOG 64
 /* Until accept is tried again when there are no descriptors left. */
 #define RETRY_MS 1000
+/* Until an address is tried again that cannot be had. */
+#define BIND_RETRY_MS 5000
 
 #define EXPLICIT "explicit "
 #define AUTOMATIC "auto "
@@ -246,19 +250,12 @@ static void accept_retry(struct loop_timer *t, uint64_t now_ms)
 	loop_watch_events(&a->loop, &a->listener.watch, EPOLLIN);
 }
 
-int listener_open(struct agent *a, const char *wanted, struct buf *why)
+/* Takes what was bound. */
+static int listen_on(struct agent *a, int fd)
 {
 	struct listener *l = &a->listener;
-	struct choice choice = { .automatic = false };
-	int r = choose(a, wanted, why, &choice), fd;
+	int r;
 
-	if (r)
-		return r;
-	r = bind_choice(&choice, &fd);
-	if (r) {
-		explain(&choice.address, r, why);
-		return r;
-	}
 	l->bound.len = sizeof(l->bound.sa);
 	r = getsockname(fd, (struct sockaddr *)&l->bound.sa, &l->bound.len) ?
 		    -errno : loop_watch(&a->loop, &l->watch, fd, EPOLLIN);
@@ -269,7 +266,46 @@ int listener_open(struct agent *a, const char *wanted, struct buf *why)
 	address_format(&l->bound, l->text);
 	netlink_open(a);
 	addresses_update(a);
-	return remember(a, choice.automatic);
+	return 0;
+}
+
+static void bind_again(struct loop_timer *t, uint64_t now_ms)
+{
+	struct agent *a = container_of(t, struct agent, listener.bind);
+	int fd, r = bind_to(&a->listener.wanted, &fd);
+
+	if (!r)
+		r = listen_on(a, fd);
+	if (r) {
+		loop_timer_set(&a->loop, t, now_ms + BIND_RETRY_MS);
+		return;
+	}
+	log_info("listening on %s again", a->listener.text);
+	core_set_addresses(a->core, now_ms, buf_slice(&a->addresses));
+}
+
+int listener_open(struct agent *a, const char *wanted, struct buf *why)
+{
+	struct choice choice = { .automatic = false };
+	int r = choose(a, wanted, why, &choice), fd;
+
+	if (r)
+		return r;
+	r = bind_choice(&choice, &fd);
+	if (r)
+		explain(&choice.address, r, why);
+	if (r && a->taken_over) {
+		log_error("%.*s; other nodes cannot call this one until then",
+			  (int)why->len, (const char *)why->data);
+		buf_reset(why);
+		a->listener.wanted = choice.address;
+		loop_timer_set(&a->loop, &a->listener.bind,
+			       sys_now_ms() + BIND_RETRY_MS);
+		return 0;
+	}
+	if (!r)
+		r = listen_on(a, fd);
+	return r ? r : remember(a, choice.automatic);
 }
 
 static void close_watch(struct agent *a, struct loop_watch *w)
@@ -288,11 +324,13 @@ void listener_init(struct agent *a)
 	a->listener.netlink = (struct loop_watch){ .fd = -1,
 						   .fn = netlink_event };
 	a->listener.retry.fn = accept_retry;
+	a->listener.bind.fn = bind_again;
 }
 
 void listener_close(struct agent *a)
 {
 	loop_timer_set(&a->loop, &a->listener.retry, LOOP_NEVER);
+	loop_timer_set(&a->loop, &a->listener.bind, LOOP_NEVER);
 	close_watch(a, &a->listener.watch);
 	close_watch(a, &a->listener.netlink);
 }

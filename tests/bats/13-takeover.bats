@@ -259,3 +259,43 @@ two"
 	umount -l moved
 	exec 5<&-
 }
+
+@test "the address is taken while a daemon dies: the mount goes on, and listens later" {
+	need_resend
+	kin_mount a
+	port=$(kin status --json "$T/a" | jq -r '.listen | split(":")[1]')
+	kin unmount "$T/a"
+	kin mount --store "$T/a.store" --listen "127.0.0.1:$port" "$T/a"
+	echo kept >a/file
+	exec 5>>a/file
+	pid=$(kin_pid a)
+	python3 -c '
+import os, signal, socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+os.kill(int(sys.argv[2]), signal.SIGKILL)
+for k in range(2000):
+    try:
+        s.bind(("127.0.0.1", int(sys.argv[1])))
+        s.listen()
+        break
+    except OSError:
+        time.sleep(.001)
+open(sys.argv[3], "w").close()
+time.sleep(600)' "$port" "$pid" "$T/taken" 3>&- 5>&- &
+	thief=$!
+	wait_until another_serves a "$pid"
+	[ -e taken ]
+	echo more >&5
+	assert_equal "$(cat a/file)" "kept
+more"
+	assert_equal "$(kin status --json "$T/a" | jq .listen)" null
+	run -0 kin status "$T/a"
+	assert_line --regexp '^listens on +nothing yet: '
+	run -0 grep "127.0.0.1:$port is in use by another program" a.store/kin.log
+	kill "$thief"
+	listens_on() {
+		[ "$(kin status --json "$T/a" | jq -r .listen)" = "127.0.0.1:$port" ]
+	}
+	wait_until listens_on
+}
