@@ -109,8 +109,8 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		set.set |= TREE_SET_ATIME;
 		set.atime = st->st_atim;
 	}
-	r = set.set ? tree_setattr(tree, ino, &set, &attr) :
-		      tree_getattr(tree, ino, &attr);
+	/* (nothing at all: chown() to nobody, which moves ctime) */
+	r = tree_setattr(tree, ino, &set, &attr);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -65,6 +65,10 @@ static int set_access(struct tree *t, struct row *row, struct info *i,
 
 	if (acl->count)
 		r = acl_encode_access(acl, &perm, &bytes);
+	/* (there was none, and none it is) */
+	if (!r && i->mode && !i->mode->mode.acl.len && !bytes.len &&
+	    perm == i->mode->mode.perm && !(perm & drop_perm))
+		return 0;
 	if (!r && i->kind != KIND_DIR)
 		r = remove_twins_of(t, row, i);
 	if (!r)
@@ -84,7 +88,7 @@ static int set_default(struct tree *t, struct row *row, const struct info *i,
 		return acl->count ? -EACCES : 0;
 	if (!acl->count)
 		return info_xattr(i, name) ?
-			       row_put_xattr(t, row, name, NULL) : -ENODATA;
+			       row_put_xattr(t, row, name, NULL) : 0;
 	r = acl_encode_default(acl, &bytes);
 	value = buf_slice(&bytes);
 	return r ? r : row_put_xattr(t, row, name, &value);

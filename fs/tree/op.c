@@ -496,15 +496,14 @@ static int set_own_mtime(struct tree *t, uint64_t ino,
 	return MIN_OF(sibling, 0);
 }
 
-/* An access time is no version: only ctime tells that it was set. */
-static int set_atime(struct tree *t, uint64_t ino, const struct inoref *ref,
-		     struct timespec atime, bool alone)
+/* What is no version is told by ctime alone. */
+static int set_ctime(struct tree *t, const struct inoref *ref)
 {
 	struct row row;
-	int r = atime_set(t, ino, atime);
+	int r;
 
-	if (r || !alone || ref->type == INO_DETACHED)
-		return r;
+	if (ref->type == INO_DETACHED)
+		return 0;
 	r = row_load(t, group_canonical(t, ref->id), &row);
 	if (r)
 		return r;
@@ -535,8 +534,9 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 	if (!r && s->set & TREE_SET_MTIME)
 		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
 	if (!r && s->set & TREE_SET_ATIME)
-		r = set_atime(t, ino, &ref, s->atime,
-			      s->set == TREE_SET_ATIME);
+		r = atime_set(t, ino, s->atime);
+	if (!r && !(s->set & ~(uint32_t)TREE_SET_ATIME))
+		r = set_ctime(t, &ref);
 	if (!r && of_row.set)
 		r = object_setattr(t, ref.id, &of_row);
 	inoref_release(&ref);

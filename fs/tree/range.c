@@ -71,9 +71,7 @@ static int allocate_locked(struct tree *t, uint64_t ino,
 	return r;
 }
 
-/* Would it change anything? What only asks for room does so at the end. */
-static int changes_anything(struct tree *t, uint64_t ino, uint64_t end,
-			    uint32_t flags)
+static int check_is_file(struct tree *t, uint64_t ino)
 {
 	struct attr a;
 	int r;
@@ -85,9 +83,7 @@ static int changes_anything(struct tree *t, uint64_t ino, uint64_t end,
 		return r;
 	if ((a.mode & S_IFMT) != S_IFREG)
 		return (a.mode & S_IFMT) == S_IFDIR ? -EISDIR : -ENODEV;
-	if (flags & (TREE_RANGE_PUNCH | TREE_RANGE_ZERO))
-		return 1;
-	return !(flags & TREE_RANGE_KEEP_SIZE) && end > a.size;
+	return 0;
 }
 
 int tree_allocate(struct tree *t, uint64_t ino, const struct tree_range *range,
@@ -103,10 +99,9 @@ int tree_allocate(struct tree *t, uint64_t ino, const struct tree_range *range,
 	if (flags & TREE_RANGE_PUNCH &&
 	    (!(flags & TREE_RANGE_KEEP_SIZE) || flags & TREE_RANGE_ZERO))
 		return -EOPNOTSUPP;
-	r = changes_anything(t, ino, range->offset + range->len, flags);
-	if (r <= 0)
-		return r;
-	r = begin_uncut(t, ino);
+	r = check_is_file(t, ino);
+	if (!r)
+		r = begin_uncut(t, ino);
 	if (r)
 		return r;
 	r = op_answers(t, allocate_locked(t, ino, range, flags), 0);

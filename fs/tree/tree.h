@@ -174,7 +174,7 @@ struct tree_setattr {
 	uint64_t size;
 	struct timespec mtime, atime;
 };
-/* Errors: -EINVAL a time before 1901-12-13 20:45:52 or after 2446-05-10
+/* Nothing set moves ctime. Errors: -EINVAL a time before 1901-12-13 20:45:52 or after 2446-05-10
  * 22:38:55 UTC, as far as ext4's reach. */
 must_check int tree_setattr(struct tree *, uint64_t ino,
 			    const struct tree_setattr *, struct attr *ret);
@@ -316,8 +316,8 @@ void tree_read_failed(struct tree *);
 must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
 			  struct slice bytes, bool append);
 /*
- * Room and holes: fallocate(2). Nothing set asks for room, which only makes
- * the file longer. Errors: -EINVAL no length, -EFBIG, -ENODEV it is no
+ * Room and holes: fallocate(2). Nothing set asks for room, which makes
+ * the file longer, or moves its times only. Errors: -EINVAL no length, -EFBIG, -ENODEV it is no
  * regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE or with ZERO.
  */
 struct tree_range {

@@ -335,6 +335,24 @@ static void inherit_minimal(void)
 	IS(0, perm_of("d/g"));
 }
 
+/* Removing what is not there is no error, and no change. */
+static void remove_none(void)
+{
+	struct timespec before;
+
+	make_dir("d", 0750);
+	make_file("f", 0640);
+	before = stat_of("f").st_ctim;
+	usleep(12000);
+	OK(removexattr("f", ACCESS));
+	IS(before.tv_nsec, stat_of("f").st_ctim.tv_nsec);
+	IS(0640, perm_of("f"));
+	OK(removexattr("f", DEFAULT));
+	OK(removexattr("d", ACCESS));
+	OK(removexattr("d", DEFAULT));
+	IS(0750, perm_of("d"));
+}
+
 const struct conform_case acls_cases[] = {
 	{ "access_user", access_user, NEEDS_ROOT },
 	{ "access_groups", access_groups, NEEDS_ROOT },
@@ -346,5 +364,6 @@ const struct conform_case acls_cases[] = {
 	{ "inherit_file", inherit_file, NEEDS_ROOT },
 	{ "inherit_directory", inherit_directory, NEEDS_ROOT },
 	{ "inherit_minimal", inherit_minimal, 0 },
+	{ "remove_none", remove_none, 0 },
 	{ NULL, NULL, 0 },
 };

@@ -141,6 +141,50 @@ static void of_allocate(void)
 	OK(close(fd));
 }
 
+/* Room that is there already moves both as well. */
+static void of_allocate_room(void)
+{
+	int fd = open_ok("f", O_CREAT | O_RDWR, 0644);
+	struct times f;
+
+	IS(3, OK(write(fd, "abc", 3)));
+	f = times_of("f");
+	tick();
+	OK(fallocate(fd, 0, 0, 2));
+	CHANGED(MTIME | CTIME, f, "f");
+	f = times_of("f");
+	tick();
+	OK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1, 9000));
+	CHANGED(MTIME | CTIME, f, "f");
+	IS(3, stat_of("f").st_size);
+}
+
+/* Whoever it is given to: also to who has it, and to nobody. */
+static void of_chown(void)
+{
+	struct times f;
+
+	make_text("f", "text");
+	make_dir("d", 0755);
+	OK(symlink("f", "l"));
+	f = times_of("f");
+	tick();
+	OK(chown("f", (uid_t)-1, (gid_t)-1));
+	CHANGED(CTIME, f, "f");
+	f = times_of("d");
+	tick();
+	OK(chown("d", (uid_t)-1, (gid_t)-1));
+	CHANGED(CTIME, f, "d");
+	f = times_of("l");
+	tick();
+	OK(lchown("l", (uid_t)-1, (gid_t)-1));
+	CHANGED(CTIME, f, "l");
+	f = times_of("f");
+	tick();
+	OK(chown("f", geteuid(), getegid()));
+	CHANGED(CTIME, f, "f");
+}
+
 static void of_mmap(void)
 {
 	int fd = open_ok("f", O_CREAT | O_RDWR, 0644);
@@ -562,6 +606,8 @@ const struct conform_case times_cases[] = {
 	{ "of_write", of_write, 0 },
 	{ "of_truncate", of_truncate, 0 },
 	{ "of_allocate", of_allocate, 0 },
+	{ "of_allocate_room", of_allocate_room, 0 },
+	{ "of_chown", of_chown, 0 },
 	{ "of_mmap", of_mmap, 0 },
 	{ "of_chmod", of_chmod, 0 },
 	{ "of_link", of_link, 0 },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kin-twins DIRECTORY DIRECTORY [SEED [OPERATIONS]]: random system calls in
+ * kin-twins DIRECTORY DIRECTORY [SEED [OPERATIONS [trace]]]: random system calls in
  * two directories, which may be of different file systems, in both the same;
  * what they answer and what they do has to be the same, and is compared after
  * each. One of the two is ext4, which is the measure.
@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,12 +146,9 @@ static void draw_acl(struct twins *t, struct args *a)
 
 		if (leave % (of ? 2 : 30) == 0)
 			continue;
-		for (int n = leave % 97 == 1 ? 2 : 1; n > 0; n--) {
-			put_le(&at, tags[k], 2);
-			put_le(&at, (uint32_t)(draw(t) % 8), 2);
-			put_le(&at, of ? 1 + (uint32_t)(draw(t) % 2)
-				       : UINT32_MAX, 4);
-		}
+		put_le(&at, tags[k], 2);
+		put_le(&at, (uint32_t)(draw(t) % 8), 2);
+		put_le(&at, of ? 1 + (uint32_t)(draw(t) % 2) : UINT32_MAX, 4);
 	}
 	a->value_len = (size_t)(at - a->value) - (one_in(t, 60) ? 1 : 0);
 	if (one_in(t, 12))
@@ -202,6 +200,9 @@ static void draw_args(struct twins *t, struct args *ret)
 		ret->fd[k] = (unsigned int)(draw(t) % FDS);
 	ret->flags = (unsigned int)draw(t);
 	ret->mode = modes[draw(t) % 6] | (one_in(t, 6) ? draw(t) % 010000 : 0);
+	/* (FUSE leaves a set-group-ID bit that is no program's) */
+	if (ret->mode & S_ISGID)
+		ret->mode |= S_IXGRP;
 	ret->uid = (uid_t)(draw(t) % 3);
 	ret->gid = (gid_t)(draw(t) % 3);
 	ret->at = (off_t)(draw(t) % (one_in(t, 3) ? SIZE_MAX_BYTES : 6000));
@@ -287,6 +288,40 @@ static void note(struct twins *t, const struct call *call,
 		 result);
 }
 
+/*
+ * In kinfs what a rename puts in the place of a file is a new version of that
+ * file (a save): it keeps its extended attributes, and what is open of it
+ * shares its owner and mode. So what may be replaced has none, and is closed.
+ */
+static void ready_to_be_replaced(struct twins *t, const struct args *a)
+{
+	struct stat st, open;
+	char list[4096];
+	ssize_t n;
+
+	for (int s = 0; s < SIDES; s++) {
+		struct side *side = &t->side[s];
+		int fd;
+
+		if (fstatat(side->root, a->path[1], &st,
+			    AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+			continue;
+		for (int k = 0; k < FDS; k++)
+			if (side->fd[k] >= 0 && !fstat(side->fd[k], &open) &&
+			    open.st_ino == st.st_ino) {
+				close(side->fd[k]);
+				side->fd[k] = -1;
+			}
+		fd = openat(side->root, a->path[1], O_RDONLY | O_CLOEXEC);
+		n = flistxattr(fd, list, sizeof(list));
+		for (ssize_t at = 0; at < n;
+		     at += (ssize_t)strlen(list + at) + 1)
+			if (strncmp(list + at, "system.", 7))
+				fremovexattr(fd, list + at);
+		close(fd);
+	}
+}
+
 static void step(struct twins *t)
 {
 	const struct call *call = draw_call(t);
@@ -298,6 +333,9 @@ static void step(struct twins *t)
 	t->who = one_in(t, 4) ? 1 + (unsigned int)(draw(t) % 2) : 0;
 	if (!strcmp(call->name, "symlink") && leads_out(args.path[1]))
 		return;
+	look_lost(t);
+	if (!strncmp(call->name, "rename", 6))
+		ready_to_be_replaced(t, &args);
 	look_before(t, &args, &before);
 	become(t, t->who);
 	for (int s = 0; s < SIDES; s++) {
@@ -306,6 +344,8 @@ static void step(struct twins *t)
 	}
 	become(t, 0);
 	note(t, call, &args, result[0]);
+	if (t->trace)
+		printf("%s\n", t->recent[t->op % RECENT]);
 	if (result[0] != result[1])
 		twins_fail(t, "%s: %ld%s%s, and %ld%s%s", call->name,
 			   result[0], result[0] < 0 ? " " : "",
@@ -408,12 +448,13 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: %s DIRECTORY DIRECTORY [SEED "
-			"[OPERATIONS]]\n", argv[0]);
+			"[OPERATIONS [trace]]]\n", argv[0]);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	t->seed = seed;
+	t->trace = argc > 5;
 	t->root = geteuid() == 0;
 	clock_gettime(CLOCK_REALTIME, &t->begin);
 	t->bytes = malloc(SIZE_MAX_BYTES);

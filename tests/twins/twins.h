@@ -53,6 +53,7 @@ struct twins {
 	unsigned int who;	/* 0: as who runs this */
 	bool root;		/* who runs this may be anybody */
 	bool fine;		/* two changes in turn have two times */
+	bool trace;		/* prints all that is done */
 	struct timespec begin;
 	uint8_t *bytes;		/* random ones, to be written */
 	uint64_t succeeded;
@@ -82,6 +83,8 @@ struct before {
 	bool is[SIDES][2 * PATHS + 2];
 };
 
+/* Closes what one of the file systems has lost, by its nature. */
+void look_lost(struct twins *t);
 void look_before(const struct twins *t, const struct args *a,
 		 struct before *ret);
 /* ... and behind it: the same objects, changed in the same ways. */
