@@ -174,8 +174,8 @@ struct tree_setattr {
 	uint64_t size;
 	struct timespec mtime, atime;
 };
-/* Nothing set moves ctime. Errors: -EINVAL a time before 1901-12-13 20:45:52 or after 2446-05-10
- * 22:38:55 UTC, as far as ext4's reach. */
+/* Nothing set moves ctime. Errors: -EINVAL a time before 1901-12-13 20:45:52
+ * or after 2446-05-10 22:38:55 UTC, as far as ext4's reach. */
 must_check int tree_setattr(struct tree *, uint64_t ino,
 			    const struct tree_setattr *, struct attr *ret);
 
@@ -317,8 +317,8 @@ must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
 			  struct slice bytes, bool append);
 /*
  * Room and holes: fallocate(2). Nothing set asks for room, which makes
- * the file longer, or moves its times only. Errors: -EINVAL no length, -EFBIG, -ENODEV it is no
- * regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE or with ZERO.
+ * the file longer, or moves its times only. Errors: -EINVAL no length,
+ * -EFBIG, -ENODEV it is no regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE or with ZERO.
  */
 struct tree_range {
 	uint64_t offset, len;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kin-twins DIRECTORY DIRECTORY [SEED [OPERATIONS [trace]]]: random system calls in
+ * kin-twins DIRECTORY DIRECTORY [SEED [OPERATIONS [trace]]]: random calls in
  * two directories, which may be of different file systems, in both the same;
  * what they answer and what they do has to be the same, and is compared after
  * each. One of the two is ext4, which is the measure.
