@@ -25,8 +25,6 @@
 #include "fs/base/log.h"
 #include "fs/front/front_internal.h"
 
-/* Bytes of one write request: the most that Linux sends. */
-#define WRITE_BYTES_MAX (1024 * 1024)
 #define LOG_LINE_MAX 256
 
 static void front_init(void *userdata, struct fuse_conn_info *conn)

@@ -36,6 +36,9 @@ struct tainted {
 	bool taken;
 };
 
+/* Bytes of one write request: the most that Linux sends. */
+#define WRITE_BYTES_MAX (1024 * 1024)
+
 /* Requests answered at a time. Most wait for the store's one lock: more
  * threads would only wait. */
 #define WORKERS_MAX 10
@@ -44,7 +47,7 @@ struct worker {
 	struct front *front;
 	unsigned int slot;		/* its place among the workers */
 	pthread_t thread;
-	struct fuse_buf request;	/* its memory is reused */
+	struct fuse_buf request;	/* its memory is the worker's */
 };
 
 /* See loop.c. All under the mutex. */

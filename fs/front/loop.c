@@ -11,19 +11,30 @@
  * front_loop_end() wakes the thread in front_loop_run(), which cancels the
  * workers that sleep in read(): only there can they be cancelled.
  *
+ * Nor its fuse_session_receive_buf(): the kernel fails a request with EIO if
+ * its reader is killed while it has to wait for a page of the buffer, though
+ * another process could have answered it. So the buffers are ours, and have
+ * all their pages from the beginning.
+ *
  * A request that is read by a worker that is being cancelled is lost. When
  * the mount goes on in another process that may not be: then the workers end
  * by themselves, each with the next request that it answers, and requests of
  * our own see to it that there are some.
  */
 #include <errno.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 
+/* What the kernel asks for: the largest write, and a page for what it says
+ * of it. */
+#define REQUEST_BYTES_MAX (WRITE_BYTES_MAX + 4096)
 /* For workers to end by themselves, when the mount goes on without them. */
 #define DRAIN_MS 2000
 #define DRAIN_PAUSE_MS 1
@@ -45,6 +56,22 @@ void front_loop_release(struct loop *loop)
 	pthread_mutex_destroy(&loop->mutex);
 }
 
+static int request_new(struct fuse_buf *ret)
+{
+	void *mem = mmap(NULL, REQUEST_BYTES_MAX, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return -errno;
+	*ret = (struct fuse_buf){ .mem = mem };
+	return 0;
+}
+
+static void request_free(struct fuse_buf *b)
+{
+	munmap(b->mem, REQUEST_BYTES_MAX);
+}
+
 /* Under the mutex. */
 static int worker_start(struct front *front)
 {
@@ -53,10 +80,14 @@ static int worker_start(struct front *front)
 
 	worker->front = front;
 	worker->slot = (unsigned int)front->loop.count;
-	worker->request = (struct fuse_buf){ 0 };
-	r = thread_start(&worker->thread, worker_main, worker);
+	r = request_new(&worker->request);
 	if (r)
 		return r;
+	r = thread_start(&worker->thread, worker_main, worker);
+	if (r) {
+		request_free(&worker->request);
+		return r;
+	}
 	front->loop.count++;
 	front->loop.idle++;
 	return 0;
@@ -85,16 +116,33 @@ static void worker_idle(struct front *front)
 	pthread_mutex_unlock(&front->loop.mutex);
 }
 
-/* The only place where a worker can be cancelled. */
+/*
+ * The next request: its bytes, 0 at the end. The only place where a worker
+ * can be cancelled.
+ */
 static int receive(struct worker *worker)
 {
-	int r;
+	struct fuse_session *session = worker->front->session;
+	struct fuse_buf *request = &worker->request;
+	ssize_t n;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	r = fuse_session_receive_buf(worker->front->session,
-				     &worker->request);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	return r;
+	do {
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		n = read(fuse_session_fd(session), request->mem,
+			 REQUEST_BYTES_MAX);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		/* (who asked was interrupted before it was read) */
+	} while (n < 0 && errno == ENOENT);
+	if (n < 0 && errno == ENODEV) {
+		fuse_session_exit(session);
+		return 0;
+	}
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(struct fuse_in_header))
+		return -EIO;
+	request->size = (size_t)n;
+	return (int)n;
 }
 
 /* Has the next request to be somebody else's? */
@@ -218,7 +266,7 @@ int front_loop_run(struct front *front)
 		pthread_cancel(loop->workers[i].thread);
 	for (i = 0; i < loop->count; i++) {
 		pthread_join(loop->workers[i].thread, NULL);
-		free(loop->workers[i].request.mem);
+		request_free(&loop->workers[i].request);
 	}
 	loop->count = 0;
 	return r < 0 ? r : loop->error;

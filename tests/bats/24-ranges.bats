@@ -142,3 +142,37 @@ sent() { # NAME
 	done
 	run -0 kin check --data a
 }
+
+# another NAME PID: another daemon than that one has the mount
+another() {
+	local pid
+
+	pid=$(kin_pid "$1" 2>/dev/null) && [ "$pid" -gt 0 ] && [ "$pid" != "$2" ]
+}
+
+# (five deaths in a minute are too many, unless it was restarted)
+@test "the same while the daemon is killed twelve times" {
+	local bytes=${BYTES:-$(dirname "$KIN")/kin-bytes} pid=0 job
+	local have
+
+	have=$(uname -r | cut -d. -f1,2)
+	[ "$(printf '6.9\n%s\n' "$have" | sort -V | head -n 1)" = 6.9 ] ||
+		skip "the kernel cannot send again what was not answered"
+	kin_mount a
+	"$bytes" a 5 2500 >bytes.out &
+	job=$!
+	# (at once, when another has begun to read what was not answered)
+	for _ in 1 2 3; do
+		for _ in 1 2 3 4; do
+			wait_until another a "$pid"
+			pid=$(kin_pid a)
+			kill -9 "$pid"
+		done
+		wait_until another a "$pid"
+		kin restart a
+		pid=0
+	done
+	wait $job || cat bytes.out
+	grep -q '^ok seed 5, 2500 operations' bytes.out
+	run -0 kin check --data a
+}
