@@ -49,7 +49,6 @@ static long acl_set(const char *path, const char *name,
 	return setxattr(path, name, &acl, size, 0);
 }
 
-#define LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define SET(path, name, entries) acl_set(path, name, entries, LEN(entries))
 
 /* It is exactly this. */

@@ -22,7 +22,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 /* Seconds for one case; generous, since machines that test are busy. */
@@ -39,6 +41,8 @@
 
 /* Where the process of a case writes its verdict. */
 static int verdict_fd = -1;
+/* What conform_at() said. */
+static char place[VERDICT_MAX / 2];
 
 /* ---- in the process of a case */
 
@@ -56,13 +60,23 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+void conform_at(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(place, sizeof(place), format, args);
+	va_end(args);
+}
+
 void conform_fail(const char *expected, const char *got, const char *file,
 		  int line, const char *call)
 {
 	char text[VERDICT_MAX];
 
-	snprintf(text, sizeof(text), "expected %s, got %s (%s:%d %s)",
-		 expected, got, base_name(file), line, call);
+	snprintf(text, sizeof(text), "expected %s, got %s (%s:%d %s%s%s)",
+		 expected, got, base_name(file), line, call,
+		 place[0] ? "; " : "", place);
 	verdict(EXIT_FAIL, text);
 }
 
@@ -185,6 +199,64 @@ struct stat stat_of(const char *path)
 mode_t perm_of(const char *path)
 {
 	return stat_of(path).st_mode & 07777;
+}
+
+void tick(void)
+{
+	usleep(12000);
+}
+
+int64_t ns_of(struct timespec t)
+{
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct times times_of(const char *path)
+{
+	struct stat st = stat_of(path);
+
+	return (struct times){ ns_of(st.st_atim), ns_of(st.st_mtim),
+			       ns_of(st.st_ctim) };
+}
+
+static const struct {
+	const char *name;
+	mode_t type;
+	unsigned int major, minor;
+} kinds[FILE_KINDS] = {
+	[A_FILE] = { "file", S_IFREG, 0, 0 },
+	[A_DIR] = { "directory", S_IFDIR, 0, 0 },
+	[A_FIFO] = { "fifo", S_IFIFO, 0, 0 },
+	[A_SOCKET] = { "socket", S_IFSOCK, 0, 0 },
+	[A_CHAR] = { "char device", S_IFCHR, 1, 3 },
+	[A_BLOCK] = { "block device", S_IFBLK, 259, 70000 },
+	[A_SYMLINK] = { "symlink", S_IFLNK, 0, 0 },
+};
+
+const char *kind_name(enum file_kind kind)
+{
+	return kinds[kind].name;
+}
+
+void make_kind(const char *path, enum file_kind kind)
+{
+	if (kind == A_SYMLINK) {
+		OK(symlink("nowhere", path));
+	} else if (kind == A_DIR) {
+		make_dir(path, 0755);
+	} else {
+		OK(mknod(path, kinds[kind].type | 0644,
+			 makedev(kinds[kind].major, kinds[kind].minor)));
+		OK(chmod(path, 0644));
+	}
+}
+
+bool is_kind(const char *path, enum file_kind kind)
+{
+	struct stat st = stat_of(path);
+
+	return (st.st_mode & S_IFMT) == kinds[kind].type &&
+	       st.st_rdev == makedev(kinds[kind].major, kinds[kind].minor);
 }
 
 const char *name_of(size_t n, char letter)

@@ -55,11 +55,17 @@ struct conform_case {
 	X(names) \
 	X(links) \
 	X(special) \
+	X(kinds) \
 	X(perms) \
+	X(sticky) \
 	X(owners) \
+	X(caps) \
 	X(times) \
 	X(xattrs) \
-	X(acls)
+	X(acls) \
+	X(calls) \
+	X(pages) \
+	X(limits)
 
 #define X(area) extern const struct conform_case area##_cases[];
 CONFORM_AREAS(X)
@@ -72,6 +78,11 @@ _Noreturn void conform_fail(const char *expected, const char *got,
 			    const char *file, int line, const char *call);
 /* "skip NAME: why"; for what the kernel or the file system has not. */
 _Noreturn void conform_skip(const char *why);
+
+/* What a check that fails from now on says beside its call; for loops over
+ * tables. */
+void conform_at(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
 
 /* ---- checks; each evaluates its arguments once */
 
@@ -136,8 +147,37 @@ void make_dir(const char *path, mode_t perm);
 /* Facts of lstat(), which must succeed. */
 struct stat stat_of(const char *path);
 mode_t perm_of(const char *path);	/* & 07777 */
+/* Longer than what clocks of file systems count in. */
+void tick(void);
+int64_t ns_of(struct timespec);
+/* Times of a file, ns. */
+struct times {
+	int64_t atime, mtime, ctime;
+};
+struct times times_of(const char *path);
+enum { OF_MTIME = 1, OF_CTIME = 2, OF_BOTH = 3 };
+/* Exactly these of the file's times are newer than before. */
+#define CHANGED(which, before, path) \
+	do { \
+		struct times now_ = times_of(path); \
+		IS(!!((which) & OF_MTIME), now_.mtime > (before).mtime); \
+		IS(!!((which) & OF_CTIME), now_.ctime > (before).ctime); \
+	} while (0)
+
+/* ---- kinds of files */
+enum file_kind { A_FILE, A_DIR, A_FIFO, A_SOCKET, A_CHAR, A_BLOCK, A_SYMLINK,
+		 FILE_KINDS };
+const char *kind_name(enum file_kind);
+/* Makes one, of permissions 0644 (0755 a directory); a symlink leads
+ * nowhere. Devices are the null device, and a block device nobody has. */
+void make_kind(const char *path, enum file_kind);
+/* Is it one? */
+bool is_kind(const char *path, enum file_kind);
+
 /* open() must succeed; the descriptor. */
 int open_ok(const char *path, int flags, mode_t perm);
+/* Entries of a table. */
+#define LEN(a) (sizeof(a) / sizeof((a)[0]))
 /* A name of n bytes of this letter; static memory, four at a time. */
 const char *name_of(size_t n, char letter);
 

@@ -3,7 +3,6 @@
  * rename with its flags, hard links, and handles that name a file without a
  * name.
  */
-#include <linux/fs.h>
 #include <sys/mount.h>
 
 #include "tests/conform/conform.h"
