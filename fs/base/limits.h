@@ -19,10 +19,15 @@
 /* Earlier places remembered by a directory's LINK: where a cut cycle returns
  * to. */
 #define LINK_PREV_MAX 3
-/* Names of one file (EMLINK beyond). Each is in the row once or twice, with a
- * name of up to 255 bytes: what a few nodes link at once, without knowing of
- * each other, must fit a row too. */
-#define LINKS_MAX 500
+/* Names of one file (EMLINK beyond): suites make a thousand. All stand in the
+ * row, once or twice, and every change of the file writes and reads them all;
+ * and what four nodes link at once, without knowing of each other, must not be
+ * more than ROW_VERSIONS_MAX. */
+#define LINKS_MAX 1024
+/* ... and their bytes, each with LINK_BYTES beside its name: what five nodes
+ * link at once must fit ROW_BYTES_MAX, too. */
+#define LINKS_BYTES_MAX (192 * 1024)
+#define LINK_BYTES 100
 /* Bytes of one extended attribute's value: Linux allows no more. */
 #define XATTR_BYTES_MAX (64 * 1024)
 /* Names and values of all extended attributes of one object, those that lost

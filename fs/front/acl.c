@@ -10,6 +10,7 @@
  * keeps him.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -191,21 +192,21 @@ static int parse_acl(struct slice bytes, struct named *n)
 	return e;
 }
 
-/* Is the caller of this group, or root? */
+/* Is the caller of this group, or may he set the bit anyway? */
 static bool caller_is_in(fuse_req_t req, gid_t gid)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	autofree gid_t *groups = NULL;
 	int n;
 
-	if (ctx->uid == 0 || ctx->gid == gid)
+	if (ctx->gid == gid)
 		return true;
 	groups = calloc(GROUPS_MAX, sizeof(*groups));
 	n = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
 	for (int k = 0; k < n && k < GROUPS_MAX; k++)
 		if (groups[k] == gid)
 			return true;
-	return false;
+	return caller_can(req, CAP_FSETID);
 }
 
 /* As chmod(2): who is not of a file's group makes it no program of it. */

@@ -84,11 +84,11 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		set.perm = st->st_mode & 07777;
 	}
 	if (to_set & FUSE_SET_ATTR_UID) {
-		set.set |= TREE_SET_USER;
+		set.set |= TREE_SET_USER | TREE_SET_AS_SHOWN;
 		set.user = idmap_user(st->st_uid, user);
 	}
 	if (to_set & FUSE_SET_ATTR_GID) {
-		set.set |= TREE_SET_GROUP;
+		set.set |= TREE_SET_GROUP | TREE_SET_AS_SHOWN;
 		set.group = idmap_group(st->st_gid, group);
 	}
 	if (to_set & FUSE_SET_ATTR_SIZE) {

@@ -5,6 +5,7 @@
  * notifier drops what changes.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -28,7 +29,7 @@ static int truncate_opened(fuse_req_t req, fuse_ino_t ino)
 	if (attr.mode & S_IXGRP)
 		set_id |= S_ISGID;
 	/* (one operation: it is done, or not) */
-	if (attr.mode & set_id && fuse_req_ctx(req)->uid != 0) {
+	if (attr.mode & set_id && !caller_can(req, CAP_FSETID)) {
 		set.set |= TREE_SET_MODE;
 		set.perm = attr.mode & 07777 & ~set_id;
 	}

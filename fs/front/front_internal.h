@@ -165,6 +165,11 @@ void opens_remove(struct front *, fuse_ino_t, bool write);
 /* Ends a request that nobody answers here. */
 bool reply_left(struct front *, fuse_req_t);
 
+/* ---- caller.c */
+/* Has who made the request this capability (CAP_... of capabilities(7))? It
+ * costs some reads of /proc. */
+bool caller_can(fuse_req_t, unsigned int capability);
+
 /* ---- attr.c */
 struct stat attr_to_stat(const struct attr *);
 struct fuse_entry_param entry_to_param(const struct entry *, double seconds);

@@ -236,19 +236,30 @@ void front_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		  fuse_ino_t new_parent, const char *new_name,
 		  unsigned int flags)
 {
+	const unsigned int known = RENAME_NOREPLACE | RENAME_EXCHANGE |
+				   RENAME_WHITEOUT;
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	char user[PRINCIPAL_BYTES_MAX], group[PRINCIPAL_BYTES_MAX];
+	/* A whiteout is a device that is none: 0, 0. */
+	struct tree_new whiteout = { .kind = KIND_CHAR };
 	uint32_t tree_flags = 0;
 
-	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+	if (flags & ~known) {
 		fuse_reply_err(req, EINVAL);
 		return;
+	}
+	if (flags & RENAME_WHITEOUT) {
+		whiteout.user = idmap_user(ctx->uid, user);
+		whiteout.group = idmap_group(ctx->gid, group);
 	}
 	if (flags & RENAME_NOREPLACE)
 		tree_flags |= TREE_RENAME_NOREPLACE;
 	if (flags & RENAME_EXCHANGE)
 		tree_flags |= TREE_RENAME_EXCHANGE;
-	fuse_reply_err(req, -tree_rename(front_of(req)->tree, parent,
-					 SLICE_STR(name), new_parent,
-					 SLICE_STR(new_name), tree_flags));
+	fuse_reply_err(req, -tree_rename_leaving(
+				front_of(req)->tree, parent, SLICE_STR(name),
+				new_parent, SLICE_STR(new_name), tree_flags,
+				flags & RENAME_WHITEOUT ? &whiteout : NULL));
 }
 
 void front_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -3,7 +3,7 @@
  * Extended attributes: of users, of root (trusted.*), of the system
  * (security.*), and ACLs, which are attributes to the kernel. Others are
  * ENOTSUP. Who may do what the kernel checks, but for what is only listed:
- * names of trusted.* are root's.
+ * names of trusted.* are of who has CAP_SYS_ADMIN.
  *
  * A price: since there is a getxattr at all, the kernel asks before each
  * write for "security.capability", to take it away; only KILLPRIV_V2 would
@@ -11,6 +11,7 @@
  * such attribute the tree answers that without its lock.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/xattr.h>
 
@@ -61,16 +62,21 @@ void front_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		reply_bytes(req, &value, room);
 }
 
-static void drop_trusted(struct buf *names)
+static void drop_trusted(fuse_req_t req, struct buf *names)
 {
 	size_t to = 0, len;
+	int may = -1;	/* not known yet */
 
 	for (size_t at = 0; at < names->len; at += len) {
 		const char *name = (const char *)names->data + at;
 
 		len = strlen(name) + 1;
-		if (!strncmp(name, PREFIX_TRUSTED, strlen(PREFIX_TRUSTED)))
-			continue;
+		if (!strncmp(name, PREFIX_TRUSTED, strlen(PREFIX_TRUSTED))) {
+			if (may < 0)
+				may = caller_can(req, CAP_SYS_ADMIN);
+			if (!may)
+				continue;
+		}
 		memmove(names->data + to, name, len);
 		to += len;
 	}
@@ -83,8 +89,8 @@ void front_listxattr(fuse_req_t req, fuse_ino_t ino, size_t room)
 	int r;
 
 	r = tree_listxattr(front_of(req)->tree, ino, &names);
-	if (!r && fuse_req_ctx(req)->uid != 0)
-		drop_trusted(&names);
+	if (!r)
+		drop_trusted(req, &names);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -4,7 +4,7 @@
  * file and rename it over the one that people know. To take that literally
  * would be to remove a file and make another at each save: whoever edits it
  * elsewhere meanwhile would edit a removed file, and it would lose its
- * identity, its base for merging and its extended attributes. So the target
+ * identity and its base for merging. So the target
  * *adopts*: it gets the content of the temporary as a new version of its
  * own, and the temporary's row goes without a trace, if nobody but this
  * store's open group holds it. If somebody may (a peer was sent it, or a
@@ -18,7 +18,8 @@
  * be settled by the file's name. (To move the temporary there as any file
  * would take main for removed, and leave the siblings beside a stranger; over
  * a sibling it would settle the conflict for main, unasked.) Mode, owner and
- * extended attributes are the file's, and come with main only.
+ * extended attributes are the file's, and come with main only: then all of
+ * them, since a program that asks is to find what it renamed.
  *
  * It is the writer who decides, and rows carry only the result: nodes cannot
  * differ in what they take for a save.
@@ -270,6 +271,10 @@ int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
 		r = hand_attributes(t, to, fi, mode, owner);
 	if (!r)
 		r = xattrs_hand_over(t, to, fi);
+	/* (a tag of what was there says nothing of what is there now: who
+	 * wants it kept writes it, as on any file system) */
+	if (!r)
+		r = xattrs_drop_beyond(t, to, fi);
 	if (!r)
 		r = row_local_take(to, from);
 	to->ino = from->ino;

@@ -367,8 +367,6 @@ static int become_backup(struct tree *t, struct pair *p,
 		r = info_init(&p->ni, &p->new.o);
 	if (!r)
 		r = file_hand_over(t, &p->new, &p->ni, &had, &hi);
-	if (!r)
-		r = xattrs_drop_beyond(t, &p->new, &hi);
 	info_release(&hi);
 	return r;
 }

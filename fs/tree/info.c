@@ -440,8 +440,36 @@ static int by_shown_and_slot(const void *pa, const void *pb)
 	return (a->slot > b->slot) - (a->slot < b->slot);
 }
 
+static int by_slot(const void *pa, const void *pb)
+{
+	const struct shown_link *a = pa, *b = pb;
+
+	return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
+/* Of each slot the version that wins. */
+static void merge_slots(struct info *i, size_t n)
+{
+	for (size_t k = 0; k < n; k++) {
+		const struct shown_link *from = &i->links[k];
+		struct shown_link *to = &i->links[MAX_OF(i->link_count,
+							 (size_t)1) - 1];
+
+		if (!i->link_count || to->slot != from->slot) {
+			i->links[i->link_count++] = *from;
+			continue;
+		}
+		if (link_wins(from->link, to->link))
+			to->link = from->link;
+		to->strong |= from->strong;
+	}
+}
+
+/* (a file may have very many) */
 static int read_links(struct info *i, const struct object *o, size_t n)
 {
+	size_t at = 0;
+
 	if (!n)
 		return 0;
 	i->links = calloc(n, sizeof(*i->links));
@@ -449,23 +477,22 @@ static int read_links(struct info *i, const struct object *o, size_t n)
 		return -ENOMEM;
 	for (size_t k = 0; k < o->count; k++) {
 		const struct version *v = &o->versions[k];
-		struct shown_link *l = i->links;
+		struct shown_link *l = &i->links[at];
 
 		if (v->reg != REG_LINK)
 			continue;
-		while (l < i->links + i->link_count && l->slot != v->link.slot)
-			l++;
-		if (l == i->links + i->link_count) {
-			i->link_count++;
-			l->slot = v->link.slot;
-			l->link = v;
-		} else if (link_wins(v, l->link)) {
-			l->link = v;
-		}
-		if (!(v->flags & VERSION_WEAK))
-			l->strong = i->strong = true;
+		l->slot = v->link.slot;
+		l->link = v;
+		l->strong = !(v->flags & VERSION_WEAK);
+		i->strong |= l->strong;
+		at++;
 	}
-	qsort(i->links, i->link_count, sizeof(*i->links), by_shown_and_slot);
+	if (n > 1)
+		qsort(i->links, n, sizeof(*i->links), by_slot);
+	merge_slots(i, n);
+	if (i->link_count > 1)
+		qsort(i->links, i->link_count, sizeof(*i->links),
+		      by_shown_and_slot);
 	for (size_t k = 0; k < i->link_count; k++)
 		if (!i->strong || i->links[k].strong)
 			i->shown_count++;

@@ -64,6 +64,15 @@ static int name_first(struct tree *t, struct row *row, struct info *i,
 	return r ? r : row_store(t, row, 0);
 }
 
+static bool has_room_for(const struct info *i, struct slice name)
+{
+	size_t bytes = name.len + LINK_BYTES;
+
+	for (size_t k = 0; k < i->link_count; k++)
+		bytes += i->links[k].link->link.at.name.len + LINK_BYTES;
+	return i->link_count < LINKS_MAX && bytes <= LINKS_BYTES_MAX;
+}
+
 static int link_row(struct tree *t, struct row *row, struct place at)
 {
 	const struct inode *open = inode_find(t, row->ino);
@@ -81,7 +90,7 @@ static int link_row(struct tree *t, struct row *row, struct place at)
 		r = -EPERM;
 	else if (!i.shown_count || !info_holds_name(&i))
 		r = -ENOENT; /* open, but nowhere in the tree */
-	else if (i.link_count >= LINKS_MAX)
+	else if (!has_room_for(&i, at.name))
 		r = -EMLINK;
 	if (!r)
 		r = remove_twins_of(t, row, &i);

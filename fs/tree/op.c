@@ -197,9 +197,9 @@ int object_make(struct tree *t, struct place at, const struct tree_new *n,
 	return r;
 }
 
-static int create_locked(struct tree *t, uint64_t parent, struct slice name,
-			 const struct tree_new *wanted, struct entry *ret,
-			 uint64_t *ret_ino)
+int create_locked(struct tree *t, uint64_t parent, struct slice name,
+		  const struct tree_new *wanted, struct entry *ret,
+		  uint64_t *ret_ino)
 {
 	cleanup(heritage_release) struct heritage h = { 0 };
 	struct tree_new own = *wanted, *n = &own;
@@ -400,6 +400,20 @@ int row_set_mode(struct tree *t, struct row *row, uint32_t perm,
 	return row_add(row, &v);
 }
 
+/* Whom a program means by a name: the one who has it already, if both are
+ * shown as one number. */
+static struct slice meant(const struct tree *t, const struct tree_setattr *s,
+			  uint32_t (*number_of)(void *, struct slice),
+			  struct slice was, struct slice now)
+{
+	void *arg = t->env->arg;
+
+	if (s->set & TREE_SET_AS_SHOWN && number_of && was.len &&
+	    number_of(arg, was) == number_of(arg, now))
+		return was;
+	return now;
+}
+
 static int set_owner(struct tree *t, struct row *row, const struct info *i,
 		     const struct tree_setattr *s)
 {
@@ -410,9 +424,11 @@ static int set_owner(struct tree *t, struct row *row, const struct info *i,
 	if (i->owner)
 		v.owner = i->owner->owner;
 	if (s->set & TREE_SET_USER)
-		v.owner.user = s->user;
+		v.owner.user = meant(t, s, t->env->uid_of, v.owner.user,
+				     s->user);
 	if (s->set & TREE_SET_GROUP)
-		v.owner.group = s->group;
+		v.owner.group = meant(t, s, t->env->gid_of, v.owner.group,
+				      s->group);
 	row_drop(row, REG_OWNER, 0);
 	return row_add(row, &v);
 }

@@ -13,6 +13,10 @@ uint64_t first_slot(struct objid);
 must_check int object_make(struct tree *, struct place at,
 			   const struct tree_new *, const struct content *,
 			   struct timespec mtime, struct row *ret);
+/* tree_create(), in an operation. */
+must_check int create_locked(struct tree *, uint64_t parent,
+			     struct slice name, const struct tree_new *,
+			     struct entry *ret, uint64_t *ret_ino);
 /* Removes an empty directory, all members of its group. -ENOTEMPTY. */
 must_check int dir_remove(struct tree *, struct objid dir);
 /* op_begin(), once no cut of this inode is being made. */

@@ -616,8 +616,43 @@ static int rename_locked(struct tree *t, struct names *n, uint32_t flags)
 	return r ? r : touch_both(t, n);
 }
 
+/* At the name that became free; it may be that of somebody else now, who
+ * waited for it: then there is something at it, as there should be. */
+static int leave_behind(struct tree *t, uint64_t parent, struct slice name,
+			const struct tree_new *what)
+{
+	struct entry entry;
+	uint64_t ino;
+	int r = create_locked(t, parent, name, what, &entry, &ino);
+
+	return r == -EEXIST ? 0 : r;
+}
+
+static int rename_leaving(struct tree *t, struct names *n, uint64_t parent,
+			  uint32_t flags, const struct tree_new *behind)
+{
+	bool nothing = n->exists && same_file(&n->s, &n->there);
+	int r;
+
+	/* (it has no name that could be left to another) */
+	if (behind && n->s.type == SHOWN_SIBLING)
+		return -ENOTSUP;
+	r = rename_locked(t, n, flags);
+	if (r || !behind || nothing)
+		return r;
+	return leave_behind(t, parent, n->from.name, behind);
+}
+
 int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 		uint64_t new_parent, struct slice new_name, uint32_t flags)
+{
+	return tree_rename_leaving(t, parent, name, new_parent, new_name,
+				   flags, NULL);
+}
+
+int tree_rename_leaving(struct tree *t, uint64_t parent, struct slice name,
+			uint64_t new_parent, struct slice new_name,
+			uint32_t flags, const struct tree_new *behind)
 {
 	const uint32_t both = TREE_RENAME_NOREPLACE | TREE_RENAME_EXCHANGE;
 	struct names n;
@@ -627,7 +662,8 @@ int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 		r = check_name(new_name);
 	if (!r && flags & ~both)
 		r = -ENOTSUP;
-	if (!r && flags == both)
+	if (!r && (flags == both ||
+		   (behind && flags & TREE_RENAME_EXCHANGE)))
 		r = -EINVAL;
 	if (r)
 		return r;
@@ -639,7 +675,7 @@ int tree_rename(struct tree *t, uint64_t parent, struct slice name,
 	if (r)
 		return r;
 	r = names_find(t, parent, name, new_parent, new_name, &n);
-	r = r ? r : rename_locked(t, &n, flags);
+	r = r ? r : rename_leaving(t, &n, parent, flags, behind);
 	r = op_end_locked(t, op_answers(t, r, 0));
 	saves_ended(t, r);
 	store_unlock(t->store);

@@ -34,8 +34,9 @@ bool row_is_temporary(struct tree *, const struct row *,
 must_check int dirty_is_whole(struct tree *, uint64_t ino, bool *ret);
 /*
  * `to` gets the content of `from` (a version, or its unsent writes), its
- * mode, owner, extended attributes, mtime and inode number. `from` is not changed. Invalidates
- * to's info. Both rows must live until `to` is stored.
+ * mode, owner, extended attributes (and keeps no others), mtime and inode
+ * number. `from` is not changed. Invalidates to's info. Both rows must live
+ * until `to` is stored.
  */
 must_check int file_hand_over(struct tree *, struct row *to,
 			      const struct info *, const struct row *from,

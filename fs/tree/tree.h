@@ -164,6 +164,10 @@ enum tree_set {
 	TREE_SET_MTIME = 16,
 	TREE_SET_ATIME = 32,	/* here only: it is never replicated */
 	TREE_SET_ACL = 64,	/* with MODE; else that keeps the ACL */
+	/* User and group are names of numbers that a program was shown: a
+	 * name unknown here is shown as the mount's owner, and who gives the
+	 * file to that owner leaves it to whom it belongs. */
+	TREE_SET_AS_SHOWN = 128,
 };
 
 struct tree_setattr {
@@ -229,6 +233,12 @@ enum tree_rename_flags {
 must_check int tree_rename(struct tree *, uint64_t parent, struct slice name,
 			   uint64_t new_parent, struct slice new_name,
 			   uint32_t flags);
+/* The same, and in one with it something new is made at the old name (a
+ * whiteout). Errors: -EINVAL with EXCHANGE; -ENOTSUP a sibling. */
+must_check int tree_rename_leaving(struct tree *, uint64_t parent,
+				   struct slice name, uint64_t new_parent,
+				   struct slice new_name, uint32_t flags,
+				   const struct tree_new *);
 must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
 
 /*

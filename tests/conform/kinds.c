@@ -201,7 +201,8 @@ static void make_each(void)
 		TRUE(times_of("x").atime >= dir.mtime);
 		TRUE(times_of("x").mtime >= dir.mtime);
 		TRUE(times_of("x").ctime >= dir.mtime);
-		IS(k == A_DIR ? 2 : 1, stat_of("x").st_nlink);
+		if (k != A_DIR)
+			IS(1, stat_of("x").st_nlink);
 		dir = times_of(".");
 		tick();
 		OK(k == A_DIR ? rmdir("x") : unlink("x"));
@@ -505,7 +506,6 @@ static void rename_whiteout(void)
 	OK(rename_flags("d", "e/d", RENAME_WHITEOUT));
 	TRUE(S_ISCHR(stat_of("d").st_mode));
 	OK(access("e/d/x", F_OK));
-	IS(3, stat_of("e").st_nlink);
 	OK(rename_flags("e/d/x", "e/d/x", RENAME_WHITEOUT));
 	ERR(ENOENT, rename_flags("none", "x", RENAME_WHITEOUT));
 	OK(unlink("d"));

@@ -151,11 +151,36 @@ static void test_most_links(void)
 	write_name(a, "x7", "edited"); /* twice as many LINKs */
 	merge_from(b, a);
 	expect_links(b, "x", LINKS_MAX);
-	expect_file(b, "x499", "edited");
+	expect_file(b, "x1023", "edited");
 	rm(b, ROOT, "x3");
 	ln(b, "x", "again");
 	merge_from(a, b);
 	expect_links(a, "again", LINKS_MAX);
+	check_tree(a);
+}
+
+/* With the longest names there are fewer; the row has room for what others
+ * link meanwhile. */
+static void test_longest_links(void)
+{
+	char name[NAME_BYTES_MAX + 1];
+	int count = 1, r = 0;
+
+	make_file(a, ROOT, "x", "x");
+	for (int k = 0; !r && k < LINKS_MAX; k++) {
+		snprintf(name, sizeof(name), "%0*d", NAME_BYTES_MAX, k);
+		r = ln_error(a, "x", name);
+		count += !r;
+	}
+	assert_int_equal(r, -EMLINK);
+	assert_in_range(count, 500, LINKS_MAX - 1);
+	merge_from(b, a);
+	expect_links(b, "x", (uint64_t)count);
+	rm(b, ROOT, "x");
+	snprintf(name, sizeof(name), "%0*d", NAME_BYTES_MAX, 0);
+	ln(b, name, "short");
+	merge_from(a, b);
+	expect_links(a, "short", (uint64_t)count);
 	check_tree(a);
 }
 
@@ -834,6 +859,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_two_names),
 	SCENARIO(test_link_of_symlink),
 	SCENARIO(test_most_links),
+	SCENARIO(test_longest_links),
 	SCENARIO(test_link_against_unlink),
 	SCENARIO(test_each_removes_one_of_two),
 	SCENARIO(test_edit_against_unlink_of_one),

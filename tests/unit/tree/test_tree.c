@@ -215,6 +215,108 @@ static void test_many_names(void **state)
 	fixture_close(&f);
 }
 
+/* Numbers of a node that does not know "stranger", or does by now. */
+static bool stranger_known;
+
+static uint32_t number_of(void *arg, struct slice name)
+{
+	(void)arg;
+	if (slice_equal(name, SLICE_STR("other")))
+		return 8;
+	return stranger_known && slice_equal(name, SLICE_STR("stranger")) ?
+		       9 : 7;
+}
+
+static void own(struct fixture *f, uint64_t ino, const char *user,
+		uint32_t flags, uint32_t expected)
+{
+	struct tree_setattr s = { .set = TREE_SET_USER | TREE_SET_GROUP | flags,
+				  .user = SLICE_STR(user),
+				  .group = SLICE_STR(user) };
+	struct attr at;
+
+	assert_int_equal(tree_setattr(f->tree, ino, &s, &at), 0);
+	assert_int_equal(at.uid, expected);
+	assert_int_equal(at.gid, expected);
+}
+
+/* A name unknown here is shown as the mount's owner; who gives the file to
+ * that owner leaves it to the other. */
+static void test_owner_as_shown(void **state)
+{
+	struct fixture f;
+	struct attr at;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	f.env.uid_of = f.env.gid_of = number_of;
+	stranger_known = false;
+	ino = make_file(&f, ROOT, "f", "x");
+	own(&f, ino, "stranger", 0, 7);
+	own(&f, ino, "me", TREE_SET_AS_SHOWN, 7);
+	stranger_known = true;
+	assert_int_equal(tree_getattr(f.tree, ino, &at), 0);
+	assert_int_equal(at.uid, 9);
+	assert_int_equal(at.gid, 9);
+	/* Another number is a change, and so is a name as such. */
+	own(&f, ino, "me", TREE_SET_AS_SHOWN, 7);
+	own(&f, ino, "stranger", 0, 9);
+	stranger_known = false;
+	own(&f, ino, "other", TREE_SET_AS_SHOWN, 8);
+	own(&f, ino, "stranger", 0, 7);
+	own(&f, ino, "me", 0, 7);
+	stranger_known = true;
+	own(&f, ino, "me", TREE_SET_AS_SHOWN, 7);
+	fixture_close(&f);
+}
+
+static int rename_leaving(struct fixture *f, const char *from, const char *to,
+			  uint32_t flags)
+{
+	const struct tree_new whiteout = { .kind = KIND_CHAR,
+					   .user = SLICE_STR("u"),
+					   .group = SLICE_STR("g") };
+
+	return tree_rename_leaving(f->tree, ROOT, SLICE_STR(from), ROOT,
+				   SLICE_STR(to), flags, &whiteout);
+}
+
+/* The name that moves away leaves something behind, or nothing happens. */
+static void test_rename_leaving(void **state)
+{
+	struct fixture f;
+	struct attr at;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "old");
+	make_file(&f, ROOT, "g", "other");
+	assert_int_equal(rename_leaving(&f, "f", "h", 0), 0);
+	assert_int_equal(look(&f, ROOT, "h"), ino);
+	assert_int_equal(tree_getattr(f.tree, look(&f, ROOT, "f"), &at), 0);
+	assert_int_equal(at.mode, S_IFCHR);
+	assert_int_equal(at.rdev, 0);
+	assert_int_equal(rename_leaving(&f, "h", "g", 0), 0);
+	assert_true(look(&f, ROOT, "h") != look(&f, ROOT, "f"));
+	expect_bytes(&f, look(&f, ROOT, "g"), "old");
+	assert_int_equal(rename_leaving(&f, "g", "f", TREE_RENAME_NOREPLACE),
+			 -EEXIST);
+	assert_int_equal(rename_leaving(&f, "g", "f", TREE_RENAME_EXCHANGE),
+			 -EINVAL);
+	assert_int_equal(rename_leaving(&f, "none", "x", 0), -ENOENT);
+	/* Between two names of one file nothing happens. */
+	assert_int_equal(rename_leaving(&f, "g", "g", 0), 0);
+	expect_bytes(&f, look(&f, ROOT, "g"), "old");
+	assert_int_equal(list(&f, ROOT, NULL, 0), 3);
+	fixture_crash(&f);
+	assert_int_equal(list(&f, ROOT, NULL, 0), 3);
+	expect_bytes(&f, look(&f, ROOT, "g"), "old");
+	check_tree(&f);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +327,8 @@ int main(void)
 		cmocka_unit_test(test_unlinked_open),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_owner_as_shown),
+		cmocka_unit_test(test_rename_leaving),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
