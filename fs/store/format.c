@@ -31,6 +31,7 @@ const char *table_name(enum store_table t)
 		[TABLE_MARK] = "mark",	     [TABLE_GROUP] = "group",
 		[TABLE_PENDING] = "pending", [TABLE_DEAD] = "dead",
 		[TABLE_CHAIN] = "chain",     [TABLE_BASE] = "base",
+		[TABLE_SUBDIRS] = "subdirs",
 	};
 
 	kin_assert(t < TABLE_COUNT);

@@ -65,6 +65,7 @@ enum store_table {
 	TABLE_DEAD,	/* what is to be purged, and what holds it back */
 	TABLE_CHAIN,	/* origin, number / 16 -> marks of operations */
 	TABLE_BASE,	/* object, version -> content that was replaced */
+	TABLE_SUBDIRS,	/* directory -> how many directories stand in it */
 	TABLE_COUNT,
 };
 

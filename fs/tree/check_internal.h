@@ -96,6 +96,8 @@ must_check int check_dir(struct check *, struct slice key,
 			 struct slice value);
 must_check int check_mark(struct check *, struct slice key,
 			  struct slice value);
+must_check int check_subdirs(struct check *, struct slice key,
+			     struct slice value);
 must_check int check_group(struct check *, struct slice key,
 			   struct slice value);
 must_check int check_hist(struct check *, struct slice key,

@@ -71,7 +71,7 @@ static int check_place(struct check *c, struct objid parent,
 
 int check_dir(struct check *c, struct slice key, struct slice value)
 {
-	struct slice name = SLICE(value.data + 1, value.len - 1);
+	struct slice name = SLICE(value.data + 1, value.len - 1), v;
 	struct row row;
 	int r;
 
@@ -86,6 +86,10 @@ int check_dir(struct check *c, struct slice key, struct slice value)
 	r = check_load_row(c, c->id, &row);
 	if (r <= 0)
 		return r;
+	if ((value.data[0] & CLAIM_KIND) == KIND_DIR &&
+	    store_get(c->tree->store, TABLE_SUBDIRS, SLICE(key.data, 16), &v))
+		check_tell(c, CHECK_INDEX,
+			   "is not counted among the directories");
 	if (!row_claims(&row, key, value))
 		check_tell(c, CHECK_INDEX,
 			   "stands under a name that is not its");

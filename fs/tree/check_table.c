@@ -401,6 +401,8 @@ static int check_own(struct check *c, struct slice key, struct slice value)
 		return check_mark(c, key, value);
 	case TABLE_GROUP:
 		return check_group(c, key, value);
+	case TABLE_SUBDIRS:
+		return check_subdirs(c, key, value);
 	case TABLE_PENDING:
 		return check_pending(c, key, value);
 	case TABLE_DEAD:
@@ -433,6 +435,7 @@ static bool is_derived(enum store_table t, struct slice key)
 	case TABLE_MARK:
 	case TABLE_GROUP:
 	case TABLE_PENDING:
+	case TABLE_SUBDIRS:
 		return true;
 	case TABLE_DEAD:
 		return key.data[0] != 'q';

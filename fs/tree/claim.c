@@ -162,12 +162,30 @@ int claim_next(struct tree *t, struct claim *c, struct objid *id)
 	return -ENOENT;
 }
 
+/* (once, however often it is written) */
+static int count_dir(struct tree *t, struct slice key, struct objid parent,
+		     bool put)
+{
+	struct slice v;
+	int r = store_get(t->store, TABLE_DIR, key, &v);
+
+	if (r && r != -ENOENT)
+		return r;
+	return put == !r ? 0 : subdirs_change(t, parent, put);
+}
+
 static int claim_write(struct tree *t, struct objid id, const struct claim *c,
 		       bool put)
 {
 	uint8_t key[DIR_KEY_BYTES], value[1 + NAME_BYTES_MAX];
+	int r;
 
 	dir_key(key, c->at.parent, c->at.hash, id, c->slot);
+	if ((c->flags & CLAIM_KIND) == KIND_DIR) {
+		r = count_dir(t, SLICE(key, sizeof(key)), c->at.parent, put);
+		if (r)
+			return r;
+	}
 	if (!put)
 		return store_del(t->store, TABLE_DIR, SLICE(key, sizeof(key)));
 	value[0] = c->flags;

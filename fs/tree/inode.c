@@ -440,17 +440,23 @@ static int attr_of_file(struct tree *t, const struct target *f,
 	return r;
 }
 
-static void attr_of_dir(const struct target *d, struct attr *a)
+static int attr_of_dir(struct tree *t, const struct target *d, struct attr *a)
 {
 	const struct info *i = &d->info;
 	bool root = objid_is_root(d->ref.id);
+	uint32_t dirs = 0;
+	int r = 0;
 
 	a->mode = S_IFDIR | (i->mode ? i->mode->mode.perm : ROOT_PERM_DEFAULT);
-	/* As on btrfs: no count of subdirectories, see find(1) -noleaf. */
-	a->nlink = root || i->link_count ? 1 : 0;
+	if (root || i->link_count) {
+		/* (by its row: what it was read for may be a member) */
+		r = subdirs_count(t, d->row.o.id, &dirs);
+		a->nlink = 2 + MIN_OF(dirs, (uint32_t)INT32_MAX);
+	}
 	a->size = DIR_SIZE_BYTES;
 	if (i->times)
 		a->mtime = i->times->times.mtime;
+	return r;
 }
 
 /* ---- size on disk */
@@ -524,7 +530,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	}
 	*ret = (struct attr){ .ino = ino };
 	if (f.info.kind == KIND_DIR || objid_is_root(f.ref.id))
-		attr_of_dir(&f, ret);
+		r = attr_of_dir(t, &f, ret);
 	else
 		r = attr_of_file(t, &f, ret);
 	open = inode_find(t, ino);

@@ -54,6 +54,7 @@ static bool goes(struct tree *t, enum store_table table, struct slice key,
 	case TABLE_MARK:
 	case TABLE_GROUP:
 	case TABLE_PENDING:
+	case TABLE_SUBDIRS:
 		return true;
 	case TABLE_DEAD:
 		return first != 'q' || !sound;
@@ -119,7 +120,7 @@ static int clear_all(struct tree *t)
 	static const enum store_table tables[] = {
 		TABLE_META, TABLE_SEQ,	TABLE_DIR,   TABLE_INO,
 		TABLE_HIST, TABLE_MARK, TABLE_GROUP, TABLE_PENDING,
-		TABLE_DEAD, TABLE_BUCKET,
+		TABLE_DEAD, TABLE_BUCKET, TABLE_SUBDIRS,
 	};
 	int r = 0;
 

@@ -534,6 +534,10 @@ void shown_file(const struct claimant *, enum shown_type, struct slice name,
 must_check int view_has_virtuals(struct tree *, struct objid dir, bool *ret);
 /* The shown entry's inode number. */
 must_check int shown_ino(struct tree *, const struct shown *, uint64_t *ret);
+/* subdirs.c: claims of directories in a directory; of its group. One more, or
+ * one fewer. */
+must_check int subdirs_count(struct tree *, struct objid dir, uint32_t *ret);
+must_check int subdirs_change(struct tree *, struct objid dir, bool more);
 /* Claims of one directory (not its group) from a hash on. */
 must_check int claim_seek(struct tree *, struct objid parent, uint64_t hash,
 			  struct objid id, uint64_t slot,

@@ -277,7 +277,7 @@ static int look_entry(void *arg, const struct replica_view_entry *e)
 	if ((a.mode & 07777) != (e->kind == KIND_DIR ? 0755 : 0644))
 		buf_printf(&l->text, ":%o", a.mode & 07777);
 	put_xattrs(l, ino);
-	if (a.nlink != 1)
+	if (e->kind != KIND_DIR && a.nlink != 1)
 		buf_printf(&l->text, "#%u", a.nlink);
 	if (e->kind == KIND_DIR) {
 		buf_put_u8(&l->text, '/');

@@ -125,6 +125,7 @@ static bool is_index(enum store_table t, struct slice key)
 	case TABLE_MARK:
 	case TABLE_GROUP:
 	case TABLE_DEAD:
+	case TABLE_SUBDIRS:
 		return true;
 	case TABLE_HIST:
 		return key.data[0] == 't' || key.data[0] == 'p';

@@ -215,6 +215,88 @@ static void test_many_names(void **state)
 	fixture_close(&f);
 }
 
+static int count_dir(void *arg, const struct tree_dirent *d)
+{
+	*(uint32_t *)arg += S_ISDIR(d->type);
+	return 0;
+}
+
+/* A directory has a link for each that stands in it. */
+static void expect_dir_links(struct fixture *f, uint64_t dir)
+{
+	uint32_t dirs = 0;
+	struct attr at;
+
+	assert_int_equal(tree_getattr(f->tree, dir, &at), 0);
+	assert_int_equal(tree_readdir(f->tree, dir, 0, count_dir, &dirs), 0);
+	assert_int_equal(at.nlink, 2 + dirs);
+}
+
+#define LINK_STEPS 2000
+#define LINK_NAMES 12
+
+static void link_step(struct fixture *f, const uint64_t parents[3],
+		      uint64_t *random)
+{
+	char from[8], to[8];
+	uint64_t at[2], now;
+
+	*random = *random * 6364136223846793005u + 1442695040888963407u;
+	now = *random >> 20;
+	snprintf(from, sizeof(from), "n%d", (int)(now % LINK_NAMES));
+	now /= LINK_NAMES;
+	snprintf(to, sizeof(to), "n%d", (int)(now % LINK_NAMES));
+	now /= LINK_NAMES;
+	at[0] = parents[now % 3];
+	at[1] = parents[now / 3 % 3];
+	now /= 9;
+	/* (each may fail: what is there counts) */
+	switch (now % 6) {
+	case 0:
+	case 1: {
+		struct tree_new n = { .kind = now % 2 ? KIND_DIR : KIND_FILE,
+				      .perm = 0755 };
+		struct entry e;
+
+		(void)!tree_create(f->tree, at[0], SLICE_STR(from), &n, false,
+				   &e);
+		break;
+	}
+	case 2:
+		(void)!tree_rmdir(f->tree, at[0], SLICE_STR(from));
+		break;
+	case 3:
+		(void)!tree_unlink(f->tree, at[0], SLICE_STR(from));
+		break;
+	default:
+		(void)!tree_rename(f->tree, at[0], SLICE_STR(from), at[1],
+				   SLICE_STR(to), now % 6 == 4 ? 0 :
+				   TREE_RENAME_EXCHANGE);
+	}
+}
+
+static void test_dir_links(void **state)
+{
+	uint64_t parents[3], random = 7;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	parents[0] = ROOT;
+	parents[1] = make_dir(&f, ROOT, "first");
+	parents[2] = make_dir(&f, parents[1], "second");
+	for (int k = 0; k < LINK_STEPS; k++) {
+		link_step(&f, parents, &random);
+		for (int n = 0; n < 3; n++)
+			expect_dir_links(&f, parents[n]);
+	}
+	fixture_crash(&f);
+	for (int n = 0; n < 3; n++)
+		expect_dir_links(&f, parents[n]);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
 /* Numbers of a node that does not know "stranger", or does by now. */
 static bool stranger_known;
 
@@ -327,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_unlinked_open),
 		cmocka_unit_test(test_attributes),
 		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_dir_links),
 		cmocka_unit_test(test_owner_as_shown),
 		cmocka_unit_test(test_rename_leaving),
 	};
