@@ -116,11 +116,11 @@ static void of_allocate_room(void)
 	f = times_of("f");
 	tick();
 	OK(fallocate(fd, 0, 0, 2));
-	CHANGED(MTIME | CTIME, f, "f");
+	CHANGED(OF_BOTH, f, "f");
 	f = times_of("f");
 	tick();
 	OK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1, 9000));
-	CHANGED(MTIME | CTIME, f, "f");
+	CHANGED(OF_BOTH, f, "f");
 	IS(3, stat_of("f").st_size);
 }
 
@@ -135,19 +135,19 @@ static void of_chown(void)
 	f = times_of("f");
 	tick();
 	OK(chown("f", (uid_t)-1, (gid_t)-1));
-	CHANGED(CTIME, f, "f");
+	CHANGED(OF_CTIME, f, "f");
 	f = times_of("d");
 	tick();
 	OK(chown("d", (uid_t)-1, (gid_t)-1));
-	CHANGED(CTIME, f, "d");
+	CHANGED(OF_CTIME, f, "d");
 	f = times_of("l");
 	tick();
 	OK(lchown("l", (uid_t)-1, (gid_t)-1));
-	CHANGED(CTIME, f, "l");
+	CHANGED(OF_CTIME, f, "l");
 	f = times_of("f");
 	tick();
 	OK(chown("f", geteuid(), getegid()));
-	CHANGED(CTIME, f, "f");
+	CHANGED(OF_CTIME, f, "f");
 }
 
 static void of_mmap(void)
