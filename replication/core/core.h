@@ -101,6 +101,9 @@ void core_link_down(struct core *, uint64_t now_ms, link_id);
  */
 void core_receive(struct core *, uint64_t now_ms, link_id,
 		  struct slice frame);
+/* Bytes of a frame came that is not whole yet: the line is slow, and neither
+ * dead nor stalled. */
+void core_link_coming(struct core *, uint64_t now_ms, link_id);
 /* Bytes queued and not yet sent on the link: the core stops streaming above
  * a bound and goes on when this falls. */
 void core_link_queued(struct core *, link_id, size_t bytes);

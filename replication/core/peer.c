@@ -426,6 +426,19 @@ void core_receive(struct core *c, uint64_t now_ms, link_id link,
 
 /* ---- liveness */
 
+/* A chunk may take longer on its way than a link may be silent. */
+void core_link_coming(struct core *c, uint64_t now_ms, link_id link)
+{
+	struct peer *p = peer_find(c, link);
+
+	c->now_ms = now_ms;
+	if (!p)
+		return;
+	p->heard_ms = now_ms;
+	p->wants_progress_ms = now_ms;
+	p->pull.progress_ms = now_ms;
+}
+
 void peers_tick(struct core *c)
 {
 	for (size_t i = 0; i < c->peer_count; i++) {

@@ -361,6 +361,8 @@ static void conn_read(struct conn *c)
 		}
 		total += (size_t)n;
 		conn_parse(c);
+		if (c->state == CONN_OPEN && c->in.len && c->ops->coming)
+			c->ops->coming(c, c->owner);
 	}
 }
 

@@ -32,6 +32,9 @@ struct conn_ops {
 	void (*ready)(struct conn *, void *owner);
 	/* Type and body, borrowed for the call. */
 	void (*frame)(struct conn *, void *owner, struct slice frame);
+	/* Bytes came, and the last frame is not whole yet. NULL: all the
+	 * same to it. */
+	void (*coming)(struct conn *, void *owner);
 	/* The queue is shorter or longer now. */
 	void (*queued)(struct conn *, void *owner, size_t bytes);
 	/*

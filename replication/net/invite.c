@@ -186,8 +186,9 @@ static void on_closed(struct conn *c, void *owner, int error,
 	forget(j, c);
 }
 
-static const struct conn_ops ops = { on_ready, on_frame, on_queued,
-				     on_closed };
+static const struct conn_ops ops = { .ready = on_ready, .frame = on_frame,
+				     .queued = on_queued,
+				     .closed = on_closed };
 
 static void call_all(struct joining *j)
 {

@@ -294,6 +294,15 @@ static void on_frame(struct conn *c, void *owner, struct slice frame)
 	agent_admit(l, frame);
 }
 
+static void on_coming(struct conn *c, void *owner)
+{
+	struct link *l = owner;
+
+	(void)c;
+	if (l->id)
+		core_link_coming(l->agent->core, sys_now_ms(), l->id);
+}
+
 static void on_queued(struct conn *c, void *owner, size_t bytes)
 {
 	struct link *l = owner;
@@ -322,8 +331,8 @@ static void on_closed(struct conn *c, void *owner, int error, const char *why)
 	link_forget(l);
 }
 
-static const struct conn_ops link_ops = { on_ready, on_frame, on_queued,
-					  on_closed };
+static const struct conn_ops link_ops = { on_ready, on_frame, on_coming,
+					  on_queued, on_closed };
 
 /* ---- accepting and calling */
 

@@ -43,7 +43,8 @@ struct cluster_options {
 
 struct packet {
 	struct packet *next;
-	uint64_t sent_ms, arrive_ms; /* left the queue; is there */
+	uint64_t begin_ms, sent_ms; /* leaves the queue; has left it */
+	uint64_t arrive_ms;	    /* is there */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -55,6 +56,7 @@ struct pipe {
 	bool deaf;	    /* a fault: nothing arrives any more */
 	bool lost;	    /* something did not: nor does what follows */
 	uint64_t lose_after; /* bytes that still arrive; NEVER: all */
+	uint64_t told_ms;    /* when parts of a packet were told of last */
 };
 
 /* What lies between two nodes: a cable, and at most one connection. */

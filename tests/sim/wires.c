@@ -11,6 +11,9 @@
 
 #include "replication/core/wire.h"
 
+/* How often a node hears that a long frame is still coming in. */
+#define COMING_MS 5000
+
 struct wire *cluster_wire(struct cluster *c, int a, int b)
 {
 	return a < b ? &c->wires[a][b] : &c->wires[b][a];
@@ -34,7 +37,7 @@ static void pipe_clear(struct pipe *p)
 		p->first = next;
 	}
 	p->last = &p->first;
-	p->sent_ms = p->arrive_ms = 0;
+	p->sent_ms = p->arrive_ms = p->told_ms = 0;
 	p->lost = false;
 	p->lose_after = NEVER;
 }
@@ -92,7 +95,8 @@ void wire_send(void *arg, link_id link, struct slice frame)
 	k->next = NULL;
 	k->len = frame.len;
 	memcpy(k->bytes, frame.data, frame.len);
-	p->sent_ms = MAX_OF(p->sent_ms, c->now_ms) + frame.len / w->bandwidth;
+	k->begin_ms = MAX_OF(p->sent_ms, c->now_ms);
+	p->sent_ms = k->begin_ms + frame.len / w->bandwidth;
 	k->sent_ms = p->sent_ms;
 	p->arrive_ms = MAX_OF(p->arrive_ms, k->sent_ms + w->delay_ms);
 	k->arrive_ms = p->arrive_ms;
@@ -254,9 +258,25 @@ bool wires_losing(const struct cluster *c)
 
 /* ---- events */
 
-static uint64_t pipe_due(const struct pipe *p, uint64_t now_ms)
+/* When the receiver hears next of a packet that is coming in; NEVER: it is
+ * whole before. */
+static uint64_t pipe_coming(const struct wire *w, const struct pipe *p)
+{
+	const struct packet *k = p->first;
+	uint64_t at;
+
+	if (!k)
+		return NEVER;
+	at = MAX_OF(k->begin_ms + w->delay_ms, p->told_ms) + COMING_MS;
+	return at < k->arrive_ms ? at : NEVER;
+}
+
+static uint64_t pipe_due(const struct wire *w, const struct pipe *p,
+			 uint64_t now_ms)
 {
 	uint64_t due = p->first ? p->first->arrive_ms : NEVER;
+
+	due = MIN_OF(due, pipe_coming(w, p));
 
 	/* The sender hears when its queue falls. */
 	for (const struct packet *k = p->first; k; k = k->next)
@@ -281,8 +301,9 @@ uint64_t wire_due(const struct cluster *c, const struct wire *w)
 		return MIN_OF(w->hear_ms[0], w->hear_ms[1]);
 	if (w->closing && !w->pipe[0].first && !w->pipe[1].first)
 		return c->now_ms;
-	return MIN_OF(w->fall_ms, MIN_OF(pipe_due(&w->pipe[0], c->now_ms),
-					 pipe_due(&w->pipe[1], c->now_ms)));
+	return MIN_OF(w->fall_ms,
+		      MIN_OF(pipe_due(w, &w->pipe[0], c->now_ms),
+			     pipe_due(w, &w->pipe[1], c->now_ms)));
 }
 
 static void pipe_deliver(struct cluster *c, struct wire *w, int direction)
@@ -323,7 +344,13 @@ void wire_run(struct cluster *c, struct wire *w)
 		wire_down(c, w);
 	for (int i = 0; w->up && i < 2; i++) {
 		struct node *from = &c->nodes[i ? w->b : w->a];
+		struct node *to = &c->nodes[i ? w->a : w->b];
 		struct pipe *p = &w->pipe[i];
+
+		if (pipe_coming(w, p) <= c->now_ms) {
+			p->told_ms = c->now_ms;
+			core_link_coming(to->core, c->now_ms, w->link);
+		}
 
 		if (p->first && p->first->arrive_ms <= c->now_ms) {
 			pipe_deliver(c, w, i);

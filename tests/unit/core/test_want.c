@@ -65,6 +65,17 @@ static int count_entry(void *arg, const struct replica_view_entry *e)
 	return 0;
 }
 
+/* Nothing is to come any more. */
+static bool tree_is_here(struct cluster *c, int node)
+{
+	struct replica_debt debt;
+
+	store_lock(c->nodes[node].store);
+	assert_int_equal(replica_debt(c->nodes[node].tree, &debt), 0);
+	store_unlock(c->nodes[node].store);
+	return !debt.objects;
+}
+
 static void test_passed_on(void **state)
 {
 	struct tree_setattr empty = {.set = TREE_SET_SIZE};
@@ -116,10 +127,49 @@ static void test_passed_on(void **state)
 	nodes_close(&c);
 }
 
+/*
+ * A line on which a chunk takes longer than a link may be silent, and longer
+ * than what was asked for may take: it comes, once.
+ */
+static void test_slow_line(void **state)
+{
+	struct cluster_options o = nodes_options(2, 7);
+	struct core_counters sent, received;
+	struct cluster c;
+	struct rng rng;
+	link_id link;
+	int found = 0;
+
+	(void)state;
+	rng_init(&rng, 1);
+	rng_fill(&rng, large, sizeof(large));
+	o.bandwidth = 1; /* a large file takes a hundred seconds */
+	nodes_open(&c, o);
+	cluster_connect(&c, 0, 1);
+	assert_true(cluster_run_quiet(&c, 3000, LIMIT_MS));
+	link = cluster_wire(&c, 0, 1)->link;
+	create(&c, SLICE(large, sizeof(large)));
+	name_comes(&c, 1);
+	assert_true(cluster_run_quiet(&c, 20000, 10 * LIMIT_MS));
+	cluster_check_equal(&c, true);
+	assert_int_equal(replica_view(c.nodes[1].tree, count_entry, &found),
+			 0);
+	assert_int_equal(found, 1);
+	assert_true(tree_is_here(&c, 1));
+	assert_int_equal(cluster_wire(&c, 0, 1)->link, link);
+	sent = counters_of(&c, 0);
+	received = counters_of(&c, 1);
+	assert_true(received.chunks_received > 1);
+	assert_int_equal(sent.chunks_sent, received.chunks_received);
+	assert_true(sent.bytes_sent < LARGE_BYTES + 20000);
+	nodes_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_passed_on),
+		cmocka_unit_test(test_slow_line),
 	};
 
 	log_set_level(LOG_LEVEL_OFF);

@@ -82,6 +82,14 @@ static void on_frame(struct conn *c, void *owner, struct slice frame)
 	}
 }
 
+static void on_coming(struct conn *c, void *owner)
+{
+	struct net_end *e = owner;
+
+	(void)c;
+	e->coming++;
+}
+
 static void on_queued(struct conn *c, void *owner, size_t bytes)
 {
 	struct net_end *e = owner;
@@ -100,7 +108,8 @@ static void on_closed(struct conn *c, void *owner, int error, const char *why)
 	snprintf(e->why, sizeof(e->why), "%s", why);
 }
 
-const struct conn_ops net_ops = { on_ready, on_frame, on_queued, on_closed };
+const struct conn_ops net_ops = { on_ready, on_frame, on_coming, on_queued,
+				  on_closed };
 
 static void end_init(struct net_end *e, struct loop *loop)
 {

@@ -32,6 +32,7 @@ struct net_end {
 	struct conn *conn;		/* NULL: closed */
 	bool ready;
 	int frames;
+	int coming;			/* calls of coming() */
 	struct buf last;		/* the last frame, type and body */
 	int error;
 	char why[128];

@@ -152,6 +152,32 @@ static void test_truncated(void **state)
 	net_pair_release(&p);
 }
 
+/* The owner hears of a frame that comes slowly, a byte at a time; and of a
+ * whole one as a frame only. */
+static void test_slow_frame(void **state)
+{
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	uint64_t until_ms = sys_now_ms() + 15000;
+	struct net_pair p;
+
+	(void)state;
+	connect_pair(&p);
+	net_frame(&b, 1, "whole", 5);
+	conn_send(p.client.conn, buf_slice(&b));
+	turn_until_frames(&p, &p.server, 1);
+	assert_int_equal(p.server.coming, 0);
+	for (size_t i = 0; i < b.len; i++) {
+		conn_send(p.client.conn, SLICE(b.data + i, 1));
+		while (p.server.coming + (p.server.frames - 1) <= (int)i) {
+			assert_true(sys_now_ms() < until_ms);
+			loop_turn(&p.loop, sys_now_ms() + 20);
+		}
+	}
+	assert_int_equal(p.server.coming, (int)b.len - 1);
+	assert_int_equal(p.server.frames, 2);
+	net_pair_release(&p);
+}
+
 /* What was queued before conn_close() arrives, also while the other side
  * is sending, and the socket ends. */
 static void test_close_flushes(void **state)
@@ -365,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_large_frames),
 		cmocka_unit_test(test_garbled),
 		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_slow_frame),
 		cmocka_unit_test(test_close_flushes),
 		cmocka_unit_test(test_close_in_frame),
 		cmocka_unit_test(test_queue_is_bounded),
