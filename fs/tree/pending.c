@@ -289,6 +289,72 @@ static int wants_fill(struct tree *t, struct wants *w)
 	return r;
 }
 
+/* Is anything else of that content listed? */
+static bool wants_have(const struct wants *w, const struct wanted *of)
+{
+	for (size_t k = 0; k < w->count; k++)
+		if (!w->list[k].came && objid_equal(w->list[k].id, of->id) &&
+		    dot_equal(w->list[k].dot, of->dot))
+			return true;
+	return false;
+}
+
+/* Takes it off the list; adds the objects of which some content has nothing
+ * on it any more. */
+static int wants_take(struct wants *w, const struct hash *h,
+		      struct idlist *ret)
+{
+	size_t out = 0;
+	int r = 0;
+
+	for (size_t k = 0; k < w->count; k++)
+		w->list[k].came = hash_equal(&w->list[k].hash, h);
+	for (size_t k = 0; !r && k < w->count; k++)
+		if (w->list[k].came && !idlist_has(ret, w->list[k].id) &&
+		    !wants_have(w, &w->list[k]))
+			r = idlist_add(ret, w->list[k].id);
+	for (size_t k = 0; k < w->count; k++)
+		if (!w->list[k].came)
+			w->list[out++] = w->list[k];
+	w->count = out;
+	return r;
+}
+
+/* [locked] */
+static int wants_arrived(struct tree *t, const struct hash *h)
+{
+	struct wants *w = t->wants;
+	struct idlist ids = { 0 };
+	int r;
+
+	if (!w)
+		return 0;
+	r = wants_take(w, h, &ids);
+	for (size_t k = 0; !r && k < ids.count; k++) {
+		r = pending_recheck(t, ids.ids[k]);
+		w->stale = true; /* a block names chunks to ask for next */
+	}
+	idlist_release(&ids);
+	return r;
+}
+
+/* [locked] What was written here meanwhile, too, need not come; nobody else
+ * may have it. */
+static int wants_prune(struct tree *t, struct wants *w, uint64_t max)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < w->count && k < max;) {
+		struct hash h = w->list[k].hash;
+
+		if (chunk_exists(t->store, &h))
+			r = wants_arrived(t, &h);
+		else
+			k++;
+	}
+	return r;
+}
+
 int64_t replica_wants(struct tree *t, uint64_t max,
 		      int (*fn)(void *arg, const struct hash *), void *arg)
 {
@@ -306,7 +372,9 @@ int64_t replica_wants(struct tree *t, uint64_t max,
 			return -ENOMEM;
 		w->stale = true;
 	}
-	if (w->stale && w->count < MIN_OF(max, (uint64_t)WANTS_MAX / 2))
+	r = wants_prune(t, w, max);
+	if (!r && w->stale &&
+	    w->count < MIN_OF(max, (uint64_t)WANTS_MAX / 2))
 		r = wants_fill(t, w);
 	for (size_t k = 0; !r && k < w->count && (uint64_t)n < max; k++) {
 		r = fn(arg, &w->list[k].hash);
@@ -406,55 +474,6 @@ void tree_read_failed(struct tree *t)
 }
 
 /* ---- a chunk comes */
-
-/* Is anything else of that content listed? */
-static bool wants_have(const struct wants *w, const struct wanted *of)
-{
-	for (size_t k = 0; k < w->count; k++)
-		if (!w->list[k].came && objid_equal(w->list[k].id, of->id) &&
-		    dot_equal(w->list[k].dot, of->dot))
-			return true;
-	return false;
-}
-
-/* Takes it off the list; adds the objects of which some content has nothing
- * on it any more. */
-static int wants_take(struct wants *w, const struct hash *h,
-		      struct idlist *ret)
-{
-	size_t out = 0;
-	int r = 0;
-
-	for (size_t k = 0; k < w->count; k++)
-		w->list[k].came = hash_equal(&w->list[k].hash, h);
-	for (size_t k = 0; !r && k < w->count; k++)
-		if (w->list[k].came && !idlist_has(ret, w->list[k].id) &&
-		    !wants_have(w, &w->list[k]))
-			r = idlist_add(ret, w->list[k].id);
-	for (size_t k = 0; k < w->count; k++)
-		if (!w->list[k].came)
-			w->list[out++] = w->list[k];
-	w->count = out;
-	return r;
-}
-
-/* [locked] */
-static int wants_arrived(struct tree *t, const struct hash *h)
-{
-	struct wants *w = t->wants;
-	struct idlist ids = { 0 };
-	int r;
-
-	if (!w)
-		return 0;
-	r = wants_take(w, h, &ids);
-	for (size_t k = 0; !r && k < ids.count; k++) {
-		r = pending_recheck(t, ids.ids[k]);
-		w->stale = true; /* a block names chunks to ask for next */
-	}
-	idlist_release(&ids);
-	return r;
-}
 
 int replica_chunk_received(struct tree *t, const struct hash *h,
 			   struct slice bytes)

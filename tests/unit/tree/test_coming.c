@@ -185,6 +185,28 @@ static void test_sibling_comes_first(void **state)
 	coming_close(&c);
 }
 
+/* What is written here, too, need not come: nobody may have it. */
+static void test_written_here_meanwhile(void **state)
+{
+	struct hashes l = { .count = 0 };
+	struct coming c;
+
+	(void)state;
+	coming_open(&c);
+	store_lock(c.b.store);
+	assert_int_equal(replica_wants(c.b.tree, HASHES_MAX, add_hash, &l),
+			 2);
+	store_unlock(c.b.store);
+	make_file(&c.b, ROOT, "the same", c.two);
+	l.count = 0;
+	store_lock(c.b.store);
+	assert_int_equal(replica_wants(c.b.tree, HASHES_MAX, add_hash, &l),
+			 1);
+	store_unlock(c.b.store);
+	expect_bytes(&c.b, look(&c.b, ROOT, "f"), c.two);
+	coming_close(&c);
+}
+
 /*
  * All of main's next content is here, for it was written here, too, and
  * nobody has looked yet: who removes the sibling has not seen it, and the
@@ -221,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_main_comes_first),
 		cmocka_unit_test(test_sibling_comes_first),
+		cmocka_unit_test(test_written_here_meanwhile),
 		cmocka_unit_test(test_remove_sibling_as_main_comes),
 	};
 
