@@ -42,6 +42,7 @@ enum {
 	OPTION_FOREGROUND,
 	OPTION_NO_SUPERVISOR,
 	OPTION_TAKE_OVER,
+	OPTION_NO_RESEND,
 };
 
 const struct option mounting_options[] = {
@@ -58,6 +59,7 @@ const struct option mounting_options[] = {
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
 	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
+	{ "no-resend", no_argument, NULL, OPTION_NO_RESEND },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -187,6 +189,9 @@ static int parse_one(struct mounting *m, int c)
 		break;
 	case OPTION_TAKE_OVER:
 		m->take_over = atoi(optarg);
+		break;
+	case OPTION_NO_RESEND: /* for tests, as are mounts of old kernels */
+		m->no_resend = true;
 		break;
 	}
 	return -1;
@@ -411,6 +416,7 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 		.allow_other = m->allow_other,
 		.suid = m->suid,
 		.dev = m->dev,
+		.no_resend = m->no_resend,
 		.only_peers = m->peer_count ? m->peers : NULL,
 		.code = code,
 	};

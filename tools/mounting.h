@@ -20,7 +20,8 @@
 struct mounting {
 	const char *command;
 	const char *store, *listen, *label;	/* or NULL */
-	bool foreground, allow_other, no_supervisor, suid, dev;
+	bool foreground, allow_other, no_supervisor, suid, dev,
+		no_resend;
 	/* The socket of a supervisor whose mount is to be taken over, or
 	 * -1. Not for users: supervisor.c says it. */
 	int take_over;

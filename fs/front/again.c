@@ -249,6 +249,8 @@ uint32_t session_want(struct front *front, uint32_t want)
 	if (handover_init(front->handover).len)
 		return handover_want(front->handover);
 	handover_note_init(front->handover, front->init, want);
+	if (front->no_resend)
+		handover_deny_resend(front->handover);
 	return want;
 }
 

@@ -315,6 +315,7 @@ static struct front *front_new(const struct front_options *options)
 	front->shown_arg = options->shown_arg;
 	front->acks = options->acks;
 	front->handover = options->handover;
+	front->no_resend = options->no_resend;
 	front->unmount = options->unmount;
 	front->unmount_arg = options->unmount_arg;
 	front->notes = NOTES_INIT;

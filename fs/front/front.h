@@ -45,6 +45,7 @@ struct front_options {
 	const char *source;		/* mount source, "kinfs:<control path>" */
 	bool allow_other;
 	bool suid, dev;			/* root only: set-id bits, devices */
+	bool no_resend;			/* as with a Linux before 6.9 */
 	/* Told when everything up to an applied number is shown; from the
 	 * notifier thread. */
 	void (*shown)(void *arg, uint64_t lseq);

@@ -48,6 +48,7 @@ struct worker {
 	unsigned int slot;		/* its place among the workers */
 	pthread_t thread;
 	struct fuse_buf request;	/* its memory is the worker's */
+	_Atomic bool reading;
 };
 
 /* See loop.c. All under the mutex. */
@@ -57,7 +58,7 @@ struct loop {
 	struct worker workers[WORKERS_MAX];
 	size_t count, idle;
 	size_t gone;			/* that ended */
-	bool ended;
+	_Atomic bool ended;		/* (also looked at without it) */
 	int error;
 };
 
@@ -98,6 +99,7 @@ struct front {
 
 	/* See handover.h; NULL: the mount ends with this process. */
 	struct handover *handover;
+	bool no_resend;
 	void (*unmount)(void *arg);
 	void *unmount_arg;
 	bool serves;	/* (who never did so does not end the mount) */

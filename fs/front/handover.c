@@ -227,6 +227,14 @@ bool handover_can_resend(const struct handover *h)
 	       init_word(h, INIT_FLAGS2_AT) & INIT2_HAS_RESEND;
 }
 
+void handover_deny_resend(struct handover *h)
+{
+	uint32_t word = init_word(h, INIT_FLAGS2_AT) & ~INIT2_HAS_RESEND;
+
+	if (h->head->init_len >= INIT_FLAGS2_AT + sizeof(word))
+		memcpy(h->head->init + INIT_FLAGS2_AT, &word, sizeof(word));
+}
+
 /* ---- open files */
 
 /* The slot of the inode, or the free one that it may have. There is one. */

@@ -60,6 +60,8 @@ void handover_note_init(struct handover *, struct slice request,
 /* Does the kernel give requests that were not answered to the next process?
  * Else they wait for ever when this one is killed. */
 bool handover_can_resend(const struct handover *);
+/* As if it could not. */
+void handover_deny_resend(struct handover *);
 
 /* An open file more, noted before the reply; and one less, after the tree
  * was told. (Where memory is short, that is logged, and it counts as closed

@@ -8,24 +8,21 @@
  * Why not libfuse's own loop: nothing but a request or an unmount ends it.
  * A mount that is in use can only be unmounted lazily, which wakes nobody,
  * so the loop would go on until the last file is closed. Here
- * front_loop_end() wakes the thread in front_loop_run(), which cancels the
- * workers that sleep in read(): only there can they be cancelled.
+ * front_loop_end() wakes the thread in front_loop_run(), which interrupts the
+ * workers that sleep in read() by a signal, again and again until each has
+ * seen that it is to end. (A thread that is cancelled in read() may have read
+ * a request, which then nobody answers.)
  *
  * Nor its fuse_session_receive_buf(): the kernel fails a request with EIO if
  * its reader is killed while it has to wait for a page of the buffer, though
  * another process could have answered it. So the buffers are ours, and have
  * all their pages from the beginning.
- *
- * A request that is read by a worker that is being cancelled is lost. When
- * the mount goes on in another process that may not be: then the workers end
- * by themselves, each with the next request that it answers, and requests of
- * our own see to it that there are some.
  */
 #include <errno.h>
 #include <linux/fuse.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -35,9 +32,9 @@
 /* What the kernel asks for: the largest write, and a page for what it says
  * of it. */
 #define REQUEST_BYTES_MAX (WRITE_BYTES_MAX + 4096)
-/* For workers to end by themselves, when the mount goes on without them. */
-#define DRAIN_MS 2000
-#define DRAIN_PAUSE_MS 1
+/* Between two signals to those who still read. */
+#define WAKE_MS 1
+#define WAKE_SIGNAL SIGUSR2
 
 static void *worker_main(void *arg);
 
@@ -116,10 +113,7 @@ static void worker_idle(struct front *front)
 	pthread_mutex_unlock(&front->loop.mutex);
 }
 
-/*
- * The next request: its bytes, 0 at the end. The only place where a worker
- * can be cancelled.
- */
+/* The next request: its bytes, 0 at the end. -EINTR: look whether to go on. */
 static int receive(struct worker *worker)
 {
 	struct fuse_session *session = worker->front->session;
@@ -127,10 +121,8 @@ static int receive(struct worker *worker)
 	ssize_t n;
 
 	do {
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 		n = read(fuse_session_fd(session), request->mem,
 			 REQUEST_BYTES_MAX);
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		/* (who asked was interrupted before it was read) */
 	} while (n < 0 && errno == ENOENT);
 	if (n < 0 && errno == ENODEV) {
@@ -145,19 +137,6 @@ static int receive(struct worker *worker)
 	return (int)n;
 }
 
-/* Has the next request to be somebody else's? */
-static bool loop_is_drained(struct front *front)
-{
-	bool yes;
-
-	if (!atomic_load(&front->leaving))
-		return false;
-	pthread_mutex_lock(&front->loop.mutex);
-	yes = front->loop.ended;
-	pthread_mutex_unlock(&front->loop.mutex);
-	return yes;
-}
-
 static void worker_gone(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->mutex);
@@ -170,15 +149,22 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	struct front *front = worker->front;
+	sigset_t wake;
 	int r = 0;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	sigemptyset(&wake);
+	sigaddset(&wake, WAKE_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	/* libfuse also ends a session with a kernel that is too old. */
 	while (!fuse_session_exited(front->session) &&
-	       !loop_is_drained(front)) {
+	       !atomic_load(&front->loop.ended)) {
+		atomic_store(&worker->reading, true);
 		r = receive(worker);
-		if (r == -EINTR || r == -EAGAIN)
+		atomic_store(&worker->reading, false);
+		if (r == -EINTR || r == -EAGAIN) {
+			r = 0;
 			continue;
+		}
 		if (r <= 0)
 			break;	/* 0: unmounted */
 		worker_busy(front);
@@ -204,66 +190,46 @@ void front_loop_end(struct loop *loop, int error)
 	pthread_mutex_unlock(&loop->mutex);
 }
 
-/* Requests without an effect, for workers to end with. The last may find
- * none: the next process answers it, or it ends with this one. */
-static void *drain_main(void *arg)
+static void interrupt(int signal)
 {
-	struct timespec pause = { .tv_nsec = DRAIN_PAUSE_MS * 1000000L };
-	autofree char *mountpoint = arg;
-	struct statvfs st;
-
-	for (int ms = 0; ms < DRAIN_MS; ms += DRAIN_PAUSE_MS) {
-		for (int k = 0; k < WORKERS_MAX; k++)
-			(void)!statvfs(mountpoint, &st);
-		nanosleep(&pause, NULL);
-	}
-	return NULL;
+	(void)signal;
 }
 
-/*
- * Under the mutex: until no worker is left. If the mount is not where it was
- * made any more (moved, or something is over it), requests of ours do not come
- * to it: then the workers are cancelled after all, and what one of them may
- * have read is sent again.
- */
-static int loop_drain(struct front *front)
+/* Under the mutex: until no worker is left. What they have read is answered. */
+static void loop_drain(struct loop *loop)
 {
-	char *mountpoint = strdup(front->mountpoint);
-	struct timespec end;
-	pthread_t poker;
-	int r = mountpoint ? 0 : -ENOMEM;
+	while (loop->gone < loop->count) {
+		struct timespec next;
 
-	if (!r)
-		r = thread_start(&poker, drain_main, mountpoint);
-	if (r) {
-		free(mountpoint);
-		return r;
+		for (size_t i = 0; i < loop->count; i++)
+			if (atomic_load(&loop->workers[i].reading))
+				pthread_kill(loop->workers[i].thread,
+					     WAKE_SIGNAL);
+		clock_gettime(CLOCK_MONOTONIC, &next);
+		next.tv_nsec += WAKE_MS * 1000000L;
+		if (next.tv_nsec >= 1000000000L) {
+			next.tv_nsec -= 1000000000L;
+			next.tv_sec++;
+		}
+		pthread_cond_timedwait(&loop->wake, &loop->mutex, &next);
 	}
-	pthread_detach(poker);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += DRAIN_MS / 1000;
-	while (front->loop.gone < front->loop.count && !r)
-		r = -pthread_cond_timedwait(&front->loop.wake,
-					    &front->loop.mutex, &end);
-	return r;
 }
 
 int front_loop_run(struct front *front)
 {
+	struct sigaction wake = { .sa_handler = interrupt }; /* no restart */
 	struct loop *loop = &front->loop;
-	bool drained;
 	size_t i;
 	int r;
 
+	sigaction(WAKE_SIGNAL, &wake, NULL);
 	pthread_mutex_lock(&loop->mutex);
 	r = loop->ended ? 0 : worker_start(front);
 	while (r == 0 && !loop->ended)
 		pthread_cond_wait(&loop->wake, &loop->mutex);
 	loop->ended = true;	/* the workers are fixed from here on */
-	drained = atomic_load(&front->leaving) && loop_drain(front) == 0;
+	loop_drain(loop);
 	pthread_mutex_unlock(&loop->mutex);
-	for (i = 0; i < loop->count && !drained; i++)
-		pthread_cancel(loop->workers[i].thread);
 	for (i = 0; i < loop->count; i++) {
 		pthread_join(loop->workers[i].thread, NULL);
 		request_free(&loop->workers[i].request);

@@ -299,3 +299,53 @@ more"
 	}
 	wait_until listens_on
 }
+
+# As on Linux before 6.9, which is that of Debian 12.
+@test "a kernel that cannot send again: kin restart lets all be answered first" {
+	local k worker pid
+
+	kin_mount a --no-resend
+	mkdir a/work
+	exec 5>>a/log
+	(
+		cd a/work || exit 1
+		for i in {1..1000}; do
+			echo "$i" >"f$i" && echo more >>"f$i" &&
+				mv "f$i" "g$i" && mkdir "d$i" &&
+				mv "g$i" "d$i/x" || exit 1
+		done
+	) 3>&- 5>&- &
+	worker=$!
+	for k in 1 2 3 4 5; do
+		sleep 0.3
+		pid=$(kin_pid a)
+		run -0 kin restart "$T/a"
+		[ "$(kin_pid a)" != "$pid" ]
+		echo "$k" >&5
+	done
+	wait $worker
+	assert_equal "$(ls a/work | wc -l)" 1000
+	for i in {1..1000}; do
+		printf '%s\nmore\n' "$i" | cmp - "a/work/d$i/x"
+	done
+	assert_equal "$(taken_over a)" 5
+	assert_equal "$(tr '\n' ' ' <a/log)" "1 2 3 4 5 "
+	exec 5>&-
+	kin unmount a
+	kin check --data "$T/a.store"
+}
+
+@test "a kernel that cannot send again: kill -9 ends the mount, and loses nothing" {
+	local supervisor
+
+	kin_mount a --no-resend
+	echo kept >a/file
+	supervisor=$(supervisor a)
+	kill -9 "$(kin_pid a)"
+	wait_until process_is_gone "$supervisor"
+	not_mounted a
+	grep -q "this kernel loses what was asked of a daemon that was killed" \
+		"$T/a.store/kin.log"
+	kin mount a
+	assert_equal "$(cat a/file)" kept
+}
