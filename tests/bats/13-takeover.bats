@@ -14,14 +14,6 @@ teardown() {
 	kin_cleanup
 }
 
-need_resend() {
-	local have
-
-	have=$(uname -r | cut -d. -f1,2)
-	[ "$(printf '6.9\n%s\n' "$have" | sort -V | head -n 1)" = 6.9 ] ||
-		skip "Linux $have loses what was asked of a killed daemon"
-}
-
 taken_over() {
 	kin status --json "$T/$1" | jq .taken_over
 }

@@ -46,6 +46,44 @@ excepted() {
 	assert_output --partial "only root"
 }
 
+# kill_first NAME: makes the program "before", which kills the daemon of the
+# mount, and mounts it anew each fifth time: five deaths in a minute end it.
+kill_first() {
+	cat >before <<-END
+	#!/bin/bash
+	exec >>"$T/before.log" 2>&1
+	n=\$(cat "$T/deaths")
+	echo \$((n + 1)) >"$T/deaths"
+	if [ \$((n % 5)) = 0 ]; then
+		"$KIN" unmount "$T/$1"
+		"$KIN" mount ${*:2} "$T/$1"
+	fi
+	supervisor=\$("$KIN" status --json "$T/$1" | jq .supervisor)
+	pid=\$("$KIN" status --json "$T/$1" | jq .pid)
+	kill -9 "\$pid"
+	END
+	chmod +x before
+	echo 0 >deaths
+}
+
+# Every case with CONFORM_KILLED='*': two minutes.
+@test "cases pass though the daemon is killed before each" {
+	local options=()
+
+	need_resend
+	[ "$(id -u)" != 0 ] || options=(--allow-other)
+	kin_mount a "${options[@]}"
+	kill_first a "${options[@]}"
+	"$CONFORM" --before ./before a \
+		"${CONFORM_KILLED:-calls/[a-i]*}" >kinfs.out || true
+	run -0 comm -23 <(sed -n 's/^FAIL \([^:]*\).*/\1/p' kinfs.out | sort) \
+		<(excepted)
+	assert_output ""
+	[ "$(grep -c ^ok kinfs.out)" -ge 9 ]
+	assert_equal "$(grep -c "was killed by signal 9" a.store/kin.log)" \
+		"$(cat deaths)"
+}
+
 @test "every case that passes on ext4 passes on a mount" {
 	local options=()
 

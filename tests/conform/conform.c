@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kin-conform DIRECTORY [PATTERN...]: runs the cases of conform.h in a
- * directory of any file system and prints a line for each:
+ * kin-conform [--before COMMAND] DIRECTORY [PATTERN...]: runs the cases of
+ * conform.h in a directory of any file system and prints a line for each:
  *
  *	ok NAME
  *	FAIL NAME: expected ERRNO, got ERRNO (FILE:LINE CALL)
  *	skip NAME: WHY
  *
  * Exit status: 0 nothing failed, 1 something did, 2 it could not run. A
- * pattern is as of the shell and chooses cases; --list only names them.
+ * pattern is as of the shell and chooses cases; --list only names them. The
+ * command is the shell's, and runs before each case (and fails none).
  *
  * Each case has its own process and its own directory, DIRECTORY/AREA.CASE,
  * which goes afterwards. A case that hangs is killed, and so is whatever it
@@ -388,7 +389,7 @@ static int run_case(const struct conform_case *c, const char *dir,
 }
 
 struct run {
-	const char *top;
+	const char *top, *before;
 	char **patterns;
 	bool list, failed;
 };
@@ -421,6 +422,8 @@ static int run_area(struct run *run, const char *area,
 		}
 		snprintf(dir, sizeof(dir), "%s/%s.%s", run->top, area,
 			 c->name);
+		if (run->before)
+			(void)!system(run->before);
 		if (run_case(c, dir, &o) < 0)
 			return -1;
 		if (o.status == EXIT_PASSED)
@@ -436,17 +439,28 @@ static int run_area(struct run *run, const char *area,
 	return 0;
 }
 
+static int usage(void)
+{
+	fprintf(stderr, "usage: kin-conform [--before COMMAND] DIRECTORY "
+			"[PATTERN...]\n"
+			"       kin-conform --list\n");
+	return EXIT_TROUBLE;
+}
+
 int main(int argc, char **argv)
 {
-	struct run run = { NULL, argv + argc, false, false };
+	struct run run = { .patterns = argv + argc };
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 2 && !strcmp(argv[1], "--before")) {
+		run.before = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
 		run.list = true;
 	} else if (argc < 2 || argv[1][0] == '-') {
-		fprintf(stderr, "usage: kin-conform DIRECTORY [PATTERN...]\n"
-				"       kin-conform --list\n");
-		return EXIT_TROUBLE;
+		return usage();
 	} else {
 		run.top = argv[1];
 		run.patterns = argv + 2;

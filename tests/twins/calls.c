@@ -195,6 +195,19 @@ CALL(rename_exchange)
 				RENAME_EXCHANGE));
 }
 
+/* (over a directory that is not empty it moves times on ext4, too, though it
+ * does nothing) */
+CALL(rename_whiteout)
+{
+	struct stat st;
+
+	if (!fstatat(s->root, a->path[1], &st, AT_SYMLINK_NOFOLLOW) &&
+	    S_ISDIR(st.st_mode))
+		return 0;
+	return answer(renameat2(s->root, a->path[0], s->root, a->path[1],
+				RENAME_WHITEOUT));
+}
+
 CALL(link)
 {
 	return answer(linkat(s->root, a->path[0], s->root, a->path[1],
@@ -329,6 +342,7 @@ const struct call calls[] = {
 	{ "rename", 9, do_rename, "pq" },
 	{ "rename(NOREPLACE)", 2, do_rename_noreplace, "pq" },
 	{ "rename(EXCHANGE)", 3, do_rename_exchange, "pq" },
+	{ "rename(WHITEOUT)", 2, do_rename_whiteout, "pq" },
 	{ "link", 6, do_link, "pq" },
 	{ "link(file)", 2, do_link_file, "pf" },
 	{ "symlink", 4, do_symlink, "pq" },

@@ -46,7 +46,7 @@ static void compare_stat(const struct twins *t, const struct stat st[SIDES],
 	if (a->st_uid != b->st_uid || a->st_gid != b->st_gid)
 		twins_fail(t, "%s: owner %u:%u, and %u:%u", what, a->st_uid,
 			   a->st_gid, b->st_uid, b->st_gid);
-	if (!S_ISDIR(a->st_mode) && a->st_nlink != b->st_nlink)
+	if (a->st_nlink != b->st_nlink)
 		twins_fail(t, "%s: %lu names, and %lu", what,
 			   (unsigned long)a->st_nlink,
 			   (unsigned long)b->st_nlink);

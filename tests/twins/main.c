@@ -290,18 +290,15 @@ static void note(struct twins *t, const struct call *call,
 
 /*
  * In kinfs what a rename puts in the place of a file is a new version of that
- * file (a save): it keeps its extended attributes, and what is open of it
- * shares its owner and mode. So what may be replaced has none, and is closed.
+ * file (a save), and what is open of it shares its owner and mode. So what may
+ * be replaced is closed.
  */
 static void ready_to_be_replaced(struct twins *t, const struct args *a)
 {
 	struct stat st, open;
-	char list[4096];
-	ssize_t n;
 
 	for (int s = 0; s < SIDES; s++) {
 		struct side *side = &t->side[s];
-		int fd;
 
 		if (fstatat(side->root, a->path[1], &st,
 			    AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
@@ -312,13 +309,6 @@ static void ready_to_be_replaced(struct twins *t, const struct args *a)
 				close(side->fd[k]);
 				side->fd[k] = -1;
 			}
-		fd = openat(side->root, a->path[1], O_RDONLY | O_CLOEXEC);
-		n = flistxattr(fd, list, sizeof(list));
-		for (ssize_t at = 0; at < n;
-		     at += (ssize_t)strlen(list + at) + 1)
-			if (strncmp(list + at, "system.", 7))
-				fremovexattr(fd, list + at);
-		close(fd);
 	}
 }
 
