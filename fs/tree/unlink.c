@@ -195,7 +195,8 @@ static int remove_prior(struct tree *t, struct row *row, const struct info *i)
 }
 
 /* A file that only this store's open group holds, and nobody has open,
- * leaves no trace: an editor's probe or lock. */
+ * leaves no trace: an editor's probe or lock. (Nobody is told that a FIFO is
+ * open; who has it asks for its attributes still.) */
 static int remove_traceless(struct tree *t, const struct shown *s,
 			    struct row *row, const struct info *i)
 {
@@ -203,7 +204,7 @@ static int remove_traceless(struct tree *t, const struct shown *s,
 
 	if (s->type == SHOWN_SIBLING || i->link_count != 1 ||
 	    i->branch_count != 1 || inode_find(t, row->ino) ||
-	    !row_is_here_only(t, row))
+	    kind_is_special(i->kind) || !row_is_here_only(t, row))
 		return 0;
 	r = ino_forget(t, row->ino);
 	if (!r)

@@ -309,6 +309,43 @@ static void handle_opens(void)
 	ERR(ESTALE, open_by_handle_at(top, &f.h, O_RDONLY));
 }
 
+static void handle_errors(void)
+{
+	int top = open_ok(".", O_RDONLY, 0), mount_id;
+	struct handle f, small = { .h.handle_bytes = 0 };
+
+	make_text("f", "text");
+	OK(symlink("f", "l"));
+	OK(mkfifo("p", 0600));
+	f = handle_of("f");
+	ERR(EOVERFLOW, name_to_handle_at(AT_FDCWD, "f", &small.h, &mount_id,
+					 0));
+	IS(f.h.handle_bytes, small.h.handle_bytes);
+	ERR(ENOENT, name_to_handle_at(AT_FDCWD, "none", &f.h, &mount_id, 0));
+	ERR(EINVAL, name_to_handle_at(AT_FDCWD, "f", &f.h, &mount_id,
+				      1 << 30));
+	ERR(EBADF, open_by_handle_at(999, &f.h, O_RDONLY));
+	AS(USER_A, GROUP_A)
+		ERR(EPERM, open_by_handle_at(top, &f.h, O_RDONLY));
+	f.h.handle_bytes = 0;
+	ERR(EINVAL, open_by_handle_at(top, &f.h, O_RDONLY));
+	f = handle_of("f");
+	memset(f.h.f_handle, 0xee, f.h.handle_bytes);
+	ERR(ESTALE, open_by_handle_at(top, &f.h, O_RDONLY));
+	/* What a handle names may be a link, or nothing to be read. */
+	f = handle_of("l");
+	ERR(ELOOP, open_by_handle_at(top, &f.h, O_RDONLY));
+	OK(open_by_handle_at(top, &f.h, O_PATH));
+	f = handle_of("p");
+	OK(open_by_handle_at(top, &f.h, O_RDONLY | O_NONBLOCK));
+	f = handle_of("f");
+	ERR(ENOTDIR, open_by_handle_at(top, &f.h, O_RDONLY | O_DIRECTORY));
+	/* It leads to the file, whatever its names are. */
+	OK(link("f", "g"));
+	OK(unlink("f"));
+	OK(open_by_handle_at(top, &f.h, O_RDWR));
+}
+
 /* When the kernel has forgotten what it knew. */
 static void handle_uncached(void)
 {
@@ -350,6 +387,7 @@ const struct conform_case links_cases[] = {
 	{ "link_rename", link_rename, 0 },
 	{ "link_open", link_open, NEEDS_ROOT },
 	{ "handle_opens", handle_opens, NEEDS_ROOT },
+	{ "handle_errors", handle_errors, NEEDS_ROOT },
 	{ "handle_uncached", handle_uncached, NEEDS_ROOT },
 	{ NULL, NULL, 0 },
 };

@@ -455,6 +455,131 @@ static void unlink_open(void)
 	OK(close(fd));
 }
 
+/* What has no name is opened again by its descriptor. */
+static void unlink_reopened(void)
+{
+	char path[64], text[8];
+	int fd, again;
+
+	make_text("f", "text");
+	fd = open_ok("f", O_RDONLY, 0);
+	OK(unlink("f"));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open_ok(path, O_RDWR, 0);
+	IS(4, write(again, "more", 4));
+	IS(4, pread(fd, text, sizeof(text), 0));
+	TRUE(!memcmp(text, "more", 4));
+	OK(close(fd));
+	OK(ftruncate(again, 2));
+	IS(2, pread(again, text, sizeof(text), 0));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", again);
+	OK(chmod(path, 0600));
+	OK(truncate(path, 7));
+	IS(7, lseek(again, 0, SEEK_END));
+	OK(close(open_ok(path, O_WRONLY | O_TRUNC, 0)));
+	IS(0, lseek(again, 0, SEEK_END));
+	OK(close(again));
+}
+
+/* ---- many at once */
+
+#define RACERS 6
+#define RACES 60
+
+enum race { BY_OPEN, BY_MKDIR, BY_SYMLINK, BY_LINK, BY_RENAME, BY_UNLINK,
+	    BY_RMDIR, RACE_KINDS };
+
+static int race_once(enum race race, const char *name, const char *own)
+{
+	int fd;
+
+	switch (race) {
+	case BY_OPEN:
+		fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+		return fd < 0 ? fd : close(fd);
+	case BY_MKDIR:
+		return mkdir(name, 0755);
+	case BY_SYMLINK:
+		return symlink("x", name);
+	case BY_LINK:
+		return link("f", name);
+	case BY_RENAME:
+		return renameat2(AT_FDCWD, own, AT_FDCWD, name,
+				 RENAME_NOREPLACE);
+	case BY_UNLINK:
+		return unlink(name);
+	default:
+		return rmdir(name);
+	}
+}
+
+/* How many names it got, and that it was refused the others rightly. */
+static void racer(enum race race, int number, int out)
+{
+	int refused = race >= BY_UNLINK ? ENOENT : EEXIST;
+	char name[32], own[32];
+	uint8_t got = 0;
+
+	for (int k = 0; k < RACES; k++) {
+		snprintf(name, sizeof(name), "n%d", k);
+		snprintf(own, sizeof(own), "own%d", number);
+		if (race == BY_RENAME)
+			OK(close(open_ok(own, O_CREAT | O_WRONLY, 0644)));
+		if (race_once(race, name, own) == 0)
+			got++;
+		else
+			IS(refused, errno);
+	}
+	IS(1, write(out, &got, 1));
+}
+
+static void one_wins(enum race race)
+{
+	int ends[2], sum = 0;
+
+	conform_at("way %d", race);
+	for (int k = 0; race >= BY_UNLINK && k < RACES; k++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "n%d", k);
+		if (race == BY_UNLINK)
+			make_file(name, 0644);
+		else
+			make_dir(name, 0755);
+	}
+	OK(pipe(ends));
+	for (int n = 0; n < RACERS; n++)
+		if (OK(fork()) == 0) {
+			racer(race, n, ends[1]);
+			_exit(0);
+		}
+	for (int n = 0; n < RACERS; n++) {
+		uint8_t got;
+
+		IS(1, read(ends[0], &got, 1));
+		sum += got;
+	}
+	IS(RACES, sum);
+	OK(close(ends[0]));
+	OK(close(ends[1]));
+}
+
+/* Of all who make or remove one name exactly one does. */
+static void races(void)
+{
+	char name[32];
+
+	make_file("f", 0644);
+	for (enum race race = 0; race < RACE_KINDS; race++) {
+		one_wins(race);
+		for (int k = 0; race < BY_UNLINK && k < RACES; k++) {
+			snprintf(name, sizeof(name), "n%d", k);
+			OK(remove(name));
+		}
+	}
+	IS(1, stat_of("f").st_nlink);
+}
+
 /* ---- symlink, readlink */
 
 static void symlink_basics(void)
@@ -531,6 +656,8 @@ const struct conform_case names_cases[] = {
 	{ "rmdir_mountpoint", rmdir_mountpoint, NEEDS_MOUNT },
 	{ "unlink_basics", unlink_basics, 0 },
 	{ "unlink_open", unlink_open, 0 },
+	{ "unlink_reopened", unlink_reopened, 0 },
+	{ "races", races, 0 },
 	{ "symlink_basics", symlink_basics, 0 },
 	{ "symlink_length", symlink_length, 0 },
 	{ "symlink_through", symlink_through, 0 },

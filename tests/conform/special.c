@@ -59,6 +59,36 @@ static void fifo_attributes(void)
 	ERR(ENOENT, access("q", F_OK));
 }
 
+/* It goes on without a name. */
+static void fifo_unlinked(void)
+{
+	struct stat st;
+	char text[4];
+	int fd;
+
+	OK(mkfifo("p", 0640));
+	fd = open_ok("p", O_RDWR | O_NONBLOCK, 0);
+	OK(unlink("p"));
+	OK(fstat(fd, &st));
+	TRUE(S_ISFIFO(st.st_mode));
+	IS(0, st.st_nlink);
+	IS(4, write(fd, "text", 4));
+	IS(4, read(fd, text, 4));
+	OK(fchmod(fd, 0600));
+	OK(fstat(fd, &st));
+	IS(0600, st.st_mode & 07777);
+	OK(close(fd));
+	/* Nor does what takes its place matter. */
+	OK(mkfifo("p", 0640));
+	fd = open_ok("p", O_RDWR | O_NONBLOCK, 0);
+	make_file("f", 0644);
+	OK(rename("f", "p"));
+	OK(fstat(fd, &st));
+	IS(0, st.st_nlink);
+	IS(4, write(fd, "text", 4));
+	OK(close(fd));
+}
+
 /* mknod() of types that it knows, and does not. */
 static void mknod_types(void)
 {
@@ -152,6 +182,7 @@ static void device_works(void)
 const struct conform_case special_cases[] = {
 	{ "fifo_works", fifo_works, 0 },
 	{ "fifo_attributes", fifo_attributes, 0 },
+	{ "fifo_unlinked", fifo_unlinked, 0 },
 	{ "mknod_types", mknod_types, 0 },
 	{ "socket_works", socket_works, 0 },
 	{ "devices_are_shown", devices_are_shown, NEEDS_ROOT },
