@@ -320,6 +320,7 @@ int backup_fold(struct tree *t, const struct shown *s)
 {
 	struct left *l = left_of(t, s->id, false);
 	struct pair p;
+	int64_t ctime_ns;
 	bool whole;
 	int r;
 
@@ -329,6 +330,8 @@ int backup_fold(struct tree *t, const struct shown *s)
 	if (r <= 0)
 		return r;
 	r = dirty_is_whole(t, p.new.ino, &whole);
+	/* (to who sees it nothing of it changes) */
+	ctime_ns = p.new.ctime_ns;
 	if (!r && whole) {
 		r = file_leave_number(t, &p.old, &p.oi);
 		if (!r)
@@ -338,7 +341,7 @@ int backup_fold(struct tree *t, const struct shown *s)
 		if (!r)
 			r = temporary_remove(t, &p.new, &p.ni, &p.old);
 		if (!r)
-			r = row_store(t, &p.old, 0);
+			r = row_store_at(t, &p.old, 0, ctime_ns);
 		if (!r)
 			unsettled_drop(t, l->id);
 		l->used = false;
@@ -350,9 +353,10 @@ int backup_fold(struct tree *t, const struct shown *s)
 
 /* The new object gets what the old one had, and its place and number. */
 static int become_backup(struct tree *t, struct pair *p,
-			 const struct object *was, uint64_t number)
+			 const struct object *was, uint64_t number,
+			 const struct buf *attrs)
 {
-	struct row had = { .o = *was, .ino = number };
+	struct row had = { .o = *was, .ino = number, .attrs = *attrs };
 	struct info hi;
 	int r = info_init(&hi, was);
 
@@ -376,6 +380,9 @@ static int swap_rows(struct tree *t, const struct left *l, uint64_t second,
 {
 	struct object was, made;
 	uint64_t number = p->old.ino;
+	int64_t old_ctime_ns = p->old.ctime_ns;
+	int64_t new_ctime_ns = p->new.ctime_ns;
+	cleanup(buf_release) struct buf attrs = BUF_INIT;
 	struct row from = p->new;
 	struct info fi;
 	int r = 0;
@@ -388,6 +395,9 @@ static int swap_rows(struct tree *t, const struct left *l, uint64_t second,
 	for (size_t k = 0; !r && k < p->new.o.count; k++)
 		r = object_add_copy(&made, &p->new.o.versions[k]);
 	from.o = made;
+	buf_put_slice(&attrs, buf_slice(&p->old.attrs));
+	if (!r)
+		r = buf_error(&attrs);
 	fi = (struct info){ 0 };
 	if (!r)
 		r = info_init(&fi, &made);
@@ -396,11 +406,12 @@ static int swap_rows(struct tree *t, const struct left *l, uint64_t second,
 	if (!r)
 		r = file_hand_over(t, &p->old, &p->oi, &from, &fi);
 	if (!r)
-		r = become_backup(t, p, &was, number);
+		r = become_backup(t, p, &was, number, &attrs);
+	/* (to who sees them nothing of either changes) */
 	if (!r)
-		r = row_store(t, &p->new, 0);
+		r = row_store_at(t, &p->new, 0, old_ctime_ns);
 	if (!r)
-		r = row_store(t, &p->old, 0);
+		r = row_store_at(t, &p->old, 0, new_ctime_ns);
 	info_release(&fi);
 	object_release(&was);
 	object_release(&made);

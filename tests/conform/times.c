@@ -566,6 +566,41 @@ static void statx_facts(void)
 	ERR(ENOENT, statx(AT_FDCWD, "", 0, STATX_SIZE, &x));
 }
 
+/* Files that are known by their names change nothing of each other. */
+static void of_backup(void)
+{
+	struct times f, backup;
+	int fd;
+
+	make_text("f", "old");
+	sync();
+	usleep(1200000);
+	OK(rename("f", "f~"));
+	backup = times_of("f~");
+	tick();
+	fd = open_ok("f", O_CREAT | O_WRONLY, 0644);
+	IS(3, write(fd, "new", 3));
+	f = times_of("f");
+	tick();
+	OK(close(fd));
+	/* (what is done about a close may come later) */
+	for (int k = 0; k < 10; k++)
+		tick();
+	CHANGED(0, f, "f");
+	CHANGED(0, backup, "f~");
+	OK(unlink("f~"));
+	CHANGED(0, f, "f");
+	make_file("g", 0644);
+	OK(rename("g", "g~"));
+	fd = open_ok("g", O_CREAT | O_WRONLY, 0644);
+	f = times_of("g");
+	tick();
+	OK(unlink("g~"));
+	OK(close(fd));
+	tick();
+	CHANGED(0, f, "g");
+}
+
 const struct conform_case times_cases[] = {
 	{ "of_create", of_create, 0 },
 	{ "of_write", of_write, 0 },
@@ -578,6 +613,7 @@ const struct conform_case times_cases[] = {
 	{ "of_link", of_link, 0 },
 	{ "of_unlink_open", of_unlink_open, 0 },
 	{ "of_rename", of_rename, 0 },
+	{ "of_backup", of_backup, 0 },
 	{ "of_rmdir", of_rmdir, 0 },
 	{ "of_xattr", of_xattr, 0 },
 	{ "of_failures", of_failures, 0 },

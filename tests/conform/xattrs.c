@@ -238,6 +238,29 @@ static void capability(void)
 	ERR(ENODATA, getxattr("f", name, NULL, 0));
 }
 
+/* A file that is moved aside keeps its own, whatever takes its name. */
+static void moved_aside(void)
+{
+	make_text("f", "old");
+	OK(set("f", "user.a", "old"));
+	OK(set("f", "trusted.a", "old"));
+	sync();
+	usleep(1200000);
+	OK(rename("f", "f~"));
+	make_text("f", "new");
+	OK(set("f", "trusted.b", "new"));
+	usleep(50000);
+	has("f", "user.a", NULL);
+	has("f", "trusted.a", NULL);
+	has("f", "trusted.b", "new");
+	has("f~", "user.a", "old");
+	has("f~", "trusted.a", "old");
+	has("f~", "trusted.b", NULL);
+	OK(unlink("f~"));
+	has("f", "trusted.b", "new");
+	has("f", "user.a", NULL);
+}
+
 const struct conform_case xattrs_cases[] = {
 	{ "user_basics", user_basics, 0 },
 	{ "user_flags", user_flags, 0 },
@@ -246,6 +269,7 @@ const struct conform_case xattrs_cases[] = {
 	{ "user_kinds", user_kinds, 0 },
 	{ "user_rights", user_rights, NEEDS_ROOT },
 	{ "trusted", trusted, NEEDS_ROOT },
+	{ "moved_aside", moved_aside, NEEDS_ROOT },
 	{ "security", security, NEEDS_ROOT },
 	{ "capability", capability, NEEDS_ROOT },
 	{ NULL, NULL, 0 },
