@@ -162,7 +162,7 @@ static int start_empty(struct tree *t, const struct row *from,
 	if (r)
 		return r;
 	d.mtime = mtime_of(fi); /* (nothing was written) */
-	d.ctime_ns = t->op_now_ns;
+	d.ctime_ns = from->ctime_ns;
 	d.kept = d.size = 0;
 	r = dirty_put(t, from->ino, &d);
 	dirty_release(&d);

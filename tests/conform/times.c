@@ -566,6 +566,14 @@ static void statx_facts(void)
 	ERR(ENOENT, statx(AT_FDCWD, "", 0, STATX_SIZE, &x));
 }
 
+/* What is known of it is asked for anew. */
+static void ask_anew(const char *path)
+{
+	struct statx x;
+
+	OK(statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &x));
+}
+
 /* Files that are known by their names change nothing of each other. */
 static void of_backup(void)
 {
@@ -586,9 +594,12 @@ static void of_backup(void)
 	/* (what is done about a close may come later) */
 	for (int k = 0; k < 10; k++)
 		tick();
+	ask_anew("f");
 	CHANGED(0, f, "f");
+	ask_anew("f~");
 	CHANGED(0, backup, "f~");
 	OK(unlink("f~"));
+	ask_anew("f");
 	CHANGED(0, f, "f");
 	make_file("g", 0644);
 	OK(rename("g", "g~"));
@@ -598,6 +609,7 @@ static void of_backup(void)
 	OK(unlink("g~"));
 	OK(close(fd));
 	tick();
+	ask_anew("g");
 	CHANGED(0, f, "g");
 }
 
