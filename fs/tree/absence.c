@@ -141,6 +141,7 @@ static bool bytes_stay(struct absent *s, const struct row *row,
 static int renew(struct absent *s, struct row *row, enum links links)
 {
 	size_t count = row->o.count;
+	bool has_kind = false;
 	struct dot coming;
 	int e = coming_main(row, &coming);
 
@@ -160,6 +161,11 @@ static int renew(struct absent *s, struct row *row, enum links links)
 		count--;
 		if (v.reg == REG_LINK && links == LINKS_DROP)
 			continue;
+		/* (of those that others wrote again at the same time, which
+		 * all say the same, one goes on) */
+		if (v.reg == REG_KIND && has_kind)
+			continue;
+		has_kind |= v.reg == REG_KIND;
 		if (v.reg == REG_LINK)
 			v.flags |= VERSION_WEAK;
 		/* (the trail names what it was) */

@@ -9,7 +9,7 @@
 #include "fs/tree/repair.h"
 #include "nodes_support.h"
 
-static struct fixture *const a = &nodes[0];
+static struct fixture *const a = &nodes[0], *const b = &nodes[1];
 
 static int not_mentioned(void *arg, struct objid id)
 {
@@ -42,17 +42,22 @@ static void absence(void)
 }
 
 /* All versions go on under new dots. */
-static void renew_all(const char *path)
+static void renew_at(struct fixture *f, const char *path)
 {
 	struct object row, nothing;
 
-	row_at(a, path, &row);
+	row_at(f, path, &row);
 	object_init(&nothing, row.id);
-	store_lock(a->store);
-	assert_true(replica_union(a->tree, &nothing) > 0);
-	store_unlock(a->store);
+	store_lock(f->store);
+	assert_true(replica_union(f->tree, &nothing) > 0);
+	store_unlock(f->store);
 	object_release(&nothing);
 	object_release(&row);
+}
+
+static void renew_all(const char *path)
+{
+	renew_at(a, path);
 }
 
 static size_t kept(const char *path, const struct object *before,
@@ -120,10 +125,38 @@ static void test_dead(void)
 	object_release(&old);
 }
 
+static size_t kinds(const char *path)
+{
+	struct object row;
+	size_t n = 0;
+
+	row_at(a, path, &row);
+	for (size_t k = 0; k < row.count; k++)
+		n += row.versions[k].reg == REG_KIND;
+	object_release(&row);
+	return n;
+}
+
+/* Two wrote it again at the same time: that does not add up. */
+static void test_two_kinds(void)
+{
+	make_file(a, ROOT, "old", "x");
+	sync_all();
+	renew_at(a, "old");
+	renew_at(b, "old");
+	sync_all();
+	assert_int_equal(kinds("old"), 2);
+	absence();
+	assert_int_equal(kinds("old"), 1);
+	sync_all();
+	assert_int_equal(kinds("old"), 1);
+}
+
 int main(void)
 {
 	static const struct scenario all[] = {
 		SCENARIO(test_all_news), SCENARIO(test_dead),
+		SCENARIO(test_two_kinds),
 	};
 
 	return scenarios_run(all, ARRAY_SIZE(all));
