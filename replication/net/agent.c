@@ -19,6 +19,11 @@
 /* For the peers to get what is queued when the daemon ends. */
 #define STOP_MS 1000
 
+/* Between two looks at what local programs changed: each of their writes
+ * tells us, and to be woken by each costs them more than the write itself.
+ * Less than the core waits for more of it (SETTLE_MS). */
+#define CHANGED_PAUSE_MS 5
+
 /* ---- the core's environment */
 
 static void env_send(void *arg, link_id id, struct slice frame)
@@ -110,7 +115,9 @@ static void tell_core(struct agent *a, uint64_t now_ms)
 {
 	uint64_t shown = atomic_load(&a->shown);
 
-	if (atomic_exchange(&a->changed, false)) {
+	if (now_ms >= a->changed_due_ms &&
+	    atomic_exchange(&a->changed, false)) {
+		a->changed_due_ms = now_ms + CHANGED_PAUSE_MS;
 		core_local_change(a->core, now_ms);
 		if (a->handlers)
 			handlers_poke(a->handlers);
@@ -131,6 +138,8 @@ static uint64_t agent_tick(struct agent *a)
 
 	tell_core(a, now_ms);
 	next_ms = core_tick(a->core, now_ms);
+	if (atomic_load(&a->changed))
+		next_ms = min_u64(next_ms, a->changed_due_ms);
 	if (a->members_stale) {
 		a->members_stale = false;
 		links_refresh(a, now_ms);

@@ -162,6 +162,7 @@ struct agent {
 	atomic_bool stopping, changed, wanted;
 	atomic_uint_fast64_t shown;
 	uint64_t shown_told;
+	uint64_t changed_due_ms;	/* not told before */
 };
 
 /* Members but this one, afresh from the core; returns how many. */

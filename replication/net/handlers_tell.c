@@ -14,19 +14,30 @@ void handlers_wake(struct handlers *h)
 	pthread_cond_signal(&h->cond);
 }
 
+/* Under the mutex. Who was poked before sleeps no longer than until the look
+ * that is due: each write of a program pokes, and woke the thread. */
+static void poke(struct handlers *h)
+{
+	if (h->poked)
+		return;
+	h->poked = true;
+	handlers_wake(h);
+}
+
 void handlers_poke(struct handlers *h)
 {
 	pthread_mutex_lock(&h->mutex);
-	h->poked = true;
-	handlers_wake(h);
+	poke(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 
 void handlers_applied(struct handlers *h)
 {
 	pthread_mutex_lock(&h->mutex);
-	h->poked = h->applied = true;
-	handlers_wake(h);
+	if (!h->applied)
+		handlers_wake(h);
+	h->applied = true;
+	poke(h);
 	pthread_mutex_unlock(&h->mutex);
 }
 
@@ -35,8 +46,7 @@ void handlers_opened(struct handlers *h, const struct objid *id)
 	pthread_mutex_lock(&h->mutex);
 	if (h->opened_count < EVENTS_MAX) {
 		h->opened[h->opened_count++] = *id;
-		h->poked = true;
-		handlers_wake(h);
+		poke(h);
 	}
 	pthread_mutex_unlock(&h->mutex);
 }
