@@ -49,17 +49,26 @@ struct worker {
 	pthread_t thread;
 	struct fuse_buf request;	/* its memory is the worker's */
 	_Atomic bool reading;
+	_Atomic uint32_t steps;		/* odd while it answers */
 };
 
-/* See loop.c. All under the mutex. */
+/* See loop.c. Under the mutex, but what is atomic. */
 struct loop {
 	pthread_mutex_t mutex;
-	pthread_cond_t wake;
+	pthread_cond_t wake;		/* of front_loop_run() */
+	pthread_cond_t turn;		/* of workers that want to read */
+	pthread_cond_t watch;		/* of the watcher */
 	struct worker workers[WORKERS_MAX];
-	size_t count, idle;
+	size_t count, spare;
 	size_t gone;			/* that ended */
 	_Atomic bool ended;		/* (also looked at without it) */
 	int error;
+	pthread_t watcher;
+	/* Who reads, or answers what it read; NULL: nobody. */
+	_Atomic(struct worker *) reader;
+	_Atomic bool watching;		/* the watcher looks, now and then */
+	/* Who asked last, and for so many requests there were several. */
+	_Atomic uint32_t last_pid, several;
 };
 
 /* See waiting.c. All under the mutex. */

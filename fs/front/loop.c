@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop: workers that each read a request, answer it, and read the next.
- * There is one, and another is started whenever all are busy, up to a bound;
- * a worker lives until the end. (Starting few matters: the kernel wakes
- * sleeping readers in turn, and a warm thread answers faster.)
+ * The loop. One worker reads requests; the others are spare. The reader also
+ * answers what it read, and goes on reading: most answers take a few
+ * microseconds, and to wake somebody else takes longer (libfuse's loop has
+ * all idle threads wait in read(2), and the kernel wakes them in turn, each
+ * with cold caches). Somebody else has to read
+ *  - while the reader answers what may take long, like a sync or a large
+ *    read, if several threads ask: one that asks alone asks for nothing else
+ *    meanwhile;
+ *  - when an answer takes long that was not expected to: the watcher looks
+ *    every WATCH_MS whether the reader gets on, as long as there are
+ *    requests. So no answer may wait for another request for ever.
+ * A worker that has answered, and finds that another reads, is spare.
  *
  * Why not libfuse's own loop: nothing but a request or an unmount ends it.
  * A mount that is in use can only be unmounted lazily, which wakes nobody,
@@ -23,6 +31,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -35,6 +44,13 @@
 /* Between two signals to those who still read. */
 #define WAKE_MS 1
 #define WAKE_SIGNAL SIGUSR2
+/* Between two looks at the reader: after one to two of them, an answer that
+ * was expected to be short has another reader beside it. */
+#define WATCH_MS 1
+/* Reads and writes of so much are not short. */
+#define LARGE_BYTES 65536
+/* Several ask, if one of so many requests came from another thread. */
+#define SEVERAL_REQUESTS 64
 
 static void *worker_main(void *arg);
 
@@ -42,13 +58,20 @@ void front_loop_init(struct loop *loop)
 {
 	pthread_mutex_init(&loop->mutex, NULL);
 	cond_init_monotonic(&loop->wake);
-	loop->count = loop->idle = loop->gone = 0;
+	cond_init_monotonic(&loop->turn);
+	cond_init_monotonic(&loop->watch);
+	loop->count = loop->spare = loop->gone = 0;
+	loop->reader = NULL;
+	loop->watching = true;
+	loop->last_pid = loop->several = 0;
 	loop->ended = false;
 	loop->error = 0;
 }
 
 void front_loop_release(struct loop *loop)
 {
+	pthread_cond_destroy(&loop->watch);
+	pthread_cond_destroy(&loop->turn);
 	pthread_cond_destroy(&loop->wake);
 	pthread_mutex_destroy(&loop->mutex);
 }
@@ -69,6 +92,8 @@ static void request_free(struct fuse_buf *b)
 	munmap(b->mem, REQUEST_BYTES_MAX);
 }
 
+/* ---- who reads */
+
 /* Under the mutex. */
 static int worker_start(struct front *front)
 {
@@ -77,6 +102,7 @@ static int worker_start(struct front *front)
 
 	worker->front = front;
 	worker->slot = (unsigned int)front->loop.count;
+	worker->steps = 0;
 	r = request_new(&worker->request);
 	if (r)
 		return r;
@@ -86,31 +112,212 @@ static int worker_start(struct front *front)
 		return r;
 	}
 	front->loop.count++;
-	front->loop.idle++;
 	return 0;
 }
 
-/* A worker has a request: sees to it that somebody waits for the next. */
-static void worker_busy(struct front *front)
+/* Under the mutex: somebody else is to read. (If all are busy, it is the one
+ * that is ready first.) */
+static void pass_on(struct front *front)
 {
 	struct loop *loop = &front->loop;
+	int r;
 
-	pthread_mutex_lock(&loop->mutex);
-	loop->idle--;
-	if (loop->idle == 0 && loop->count < WORKERS_MAX && !loop->ended) {
-		int r = worker_start(front);
-
+	atomic_store(&loop->reader, NULL);
+	if (loop->spare) {
+		pthread_cond_signal(&loop->turn);
+	} else if (loop->count < WORKERS_MAX && !loop->ended) {
+		r = worker_start(front);
 		if (r < 0)
 			log_errno(r, "cannot start another worker");
 	}
-	pthread_mutex_unlock(&loop->mutex);
 }
 
-static void worker_idle(struct front *front)
+/* Waits until nobody reads, and is the reader then; false: it is the end. */
+static bool take_turn(struct worker *worker)
 {
-	pthread_mutex_lock(&front->loop.mutex);
-	front->loop.idle++;
-	pthread_mutex_unlock(&front->loop.mutex);
+	struct loop *loop = &worker->front->loop;
+	bool go_on;
+
+	pthread_mutex_lock(&loop->mutex);
+	loop->spare++;
+	while (!loop->ended && atomic_load(&loop->reader))
+		pthread_cond_wait(&loop->turn, &loop->mutex);
+	loop->spare--;
+	go_on = !loop->ended;
+	if (go_on)
+		atomic_store(&loop->reader, worker);
+	pthread_mutex_unlock(&loop->mutex);
+	return go_on;
+}
+
+static bool is_reader(const struct worker *worker)
+{
+	return atomic_load(&worker->front->loop.reader) == worker;
+}
+
+/* ---- the watcher */
+
+/* Under the mutex; false: it is the end. */
+static bool watch_wait(struct loop *loop)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_nsec += WATCH_MS * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	while (!loop->ended && pthread_cond_timedwait(&loop->watch,
+						      &loop->mutex, &at) == 0)
+		;
+	return !loop->ended;
+}
+
+/* Who reads, and how far it is. */
+struct watched {
+	struct worker *reader;
+	uint32_t steps;
+};
+
+static struct watched watch_look(struct loop *loop)
+{
+	struct watched now = { .reader = atomic_load(&loop->reader) };
+
+	if (now.reader)
+		now.steps = atomic_load(&now.reader->steps);
+	return now;
+}
+
+static bool watch_same(const struct watched *a, const struct watched *b)
+{
+	return a->reader == b->reader && a->steps == b->steps;
+}
+
+/* Under the mutex: until something is asked for again; false: the end. */
+static bool watch_rest(struct loop *loop, const struct watched *before)
+{
+	struct watched now;
+
+	/* Who begins to answer says so first, and then looks at this. */
+	atomic_store(&loop->watching, false);
+	now = watch_look(loop);
+	while (!loop->ended && watch_same(&now, before)) {
+		pthread_cond_wait(&loop->watch, &loop->mutex);
+		now = watch_look(loop);
+	}
+	atomic_store(&loop->watching, true);
+	return !loop->ended;
+}
+
+static void *watcher_main(void *arg)
+{
+	struct front *front = arg;
+	struct loop *loop = &front->loop;
+	struct watched before = { NULL, 0 }, now;
+	bool go_on = true;
+
+	pthread_mutex_lock(&loop->mutex);
+	while (go_on) {
+		now = watch_look(loop);
+		if (!now.reader || !watch_same(&now, &before)) {
+			go_on = watch_wait(loop);
+		} else if (now.steps % 2) {
+			pass_on(front);
+			go_on = watch_wait(loop);
+		} else {
+			go_on = watch_rest(loop, &now);
+		}
+		before = now;
+	}
+	pthread_mutex_unlock(&loop->mutex);
+	return NULL;
+}
+
+/* ---- a request */
+
+static bool is_large(const struct fuse_in_header *in, size_t size)
+{
+	const struct fuse_read_in *read = (const void *)(in + 1);
+
+	if (in->opcode == FUSE_READ && size >= sizeof(*in) + sizeof(*read))
+		return read->size >= LARGE_BYTES;
+	return in->opcode == FUSE_WRITE && size >= LARGE_BYTES;
+}
+
+/* Do several threads ask for something at a time? */
+static bool several_ask(struct loop *loop, uint32_t pid)
+{
+	uint32_t several = atomic_load(&loop->several);
+
+	/* (nobody waits for an answer to what the kernel asks by itself) */
+	if (pid && pid != atomic_load(&loop->last_pid)) {
+		atomic_store(&loop->last_pid, pid);
+		several = SEVERAL_REQUESTS;
+	} else if (several) {
+		several--;
+	}
+	atomic_store(&loop->several, several);
+	return several;
+}
+
+/* May it wait for a disk? */
+static bool is_long(struct loop *loop, const struct fuse_buf *request)
+{
+	const struct fuse_in_header *in = request->mem;
+	bool several;
+
+	if (request->size < sizeof(*in))
+		return false;
+	several = several_ask(loop, in->pid);
+	switch (in->opcode) {
+	case FUSE_READ:
+		return several || is_large(in, request->size);
+	case FUSE_WRITE:
+		return is_large(in, request->size);
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+		return several;
+	case FUSE_FALLOCATE:
+	case FUSE_COPY_FILE_RANGE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void answer_one(struct worker *worker)
+{
+	struct front *front = worker->front;
+
+	if (!request_begin(worker) && !front_raw(front, &worker->request))
+		fuse_session_process_buf(front->session, &worker->request);
+	request_end();
+}
+
+static void answer_short(struct worker *worker)
+{
+	struct loop *loop = &worker->front->loop;
+
+	atomic_fetch_add(&worker->steps, 1);
+	if (!atomic_load(&loop->watching)) {
+		pthread_mutex_lock(&loop->mutex);
+		pthread_cond_signal(&loop->watch);
+		pthread_mutex_unlock(&loop->mutex);
+	}
+	answer_one(worker);
+	atomic_fetch_add(&worker->steps, 1);
+}
+
+static void answer_long(struct worker *worker)
+{
+	struct loop *loop = &worker->front->loop;
+
+	pthread_mutex_lock(&loop->mutex);
+	if (is_reader(worker))
+		pass_on(worker->front);
+	pthread_mutex_unlock(&loop->mutex);
+	answer_one(worker);
 }
 
 /* The next request: its bytes, 0 at the end. -EINTR: look whether to go on. */
@@ -145,38 +352,47 @@ static void worker_gone(struct loop *loop)
 	pthread_mutex_unlock(&loop->mutex);
 }
 
+/* Until another reads (true), or there is no more to read (false). */
+static bool read_requests(struct worker *worker, int *ret_error)
+{
+	struct front *front = worker->front;
+	int r;
+
+	do {
+		/* libfuse also ends a session with a kernel that is too old. */
+		if (fuse_session_exited(front->session) ||
+		    atomic_load(&front->loop.ended))
+			return false;
+		atomic_store(&worker->reading, true);
+		r = receive(worker);
+		atomic_store(&worker->reading, false);
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r <= 0) {	/* 0: unmounted */
+			*ret_error = r;
+			return false;
+		}
+		if (is_long(&front->loop, &worker->request))
+			answer_long(worker);
+		else
+			answer_short(worker);
+	} while (is_reader(worker));
+	return true;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
-	struct front *front = worker->front;
 	sigset_t wake;
 	int r = 0;
 
 	sigemptyset(&wake);
 	sigaddset(&wake, WAKE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-	/* libfuse also ends a session with a kernel that is too old. */
-	while (!fuse_session_exited(front->session) &&
-	       !atomic_load(&front->loop.ended)) {
-		atomic_store(&worker->reading, true);
-		r = receive(worker);
-		atomic_store(&worker->reading, false);
-		if (r == -EINTR || r == -EAGAIN) {
-			r = 0;
-			continue;
-		}
-		if (r <= 0)
-			break;	/* 0: unmounted */
-		worker_busy(front);
-		if (!request_begin(worker) &&
-		    !front_raw(front, &worker->request))
-			fuse_session_process_buf(front->session,
-						 &worker->request);
-		request_end();
-		worker_idle(front);
-	}
-	worker_gone(&front->loop);
-	front_loop_end(&front->loop, MIN_OF(r, 0));
+	while (take_turn(worker) && read_requests(worker, &r))
+		;
+	worker_gone(&worker->front->loop);
+	front_loop_end(&worker->front->loop, r);
 	return NULL;
 }
 
@@ -187,6 +403,8 @@ void front_loop_end(struct loop *loop, int error)
 		loop->error = error;
 	loop->ended = true;
 	pthread_cond_signal(&loop->wake);
+	pthread_cond_broadcast(&loop->turn);
+	pthread_cond_signal(&loop->watch);
 	pthread_mutex_unlock(&loop->mutex);
 }
 
@@ -223,17 +441,23 @@ int front_loop_run(struct front *front)
 	int r;
 
 	sigaction(WAKE_SIGNAL, &wake, NULL);
+	r = thread_start(&loop->watcher, watcher_main, front);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&loop->mutex);
 	r = loop->ended ? 0 : worker_start(front);
 	while (r == 0 && !loop->ended)
 		pthread_cond_wait(&loop->wake, &loop->mutex);
 	loop->ended = true;	/* the workers are fixed from here on */
+	pthread_cond_broadcast(&loop->turn);
+	pthread_cond_signal(&loop->watch);
 	loop_drain(loop);
 	pthread_mutex_unlock(&loop->mutex);
 	for (i = 0; i < loop->count; i++) {
 		pthread_join(loop->workers[i].thread, NULL);
 		request_free(&loop->workers[i].request);
 	}
+	pthread_join(loop->watcher, NULL);
 	loop->count = 0;
 	return r < 0 ? r : loop->error;
 }
