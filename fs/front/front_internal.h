@@ -17,6 +17,7 @@
 #include "fs/front/front.h"
 #include "fs/front/handover.h"
 #include "fs/front/notes.h"
+#include "fs/front/teller.h"
 
 /* How long the kernel may believe us: a day. It is told of all changes. */
 #define CACHE_SECONDS 86400.0
@@ -98,8 +99,9 @@ struct front {
 	/* The kernel can expire a name instead of dropping it. */
 	_Atomic bool can_expire;
 
-	/* The notifier: notify.c. */
+	/* The notifier: notify.c; who it talks through is its own. */
 	pthread_t notifier;
+	struct teller teller;
 	bool notifier_started;
 	pthread_mutex_t notify_mutex;
 	pthread_cond_t notify_wake;

@@ -24,6 +24,9 @@
  *    symlink its target. If the kernel does not know it, it may be about to,
  *    by a lookup in flight in its directory: barrier there, and once more.
  *
+ * What is written to the kernel is written by a process of its own, which may
+ * wait there when the daemon is killed: teller.h.
+ *
  * Ending: while the notifier is inside the kernel, requests must still be
  * answered, or it never returns. So the loop is ended by this thread, as its
  * last act.
@@ -36,22 +39,13 @@
 #include "fs/front/front_internal.h"
 
 /* A name that no lookup uses: its invalidation is a barrier only. */
-static const char barrier_name[] = ".";
+#define BARRIER_NAME "."
 
-static int drop(struct front *front, uint64_t parent, const char *name,
-		size_t len)
-{
-	return fuse_lowlevel_notify_inval_entry(front->session, parent, name,
-						len);
-}
-
-static int expire(struct front *front, uint64_t parent, const char *name,
-		  size_t len)
+static int expire(struct front *front, uint64_t parent, struct slice name)
 {
 	if (!atomic_load(&front->can_expire))
-		return drop(front, parent, name, len);
-	return fuse_lowlevel_notify_expire_entry(front->session, parent, name,
-						 len, FUSE_LL_EXPIRE_ONLY);
+		return teller_drop_name(&front->teller, parent, name);
+	return teller_expire_name(&front->teller, parent, name);
 }
 
 /* Is it now something that cannot be a working directory? */
@@ -66,13 +60,11 @@ static bool is_leaf_now(struct front *front, uint64_t parent,
 
 void notify_name(struct front *front, uint64_t parent, struct slice name)
 {
-	const char *text = (const char *)name.data;
-
 	/* Most changed names are unknown to the kernel: -ENOENT, and the
 	 * tree need not be asked. */
-	if (expire(front, parent, text, name.len) == 0 &&
+	if (expire(front, parent, name) == 0 &&
 	    is_leaf_now(front, parent, name))
-		(void)drop(front, parent, text, name.len);
+		(void)teller_drop_name(&front->teller, parent, name);
 }
 
 /*
@@ -86,10 +78,9 @@ static int drop_inode(struct front *front, uint64_t ino)
 	int r;
 
 	if (waiting_has(front, ino))
-		return fuse_lowlevel_notify_inval_inode(front->session, ino,
-							-1, 0);
+		return teller_drop_inode(&front->teller, ino, -1);
 	atomic_store(&front->dropping, ino);
-	r = fuse_lowlevel_notify_inval_inode(front->session, ino, 0, 0);
+	r = teller_drop_inode(&front->teller, ino, 0);
 	atomic_store(&front->dropping, 0);
 	return r;
 }
@@ -102,7 +93,7 @@ void notify_inode(struct front *front, uint64_t ino)
 		return;
 	if (tree_parent(front->tree, ino, &parent) < 0)
 		return;
-	(void)expire(front, parent, barrier_name, strlen(barrier_name));
+	(void)expire(front, parent, SLICE_STR(BARRIER_NAME));
 	(void)drop_inode(front, ino);
 }
 
@@ -162,10 +153,15 @@ static void *notifier_main(void *arg)
 
 int notifier_start(struct front *front)
 {
-	int r = thread_start(&front->notifier, notifier_main, front);
+	int r = teller_start(&front->teller, fuse_session_fd(front->session));
 
 	if (r)
 		return r;
+	r = thread_start(&front->notifier, notifier_main, front);
+	if (r) {
+		teller_stop(&front->teller);
+		return r;
+	}
 	front->notifier_started = true;
 	return 0;
 }
@@ -183,6 +179,7 @@ void notifier_join(struct front *front)
 	if (!front->notifier_started)
 		return;
 	pthread_join(front->notifier, NULL);
+	teller_stop(&front->teller);
 	front->notifier_started = false;
 }
 

@@ -93,9 +93,7 @@ static int show_batch(struct front *front, uint64_t dir, bool drop,
 					  batch->entries[i].len);
 
 		if (drop && batch->entries[i].is_dir)
-			(void)fuse_lowlevel_notify_inval_entry(
-				front->session, dir, batch->entries[i].name,
-				batch->entries[i].len);
+			(void)teller_drop_name(&front->teller, dir, name);
 		notify_name(front, dir, name);
 		if (!batch->entries[i].is_dir) {
 			notify_inode(front, batch->entries[i].ino);
