@@ -159,11 +159,25 @@ static int policy_contests(const struct info *i, contest_fn *fn, void *arg)
 	return r;
 }
 
+/* Has a slot two places? (A file may have very many slots of one.) */
+static bool links_differ(const struct info *i)
+{
+	size_t versions = 0, slots = 0;
+
+	for (size_t k = 0; k < i->object->count; k++)
+		versions += i->object->versions[k].reg == REG_LINK &&
+			    takes_part(&i->object->versions[k]);
+	for (size_t k = 0; k < i->link_count; k++)
+		slots += i->links[k].strong;
+	return versions != slots;
+}
+
 int row_contests(const struct info *i, contest_fn *fn, void *arg)
 {
 	const struct object *o = i->object;
 	bool times = i->branch_count == 1 && !i->hidden_count &&
 		     i->branches[0].count == 1;
+	bool links = links_differ(i);
 	int r;
 
 	if (!info_is_live(i))
@@ -172,7 +186,8 @@ int row_contests(const struct info *i, contest_fn *fn, void *arg)
 	for (size_t k = 0; !r && k < o->count; k++) {
 		const struct version *v = &o->versions[k];
 
-		if (takes_part(v) && (v->reg != REG_TIMES || times))
+		if (takes_part(v) && (v->reg != REG_TIMES || times) &&
+		    (v->reg != REG_LINK || links))
 			r = contest_of(i, v, fn, arg);
 	}
 	for (size_t k = 0; !r && k < i->branch_count; k++)

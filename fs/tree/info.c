@@ -490,12 +490,13 @@ static int read_links(struct info *i, const struct object *o, size_t n)
 	if (n > 1)
 		qsort(i->links, n, sizeof(*i->links), by_slot);
 	merge_slots(i, n);
-	if (i->link_count > 1)
-		qsort(i->links, i->link_count, sizeof(*i->links),
-		      by_shown_and_slot);
 	for (size_t k = 0; k < i->link_count; k++)
 		if (!i->strong || i->links[k].strong)
 			i->shown_count++;
+	/* (all shown: they are in order) */
+	if (i->shown_count < i->link_count)
+		qsort(i->links, i->link_count, sizeof(*i->links),
+		      by_shown_and_slot);
 	return 0;
 }
 
