@@ -407,7 +407,10 @@ static int swap_rows(struct tree *t, const struct left *l, uint64_t second,
 		r = file_hand_over(t, &p->old, &p->oi, &from, &fi);
 	if (!r)
 		r = become_backup(t, p, &was, number, &attrs);
-	/* (to who sees them nothing of either changes) */
+	/* (to who sees them nothing of either changes; but by a rename, which
+	 * takes a name from one, and moves the other) */
+	if (second)
+		old_ctime_ns = new_ctime_ns = t->op_now_ns;
 	if (!r)
 		r = row_store_at(t, &p->new, 0, old_ctime_ns);
 	if (!r)
