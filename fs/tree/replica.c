@@ -130,6 +130,51 @@ static int detach_siblings(struct tree *t, const struct row *row,
 	return 0;
 }
 
+/* The sibling that this version is of now, or NULL. */
+static const struct branch *sibling_of(const struct info *i,
+				       const struct version *v)
+{
+	for (size_t g = 1; g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++)
+			if (version_same(i->branches[g].versions[k], v))
+				return &i->branches[g];
+	return NULL;
+}
+
+int siblings_renamed(struct tree *t, const struct row *row,
+		     const struct info *now)
+{
+	struct object before;
+	struct info old;
+	int r = 0;
+
+	object_init(&before, row->o.id);
+	before.rule = row->o.rule;
+	for (size_t k = 0; !r && k < row->had_count; k++)
+		if (!object_add(&before, &row->had[k]))
+			r = -ENOMEM;
+	if (!r)
+		r = info_init(&old, &before);
+	if (r) {
+		object_release(&before);
+		return r;
+	}
+	for (size_t k = 1; !r && k < old.branch_count; k++) {
+		const struct branch *was = &old.branches[k];
+		const struct branch *is = sibling_of(now, was->top);
+		uint64_t ino;
+
+		if (was->is_void || !is || dot_equal(is->tag, was->tag))
+			continue;
+		r = ino_of_sibling(t, row->o.id, was->tag, &ino);
+		if (!r)
+			r = ino_detach(t, ino, row->o.id, was->top);
+	}
+	info_release(&old);
+	object_release(&before);
+	return r;
+}
+
 /* Main that is not all here: what was shown stays shown. */
 static int keep_prior(struct tree *t, struct row *row,
 		      const struct version *shown, const struct info *new)

@@ -504,6 +504,8 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 		return r;
 	if (!row->claim_count && info_live_file(&info))
 		r = data_returns(t, row);
+	if (!r && !t->remote && row->had_count > 1)
+		r = siblings_renamed(t, row, &info);
 	if (!r)
 		r = row_derive(t, row, &info);
 	live = info_is_live(&info);

@@ -716,6 +716,11 @@ must_check int data_changed(struct tree *, struct row *,
 /* The file gets a name again: unsent writes that went with the last one
  * stay with their handles, or go, and the name has another number. */
 must_check int data_returns(struct tree *, struct row *);
+/* A local operation on the row: a sibling that it left has another name, for
+ * its tag was another's before, or is now. Handles keep what they have, and
+ * the old name, should it come back, is not theirs. */
+must_check int siblings_renamed(struct tree *, const struct row *,
+				const struct info *now);
 /* If the number is open or dirty, it goes on as this content. */
 must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
 			  const struct version *shown);

@@ -238,6 +238,65 @@ static void test_remove_sibling_as_main_comes(void **state)
 	coming_close(&c);
 }
 
+/* Two contents of one branch: the second has a name by its own dot, until
+ * the first is gone, and again when somebody writes it who has not seen that.
+ * A handle on it goes on with what it has; the name is the new content's. */
+static void test_sibling_gets_a_name_back(void **state)
+{
+	struct fixture a, b, d;
+	char name[256];
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&a, "alice", true);
+	fixture_open(&b, "bob", false);
+	fixture_open(&d, "dora", false);
+	make_file(&a, ROOT, "f", "base");
+	merge_from(&b, &a);
+	write_file(&b, look(&b, ROOT, "f"), "bob's");
+	a.now_ns = b.now_ns + 1000000000;
+	write_file(&a, look(&a, ROOT, "f"), "alice's");
+	merge_from(&a, &b);
+	merge_from(&b, &a);
+	merge_from(&d, &a);
+	name_with(&d, ROOT, "conflict bob", name);
+	d.now_ns = a.now_ns;
+	write_file(&d, look(&d, ROOT, name), "dora's");
+	b.now_ns = d.now_ns + 1000000000;
+	write_file(&b, look(&b, ROOT, name), "bob's next");
+	merge_from(&d, &b);
+	merge_from(&a, &d);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 3);
+
+	name_with(&a, ROOT, "conflict dora", name);
+	ino = look(&a, ROOT, name);
+	expect_bytes(&a, ino, "dora's");
+	assert_int_equal(tree_open_file(a.tree, ino, true), 0);
+	assert_int_equal(tree_write(a.tree, ino, 0, SLICE_STR("unsent"),
+				    false), 0);
+	name_with(&a, ROOT, "conflict bob", name);
+	assert_int_equal(tree_unlink(a.tree, ROOT, SLICE_STR(name)), 0);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 2);
+	expect_bytes(&a, ino, "unsent");
+	name_with(&d, ROOT, "conflict dora", name);
+	write_file(&d, look(&d, ROOT, name), "dora's next");
+	merge_from(&a, &d);
+	name_with(&a, ROOT, "conflict dora", name);
+	expect_bytes(&a, look(&a, ROOT, name), "dora's next");
+	expect_bytes(&a, ino, "unsent");
+	assert_int_equal(tree_unlink(a.tree, ROOT, SLICE_STR(name)), 0);
+	/* (no conflict is open, so the latest is main) */
+	tree_release_file(a.tree, ino, true);
+	assert_int_equal(list(&a, ROOT, NULL, 0), 2);
+	expect_bytes(&a, look(&a, ROOT, "f"), "unsent");
+	name_with(&a, ROOT, "conflict", name);
+	expect_bytes(&a, look(&a, ROOT, name), "alice's");
+	check_tree(&a);
+	fixture_close(&a);
+	fixture_close(&b);
+	fixture_close(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_sibling_comes_first),
 		cmocka_unit_test(test_written_here_meanwhile),
 		cmocka_unit_test(test_remove_sibling_as_main_comes),
+		cmocka_unit_test(test_sibling_gets_a_name_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
