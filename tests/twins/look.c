@@ -321,7 +321,9 @@ void look_behind(const struct twins *t, const struct args *a,
 				   is[1] ? "" : "not ");
 		if (!is[0])
 			continue;
-		if (t->fine && before->is[0][k] && before->is[1][k])
+		/* (what a handle sees of a save: README.md) */
+		if (t->fine && before->is[0][k] && before->is[1][k] &&
+		    (k < 2 * PATHS || (st[0].st_nlink && !t->renames)))
 			compare_times(t, was, st, what);
 		if (k < PATHS)
 			compare_file(t, dir, a->path[k], st, what);

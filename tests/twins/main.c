@@ -324,7 +324,8 @@ static void step(struct twins *t)
 	if (!strcmp(call->name, "symlink") && leads_out(args.path[1]))
 		return;
 	look_lost(t);
-	if (!strncmp(call->name, "rename", 6))
+	t->renames = !strncmp(call->name, "rename", 6);
+	if (t->renames)
 		ready_to_be_replaced(t, &args);
 	look_before(t, &args, &before);
 	become(t, t->who);
