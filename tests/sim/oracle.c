@@ -525,12 +525,12 @@ static bool is_own_half(struct oracle *o, const struct oracle_op *op, size_t at)
 
 void oracle_interrupted(struct oracle *o, const struct oracle_op *op)
 {
-	for (size_t i = 0; i < o->before.count; i++)
-		if (is_own_half(o, op, i))
-			excuse(o, op->node, &o->before.list[i]);
 	/* (nor was it to stay a version, then) */
 	for (size_t i = o->first_count; i < o->before.count; i++)
 		o->before.list[i].unsent = true;
+	for (size_t i = 0; i < o->before.count; i++)
+		if (is_own_half(o, op, i))
+			excuse(o, op->node, &o->before.list[i]);
 	note_all(o, op, &o->before);
 	for (size_t i = 0; i < o->before.count; i++)
 		if (is_about(op, &o->before.list[i]))
