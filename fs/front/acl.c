@@ -15,7 +15,6 @@
  * made before it knew of ACLs. The owner costs nothing.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,8 +27,6 @@
 #define ACL_HEADER_BYTES 4
 #define ACL_ENTRY_BYTES 8
 #define ACL_NO_ID UINT32_MAX
-/* Groups of one caller that are looked at: what Linux allows. */
-#define GROUPS_MAX 65536
 
 int acl_type_of(const char *name)
 {
@@ -197,23 +194,6 @@ static int parse_acl(struct slice bytes, struct named *n)
 	return e;
 }
 
-/* Is the caller of this group, or may he set the bit anyway? */
-static bool caller_is_in(fuse_req_t req, gid_t gid)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	autofree gid_t *groups = NULL;
-	int n;
-
-	if (ctx->gid == gid)
-		return true;
-	groups = calloc(GROUPS_MAX, sizeof(*groups));
-	n = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
-	for (int k = 0; k < n && k < GROUPS_MAX; k++)
-		if (groups[k] == gid)
-			return true;
-	return caller_can(req, CAP_FSETID);
-}
-
 /* As chmod(2): who is not of a file's group makes it no program of it. */
 static int lost_bits(fuse_req_t req, fuse_ino_t ino, uint32_t *ret)
 {
@@ -221,7 +201,7 @@ static int lost_bits(fuse_req_t req, fuse_ino_t ino, uint32_t *ret)
 	int r = tree_getattr(front_of(req)->tree, ino, &attr);
 
 	*ret = 0;
-	if (!r && attr.mode & S_ISGID && !caller_is_in(req, attr.gid))
+	if (!r && attr.mode & S_ISGID && !caller_keeps_group(req, attr.gid))
 		*ret = S_ISGID;
 	return r;
 }

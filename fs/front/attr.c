@@ -2,12 +2,14 @@
 /*
  * Attributes: of inodes, and of the file system as a whole.
  *
- * The kernel checks permissions (default_permissions) and takes set-id bits
- * away on write, truncate and chown by sending the new mode, because
- * HANDLE_KILLPRIV is not asked for: with it, each write would have to read
- * the mode here first.
+ * The kernel checks permissions (default_permissions). Set-id bits are taken
+ * away here (HANDLE_KILLPRIV_V2), on chown, on truncation by who may not keep
+ * them, and where nothing at all is to be set: so the kernel says that a file
+ * with such bits is going to be written by who may not keep them. (Without
+ * this, it asks for the capabilities of a file before each write.)
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -69,6 +71,43 @@ void front_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_attr(req, &attr);
 }
 
+static bool kills_set_ids(int to_set)
+{
+	if (to_set & FUSE_SET_ATTR_MODE)
+		return false;
+	return !to_set || to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ||
+	       (to_set & FUSE_SET_ATTR_SIZE && request_kills_set_ids());
+}
+
+/* Who writes may; but chown() to nobody looks the same, and for that he has
+ * to be the owner. */
+static bool may_take_set_ids(fuse_req_t req, fuse_ino_t ino,
+			     const struct attr *attr)
+{
+	return fuse_req_ctx(req)->uid == attr->uid ||
+	       tree_is_written(front_of(req)->tree, ino) ||
+	       caller_can(req, CAP_FOWNER);
+}
+
+static int take_set_ids(fuse_req_t req, fuse_ino_t ino,
+			struct tree_setattr *set)
+{
+	struct attr attr;
+	uint32_t bits;
+	int r = tree_getattr(front_of(req)->tree, ino, &attr);
+
+	if (r < 0)
+		return r;
+	bits = S_ISDIR(attr.mode) ? 0 : caller_set_ids(req, &attr);
+	if (bits && !set->set && !may_take_set_ids(req, ino, &attr))
+		return -EPERM;
+	if (bits) {
+		set->set |= TREE_SET_MODE;
+		set->perm = attr.mode & 07777 & ~bits;
+	}
+	return 0;
+}
+
 void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		   struct fuse_file_info *fi)
 {
@@ -76,7 +115,7 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	struct tree *tree = front_of(req)->tree;
 	struct tree_setattr set = { 0 };
 	struct attr attr;
-	int r;
+	int r = 0;
 
 	(void)fi;
 	if (to_set & FUSE_SET_ATTR_MODE) {
@@ -109,8 +148,11 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		set.set |= TREE_SET_ATIME;
 		set.atime = st->st_atim;
 	}
-	/* (nothing at all: chown() to nobody, which moves ctime) */
-	r = tree_setattr(tree, ino, &set, &attr);
+	if (kills_set_ids(to_set))
+		r = take_set_ids(req, ino, &set);
+	/* (nothing at all: chown() to nobody moves ctime as well) */
+	if (r == 0)
+		r = tree_setattr(tree, ino, &set, &attr);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

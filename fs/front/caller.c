@@ -12,6 +12,7 @@
  * number counts then, as it does where a system has no such thing.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -22,6 +23,8 @@
 #define PROC_PATH_MAX 64
 /* Bytes of a status: lists of groups come after what we look for. */
 #define STATUS_BYTES_MAX 65536
+/* Groups of one caller that are looked at: what Linux allows. */
+#define GROUPS_MAX 65536
 #define STATUS_CAPS "\nCapEff:\t"
 
 static bool is_in_our_namespace(pid_t pid)
@@ -73,4 +76,30 @@ bool caller_can(fuse_req_t req, unsigned int capability)
 	if (ctx->pid <= 0 || !read_caps(ctx->pid, &caps))
 		return ctx->uid == 0;
 	return caps >> capability & 1 && is_in_our_namespace(ctx->pid);
+}
+
+bool caller_keeps_group(fuse_req_t req, gid_t gid)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	autofree gid_t *groups = NULL;
+	int n;
+
+	if (ctx->gid == gid)
+		return true;
+	groups = calloc(GROUPS_MAX, sizeof(*groups));
+	n = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
+	for (int k = 0; k < n && k < GROUPS_MAX; k++)
+		if (groups[k] == gid)
+			return true;
+	return caller_can(req, CAP_FSETID);
+}
+
+uint32_t caller_set_ids(fuse_req_t req, const struct attr *attr)
+{
+	uint32_t bits = attr->mode & S_ISUID;
+
+	if (attr->mode & S_ISGID && (attr->mode & S_IXGRP ||
+				     !caller_keeps_group(req, attr->gid)))
+		bits |= S_ISGID;
+	return bits;
 }

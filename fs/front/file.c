@@ -19,19 +19,18 @@ static int truncate_opened(fuse_req_t req, fuse_ino_t ino)
 {
 	struct tree *tree = front_of(req)->tree;
 	struct tree_setattr set = { .set = TREE_SET_SIZE };
-	uint32_t set_id = S_ISUID;
 	struct attr attr;
+	uint32_t bits;
 	int r;
 
 	r = tree_getattr(tree, ino, &attr);
 	if (r < 0)
 		return r;
-	if (attr.mode & S_IXGRP)
-		set_id |= S_ISGID;
+	bits = caller_set_ids(req, &attr);
 	/* (one operation: it is done, or not) */
-	if (attr.mode & set_id && !caller_can(req, CAP_FSETID)) {
+	if (bits && !caller_can(req, CAP_FSETID)) {
 		set.set |= TREE_SET_MODE;
-		set.perm = attr.mode & 07777 & ~set_id;
+		set.perm = attr.mode & 07777 & ~bits;
 	}
 	return tree_setattr(tree, ino, &set, &attr);
 }

@@ -36,8 +36,8 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 		FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
 		FUSE_CAP_EXPIRE_ONLY | FUSE_CAP_EXPORT_SUPPORT;
 	/* Writeback: it would freeze size and mtime against changes from
-	 * elsewhere. Auto-inval excludes explicit. Killpriv: see attr.c.
-	 * Splicing gains nothing for data that is in memory. */
+	 * elsewhere. Auto-inval excludes explicit. Killpriv: its second
+	 * version is asked for (raw.c). Splicing gains nothing for data that is in memory. */
 	const unsigned int unwanted =
 		FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA |
 		FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
@@ -263,6 +263,9 @@ static int session_open(struct front *front,
 	r = fuse_session_mount(front->session, options->handover ? device :
 			       front->mountpoint);
 	leak_check_on();
+	if (r == 0 && session_kills(front) < 0)
+		log_warn("'%s': each write asks for the capabilities of its "
+			 "file", front->mountpoint);
 	if (r < 0) {
 		fuse_session_destroy(front->session);
 		front->session = NULL;

@@ -111,6 +111,8 @@ struct front {
 	/* See handover.h; NULL: the mount ends with this process. */
 	struct handover *handover;
 	bool no_resend;
+	bool may_kill;		/* INIT, not answered yet, offers it: raw.c */
+	uint64_t init_number;
 	void (*unmount)(void *arg);
 	void *unmount_arg;
 	bool serves;	/* (who never did so does not end the mount) */
@@ -154,6 +156,11 @@ int raw_reply(struct front *, uint64_t unique, int error, void *out,
 /* A notification without a body, by its number. Errors: of write(2); -EINVAL
  * the kernel does not know it. */
 must_check int raw_notify(struct front *, int code);
+/* So that the kernel leaves set-id bits to us; once the session has its
+ * device. Without it, it goes on taking them away itself. */
+must_check int session_kills(struct front *);
+/* Is who asks for this SETATTR one who may not keep them? */
+bool request_kills_set_ids(void);
 /* The name under which libfuse hands on an O_TMPFILE: none can be so. */
 #define TMPFILE_NAME "/"
 
@@ -182,6 +189,10 @@ bool reply_left(struct front *, fuse_req_t);
 /* Has who made the request this capability (CAP_... of capabilities(7))? It
  * costs some reads of /proc. */
 bool caller_can(fuse_req_t, unsigned int capability);
+/* Is he of this group, or may he set its bit anyway? */
+bool caller_keeps_group(fuse_req_t, gid_t);
+/* The set-id bits that a file loses when he changes it. */
+uint32_t caller_set_ids(fuse_req_t, const struct attr *);
 
 /* ---- attr.c */
 struct stat attr_to_stat(const struct attr *);

@@ -9,6 +9,10 @@
  * time of birth, which GETATTR has no room for. A kernel that does not know
  * these sends them not; neither has to be agreed on when mounting. Nor does
  * libfuse know all notifications: those without a body are sent here.
+ *
+ * HANDLE_KILLPRIV_V2 (7.33) is asked for in libfuse's answer to INIT, which
+ * is changed on its way, and what it says of a SETATTR is noted here: libfuse
+ * hides it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +27,8 @@
 
 /* Not in the headers of older kernels. */
 #define OPCODE_STATX 52
+/* struct fuse_init_in of protocol 7.6: up to the flags. */
+#define FUSE_COMPAT_INIT_IN_BYTES 16
 /* The unit of st_blksize: attr.c. */
 #define BLOCK_BYTES 4096
 
@@ -121,12 +127,79 @@ static void front_statx(struct front *front, const struct fuse_in_header *in)
 	(void)raw_reply(front, in->unique, 0, &out, sizeof(out));
 }
 
+/* ---- HANDLE_KILLPRIV_V2 */
+
+/* Of the request that this thread performs. */
+static _Thread_local bool kills_set_ids;
+
+bool request_kills_set_ids(void)
+{
+	return kills_set_ids;
+}
+
+static void note_kill(const struct fuse_in_header *in, size_t size)
+{
+	const struct fuse_setattr_in *set = (const void *)(in + 1);
+
+	kills_set_ids = in->opcode == FUSE_SETATTR &&
+			size >= sizeof(*in) + sizeof(*set) &&
+			set->valid & FATTR_KILL_SUIDGID;
+}
+
+static void note_init(struct front *front, const struct fuse_in_header *in,
+		      size_t size)
+{
+	const struct fuse_init_in *init = (const void *)(in + 1);
+
+	if (size >= sizeof(*in) + FUSE_COMPAT_INIT_IN_BYTES)
+		front->may_kill = init->flags & FUSE_HANDLE_KILLPRIV_V2;
+	front->init_number = in->unique;
+}
+
+/* All that libfuse answers. */
+static ssize_t session_writev(int fd, struct iovec *iov, int count,
+			      void *userdata)
+{
+	struct front *front = userdata;
+	const struct fuse_out_header *head = iov[0].iov_base;
+	struct fuse_init_out *init;
+
+	if (front->may_kill && count == 2 && !head->error &&
+	    head->unique == front->init_number &&
+	    iov[1].iov_len >= FUSE_COMPAT_22_INIT_OUT_SIZE) {
+		init = iov[1].iov_base;
+		init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+		front->may_kill = false;
+	}
+	return writev(fd, iov, count);
+}
+
+static ssize_t session_read(int fd, void *bytes, size_t len, void *userdata)
+{
+	(void)userdata;
+	return read(fd, bytes, len);
+}
+
+int session_kills(struct front *front)
+{
+	static const struct fuse_custom_io io = { .writev = session_writev,
+						  .read = session_read };
+
+	return fuse_session_custom_io(front->session, &io,
+				      fuse_session_fd(front->session));
+}
+
+/* ---- requests */
+
 bool front_raw(struct front *front, const struct fuse_buf *request)
 {
 	struct fuse_in_header *in = request->mem;
 
 	if (request->flags & FUSE_BUF_IS_FD || request->size < sizeof(*in))
 		return false;
+	note_kill(in, request->size);
+	if (in->opcode == FUSE_INIT)
+		note_init(front, in, request->size);
 	if (in->opcode == OPCODE_STATX &&
 	    request->size >= sizeof(*in) + sizeof(struct statx_in)) {
 		front_statx(front, in);

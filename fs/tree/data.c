@@ -144,6 +144,18 @@ void tree_release_file(struct tree *t, uint64_t ino, bool write)
 	store_unlock(t->store);
 }
 
+bool tree_is_written(struct tree *t, uint64_t ino)
+{
+	const struct inode *i;
+	bool yes;
+
+	store_lock(t->store);
+	i = inode_find(t, ino);
+	yes = i && i->writers;
+	store_unlock(t->store);
+	return yes;
+}
+
 /* ---- detaching */
 
 int ino_detach(struct tree *t, uint64_t ino, struct objid id,

@@ -178,6 +178,8 @@ struct tree_setattr {
 	uint64_t size;
 	struct timespec mtime, atime;
 };
+/* Has anybody a handle on it that may write? */
+bool tree_is_written(struct tree *, uint64_t ino);
 /* Nothing set moves ctime. Errors: -EINVAL a time before 1901-12-13 20:45:52
  * or after 2446-05-10 22:38:55 UTC, as far as ext4's reach. */
 must_check int tree_setattr(struct tree *, uint64_t ino,

@@ -397,13 +397,19 @@ static void set_id_ranges(void)
 		}
 		IS(0777, perm_of("f"));
 	}
-	/* Without execution by the group the bit is no right. */
+	/* Without execution by the group the bit is no right: it stays for
+	 * who is of the group. */
 	OK(chmod("f", 06767));
+	AS(USER_B, GROUP_A) {
+		fd = open_ok("f", O_RDWR, 0);
+		IS(1, pwrite(fd, "x", 1, 0));
+	}
+	IS(02767, perm_of("f"));
 	AS(USER_B, GROUP_B) {
 		fd = open_ok("f", O_RDWR, 0);
 		IS(1, pwrite(fd, "x", 1, 0));
 	}
-	IS(0, perm_of("f") & 04000);
+	IS(0767, perm_of("f"));
 }
 
 const struct conform_case limits_cases[] = {

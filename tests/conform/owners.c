@@ -164,6 +164,14 @@ static void chown_clears_set_id(void)
 	AS(USER_A, GROUP_B)
 		OK(chown("f", USER_A, GROUP_B));
 	IS(02644, perm_of("f"));
+	/* Given to nobody, by others and by the owner. */
+	OK(chmod("f", 06777));
+	AS(USER_B, GROUP_B)
+		ERR(EPERM, chown("f", (uid_t)-1, (gid_t)-1));
+	IS(06777, perm_of("f"));
+	AS(USER_A, GROUP_A)
+		OK(chown("f", (uid_t)-1, (gid_t)-1));
+	IS(0777, perm_of("f"));
 	/* Directories keep theirs. */
 	make_dir("d", 06755);
 	OK(chown("d", USER_A, GROUP_A));

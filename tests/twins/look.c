@@ -35,12 +35,8 @@ static void compare_stat(const struct twins *t, const struct stat st[SIDES],
 			 const char *what)
 {
 	const struct stat *a = &st[0], *b = &st[1];
-	mode_t ignored = 0;
 
-	/* (FUSE leaves a set-group-ID bit that is no program's) */
-	if (S_ISREG(a->st_mode) && !(a->st_mode & S_IXGRP))
-		ignored = S_ISGID;
-	if ((a->st_mode | ignored) != (b->st_mode | ignored))
+	if (a->st_mode != b->st_mode)
 		twins_fail(t, "%s: mode %o, and %o", what, a->st_mode,
 			   b->st_mode);
 	if (a->st_uid != b->st_uid || a->st_gid != b->st_gid)

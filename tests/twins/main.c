@@ -200,9 +200,6 @@ static void draw_args(struct twins *t, struct args *ret)
 		ret->fd[k] = (unsigned int)(draw(t) % FDS);
 	ret->flags = (unsigned int)draw(t);
 	ret->mode = modes[draw(t) % 6] | (one_in(t, 6) ? draw(t) % 010000 : 0);
-	/* (FUSE leaves a set-group-ID bit that is no program's) */
-	if (ret->mode & S_ISGID)
-		ret->mode |= S_IXGRP;
 	ret->uid = (uid_t)(draw(t) % 3);
 	ret->gid = (gid_t)(draw(t) % 3);
 	ret->at = (off_t)(draw(t) % (one_in(t, 3) ? SIZE_MAX_BYTES : 6000));
