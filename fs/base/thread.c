@@ -29,3 +29,14 @@ void cond_init_monotonic(pthread_cond_t *ret)
 	pthread_cond_init(ret, &attr);
 	pthread_condattr_destroy(&attr);
 }
+
+struct timespec monotonic_in_ms(uint64_t ms)
+{
+	struct timespec ret;
+
+	clock_gettime(CLOCK_MONOTONIC, &ret);
+	ret.tv_nsec += (long)(ms % 1000 * 1000000);
+	ret.tv_sec += (time_t)(ms / 1000) + ret.tv_nsec / 1000000000;
+	ret.tv_nsec %= 1000000000;
+	return ret;
+}

@@ -8,7 +8,8 @@
  * Not handled on purpose, since the kernel then does the right thing for
  * good after one ENOSYS: flush (a close needs no request), access (the
  * kernel checks), ioctl, and locks (the kernel's own, which hold between the
- * programs of this node). Forget has nothing to forget: numbers are never used again.
+ * programs of this node). Forget has nothing to forget: numbers are never
+ * used again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,8 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 		FUSE_CAP_EXPIRE_ONLY | FUSE_CAP_EXPORT_SUPPORT;
 	/* Writeback: it would freeze size and mtime against changes from
 	 * elsewhere. Auto-inval excludes explicit. Killpriv: its second
-	 * version is asked for (raw.c). Splicing gains nothing for data that is in memory. */
+	 * version is asked for (raw.c). Splicing gains nothing for data that
+	 * is in memory. */
 	const unsigned int unwanted =
 		FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA |
 		FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |

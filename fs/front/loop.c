@@ -160,14 +160,8 @@ static bool is_reader(const struct worker *worker)
 /* Under the mutex; false: it is the end. */
 static bool watch_wait(struct loop *loop)
 {
-	struct timespec at;
+	struct timespec at = monotonic_in_ms(WATCH_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += WATCH_MS * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
 	while (!loop->ended && pthread_cond_timedwait(&loop->watch,
 						      &loop->mutex, &at) == 0)
 		;
@@ -417,18 +411,12 @@ static void interrupt(int signal)
 static void loop_drain(struct loop *loop)
 {
 	while (loop->gone < loop->count) {
-		struct timespec next;
+		struct timespec next = monotonic_in_ms(WAKE_MS);
 
 		for (size_t i = 0; i < loop->count; i++)
 			if (atomic_load(&loop->workers[i].reading))
 				pthread_kill(loop->workers[i].thread,
 					     WAKE_SIGNAL);
-		clock_gettime(CLOCK_MONOTONIC, &next);
-		next.tv_nsec += WAKE_MS * 1000000L;
-		if (next.tv_nsec >= 1000000000L) {
-			next.tv_nsec -= 1000000000L;
-			next.tv_sec++;
-		}
 		pthread_cond_timedwait(&loop->wake, &loop->mutex, &next);
 	}
 }

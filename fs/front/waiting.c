@@ -147,19 +147,11 @@ static bool read_try(struct front *front, struct waiting_read *read,
 
 /* ---- the thread */
 
-static struct timespec in_ms(uint64_t ms)
-{
-	uint64_t at = now_ms() + ms;
-
-	return (struct timespec){ (time_t)(at / 1000),
-				  (long)(at % 1000) * 1000000L };
-}
-
 /* Waits for a cause to look, and takes the list. */
 static struct waiting_read *waiting_take(struct waiting *w, bool *ret_arrived,
 					 bool *ret_stopping)
 {
-	struct timespec until = in_ms(WAITING_LOOK_MS);
+	struct timespec until = monotonic_in_ms(WAITING_LOOK_MS);
 	struct waiting_read *list;
 
 	pthread_mutex_lock(&w->mutex);

@@ -5,9 +5,9 @@
  * ENOTSUP. Who may do what the kernel checks, but for what is only listed:
  * names of trusted.* are of who has CAP_SYS_ADMIN.
  *
- * A price: since there is a getxattr at all, the kernel asks before each
- * write for "security.capability", to take it away; only KILLPRIV_V2 would
- * spare it that, and libfuse 3.14 does not know it. Where no file has any
+ * A price: since there is a getxattr at all, the kernel asks for
+ * "security.capability", to take it away: before the first write to a file,
+ * and before each where it has no KILLPRIV_V2 (raw.c). Where no file has any
  * such attribute the tree answers that without its lock.
  */
 #include <errno.h>

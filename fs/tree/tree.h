@@ -246,7 +246,8 @@ must_check int tree_readlink(struct tree *, uint64_t ino, struct buf *ret);
 /*
  * Extended attributes, of names that begin with "user.", and, never
  * replicated, "security." or "trusted."; others are -ENOTSUP (ACLs: acl.h, by
- * functions of their own, but their names are listed). They are the file's: at a sibling they are its file's too.
+ * functions of their own, but their names are listed). They are the file's:
+ * at a sibling they are its file's too.
  * Errors: -ENODATA there is none of that name; -EEXIST with CREATE; -EPERM a
  * symlink; -E2BIG the value, -ENOSPC all of them are too large; -EINVAL the
  * name, or it begins with "user.kin.": kinfs knows no such setting, or not
@@ -330,7 +331,8 @@ must_check int tree_write(struct tree *, uint64_t ino, uint64_t offset,
 /*
  * Room and holes: fallocate(2). Nothing set asks for room, which makes
  * the file longer, or moves its times only. Errors: -EINVAL no length,
- * -EFBIG, -ENODEV it is no regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE or with ZERO.
+ * -EFBIG, -ENODEV it is no regular file, -EOPNOTSUPP PUNCH without KEEP_SIZE
+ * or with ZERO.
  */
 struct tree_range {
 	uint64_t offset, len;

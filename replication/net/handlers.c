@@ -470,8 +470,8 @@ static uint64_t look_due(struct handlers *h)
 /* Until something happens, or then; false: it is the end. */
 static bool sleep_until(struct handlers *h, uint64_t until_ms)
 {
-	uint64_t now_ms, wait_ms;
 	struct timespec at;
+	uint64_t now_ms;
 	bool go_on;
 
 	pthread_mutex_lock(&h->mutex);
@@ -480,12 +480,7 @@ static bool sleep_until(struct handlers *h, uint64_t until_ms)
 	/* (what is installed meanwhile tells nobody) */
 	until_ms = MIN_OF(until_ms, now_ms + INSTALL_MS);
 	if (!h->stop && !h->woken && until_ms > now_ms) {
-		wait_ms = until_ms - now_ms;
-		clock_gettime(CLOCK_MONOTONIC, &at);
-		at.tv_nsec += (long)(wait_ms % 1000 * 1000000);
-		at.tv_sec += (time_t)(wait_ms / 1000) +
-			     at.tv_nsec / 1000000000;
-		at.tv_nsec %= 1000000000;
+		at = monotonic_in_ms(until_ms - now_ms);
 		pthread_cond_timedwait(&h->cond, &h->mutex, &at);
 	}
 	h->woken = false;

@@ -201,17 +201,6 @@ static void fsuid(void)
 	}
 }
 
-static bool is_listed(const char *path, const char *name)
-{
-	char names[4096];
-	ssize_t n = OK(llistxattr(path, names, sizeof(names)));
-
-	for (const char *at = names; at < names + n; at += strlen(at) + 1)
-		if (!strcmp(at, name))
-			return true;
-	return false;
-}
-
 /* trusted.* is theirs who have CAP_SYS_ADMIN. */
 static void trusted_attributes(void)
 {

@@ -27,6 +27,7 @@
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 /* Seconds for one case; generous, since machines that test are busy. */
 #define CASE_SECONDS_MAX 120
@@ -195,6 +196,17 @@ struct stat stat_of(const char *path)
 
 	OK(lstat(path, &st));
 	return st;
+}
+
+bool is_listed(const char *path, const char *name)
+{
+	char names[4096];
+	ssize_t n = OK(llistxattr(path, names, sizeof(names)));
+
+	for (const char *at = names; at < names + n; at += strlen(at) + 1)
+		if (!strcmp(at, name))
+			return true;
+	return false;
 }
 
 mode_t perm_of(const char *path)

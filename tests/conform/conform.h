@@ -147,6 +147,8 @@ void make_dir(const char *path, mode_t perm);
 /* Facts of lstat(), which must succeed. */
 struct stat stat_of(const char *path);
 mode_t perm_of(const char *path);	/* & 07777 */
+/* Is there an extended attribute of that name? */
+bool is_listed(const char *path, const char *name);
 /* Longer than what clocks of file systems count in. */
 void tick(void);
 int64_t ns_of(struct timespec);

@@ -29,17 +29,6 @@ static void has(const char *path, const char *name, const char *value)
 }
 
 /* Is it in the list? */
-static bool is_listed(const char *path, const char *name)
-{
-	char names[4096];
-	ssize_t n = OK(llistxattr(path, names, sizeof(names)));
-
-	for (const char *at = names; at < names + n; at += strlen(at) + 1)
-		if (!strcmp(at, name))
-			return true;
-	return false;
-}
-
 static void user_basics(void)
 {
 	int fd;

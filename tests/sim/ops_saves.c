@@ -171,6 +171,21 @@ static bool is_backup_now(struct op *op, const struct items *now,
 	return false;
 }
 
+/* By a policy for the node that wrote it the sibling that was saved shows at
+ * the plain name, and what was there is hidden. */
+static bool is_chosen_now(const struct op *op, const struct items *now,
+			  const struct save *s)
+{
+	const struct item *main = op->kept_main;
+	bool hides = false;
+
+	for (size_t i = 0; main && i < now->count; i++)
+		hides |= now->list[i].hidden &&
+			 objid_equal(now->list[i].id, main->id) &&
+			 now->list[i].content == main->content;
+	return hides && s->file->sibling;
+}
+
 static void save_end(struct op *op, struct save *s)
 {
 	struct content c;
@@ -193,8 +208,9 @@ static void save_end(struct op *op, struct save *s)
 	if (op->r >= 0 && s->simple && !node_is_sick(op->node) &&
 	    items_take(op->node, &now)) {
 		x = items_at(&now, s->at.path);
-		if (!x || (!objid_equal(x->id, s->file->id) &&
-			   !is_backup_now(op, &now, s, x)))
+		if (x ? !objid_equal(x->id, s->file->id) &&
+				!is_backup_now(op, &now, s, x)
+		      : !is_chosen_now(op, &now, s))
 			cluster_fail(op->ops->cluster,
 				     "node %d %s '%s': it is another file",
 				     op->node->index, op->what, s->at.path);
