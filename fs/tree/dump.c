@@ -123,7 +123,7 @@ static int give_entry(struct tree *t, const struct seen_entry *e,
 		c = b ? b->top : NULL;
 	} else if (v.kind != KIND_DIR) {
 		c = row_shown_content(&row, &i);
-		v.complete = !row.has_prior;
+		v.complete = !row.has_prior && !row.absent;
 	}
 	if (c) {
 		v.version = c->dot;

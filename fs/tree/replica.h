@@ -306,7 +306,7 @@ struct replica_view_entry {
 	struct timespec mtime;
 	struct content content;	/* inline bytes borrowed for the call */
 	struct dot version;
-	bool complete;
+	bool complete;		/* main, and all of it is here */
 };
 must_check int replica_view(struct tree *,
 			    int (*fn)(void *arg,

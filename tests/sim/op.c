@@ -268,11 +268,12 @@ static void op_check_others(struct op *op, const struct items *after)
 		/* (unsent writes may be another object's now) */
 		if (!items_show(after, x) && !op_is_written(op, x->path) &&
 		    !op_is_passing(op, x, after) &&
-		    !op_is_arriving(op->node, x->id, after))
+		    !op_is_arriving(op->node, x->id, after)) {
 			cluster_fail(op->ops->cluster,
-				     "node %d %s: '%s' is "
-				     "hidden by it",
+				     "node %d %s: '%s' is hidden by it",
 				     op->node->index, op->what, x->path);
+			op_subject(op, x->id); /* (to be printed) */
+		}
 	}
 }
 
