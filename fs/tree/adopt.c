@@ -27,7 +27,8 @@
  * Numbers: the kernel moves the temporary's inode to the target's name, and
  * programs expect stat(2) to show it there, so the number goes to the target
  * object. Handles of the temporary write to the file now named so; handles
- * of the target keep the old content, which has no name, as POSIX says.
+ * of the target keep the old content and attributes, which have no name, as
+ * POSIX says (orphan.c).
  *
  * Unsent writes of the temporary (it is renamed before its close, or the
  * close is still on its way) become unsent writes of the target, based on
@@ -301,43 +302,27 @@ int temporary_remove(struct tree *t, struct row *row, const struct info *i,
 	return r;
 }
 
-/* Handles keep the number, and what it shows? 1; 0: nobody has it. */
-static int number_left(struct tree *t, uint64_t ino, struct objid id,
-		       const struct version *shown)
-{
-	const struct inode *open = inode_find(t, ino);
-	int r;
-
-	if (!open || (!open->opens && !open->dirty))
-		return 0;
-	r = ino_detach(t, ino, id, shown);
-	if (!r)
-		r = dirty_unlink(t, ino);
-	return r ? r : 1;
-}
-
 int file_leave_number(struct tree *t, const struct row *row,
 		      const struct info *i)
 {
-	int r = number_left(t, row->ino, row->o.id,
-			    row_shown_content(row, i));
+	int r = orphan_make(t, row->ino, row, row_shown_content(row, i));
 
 	return r ? MIN_OF(r, 0) : ino_forget(t, row->ino);
 }
 
 /* ... of a sibling. */
-static int sibling_leave_number(struct tree *t, struct objid id,
+static int sibling_leave_number(struct tree *t, const struct row *row,
 				const struct branch *b)
 {
 	uint64_t ino;
-	int r = ino_of_sibling(t, id, b->tag, &ino);
+	int r = ino_of_sibling(t, row->o.id, b->tag, &ino);
 
 	if (r)
 		return r;
-	r = number_left(t, ino, id, b->top);
+	r = orphan_make(t, ino, row, b->top);
 	if (r)
 		return MIN_OF(r, 0);
-	r = ino_forget_sibling(t, id, b->tag);
+	r = ino_forget_sibling(t, row->o.id, b->tag);
 	return r ? r : ino_forget(t, ino);
 }
 
@@ -368,7 +353,7 @@ static int adopt_rows(struct tree *t, const struct shown *temp,
 	if (!r && !sibling)
 		r = remove_twins_of(t, to, ti);
 	if (!r)
-		r = sibling ? sibling_leave_number(t, to->o.id, sibling)
+		r = sibling ? sibling_leave_number(t, to, sibling)
 			    : file_leave_number(t, to, ti);
 	if (!r)
 		r = sibling ? sibling_hand_over(t, to, ti, sibling, from, fi)

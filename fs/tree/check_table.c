@@ -108,6 +108,23 @@ static int check_cut(struct check *c, struct slice key, struct slice value)
 
 /* ---- numbers */
 
+/* (one too many goes when it is mounted) */
+static int check_detached(struct check *c, struct slice key,
+			  struct slice value)
+{
+	struct row row;
+	int r;
+
+	if (!check_form(c, CHECK_INDEX, key, 9, value, value.len) || !value.len)
+		return 0;
+	r = row_of_value(value, ROOT_ID, &row);
+	if (!r)
+		row_release(&row);
+	if (r == -EUCLEAN)
+		check_tell(c, CHECK_INDEX, WRONG_VALUE);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int check_ino(struct check *c, struct slice key, struct slice value)
 {
 	struct inoref ref;
@@ -142,11 +159,8 @@ static int check_ino(struct check *c, struct slice key, struct slice value)
 			check_tell(c, CHECK_INDEX, WRONG_VALUE);
 		return 0;
 	}
-	/* (one too many goes when it is mounted) */
-	if (key.len && key.data[0] == 'd') {
-		(void)check_form(c, CHECK_INDEX, key, 9, value, 0);
-		return 0;
-	}
+	if (key.len && key.data[0] == 'd')
+		return check_detached(c, key, value);
 	if (key.len ? key.data[0] != 's' : true) {
 		check_tell(c, CHECK_INDEX, WRONG_KEY);
 		return 0;

@@ -163,6 +163,8 @@ int ino_detach(struct tree *t, uint64_t ino, struct objid id,
 {
 	struct inode *i = inode_find(t, ino);
 	struct inoref was, ref = { .type = INO_DETACHED, .id = id };
+	uint8_t key[9];
+	struct attr a;
 	int r;
 
 	if (!i || (!i->opens && !i->dirty) || !shown)
@@ -178,8 +180,16 @@ int ino_detach(struct tree *t, uint64_t ino, struct objid id,
 	object_init(&ref.version, id);
 	if (!r)
 		r = object_add_copy(&ref.version, shown);
+	/* (it may have been set) */
 	if (!r)
+		r = attr_of(t, ino, &a);
+	if (!r) {
+		ref.version.versions[0].content.mtime = a.mtime;
 		r = ino_put(t, ino, &ref);
+	}
+	if (!r)
+		r = store_put(t->store, TABLE_INO, ino_key(key, 'd', ino),
+			      SLICE("", 0));
 	inoref_release(&ref);
 	return r;
 }
@@ -205,17 +215,21 @@ int data_detach(struct tree *t, struct row *row, const struct version *shown)
  */
 int data_returns(struct tree *t, struct row *row)
 {
-	const struct inode *i = inode_find(t, row->ino);
+	uint64_t ino = row->ino;
+	const struct inode *i = inode_find(t, ino);
 	struct dirty d;
 	int r;
 
 	if (!i || !i->dirty)
 		return 0;
-	r = dirty_get(t, row->ino, &d);
+	r = dirty_get(t, ino, &d);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (d.unlinked && d.base.count)
+	if (d.unlinked && d.base.count) {
 		r = data_detach(t, row, &d.base.versions[0]);
+		if (!r)
+			r = orphan_detached(t, ino, row);
+	}
 	dirty_release(&d);
 	return r;
 }

@@ -3,12 +3,12 @@
  * Inode numbers and attributes. A number stands for what is shown: an
  * object's main content (or a directory), a sibling of a file by its
  * branch, or a *detached* content: what open handles go on seeing after the
- * name got another content from elsewhere. Handles do not outlive the mount:
- * what is detached has a mark, by which it is found when it was killed.
+ * name got another content. Handles do not outlive the mount: what is
+ * detached has a mark, by which it is found when it was killed.
  *
  * INO, by first byte of the key: 'i' number -> what it is; 's' object and
- * branch -> number of that sibling; 'd' number -> nothing: it is detached; 'a'
- * number -> access time (atime.c).
+ * branch -> number of that sibling; 'd' number -> it is detached, and what
+ * it has of its own (orphan.c); 'a' number -> access time (atime.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -101,11 +101,8 @@ int ino_put(struct tree *t, uint64_t ino, const struct inoref *ref)
 		r = buf_error(&b);
 	if (r)
 		return r;
-	r = store_put(t->store, TABLE_INO, ino_key(key, 'i', ino), buf_slice(&b));
-	if (!r && ref->type == INO_DETACHED)
-		r = store_put(t->store, TABLE_INO, ino_key(key, 'd', ino),
-			      SLICE("", 0));
-	return r;
+	return store_put(t->store, TABLE_INO, ino_key(key, 'i', ino),
+			 buf_slice(&b));
 }
 
 uint64_t ino_new(struct tree *t)
@@ -360,8 +357,11 @@ int target_load(struct tree *t, uint64_t ino, struct target *ret)
 	r = ino_get(t, ino, &ret->ref);
 	if (r)
 		return r;
-	r = row_read(t, ret->ref.id, &ret->row);
+	r = ret->ref.type == INO_DETACHED ?
+		    orphan_read(t, ino, ret->ref.id, &ret->row) : 0;
 	if (!r)
+		r = row_read(t, ret->ref.id, &ret->row);
+	if (r >= 0)
 		r = info_init(&ret->info, &ret->row.o);
 	if (!r) {
 		ret->content = content_of_ref(&ret->row, &ret->info,

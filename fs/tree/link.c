@@ -114,9 +114,13 @@ static int link_locked(struct tree *t, uint64_t ino, uint64_t parent,
 	if (r)
 		return r;
 	inoref_release(&ref);
-	/* (its name is another inode by now: the caller looks again) */
-	if (ref.type == INO_DETACHED)
-		return -ESTALE;
+	if (ref.type == INO_DETACHED) {
+		r = orphan_read(t, ino, ref.id, &row);
+		if (r > 0)
+			row_release(&row);
+		/* (its name is another inode by now: the caller looks again) */
+		return r > 0 ? -ENOENT : r ? r : -ESTALE;
+	}
 	if (ref.type == INO_SIBLING)
 		return -EPERM;
 	r = ino_dir(t, parent, &dir);

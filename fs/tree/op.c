@@ -433,35 +433,41 @@ static int set_owner(struct tree *t, struct row *row, const struct info *i,
 	return row_add(row, &v);
 }
 
-int object_setattr(struct tree *t, struct objid id,
-		   const struct tree_setattr *s)
+static int row_setattr(struct tree *t, struct row *row,
+		       const struct tree_setattr *s)
 {
 	struct timespec btime = s->mtime;
 	struct slice acl = s->acl;
-	struct row row;
 	struct info i;
-	int r = row_load(t, group_canonical(t, id), &row);
+	int r = info_init(&i, &row->o);
 
-	if (r)
-		return r;
-	r = info_init(&i, &row.o);
 	if (!r && i.times)
 		btime = i.times->times.btime;
 	if (!r && i.kind != KIND_DIR)
-		r = remove_twins_of(t, &row, &i);
+		r = remove_twins_of(t, row, &i);
 	/* (in the arena: it stays where it is) */
 	if (!r && !(s->set & TREE_SET_ACL) && i.mode)
 		acl = i.mode->mode.acl;
 	/* (owner first: what the info points to moves with each write) */
 	if (!r && s->set & (TREE_SET_USER | TREE_SET_GROUP))
-		r = set_owner(t, &row, &i, s);
+		r = set_owner(t, row, &i, s);
 	info_release(&i);
 	if (!r && s->set & TREE_SET_MODE)
-		r = row_set_mode(t, &row, s->perm, acl);
+		r = row_set_mode(t, row, s->perm, acl);
 	if (!r && s->set & TREE_SET_MTIME)
-		r = row_set_times(t, &row, s->mtime, btime);
-	if (!r)
-		r = row_store(t, &row, 0);
+		r = row_set_times(t, row, s->mtime, btime);
+	return r ? r : row_store(t, row, 0);
+}
+
+int object_setattr(struct tree *t, struct objid id,
+		   const struct tree_setattr *s)
+{
+	struct row row;
+	int r = row_load(t, group_canonical(t, id), &row);
+
+	if (r)
+		return r;
+	r = row_setattr(t, &row, s);
 	row_release(&row);
 	return r;
 }
@@ -497,34 +503,40 @@ static int sibling_set_mtime(struct tree *t, const struct inoref *ref,
 }
 
 /* Of what is shown at the number, which may not be the file's main. */
-static int set_own_mtime(struct tree *t, uint64_t ino,
-			 const struct inoref *ref,
+static int set_own_mtime(struct tree *t, uint64_t ino, struct inoref *ref,
 			 const struct tree_setattr *s, uint32_t *set)
 {
 	int r = dirty_set_mtime(t, ino, s->mtime), sibling = 0;
 
 	if (r < 0 || ref->type == INO_OBJECT)
 		return MIN_OF(r, 0);
-	if (!r && ref->type == INO_SIBLING)
+	if (ref->type == INO_DETACHED) {
+		ref->version.versions[0].content.mtime = s->mtime;
+		sibling = ino_put(t, ino, ref);
+	} else if (!r) {
 		sibling = sibling_set_mtime(t, ref, s->mtime);
+	}
 	if (sibling < 1)
 		*set &= ~(uint32_t)TREE_SET_MTIME;
 	return MIN_OF(sibling, 0);
 }
 
 /* What is no version is told by ctime alone. */
-static int set_ctime(struct tree *t, const struct inoref *ref)
+static int row_set_ctime(struct tree *t, struct row *row)
+{
+	row->ctime_ns = t->op_now_ns;
+	return row->exists ? row_store_local(t, row) : 0;
+}
+
+static int set_carried(struct tree *t, uint64_t ino,
+		       const struct tree_setattr *s)
 {
 	struct row row;
-	int r;
+	int r = carrier_load(t, ino, true, &row);
 
-	if (ref->type == INO_DETACHED)
-		return 0;
-	r = row_load(t, group_canonical(t, ref->id), &row);
 	if (r)
 		return r;
-	row.ctime_ns = t->op_now_ns;
-	r = row.exists ? row_store_local(t, &row) : 0;
+	r = s->set ? row_setattr(t, &row, s) : row_set_ctime(t, &row);
 	row_release(&row);
 	return r;
 }
@@ -540,6 +552,7 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 {
 	struct tree_setattr of_row = *s;
 	struct inoref ref;
+	bool local; /* what has no version of its own */
 	int r = ino_get(t, ino, &ref);
 
 	if (r)
@@ -551,10 +564,10 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
 	if (!r && s->set & TREE_SET_ATIME)
 		r = atime_set(t, ino, s->atime);
-	if (!r && !(s->set & ~(uint32_t)TREE_SET_ATIME))
-		r = set_ctime(t, &ref);
-	if (!r && of_row.set)
-		r = object_setattr(t, ref.id, &of_row);
+	local = !(s->set & ~(uint32_t)TREE_SET_ATIME) ||
+		(ref.type == INO_DETACHED && s->set & TREE_SET_MTIME);
+	if (!r && (of_row.set || local))
+		r = set_carried(t, ino, &of_row);
 	inoref_release(&ref);
 	return r;
 }

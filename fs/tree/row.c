@@ -106,19 +106,13 @@ void row_release(struct row *row)
 	row->claim_count = 0;
 }
 
-int row_read(struct tree *t, struct objid id, struct row *row)
+int row_of_value(struct slice value, struct objid id, struct row *row)
 {
-	struct slice value, versions, rule = SLICE(NULL, 0);
+	struct slice versions, rule = SLICE(NULL, 0);
 	int r;
 
-	*row = (struct row){ 0 };
+	*row = (struct row){ .exists = true };
 	object_init(&row->o, id);
-	r = store_get(t->store, TABLE_OBJ, SLICE(id.b, sizeof(id.b)), &value);
-	if (r == -ENOENT)
-		return 0;
-	if (r)
-		return r;
-	row->exists = true;
 	r = local_decode(row, value, &rule, &versions);
 	if (!r)
 		r = object_decode(versions, &row->o);
@@ -129,6 +123,19 @@ int row_read(struct tree *t, struct objid id, struct row *row)
 	if (r)
 		row_release(row);
 	return r == -EBADMSG ? -EUCLEAN : r;
+}
+
+int row_read(struct tree *t, struct objid id, struct row *row)
+{
+	struct slice value;
+	int r;
+
+	*row = (struct row){ 0 };
+	object_init(&row->o, id);
+	r = store_get(t->store, TABLE_OBJ, SLICE(id.b, sizeof(id.b)), &value);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return row_of_value(value, id, row);
 }
 
 /* (copies: the row's own move when some are added or removed) */
@@ -280,16 +287,21 @@ static int row_count(struct tree *t, struct objid id, struct slice now,
 	return bucket_row_changed(t, id, gone, come);
 }
 
+int row_to_value(struct row *row, bool counts, struct buf *ret,
+		 size_t *ret_local)
+{
+	local_encode(row, counts, ret);
+	*ret_local = ret->len;
+	return object_encode(&row->o, ret);
+}
+
 static int row_write(struct tree *t, struct row *row, bool counts)
 {
 	struct buf b = BUF_INIT;
 	autofree uint8_t *bytes = NULL;
 	size_t local;
-	int r;
+	int r = row_to_value(row, counts, &b, &local);
 
-	local_encode(row, counts, &b);
-	local = b.len;
-	r = object_encode(&row->o, &b);
 	bytes = b.data;
 	if (!r)
 		r = row_count(t, row->o.id, SLICE(b.data + local,
@@ -480,6 +492,8 @@ int row_store_at(struct tree *t, struct row *row, uint64_t from,
 	bool live;
 	int r;
 
+	if (row->orphan)
+		return orphan_store(t, row, ctime_ns);
 	if (!row->o.count)
 		return row_delete(t, row);
 	r = hist_row_changes(t, row);
@@ -537,8 +551,11 @@ int row_store_local(struct tree *t, struct row *row)
 {
 	struct info info;
 	bool live;
-	int r = info_init(&info, &row->o);
+	int r;
 
+	if (row->orphan)
+		return orphan_store(t, row, row->ctime_ns);
+	r = info_init(&info, &row->o);
 	if (r)
 		return r;
 	r = row_index(t, row, &info);
@@ -561,35 +578,4 @@ int row_store_view(struct tree *t, struct row *row)
 		r = marks_update(t, row->o.id, &info);
 	info_release(&info);
 	return r ? r : row_store_local(t, row);
-}
-
-/* ---- small lists */
-
-void idlist_release(struct idlist *l)
-{
-	free(l->ids);
-	*l = (struct idlist){ 0 };
-}
-
-int idlist_add(struct idlist *l, struct objid id)
-{
-	if (l->count == l->alloc) {
-		size_t alloc = MAX_OF(l->alloc * 2, (size_t)4);
-		struct objid *p = realloc(l->ids, alloc * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		l->ids = p;
-		l->alloc = alloc;
-	}
-	l->ids[l->count++] = id;
-	return 0;
-}
-
-bool idlist_has(const struct idlist *l, struct objid id)
-{
-	for (size_t k = 0; k < l->count; k++)
-		if (objid_equal(l->ids[k], id))
-			return true;
-	return false;
 }

@@ -326,6 +326,7 @@ struct row {
 	bool has_prior;		/* shown while main is not complete: */
 	struct object prior;	/* one CONTENT version */
 	struct buf attrs;	/* that stay here: xattr_local.c */
+	uint64_t orphan;	/* no object's, but this number's: orphan.c */
 	/* Its contents as stored, for the history: hist_leave.c. */
 	struct version *had;	/* in the arena of `o` as it was loaded */
 	size_t had_count;
@@ -344,6 +345,11 @@ struct row {
 must_check int row_load(struct tree *, struct objid, struct row *);
 /* The same without its claims: to look at, not to be stored. */
 must_check int row_read(struct tree *, struct objid, struct row *);
+/* As it is stored: from a value, and into one, whose first *ret_local bytes
+ * are the local part. */
+must_check int row_of_value(struct slice value, struct objid, struct row *ret);
+must_check int row_to_value(struct row *, bool counts, struct buf *ret,
+			    size_t *ret_local);
 void row_release(struct row *);
 /* The directory in which an object is shown first. -ENOENT: nowhere. */
 must_check int claimed_parent(struct tree *, struct objid,
@@ -644,6 +650,23 @@ void target_release(struct target *);
 bool target_is_nameless(const struct target *);
 /* Of a TOMB: that of a file which never had a name. */
 bool name_is_nameless(struct slice name);
+
+/* ---- orphan.c: what lost its last name here, and is open */
+/*
+ * What is shown at the number goes with its last name, and its object goes
+ * on: if the number is open, it keeps that content (`shown`), and all that the
+ * row says of it now. 1: it does; 0: nobody has it open.
+ */
+must_check int orphan_make(struct tree *, uint64_t ino, const struct row *,
+			   const struct version *shown);
+/* The same of what was detached just now; nothing if it was not. */
+must_check int orphan_detached(struct tree *, uint64_t ino,
+			       const struct row *);
+/* 1: the attributes that the number has of its own; 0: it has none. */
+must_check int orphan_read(struct tree *, uint64_t ino, struct objid,
+			   struct row *ret);
+/* What row_store() does for one. */
+must_check int orphan_store(struct tree *, struct row *, int64_t ctime_ns);
 
 /* ---- atime.c: access times */
 /* 1: it has one of its own; 0: none. */

@@ -186,6 +186,8 @@ static int remove_prior(struct tree *t, struct row *row, const struct info *i)
 	uint64_t ino = row->ino;
 	int r = data_detach(t, row, row_shown_content(row, i));
 
+	if (!r)
+		r = orphan_detached(t, ino, row);
 	if (!r && b)
 		r = reassert_main(t, row, i, b);
 	row->has_prior = false;
@@ -250,6 +252,8 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 		r = sibling_detach(t, id, info_branch(&i, s->tag));
 	else if (!r && i.real_count > 1 && last)
 		r = data_detach(t, &row, row_shown_content(&row, &i));
+	if (!r && last)
+		r = orphan_detached(t, ino, &row);
 	if (!r && s->type == SHOWN_SIBLING)
 		r = remove_sibling(t, &row, &i, s->tag);
 	else if (!r)

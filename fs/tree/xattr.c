@@ -58,6 +58,9 @@ int carrier_load(struct tree *t, uint64_t ino, bool change, struct row *ret)
 	if (r)
 		return r;
 	inoref_release(&ref);
+	r = ref.type == INO_DETACHED ? orphan_read(t, ino, ref.id, ret) : 0;
+	if (r)
+		return MIN_OF(r, 0);
 	ref.id = group_canonical(t, ref.id);
 	return change ? row_load(t, ref.id, ret) : row_read(t, ref.id, ret);
 }

@@ -54,6 +54,7 @@ struct conform_case {
 	X(locks) \
 	X(names) \
 	X(links) \
+	X(orphans) \
 	X(special) \
 	X(kinds) \
 	X(perms) \

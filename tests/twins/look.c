@@ -120,16 +120,21 @@ static void compare_lists(const struct twins *t, const struct list l[SIDES],
 	}
 }
 
+/* ... or, of an open file, its path in /proc. */
 static void compare_xattrs(const struct twins *t, char *path[SIDES],
-			   const char *what)
+			   bool open, const char *what)
 {
+	ssize_t (*list_of)(const char *, char *, size_t) =
+		open ? listxattr : llistxattr;
+	ssize_t (*get)(const char *, const char *, void *, size_t) =
+		open ? getxattr : lgetxattr;
 	static char text[SIDES][XATTR_LIST_BYTES];
 	static uint8_t value[SIDES][XATTR_BYTES];
 	struct list list[SIDES] = { 0 };
 	ssize_t n[SIDES];
 
 	for (int s = 0; s < SIDES; s++) {
-		n[s] = llistxattr(path[s], text[s], XATTR_LIST_BYTES);
+		n[s] = list_of(path[s], text[s], XATTR_LIST_BYTES);
 		for (ssize_t at = 0; at < n[s];
 		     at += (ssize_t)strlen(text[s] + at) + 1)
 			list[s].names[list[s].count++] = text[s] + at;
@@ -141,8 +146,8 @@ static void compare_xattrs(const struct twins *t, char *path[SIDES],
 	compare_lists(t, list, what);
 	for (size_t k = 0; k < list[0].count; k++) {
 		for (int s = 0; s < SIDES; s++)
-			n[s] = lgetxattr(path[s], list[s].names[k], value[s],
-					 XATTR_BYTES);
+			n[s] = get(path[s], list[s].names[k], value[s],
+				   XATTR_BYTES);
 		if (n[0] < 0 || n[0] != n[1] ||
 		    memcmp(value[0], value[1], (size_t)n[0]) != 0)
 			twins_fail(t, "%s: attribute %s, %zd and %zd bytes, "
@@ -174,8 +179,7 @@ static void compare_file(const struct twins *t, const int dir[SIDES],
 		    memcmp(target[0], target[1], (size_t)n[0]) != 0)
 			twins_fail(t, "%s: another target", what);
 	}
-	if (name[0])
-		compare_xattrs(t, path, what);
+	compare_xattrs(t, path, !name[0], what);
 	if (S_ISREG(st[0].st_mode) && st[0].st_size) {
 		for (int s = 0; s < SIDES; s++)
 			fd[s] = open(path[s], O_RDONLY | O_CLOEXEC);
@@ -317,9 +321,7 @@ void look_behind(const struct twins *t, const struct args *a,
 				   is[1] ? "" : "not ");
 		if (!is[0])
 			continue;
-		/* (what a handle sees of a save: README.md) */
-		if (t->fine && before->is[0][k] && before->is[1][k] &&
-		    (k < 2 * PATHS || (st[0].st_nlink && !t->renames)))
+		if (t->fine && before->is[0][k] && before->is[1][k])
 			compare_times(t, was, st, what);
 		if (k < PATHS)
 			compare_file(t, dir, a->path[k], st, what);

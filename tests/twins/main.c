@@ -285,30 +285,6 @@ static void note(struct twins *t, const struct call *call,
 		 result);
 }
 
-/*
- * In kinfs what a rename puts in the place of a file is a new version of that
- * file (a save), and what is open of it shares its owner and mode. So what may
- * be replaced is closed.
- */
-static void ready_to_be_replaced(struct twins *t, const struct args *a)
-{
-	struct stat st, open;
-
-	for (int s = 0; s < SIDES; s++) {
-		struct side *side = &t->side[s];
-
-		if (fstatat(side->root, a->path[1], &st,
-			    AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
-			continue;
-		for (int k = 0; k < FDS; k++)
-			if (side->fd[k] >= 0 && !fstat(side->fd[k], &open) &&
-			    open.st_ino == st.st_ino) {
-				close(side->fd[k]);
-				side->fd[k] = -1;
-			}
-	}
-}
-
 static void step(struct twins *t)
 {
 	const struct call *call = draw_call(t);
@@ -321,9 +297,6 @@ static void step(struct twins *t)
 	if (!strcmp(call->name, "symlink") && leads_out(args.path[1]))
 		return;
 	look_lost(t);
-	t->renames = !strncmp(call->name, "rename", 6);
-	if (t->renames)
-		ready_to_be_replaced(t, &args);
 	look_before(t, &args, &before);
 	become(t, t->who);
 	for (int s = 0; s < SIDES; s++) {

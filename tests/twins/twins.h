@@ -54,7 +54,6 @@ struct twins {
 	bool root;		/* who runs this may be anybody */
 	bool fine;		/* two changes in turn have two times */
 	bool trace;		/* prints all that is done */
-	bool renames;		/* what is done just now */
 	struct timespec begin;
 	uint8_t *bytes;		/* random ones, to be written */
 	uint64_t succeeded;

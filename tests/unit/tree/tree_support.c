@@ -50,6 +50,7 @@ static void fixture_start(struct fixture *f, bool found, bool is_copy)
 
 	to.secret = secret;
 	to.is_copy = is_copy;
+	to.goes_on = f->goes_on;
 	if (found) {
 		to.user = SLICE_STR("root");
 		to.group = SLICE_STR("root");

@@ -22,6 +22,7 @@ struct fixture {
 	int64_t now_ns;
 	uint64_t random;
 	const char *label;
+	bool goes_on;		/* handles outlive a crash: tree.h */
 };
 
 void fixture_open(struct fixture *, const char *label, bool found);
