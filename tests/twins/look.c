@@ -242,13 +242,11 @@ static const char *place_name(const struct args *a, int place)
  */
 static bool is_lost(const struct twins *t, unsigned int at)
 {
+	int fd = t->side[0].fd[at];
 	struct stat st;
 
-	for (int s = 0; s < SIDES; s++)
-		if (t->side[s].fd[at] >= 0 && fstat(t->side[s].fd[at], &st) &&
-		    errno == ESTALE)
-			return true;
-	return false;
+	return fd >= 0 && !fstat(fd, &st) && !st.st_nlink &&
+	       (S_ISFIFO(st.st_mode) || fcntl(fd, F_GETFL) & O_PATH);
 }
 
 void look_lost(struct twins *t)
