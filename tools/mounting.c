@@ -43,6 +43,7 @@ enum {
 	OPTION_NO_SUPERVISOR,
 	OPTION_TAKE_OVER,
 	OPTION_NO_RESEND,
+	OPTION_SERVE_WITHIN,
 };
 
 const struct option mounting_options[] = {
@@ -60,6 +61,7 @@ const struct option mounting_options[] = {
 	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
 	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
 	{ "no-resend", no_argument, NULL, OPTION_NO_RESEND },
+	{ "serve-within", required_argument, NULL, OPTION_SERVE_WITHIN },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -192,6 +194,9 @@ static int parse_one(struct mounting *m, int c)
 		break;
 	case OPTION_NO_RESEND: /* for tests, as are mounts of old kernels */
 		m->no_resend = true;
+		break;
+	case OPTION_SERVE_WITHIN: /* for tests */
+		m->serve_s = (unsigned int)atoi(optarg);
 		break;
 	}
 	return -1;
@@ -531,6 +536,7 @@ static int serve_supervised(const struct mounting *m,
 		.first = first_run,
 		.arg = &first,
 		.argv = (char **)argv,
+		.serve_s = m->serve_s,
 		.started = first_started,
 		.reopen_log = first_reopen_log,
 	});

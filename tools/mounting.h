@@ -26,6 +26,7 @@ struct mounting {
 	 * -1. Not for users: supervisor.c says it. */
 	int take_over;
 	unsigned int lapse_days;	/* or 0 */
+	unsigned int serve_s;		/* supervisor.h; or 0 */
 	struct history_keep keep;
 	const char *peers[PEERS_MAX + 1];	/* NULL-ended */
 	size_t peer_count;

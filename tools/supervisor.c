@@ -8,6 +8,7 @@
  * of a join). Later ones are executed, by the path that this program had
  * when it began: after an upgrade that is the new one. If that one does not
  * come as far as to ask for the mount, the next try is this program itself.
+ * One that hangs before it serves is killed, and the next one tries.
  *
  * A daemon that dies again and again is given up, and the mount with it:
  * then it is unmounted, which ends what waits for it. So is the mount of a
@@ -47,6 +48,9 @@
 #define DEATHS_S 60
 /* Seconds in which a daemon cannot be started, before it is given up. */
 #define START_TRIES 60
+/* Seconds for a daemon to take the mount over: whoever uses it waits. What it
+ * does by then is not much, but a disk may be very slow. */
+#define SERVE_S 120
 /* For the lock, which the supervisor of a mount before may still have. */
 #define LOCK_TRIES 40
 #define LOCK_PAUSE_MS 50
@@ -200,6 +204,8 @@ struct state {
 	uint32_t turn;		/* daemons before this one */
 	bool asked;		/* this one came as far as to ask, */
 	bool served;		/* ... and this far */
+	bool late;		/* ... or was killed, since it did not by */
+	time_t serve_by;
 	unsigned int unserved;	/* daemons in a row that did not */
 	char *source;		/* of the mount, once it is made */
 	int lock;		/* SUPERVISOR_LOCK */
@@ -361,17 +367,30 @@ static int daemon_start(struct state *st)
 		return r;
 	}
 	st->socket = ends[0];
-	st->asked = st->served = false;
+	st->asked = st->served = st->late = false;
 	if (!st->turn && st->s->started)
 		st->s->started(st->s->arg);
 	return 0;
 }
 
+/* Until it is to be killed; -1: for ever. (The first one may be joining, and
+ * whoever waits for that sees it.) */
+static int left_ms(const struct state *st)
+{
+	time_t now = now_s();
+
+	if (!st->turn || st->served || st->late)
+		return -1;
+	return st->serve_by > now ? (int)(st->serve_by - now) * 1000 : 0;
+}
+
 /* Until the daemon ends; its status as of waitpid(2). */
 static int daemon_wait(struct state *st, int pidfd)
 {
-	int status;
+	unsigned int within_s = st->s->serve_s ? st->s->serve_s : SERVE_S;
+	int status, n;
 
+	st->serve_by = now_s() + within_s;
 	for (;;) {
 		struct pollfd p[3] = {
 			{ .fd = pidfd, .events = POLLIN },
@@ -380,7 +399,15 @@ static int daemon_wait(struct state *st, int pidfd)
 		};
 		struct signalfd_siginfo info;
 
-		if (poll(p, 3, -1) < 0)
+		n = poll(p, 3, left_ms(st));
+		if (!n) {
+			log_error("the daemon of \"%s\" does not serve after "
+				  "%u s: it is killed", st->s->mountpoint,
+				  within_s);
+			st->late = true;
+			kill(st->pid, SIGKILL);
+		}
+		if (n <= 0)
 			continue;
 		if (p[1].revents && !serve(st)) {
 			close(st->socket);

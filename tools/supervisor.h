@@ -62,6 +62,8 @@ struct supervisor {
 	 * [SUPERVISOR_SOCKET_ARG] the number of the socket: both are set
 	 * here. */
 	char **argv;
+	/* Seconds for a later one to serve; 0: as is usual. */
+	unsigned int serve_s;
 	/* Opens the log again, which the daemon may have put aside. */
 	void (*reopen_log)(void *arg);
 	/* Called in the parent when the first one runs. */

@@ -292,6 +292,44 @@ more"
 	wait_until listens_on
 }
 
+# (what it reads of its key, nobody writes)
+@test "a daemon that hangs before it serves is killed, and another one tries" {
+	local reader
+
+	need_resend
+	kin_mount a --serve-within 2
+	echo kept >a/file
+	mv a.store/device.key key
+	mkfifo -m 600 a.store/device.key
+	kill -9 "$(kin_pid a)"
+	cat a/file >read 3>&- &
+	reader=$!
+	wait_until grep -q "does not serve after 2 s: it is killed" \
+		"$T/a.store/kin.log"
+	mv key a.store/device.key
+	wait $reader
+	assert_equal "$(cat read)" kept
+	kin unmount a
+	kin check --data "$T/a.store"
+}
+
+@test "daemons that hang, one after another, are given up with the mount" {
+	local supervisor
+
+	need_resend
+	kin_mount a --serve-within 1
+	echo kept >a/file
+	supervisor=$(supervisor a)
+	mv a.store/device.key key
+	mkfifo -m 600 a.store/device.key
+	kill -9 "$(kin_pid a)"
+	wait_until process_is_gone "$supervisor"
+	not_mounted a
+	mv key a.store/device.key
+	kin mount a
+	assert_equal "$(cat a/file)" kept
+}
+
 # As on Linux before 6.9, which is that of Debian 12.
 @test "a kernel that cannot send again: kin restart lets all be answered first" {
 	local k worker pid
