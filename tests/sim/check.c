@@ -14,6 +14,7 @@
 #include "fs/tree/check.h"
 #include "fs/tree/info.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/truth.h"
 
 /* Names of one file that are looked at. */
 #define LINEAGE_NAMES_MAX 8
@@ -138,6 +139,22 @@ static void say_difference(struct cluster *c, const char *what, int a, int b,
 		     (char *)y->data + start);
 }
 
+/* The object whose content is waited for longest. */
+static void print_pending(struct node *n)
+{
+	struct slice k, v;
+	struct objid id;
+	int r;
+
+	store_lock(n->store);
+	r = store_seek(n->store, TABLE_PENDING, SLICE("", 0), &k, &v);
+	if (r == 0)
+		memcpy(id.b, k.data + 8, sizeof(id.b));
+	store_unlock(n->store);
+	if (r == 0)
+		truth_print(n, id);
+}
+
 static void compare(struct cluster *c, struct picture *p, int a, int b,
 		    bool final)
 {
@@ -148,9 +165,12 @@ static void compare(struct cluster *c, struct picture *p, int a, int b,
 	if (!sum_equal(&p[a].sum, &p[b].sum))
 		cluster_fail(c, "sums of nodes %d and %d differ, their rows "
 				"do not", a, b);
-	if (final && (!p[a].settled || !p[b].settled))
+	if (final && (!p[a].settled || !p[b].settled)) {
 		cluster_fail(c, "node %d has not all content",
 			     p[a].settled ? b : a);
+		if (c->options.trace)
+			print_pending(&c->nodes[p[a].settled ? b : a]);
+	}
 	if (p[a].settled && p[b].settled &&
 	    !slice_equal(buf_slice(&p[a].view), buf_slice(&p[b].view)))
 		say_difference(c, "views", a, b, &p[a].view, &p[b].view);
