@@ -194,6 +194,9 @@ void cluster_give_back(struct cluster *);
 /* ---- checks: record a failure */
 /* Nodes that know the same have the same rows, and show the same. */
 void cluster_check_equal(struct cluster *, bool final);
+/* Does a node wait for content that nobody has any more? Only where history
+ * is kept for moments. */
+bool cluster_waits_in_vain(struct cluster *);
 void cluster_check_nodes(struct cluster *);
 
 #endif

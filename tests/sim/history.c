@@ -192,7 +192,7 @@ static void settle(struct history *h)
 	truth_check(&h->truth);
 	check_purged(c);
 	if (!cluster_wait(c, (int)rng_below(&c->rng, (uint64_t)c->node_count),
-			  30000))
+			  30000) && !cluster_waits_in_vain(c))
 		cluster_fail(c, "a wait does not end");
 	cluster_run(c, c->now_ms + 2000);
 	quiet_since = c->last_busy_ms;

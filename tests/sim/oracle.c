@@ -16,6 +16,11 @@
 #include "fs/base/hash.h"
 #include "fs/tree/policy.h"
 
+struct coming {
+	char *path;
+	uint64_t size;
+};
+
 /* A path longer than this is not looked at. */
 #define PATH_BYTES_MAX 2000
 #define DIRS_MAX 4096
@@ -41,7 +46,7 @@ void oracle_release(struct oracle *o)
 	}
 	free(o->facts);
 	for (size_t i = 0; i < o->coming_count; i++)
-		free(o->coming[i]);
+		free(o->coming[i].path);
 	free(o->coming);
 	sights_release(&o->before);
 }
@@ -213,13 +218,15 @@ static struct content_fact *fact_of(struct oracle *o, uint64_t hash)
 
 static bool is_named_as(const char *path, const char *target);
 
-/* A file of this name was taken before its bytes were seen there. Who wrote
- * them was killed then, and shows them only now. */
+/* A file of this name, or of just this size, was taken before its bytes were
+ * seen there. Who wrote them shows them only now: he was killed then, or
+ * nobody had looked there. */
 static bool was_coming(const struct oracle *o, const struct node *n,
 		       const struct sight *s)
 {
-	for (size_t i = 0; n->lives > 1 && i < o->coming_count; i++)
-		if (is_named_as(s->path, o->coming[i]))
+	for (size_t i = 0; i < o->coming_count; i++)
+		if (o->coming[i].size == s->size ||
+		    (n->lives > 1 && is_named_as(s->path, o->coming[i].path)))
 			return true;
 	return false;
 }
@@ -408,6 +415,15 @@ static bool is_size_of_blind(const struct oracle *o,
 	return false;
 }
 
+static void note_coming(struct oracle *o, const char *path, uint64_t size)
+{
+	o->coming = realloc(o->coming,
+			    (o->coming_count + 1) * sizeof(*o->coming));
+	kin_assert(o->coming);
+	o->coming[o->coming_count++] =
+		(struct coming){.path = strdup(path), .size = size};
+}
+
 /*
  * Who removes or replaces a file that is shown without its bytes takes those,
  * too: it saw the name. By the name alone it is found here, for its directory
@@ -419,12 +435,9 @@ static bool is_size_of_blind(const struct oracle *o,
  */
 static void excuse_coming(struct oracle *o, const struct oracle_op *op)
 {
-	if (op->path) {
-		o->coming = realloc(o->coming, (o->coming_count + 1) *
-						       sizeof(*o->coming));
-		kin_assert(o->coming);
-		o->coming[o->coming_count++] = strdup(op->path);
-	}
+	for (size_t i = 0; op->path && i < o->before.count; i++)
+		if (o->before.list[i].blind && is_about(op, &o->before.list[i]))
+			note_coming(o, op->path, o->before.list[i].size);
 	for (size_t i = 0; i < o->count; i++) {
 		struct content_fact *f = &o->facts[i];
 

@@ -49,7 +49,7 @@ struct oracle {
 	size_t count;
 	struct sights before; /* of the operation in hand */
 	size_t first_count;   /* of these, before any time had passed in it */
-	char **coming; /* paths of which only the names were seen */
+	struct coming *coming; /* what was taken by its name alone */
 	size_t coming_count;
 	uint64_t reads;
 };
