@@ -237,8 +237,8 @@ static const char *place_name(const struct args *a, int place)
 }
 
 /*
- * A pipe, or what O_PATH opened, whose last name is removed: a file system
- * that learns of open files by FUSE knows nothing of it any more.
+ * A pipe, a device, or what O_PATH opened, whose last name is removed: a file
+ * system that learns of open files by FUSE knows nothing of it any more.
  */
 static bool is_lost(const struct twins *t, unsigned int at)
 {
@@ -246,7 +246,8 @@ static bool is_lost(const struct twins *t, unsigned int at)
 	struct stat st;
 
 	return fd >= 0 && !fstat(fd, &st) && !st.st_nlink &&
-	       (S_ISFIFO(st.st_mode) || fcntl(fd, F_GETFL) & O_PATH);
+	       ((!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
+		fcntl(fd, F_GETFL) & O_PATH);
 }
 
 void look_lost(struct twins *t)
