@@ -66,7 +66,9 @@ struct conform_case {
 	X(acls) \
 	X(calls) \
 	X(pages) \
-	X(limits)
+	X(async) \
+	X(limits) \
+	X(spaces)
 
 #define X(area) extern const struct conform_case area##_cases[];
 CONFORM_AREAS(X)
