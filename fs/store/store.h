@@ -55,7 +55,7 @@ enum store_table {
 	TABLE_INO,	/* inode number -> what it shows */
 	TABLE_CHUNK,	/* hash -> where the bytes lie */
 	TABLE_DIRTY,	/* inode, offset -> extent not yet in a version */
-	TABLE_HIST,	/* old contents (reserved) */
+	TABLE_HIST,	/* old contents, and files that were removed */
 	TABLE_STAGE,	/* rows of cuts on their way in */
 	TABLE_MEMBER,	/* device -> member record */
 	TABLE_BUCKET,	/* end of object ids -> sum of their rows */

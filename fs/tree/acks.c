@@ -110,22 +110,43 @@ static struct slice hint_key(struct objid id, uint8_t key[HINT_BYTES])
 	return SLICE(key, HINT_BYTES);
 }
 
-int acks_note(struct tree *t, const struct row *row)
+/* Is it set by some version; *ret_named: or was it once? */
+static bool is_set(const struct row *row, bool *ret_named)
 {
-	uint8_t bytes[HINT_BYTES];
-	struct slice key = hint_key(row->o.id, bytes), v;
-	bool named = false, set = false;
-	int r;
+	bool set = false;
 
+	*ret_named = false;
 	for (size_t k = 0; k < row->o.count; k++) {
 		const struct version *at = &row->o.versions[k];
 
 		if (at->reg != REG_XATTR ||
 		    !slice_equal(at->xattr.name, SLICE_STR(XATTR_ACKS)))
 			continue;
-		named = true;
+		*ret_named = true;
 		set = set || !at->xattr.removed;
 	}
+	return set;
+}
+
+int acks_check(struct tree *t, const struct row *row)
+{
+	uint8_t bytes[HINT_BYTES];
+	struct slice v;
+	bool named;
+	int r = is_set(row, &named) ?
+			store_get(t->store, TABLE_META,
+				  hint_key(row->o.id, bytes), &v) : 0;
+
+	return r == -ENOENT ? -EUCLEAN : r;
+}
+
+int acks_note(struct tree *t, const struct row *row)
+{
+	uint8_t bytes[HINT_BYTES];
+	struct slice key = hint_key(row->o.id, bytes), v;
+	bool named, set = is_set(row, &named);
+	int r;
+
 	if (!named)
 		return 0;
 	r = store_get(t->store, TABLE_META, key, &v);

@@ -13,6 +13,7 @@
 #include "fs/base/hash.h"
 #include "fs/store/segment.h"
 #include "fs/tree/check_internal.h"
+#include "fs/tree/derived.h"
 #include "fs/tree/roots.h"
 
 /* Entries looked at in one hold of the lock, and chunks read in one step. */
@@ -64,23 +65,25 @@ static struct check_fault *tell(struct check *c, enum check_part part,
 	};
 	memcpy(c->told_keys + (c->told_count - 1) * STORE_KEY_BYTES_MAX,
 	       c->entry, c->entry_len);
-	c->result.indexes_wrong |= part == CHECK_INDEX;
 	return f;
 }
 
 void check_tell(struct check *c, enum check_part part, const char *what)
 {
+	struct slice key = SLICE(c->entry, c->entry_len);
+
 	(void)tell(c, part, what);
+	c->result.indexes_wrong |= part == CHECK_INDEX ||
+				   entry_sort(c->table, key) != ENTRY_OWN;
 }
 
 void check_tell_id(struct check *c, enum check_part part, struct objid id,
 		   const char *what)
 {
-	struct check_fault *f = tell(c, part, what);
-
-	if (f) {
-		f->has_id = true;
-		f->id = id;
+	check_tell(c, part, what);
+	if (!c->error) {
+		c->told[c->told_count - 1].has_id = true;
+		c->told[c->told_count - 1].id = id;
 	}
 }
 

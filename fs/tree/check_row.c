@@ -12,6 +12,7 @@
 #include "fs/tree/check_internal.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/ruled.h"
+#include "fs/tree/xattr_local.h"
 
 static void check_stream(struct check *c, const struct row *row)
 {
@@ -212,6 +213,12 @@ static int check_loaded(struct check *c, struct row *row, const struct info *i,
 	if (policy_check(t, i))
 		check_tell(c, CHECK_INDEX,
 			   "has a policy that is not in the index");
+	if (acks_check(t, row))
+		check_tell(c, CHECK_INDEX,
+			   "waits for others, and is not in the index");
+	if (local_attrs_check(t, row))
+		check_tell(c, CHECK_INDEX,
+			   "has attributes, and META says that nothing has");
 	if (i->link_count && !i->kind && !t->is_applying)
 		check_tell(c, CHECK_ROW, "has a name and is of no kind");
 	add_contents(c, row, i);

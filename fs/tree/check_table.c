@@ -9,6 +9,7 @@
 #include "fs/tree/base.h"
 #include "fs/tree/check_internal.h"
 #include "fs/tree/contest.h"
+#include "fs/tree/derived.h"
 #include "fs/tree/dirty.h"
 #include "fs/tree/ruled.h"
 
@@ -369,16 +370,27 @@ static int check_stage(struct check *c, struct slice key, struct slice value)
 static int check_meta(struct check *c, struct slice key, struct slice value)
 {
 	struct slice id = key;
+	bool policy = true;
 	struct row row;
 	struct info i;
 	int r;
 
 	(void)value;
-	if (!slice_take_prefix(&id, "policy/") || id.len != 16)
+	if (slice_take_prefix(&id, "acks/"))
+		policy = false;
+	else if (!slice_take_prefix(&id, "policy/"))
 		return 0;
+	if (id.len != sizeof(struct objid)) {
+		check_tell(c, CHECK_INDEX, WRONG_KEY);
+		return 0;
+	}
 	r = check_load_row(c, id_at(id, 0), &row);
 	if (r <= 0)
 		return r;
+	if (!policy) {
+		row_release(&row);
+		return 0;
+	}
 	r = info_init(&i, &row.o);
 	if (!r) {
 		if (policy_check(c->tree, &i))
@@ -425,9 +437,13 @@ static int check_own(struct check *c, struct slice key, struct slice value)
 		return check_chain(c, key, value);
 	case TABLE_BASE:
 		return check_base(c, key, value);
-	default:
-		return 0;
+	case TABLE_OBJ:		/* check_row() */
+	case TABLE_CHUNK:	/* look_at_chunk() */
+	case TABLE_MEMBER:	/* struct check_options.foreign */
+	case TABLE_COUNT:
+		break;
 	}
+	return 0;
 }
 
 int check_entry(struct check *c, struct slice key, struct slice value)
@@ -439,33 +455,13 @@ int check_entry(struct check *c, struct slice key, struct slice value)
 	return r;
 }
 
-static bool is_derived(enum store_table t, struct slice key)
-{
-	switch (t) {
-	case TABLE_SEQ:
-	case TABLE_DIR:
-	case TABLE_INO:
-	case TABLE_BUCKET:
-	case TABLE_MARK:
-	case TABLE_GROUP:
-	case TABLE_PENDING:
-	case TABLE_SUBDIRS:
-		return true;
-	case TABLE_DEAD:
-		return key.data[0] != 'q';
-	case TABLE_HIST:
-		return key.data[0] == 't' || key.data[0] == 'p';
-	default:
-		return false;
-	}
-}
-
 int check_damaged(struct check *c, struct slice key)
 {
 	enum check_part part = CHECK_ENTRY;
 	struct inoref ref;
 
-	if (is_derived(c->table, key))
+	if (entry_sort(c->table, key) == ENTRY_DERIVED ||
+	    c->table == TABLE_INO)
 		part = CHECK_INDEX;
 	else if (c->table == TABLE_HIST && key.len >= 17)
 		part = CHECK_HISTORY;

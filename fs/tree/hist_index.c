@@ -8,11 +8,10 @@
 #include <string.h>
 
 #include "fs/tree/hist.h"
+#include "fs/tree/mend.h"
 
 /* Entries of one operation. */
 #define OP_ENTRIES 256
-/* Of a key, in the name of a file: no right one is longer. */
-#define NAME_KEY_BYTES 64
 #define ENTRY_KEY_BYTES (1 + HIST_NAME_BYTES)
 
 struct anew {
@@ -25,17 +24,6 @@ struct anew {
 static int index_put(struct tree *t, struct slice key)
 {
 	return store_put(t->store, TABLE_HIST, key, SLICE("", 0));
-}
-
-static int put_aside(struct tree *t, struct slice key, struct slice value)
-{
-	char name[16 + 2 * NAME_KEY_BYTES] = "history-";
-	int r;
-
-	hex_encode(key.data, MIN_OF(key.len, (size_t)NAME_KEY_BYTES),
-		   name + strlen(name));
-	r = store_put_aside(t->store, name, value);
-	return r ? r : store_del(t->store, TABLE_HIST, key);
 }
 
 /* Entries of the object, those that can be read. */
@@ -73,10 +61,10 @@ static int one_object(struct anew *a, struct slice key, struct slice value)
 	int r;
 
 	if (key.len != 17)
-		return put_aside(t, key, value);
+		return mend_put_aside(t, TABLE_HIST, key, value);
 	memcpy(id.b, key.data + 1, 16);
 	if (hist_object_decode(id, value, &o))
-		return put_aside(t, key, value);
+		return mend_put_aside(t, TABLE_HIST, key, value);
 	r = count(t, id, &n);
 	if (r)
 		return r;
@@ -112,7 +100,7 @@ static int one_entry(struct anew *a, struct slice key, struct slice value)
 	int r;
 
 	if (hist_entry_decode(key, value, &e))
-		return put_aside(t, key, value);
+		return mend_put_aside(t, TABLE_HIST, key, value);
 	a->totals.entries++;
 	a->totals.bytes += hist_cost(&e.content);
 	r = index_put(t, hist_time_key(index, e.ended, e.id, &e.name));
@@ -134,7 +122,7 @@ static int one_settled(struct anew *a, struct slice key, struct slice value)
 	int r;
 
 	if (key.len != 17)
-		return put_aside(a->tree, key, value);
+		return mend_put_aside(a->tree, TABLE_HIST, key, value);
 	memcpy(id.b, key.data + 1, 16);
 	r = row_read(a->tree, id, &row);
 	if (!r) {
@@ -142,7 +130,7 @@ static int one_settled(struct anew *a, struct slice key, struct slice value)
 		row_release(&row);
 	}
 	if (r == -ENOENT || r == -EUCLEAN)
-		return put_aside(a->tree, key, value);
+		return mend_put_aside(a->tree, TABLE_HIST, key, value);
 	a->totals.settled += !r;
 	a->totals.bytes += r ? 0 : value.len;
 	return r;
@@ -155,10 +143,9 @@ static int some(struct anew *a, char sort)
 
 	for (int n = 0; !r && n < OP_ENTRIES; n++) {
 		struct slice k, v;
-		bool sound;
 
-		r = store_peek(a->tree->store, TABLE_HIST,
-			       SLICE(a->from, a->len), &k, &v, &sound);
+		r = store_seek(a->tree->store, TABLE_HIST,
+			       SLICE(a->from, a->len), &k, &v);
 		if (r == -ENOENT || (!r && k.data[0] != (uint8_t)sort))
 			return 1;
 		if (r)
@@ -167,9 +154,7 @@ static int some(struct anew *a, char sort)
 		a->from[k.len] = 0; /* just behind it */
 		a->len = k.len + 1;
 		k = SLICE(a->from, k.len);
-		if (!sound)
-			r = put_aside(a->tree, k, v);
-		else if (sort == 'o')
+		if (sort == 'o')
 			r = one_object(a, k, v);
 		else if (sort == 's')
 			r = one_settled(a, k, v);

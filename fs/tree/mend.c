@@ -13,7 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/store/format.h"
 #include "fs/tree/check_internal.h"
+
+/* Of a key, in the name of a file: no right one is longer. */
+#define NAME_KEY_BYTES 64
+
+int mend_put_aside(struct tree *t, enum store_table table, struct slice key,
+		   struct slice value)
+{
+	char name[16 + 2 * NAME_KEY_BYTES];
+	int len = snprintf(name, sizeof(name), "%s-", table_name(table)), r;
+
+	hex_encode(key.data, MIN_OF(key.len, (size_t)NAME_KEY_BYTES),
+		   name + len);
+	r = store_put_aside(t->store, name, value);
+	return r ? r : store_del(t->store, table, key);
+}
 
 static int put_chunk_aside(struct tree *t, const struct hash *h,
 			   struct data_loc loc, uint32_t len)

@@ -33,4 +33,8 @@ must_check int mend_contents(struct check *, struct mend_result *);
  */
 must_check int mend_rows(struct check *, struct mend_result *);
 
+/* The entry goes; its value, damaged or not, is put aside. In an operation. */
+must_check int mend_put_aside(struct tree *, enum store_table,
+			      struct slice key, struct slice value);
+
 #endif

@@ -17,9 +17,11 @@
 #include "fs/tree/base.h"
 #include "fs/tree/check_internal.h"
 #include "fs/tree/contest.h"
+#include "fs/tree/derived.h"
 #include "fs/tree/hist.h"
 #include "fs/tree/mend.h"
 #include "fs/tree/ruled.h"
+#include "fs/tree/xattr_local.h"
 
 /* Entries, or rows, of one operation. */
 #define OP_ENTRIES 512
@@ -40,36 +42,19 @@ static int meta_mark(struct tree *t, bool put)
 
 /* ---- what goes */
 
-static bool goes(struct tree *t, enum store_table table, struct slice key,
-		 struct slice value, bool sound)
+static bool ino_can_be(struct slice key, struct slice value)
 {
-	uint8_t first = key.len ? key.data[0] : 0;
-	struct slice rest = key;
+	return key.data[0] == 's' ? value.len == 8 : key.len == 9;
+}
 
-	(void)t;
-	switch (table) {
-	case TABLE_SEQ:
-	case TABLE_DIR:
-	case TABLE_BUCKET:
-	case TABLE_MARK:
-	case TABLE_GROUP:
-	case TABLE_PENDING:
-	case TABLE_SUBDIRS:
-		return true;
-	case TABLE_DEAD:
-		return first != 'q' || !sound;
-	case TABLE_HIST:
-		return first != 'v' && first != 'o' && first != 's';
-	case TABLE_INO:
-		/* (what was given out stays, as far as it is right) */
-		return !sound || (first == 's' ? value.len != 8 :
-				  key.len != 9);
-	case TABLE_META:
-		return slice_take_prefix(&rest, "policy/") ||
-		       slice_take_prefix(&rest, "acks/");
-	default:
-		return false;
-	}
+static bool goes(enum store_table table, struct slice key, struct slice value,
+		 bool sound)
+{
+	enum entry_sort sort = entry_sort(table, key);
+
+	if (table == TABLE_INO && sort == ENTRY_SPARE)
+		sound = sound && ino_can_be(key, value);
+	return sort == ENTRY_DERIVED || (sort != ENTRY_OWN && !sound);
 }
 
 /* Some entries behind *from; 1: the table ends. In an operation. */
@@ -89,8 +74,12 @@ static int clear_some(struct tree *t, enum store_table table, uint8_t *from,
 		memcpy(from, key.data, key.len);
 		from[key.len] = 0; /* just behind it */
 		*len = key.len + 1;
-		if (goes(t, table, key, value, sound))
-			r = store_del(t->store, table, SLICE(from, *len - 1));
+		if (!goes(table, key, value, sound))
+			continue;
+		key = SLICE(from, *len - 1);
+		r = entry_sort(table, key) == ENTRY_ASIDE ?
+			mend_put_aside(t, table, key, value) :
+			store_del(t->store, table, key);
 	}
 	return r;
 }
@@ -117,15 +106,10 @@ static int clear_table(struct tree *t, enum store_table table)
 
 static int clear_all(struct tree *t)
 {
-	static const enum store_table tables[] = {
-		TABLE_META, TABLE_SEQ,	TABLE_DIR,   TABLE_INO,
-		TABLE_HIST, TABLE_MARK, TABLE_GROUP, TABLE_PENDING,
-		TABLE_DEAD, TABLE_BUCKET, TABLE_SUBDIRS,
-	};
 	int r = 0;
 
-	for (size_t k = 0; !r && k < ARRAY_SIZE(tables); k++)
-		r = clear_table(t, tables[k]);
+	for (enum store_table k = 0; !r && k < TABLE_COUNT; k++)
+		r = table_is_own(k) ? 0 : clear_table(t, k);
 	if (!r)
 		r = op_begin(t);
 	if (r)
@@ -209,6 +193,8 @@ static int index_row(struct tree *t, struct objid id)
 		r = pending_check(t, &row);
 	if (!r)
 		r = row_index_anew(t, &row);
+	if (!r && row.attrs.len)
+		r = local_attrs_exist(t);
 	row_release(&row);
 	return r;
 }

@@ -461,6 +461,8 @@ must_check int copy_reincarnate(struct tree *);
 /* ---- acks.c */
 /* Notes whether the directory may have a policy of acknowledgements. */
 must_check int acks_note(struct tree *, const struct row *);
+/* Does the index have it? -EUCLEAN. */
+must_check int acks_check(struct tree *, const struct row *);
 
 /* ---- names.c */
 /* "stem (conflict LABEL DATE TAG).ext" with tag_len characters of tag. */

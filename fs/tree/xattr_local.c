@@ -22,7 +22,6 @@
 #define PREFIX_TRUSTED "trusted."
 #define CAPABILITY "security.capability"
 /* META: some row may have any. A hint, which spares the question otherwise. */
-#define META_LOCAL "attrs"
 
 bool xattr_is_local(struct slice name)
 {
@@ -180,7 +179,16 @@ int local_attrs_load(struct tree *t)
 	return 0;
 }
 
-static int local_attrs_exist(struct tree *t)
+int local_attrs_check(struct tree *t, const struct row *row)
+{
+	struct slice v;
+	int r = row->attrs.len ? store_get(t->store, TABLE_META,
+					   SLICE_STR(META_LOCAL), &v) : 0;
+
+	return r == -ENOENT ? -EUCLEAN : r;
+}
+
+int local_attrs_exist(struct tree *t)
 {
 	struct slice v;
 	int r = store_get(t->store, TABLE_META, SLICE_STR(META_LOCAL), &v);

@@ -8,7 +8,14 @@
 bool xattr_is_local(struct slice name);
 
 /* At open: has any row some? [in tree_open()] */
+/* META: some row may have any. */
+#define META_LOCAL "attrs"
+
 must_check int local_attrs_load(struct tree *);
+/* Some has from now on. In an operation. */
+must_check int local_attrs_exist(struct tree *);
+/* Does META say so if the row has some? -EUCLEAN. */
+must_check int local_attrs_check(struct tree *, const struct row *);
 /* As tree_getxattr() and so on. value NULL: removes. [not locked] */
 must_check int local_getxattr(struct tree *, uint64_t ino, struct slice name,
 			      struct buf *ret);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/tree/derived.h"
+
+#include <string.h>
+
+#include "fs/tree/xattr_local.h"
+
+/* Of a table with several sorts of entries. */
+#define SORTS_SEVERAL ((enum entry_sort)-1)
+
+/* (No default: the compiler says which table is missing.) */
+static enum entry_sort table_sort(enum store_table table)
+{
+	switch (table) {
+	case TABLE_OBJ:
+	case TABLE_CHUNK:
+	case TABLE_DIRTY:
+	case TABLE_STAGE:
+	case TABLE_MEMBER:
+	case TABLE_CHAIN:
+		return ENTRY_OWN;
+	case TABLE_BASE:
+		return ENTRY_ASIDE;
+	case TABLE_CUT:
+		return ENTRY_SPARE;
+	case TABLE_SEQ:
+	case TABLE_DIR:
+	case TABLE_BUCKET:
+	case TABLE_MARK:
+	case TABLE_GROUP:
+	case TABLE_PENDING:
+	case TABLE_SUBDIRS:
+		return ENTRY_DERIVED;
+	case TABLE_META:
+	case TABLE_INO:
+	case TABLE_HIST:
+	case TABLE_DEAD:
+	case TABLE_COUNT:
+		break;
+	}
+	return SORTS_SEVERAL;
+}
+
+static bool begins_with_one_of(struct slice key, const char *letters)
+{
+	return key.len && key.data[0] && strchr(letters, key.data[0]);
+}
+
+static enum entry_sort meta_sort(struct slice key)
+{
+	if (slice_has_prefix(key, "policy/") ||
+	    slice_has_prefix(key, "acks/") ||
+	    slice_equal(key, SLICE_STR(META_LOCAL)))
+		return ENTRY_DERIVED;
+	return ENTRY_OWN;
+}
+
+enum entry_sort entry_sort(enum store_table table, struct slice key)
+{
+	enum entry_sort sort = table_sort(table);
+
+	if (sort != SORTS_SEVERAL)
+		return sort;
+	if (table == TABLE_META)
+		return meta_sort(key);
+	if (table == TABLE_HIST)
+		return begins_with_one_of(key, "vos") ? ENTRY_ASIDE :
+							ENTRY_DERIVED;
+	if (table == TABLE_DEAD)
+		return begins_with_one_of(key, "q") ? ENTRY_SPARE :
+						      ENTRY_DERIVED;
+	/* (numbers that were given out stay, as far as they are right) */
+	kin_assert(table == TABLE_INO);
+	return begins_with_one_of(key, "iads") ? ENTRY_SPARE : ENTRY_DERIVED;
+}
+
+bool table_is_own(enum store_table table)
+{
+	return table_sort(table) == ENTRY_OWN;
+}

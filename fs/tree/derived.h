@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of an entry of each table when a store is repaired: the one
+ * list of it, for check.h, which says so, and mend.h, which does it. A table
+ * that is added without its place here does not compile.
+ */
+#ifndef KINFS_TREE_DERIVED_H
+#define KINFS_TREE_DERIVED_H
+
+#include "fs/store/store.h"
+
+enum entry_sort {
+	/* Nothing else says it. */
+	ENTRY_OWN,
+	/* As that; but if it is damaged the store is better without it. */
+	ENTRY_ASIDE,
+	/* May be missing; it goes when it is damaged. */
+	ENTRY_SPARE,
+	/* Follows from others: it goes, and all are made again. */
+	ENTRY_DERIVED,
+};
+
+/* One whose key cannot be, of a table with others that are derived, is. */
+enum entry_sort entry_sort(enum store_table, struct slice key);
+/* Are all entries of the table of one sort, ENTRY_OWN? */
+bool table_is_own(enum store_table);
+
+#endif
