@@ -19,6 +19,7 @@
 #include "fs/store/pages.h"
 #include "fs/store/store.h"
 #include "fs/tree/mend.h"
+#include "replication/core/members.h"
 #include "replication/net/check_list.h"
 #include "tools/volume_paths.h"
 
@@ -107,7 +108,7 @@ static int look_at_pages(const struct check_args *args, json_t **ret)
 				strerror(-r));
 	if (!list.total)
 		return EXIT_OK;
-	*ret = check_list_pages_json(&list);
+	*ret = check_list_only_json(&list);
 	return EXIT_FAILED;
 }
 
@@ -121,6 +122,18 @@ static void look_end(struct look *l)
 	check_list_release(&l->list);
 }
 
+static void meta_is_damaged(void *arg, const char *name)
+{
+	const struct check_fault f = {
+		.part = CHECK_ENTRY,
+		.table = TABLE_META,
+		.what = "cannot be read, or is missing",
+		.key = SLICE_STR(name),
+	};
+
+	check_list_add(arg, &f);
+}
+
 static int look_begin(const struct check_args *args, bool inspect,
 		      struct buf *why, struct look *ret)
 {
@@ -130,7 +143,13 @@ static int look_begin(const struct check_args *args, bool inspect,
 				    .must_exist = true,
 				    .inspect = inspect,
 				    .threads = !inspect };
-	struct tree_options to = { .env = &env, .mending = true };
+	struct tree_options to = {
+		.env = &env,
+		.mending = true,
+		.damaged = meta_is_damaged,
+		.damaged_arg = &ret->list,
+		.mended = inspect ? NULL : &ret->mended.meta,
+	};
 	const struct check_options o = { .data = args->data,
 					 .still = true,
 					 .foreign = check_list_foreign,
@@ -150,6 +169,11 @@ static int look_begin(const struct check_args *args, bool inspect,
 		r = -EUCLEAN;
 	}
 	to.store = ret->store;
+	if (!r) {
+		store_lock(ret->store);
+		(void)!members_volume(ret->store, &to.volume);
+		store_unlock(ret->store);
+	}
 	if (!r)
 		r = tree_open(&to, &ret->tree);
 	if (!r)
@@ -195,11 +219,13 @@ static json_t *look_json(struct look *l)
 static void put_mended(json_t *answer, const struct mend_result *mended)
 {
 	json_object_set_new(answer, "repaired",
-		json_pack("{s:o, s:o, s:o, s:o}", "chunks",
+		json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "chunks",
 			  number(mended->chunks), "contents",
 			  number(mended->contents), "rows",
 			  number(mended->rows), "indexed",
-			  number(mended->indexed)));
+			  number(mended->indexed), "incarnation",
+			  mended->meta.incarnation, "own_volume",
+			  mended->meta.own_volume));
 }
 
 /* Is it the log that a look was about, it is lost by the next opening. */
@@ -217,8 +243,12 @@ static int look_once(const struct check_args *args, bool mend,
 	if (!r) {
 		clean = !l.list.total && !store_log_lost(l.store);
 		*ret = look_json(&l);
+	} else if (r == -EUCLEAN && !l.tree && l.list.total) {
+		/* (what it is is not known: there are no paths) */
+		*ret = check_list_only_json(&l.list);
+		r = 0;
 	}
-	if (!r && mend && l.list.total)
+	if (!r && mend && l.tree && l.list.total)
 		r = look_mend(&l);
 	*ret_mended = l.mended;
 	look_end(&l);

@@ -27,9 +27,9 @@ static const char help[] =
 "            the other members after the next mount. What is taken out is kept\n"
 "            in STORE/lost\n"
 "  --json    {faults: [{kind, what, table, path, id, version, missing, damaged,\n"
-"            page, key}], fault_count, entries, objects, chunks, bytes,\n"
-"            pending, log_lost, repaired: {chunks, contents, rows, indexed},\n"
-"            remaining: [as faults, after the repair]}\n"
+"            page, key, name}], fault_count, entries, objects, chunks, bytes,\n"
+"            pending, log_lost, repaired: {chunks, contents, rows, indexed,\n"
+"            incarnation, own_volume}, remaining: [as faults, after it]}\n"
 "\n"
 "What is damaged reads as an error (EIO), is never given to other members, and\n"
 "no new version is made of it. `kin verify` compares with other members.\n"
@@ -64,6 +64,8 @@ static void print_subject(const json_t *f)
 		printf("the root directory");
 	else if (*json_text(f, "id"))
 		printf("object %s, shown nowhere here", json_text(f, "id"));
+	else if (*json_text(f, "name"))
+		printf("META '%s'", json_text(f, "name"));
 	else if (!strcmp(kind, "page"))
 		printf("page %llu", (unsigned long long)json_number(f, "page"));
 	else
@@ -125,6 +127,15 @@ static void print_answer(const json_t *answer)
 	if (n)
 		printf("put aside, other members may bring them back: %s\n",
 		       text_count(n, "object", a));
+	if (json_is_true(json_object_get(repaired, "own_volume")))
+		puts("of the other members only they know what was lost: this "
+		     "store is a volume of its own now,\nwith all that is in "
+		     "it. To exchange with them again: `kin invite` and `kin "
+		     "member remove`\nthere, `kin join CODE DIR` here with a "
+		     "new DIR, and copy into it what is missing there");
+	else if (json_is_true(json_object_get(repaired, "incarnation")))
+		puts("this node goes on as a new one of its name: what its "
+		     "store said of it was damaged");
 	n = json_number(repaired, "indexed");
 	if (n)
 		printf("indexed again: %s\n", text_count(n, "object", a));

@@ -28,12 +28,14 @@ int applying_load(struct tree *t)
 	int r = store_get(t->store, TABLE_META, SLICE_STR(applying_key), &v);
 
 	know_clear(&t->applying);
-	t->is_applying = !r;
+	t->is_applying = r != -ENOENT;
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	in = READER(v.data, v.len);
 	r = know_decode(&in, &t->applying);
-	return r == -EBADMSG ? -EUCLEAN : r;
+	if (!r)
+		r = reader_done(&in);
+	return r == -EBADMSG || r == -E2BIG ? -EUCLEAN : r;
 }
 
 const struct know *replica_applying(struct tree *t)

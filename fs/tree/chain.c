@@ -175,6 +175,32 @@ int chain_read(struct tree *t, uint64_t origin, uint64_t after, mark_t *ret,
 	return r;
 }
 
+int chain_know(struct tree *t, struct know *ret)
+{
+	uint8_t key[STORE_KEY_BYTES_MAX + 1];
+	struct slice k, v;
+	size_t len = 0;
+	bool sound;
+	int r;
+
+	while (!(r = store_peek(t->store, TABLE_CHAIN, SLICE(key, len), &k, &v,
+				&sound))) {
+		memcpy(key, k.data, k.len);
+		key[k.len] = 0; /* just behind it */
+		len = k.len + 1;
+		if (!sound || k.len != 16 || v.len != GROUP_BYTES)
+			continue;
+		for (uint64_t n = 0; !r && n < GROUP_MARKS; n++)
+			if (get_le32(v.data + 4 * n))
+				r = know_set(ret, get_be64(key),
+					     get_be64(key + 8) * GROUP_MARKS +
+						     n);
+		if (r)
+			return r;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 /* ---- writing */
 
 int chain_write(struct tree *t, uint64_t origin, uint64_t after,
@@ -376,6 +402,33 @@ int chain_birth_add(struct tree *t, const struct birth *b)
 	r = buf_error(&out);
 	return r ? r : store_put(t->store, TABLE_META, SLICE_STR(births_key),
 				 buf_slice(&out));
+}
+
+/* Whose branch is it, if it is one: of an origin that has a number here. */
+static int birth_find(struct tree *t, uint64_t alias)
+{
+	struct birth b = { .alias = alias };
+	int r = chain_next(t, (struct dot){ alias, 0 }, &b.first);
+
+	if (!r && b.first)
+		r = chain_get(t, (struct dot){ alias, b.first }, &b.mark);
+	for (size_t k = 0; !r && b.first && k < t->know.count; k++) {
+		b.root = t->know.entries[k].origin;
+		if (birth_is_valid(&b))
+			return chain_birth_add(t, &b);
+	}
+	return r;
+}
+
+int chain_births_anew(struct tree *t)
+{
+	int r = store_del(t->store, TABLE_META, SLICE_STR(births_key));
+
+	t->births_changed = true;
+	t->birth_count = 0;
+	for (size_t k = 0; !r && k < t->know.count; k++)
+		r = birth_find(t, t->know.entries[k].origin);
+	return r;
 }
 
 /* As the store says. */

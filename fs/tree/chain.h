@@ -30,6 +30,7 @@
 
 #include "fs/base/id.h"
 
+struct know;
 struct tree;
 
 /* Of one operation; 0: none. */
@@ -65,6 +66,10 @@ must_check int chain_read(struct tree *, uint64_t origin, uint64_t after,
 must_check int chain_write(struct tree *, uint64_t origin, uint64_t after,
 			   const mark_t *, size_t count);
 
+/* The greatest number of each origin that has a mark: K, but for what is being
+ * applied. Damaged records count as none. */
+must_check int chain_know(struct tree *, struct know *ret);
+
 /* The birth of an alias, or NULL. Borrowed until the lock is released. */
 const struct birth *chain_birth(struct tree *, uint64_t alias);
 /* All that are known, by alias. */
@@ -72,6 +77,8 @@ const struct birth *chain_births(struct tree *, size_t *ret_count);
 /* Notes one; known ones are ignored. In an operation. Errors: -EPROTO it
  * is not valid, -E2BIG, -ENOMEM. */
 must_check int chain_birth_add(struct tree *, const struct birth *);
+/* For what META lost: those that follow from the marks. In an operation. */
+must_check int chain_births_anew(struct tree *);
 /* The origin itself, or the root of the alias. */
 uint64_t chain_root(struct tree *, uint64_t origin);
 

@@ -376,6 +376,8 @@ static int check_meta(struct check *c, struct slice key, struct slice value)
 	int r;
 
 	(void)value;
+	if (slice_equal(key, SLICE_STR(META_MEND)))
+		check_tell(c, CHECK_INDEX, "says that a repair was broken off");
 	if (slice_take_prefix(&id, "acks/"))
 		policy = false;
 	else if (!slice_take_prefix(&id, "policy/"))

@@ -52,7 +52,9 @@ static enum entry_sort meta_sort(struct slice key)
 	    slice_has_prefix(key, "acks/") ||
 	    slice_equal(key, SLICE_STR(META_LOCAL)))
 		return ENTRY_DERIVED;
-	return ENTRY_OWN;
+	/* (what the tree or the store cannot do without was mended when they
+	 * were opened) */
+	return ENTRY_ASIDE;
 }
 
 enum entry_sort entry_sort(enum store_table table, struct slice key)

@@ -203,9 +203,11 @@ static int cuts_clear(struct tree *t)
 {
 	struct slice k, v;
 	uint8_t key[8];
+	bool sound;
 	int r;
 
-	while (!(r = store_seek(t->store, TABLE_CUT, SLICE("", 0), &k, &v))) {
+	while (!(r = store_peek(t->store, TABLE_CUT, SLICE("", 0), &k, &v,
+				&sound))) {
 		if (k.len != 8)
 			return -EUCLEAN;
 		memcpy(key, k.data, 8);
@@ -250,6 +252,13 @@ static int incarnation_get(struct tree *t, struct tree_incarnation *ret)
 	ret->time = (int64_t)reader_u64(&in);
 	ret->count = reader_u32(&in);
 	return reader_done(&in) ? -EUCLEAN : 0;
+}
+
+int incarnation_check(struct tree *t)
+{
+	struct tree_incarnation i;
+
+	return incarnation_get(t, &i);
 }
 
 static int incarnation_note(struct tree *t, enum tree_cause cause)

@@ -51,5 +51,7 @@ must_check int replica_fork(struct tree *, uint64_t origin, uint64_t n0,
  * was copied, or that peers know more of than it does itself.
  */
 must_check int replica_reincarnate(struct tree *, enum tree_cause);
+/* Can META's value be read? -EUCLEAN. */
+must_check int incarnation_check(struct tree *);
 
 #endif

@@ -10,6 +10,7 @@
 #include "fs/tree/check.h"
 
 struct mend_result {
+	struct tree_mended meta; /* by tree_open() */
 	uint64_t chunks;	/* put aside */
 	uint64_t contents;	/* objects that wait for content now */
 	uint64_t rows;		/* put aside: peers may bring them back */

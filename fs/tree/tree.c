@@ -15,10 +15,10 @@
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
 #include "fs/store/headroom.h"
-#include "fs/tree/base.h"
 #include "fs/tree/fork.h"
 #include "fs/tree/hist.h"
 #include "fs/tree/list.h"
+#include "fs/tree/meta.h"
 #include "fs/tree/roots.h"
 #include "fs/tree/saves.h"
 #include "fs/tree/xattr_local.h"
@@ -102,115 +102,6 @@ struct version op_version(struct tree *t, uint8_t reg)
 struct slice tree_label_slice(struct tree *t)
 {
 	return SLICE_STR(t->label);
-}
-
-/* ---- META */
-
-static int meta_put(struct tree *t, const char *name, struct slice value)
-{
-	return store_put(t->store, TABLE_META, SLICE_STR(name), value);
-}
-
-static int meta_put_clock(struct tree *t)
-{
-	uint8_t value[32 + SUM_BYTES + 8 + sizeof(struct hash)];
-
-	put_le64(value, know_get(&t->know, t->origin));
-	put_le64(value + 8, t->hlc);
-	put_le64(value + 16, t->lseq);
-	put_le64(value + 24, t->next_ino);
-	for (size_t k = 0; k < 4; k++)
-		put_le64(value + 32 + 8 * k, t->sum.word[k]);
-	put_le64(value + 64, t->sum.count);
-	put_le64(value + 72, t->ceiling);
-	memcpy(value + 80, t->chain_head.b, sizeof(t->chain_head.b));
-	return meta_put(t, "clock", SLICE(value, sizeof(value)));
-}
-
-static int meta_put_know(struct tree *t)
-{
-	struct buf b = BUF_INIT;
-	autofree uint8_t *bytes = NULL;
-
-	know_encode(&t->know, &b);
-	bytes = b.data;
-	if (b.failed)
-		return -ENOMEM;
-	return meta_put(t, "know", buf_slice(&b));
-}
-
-static int meta_get(struct tree *t, const char *name, struct slice *ret)
-{
-	int r = store_get(t->store, TABLE_META, SLICE_STR(name), ret);
-
-	return r == -ENOENT ? -EUCLEAN : r;
-}
-
-static int meta_load(struct tree *t)
-{
-	struct slice v;
-	struct reader in;
-	uint64_t seq;
-	int r;
-
-	r = meta_get(t, "volume", &v);
-	if (!r && v.len != sizeof(t->volume.b))
-		r = -EUCLEAN;
-	if (r)
-		return r;
-	memcpy(t->volume.b, v.data, v.len);
-	r = meta_get(t, "label", &v);
-	if (!r && !label_is_valid(v))
-		r = -EUCLEAN;
-	if (r)
-		return r;
-	memcpy(t->label, v.data, v.len);
-	t->label[v.len] = '\0';
-	r = meta_get(t, "origin", &v);
-	if (!r && v.len != 8)
-		r = -EUCLEAN;
-	if (r)
-		return r;
-	t->origin = get_le64(v.data);
-	r = meta_get(t, "secret", &v);
-	if (!r && v.len != SECRET_BYTES)
-		r = -EUCLEAN;
-	if (!r)
-		r = secret_set(t, v.data);
-	if (r)
-		return r;
-	r = meta_get(t, "know", &v);
-	if (r)
-		return r;
-	in = READER(v.data, v.len);
-	if (know_decode(&in, &t->know))
-		return -EUCLEAN;
-	r = meta_get(t, "clock", &v);
-	if (r)
-		return r;
-	in = READER(v.data, v.len);
-	seq = reader_u64(&in);
-	t->hlc = reader_u64(&in);
-	t->lseq = reader_u64(&in);
-	t->next_ino = reader_u64(&in);
-	sum_decode(&in, &t->sum);
-	t->ceiling = reader_u64(&in);
-	reader_copy(&in, t->chain_head.b, sizeof(t->chain_head.b));
-	if (reader_done(&in))
-		return -EUCLEAN;
-	t->sent_seq = seq; /* for all that is known */
-	/* Not given back: the last run did not end by tree_stop(). */
-	t->skip_to = t->ceiling;
-	r = know_set(&t->know, t->origin, seq);
-	if (!r)
-		r = base_load(t);
-	if (!r)
-		r = hist_load(t);
-	if (!r)
-		r = applying_load(t);
-	if (!r)
-		r = local_attrs_load(t);
-	return r ? r : chain_load(t);
 }
 
 /* ---- operations */
@@ -303,11 +194,11 @@ static int op_finish(struct tree *t)
 		r = chain_end_op(t);
 	}
 	if (!r && t->know_changed)
-		r = meta_put_know(t);
+		r = meta_set_know(t);
 	if (!r && t->hist_changed)
 		r = hist_save(t);
 	if (!r)
-		r = meta_put_clock(t);
+		r = meta_set_clock(t);
 	return r;
 }
 
@@ -359,11 +250,10 @@ int tree_sync(struct tree *t)
 
 bool tree_exists(struct store *s)
 {
-	struct slice v;
 	bool yes;
 
 	store_lock(s);
-	yes = !store_get(s, TABLE_META, SLICE_STR("volume"), &v);
+	yes = meta_exists(s);
 	store_unlock(s);
 	return yes;
 }
@@ -424,13 +314,13 @@ static int volume_create(struct tree *t, const struct tree_options *o)
 	if (r)
 		return r;
 	t->know_changed = true;
-	r = meta_put(t, "volume", SLICE(o->volume.b, sizeof(o->volume.b)));
+	r = meta_set(t, "volume", SLICE(o->volume.b, sizeof(o->volume.b)));
 	if (!r)
-		r = meta_put(t, "label", o->label);
+		r = meta_set(t, "label", o->label);
 	if (!r)
-		r = meta_put(t, "origin", SLICE(origin, sizeof(origin)));
+		r = meta_set(t, "origin", SLICE(origin, sizeof(origin)));
 	if (!r)
-		r = meta_put(t, "secret", SLICE(secret, sizeof(secret)));
+		r = meta_set(t, "secret", SLICE(secret, sizeof(secret)));
 	if (!r)
 		r = ino_put(t, TREE_ROOT_INO, &root);
 	/* A joiner's root comes with its first cut. */
@@ -453,6 +343,20 @@ static int mend_is_over(struct tree *t)
 			     store_path(t->store));
 }
 
+/* What is damaged is told; and mended, if the store may be changed. */
+static int meta_load_mending(struct tree *t, const struct tree_options *o)
+{
+	unsigned int damaged;
+	int r = meta_load(t, &damaged);
+
+	for (enum meta_key k = 0; !r && k < META_KEYS; k++)
+		if (damaged & META_BIT(k))
+			o->damaged(o->damaged_arg, meta_name(k));
+	if (r || !damaged)
+		return r;
+	return o->mended ? meta_mend(t, damaged, o) : -EUCLEAN;
+}
+
 int tree_open(const struct tree_options *o, struct tree **ret)
 {
 	struct tree *t = calloc(1, sizeof(*t));
@@ -472,11 +376,9 @@ int tree_open(const struct tree_options *o, struct tree **ret)
 	store_unlock(t->store);
 	if (tree_exists(o->store)) {
 		store_lock(t->store);
-		r = o->mending ? 0 : mend_is_over(t);
-		if (!r)
-			r = meta_load(t);
-		if (!r)
-			r = horizon_load(t);
+		r = o->mending ? meta_load_mending(t, o) : mend_is_over(t);
+		if (!r && !o->mending)
+			r = meta_load(t, NULL);
 		t->group_records = store_count(t->store, TABLE_GROUP);
 		if (!r)
 			r = dirty_load_all(t);

@@ -64,6 +64,13 @@ struct tree_observer {
 	void (*opened)(void *arg, struct objid file);
 };
 
+/* What the mending of META came to. */
+struct tree_mended {
+	bool incarnation;	/* this node goes on as a new one of its name */
+	bool own_volume;	/* the store is a volume of its own now: what
+				 * tells of the others was lost */
+};
+
 struct tree_options {
 	struct store *store;		/* borrowed */
 	const struct tree_env *env;	/* borrowed for the tree's life */
@@ -78,9 +85,18 @@ struct tree_options {
 	/* The store is a copy, or was restored from one: it goes on as a new
 	 * incarnation. Of an existing volume only. */
 	bool is_copy;
-	/* It is opened to be repaired (mend.h), also where that was broken
-	 * off. */
+	/*
+	 * It is opened to be repaired (mend.h), also where that was broken
+	 * off. What META says of the tree itself comes first: `damaged` is
+	 * called for each value that cannot be read, or is missing, and what
+	 * was is mended, if `mended` is not NULL, by the volume's id (if it is
+	 * not zero) and the label above, if these are what was lost. Else
+	 * -EUCLEAN.
+	 */
 	bool mending;
+	void (*damaged)(void *arg, const char *name);
+	void *damaged_arg;
+	struct tree_mended *mended;
 	/* Files may be open from before (tree_open_again). Else what only an
 	 * open handle kept is given up. */
 	bool goes_on;
@@ -93,6 +109,7 @@ enum tree_cause {
 	CAUSE_LOST = 2,	  /* peers know changes that it has lost */
 	CAUSE_TWIN = 3,	  /* another copy of its store is, or was, in use */
 	CAUSE_BRANCH = 4, /* of two histories, its own got another name */
+	CAUSE_MENDED = 5, /* what its store said of it was damaged */
 };
 
 struct tree_incarnation {

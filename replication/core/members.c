@@ -195,6 +195,29 @@ int members_load(struct members *m, struct store *store)
 	return r;
 }
 
+int members_volume(struct store *store, struct volid *ret)
+{
+	uint8_t from[sizeof(struct device) + 1];
+	struct slice key, value;
+	size_t len = 0;
+	bool sound;
+
+	while (!store_peek(store, TABLE_MEMBER, SLICE(from, len), &key, &value,
+			   &sound) && key.len == sizeof(struct device)) {
+		struct member_entry e = {.removed = false};
+
+		if (sound && !member_read(value, &e) &&
+		    !member_verify(&e.member)) {
+			*ret = e.member.volume;
+			return 0;
+		}
+		memcpy(from, key.data, key.len);
+		from[key.len] = 0;
+		len = sizeof(from);
+	}
+	return -ENOENT;
+}
+
 static int member_put(struct store *store, const struct member_entry *e)
 {
 	cleanup(buf_release) struct buf b = BUF_INIT;

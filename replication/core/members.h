@@ -45,6 +45,9 @@ bool addresses_are_valid(struct slice);
 /* An entry of the table: is it what it must be? -EUCLEAN. */
 must_check int members_check(struct slice key, struct slice value);
 must_check int members_load(struct members *, struct store *);
+/* The volume that the records are of, by those that can be read. [locked]
+ * Errors: -ENOENT. */
+must_check int members_volume(struct store *, struct volid *ret);
 /* Puts the entries from..to-1 into the table, in one operation; nothing is
  * synced. [store not locked] Errors: store's. */
 must_check int members_save(struct store *, const struct members *, size_t from,

@@ -133,7 +133,7 @@ static void check_finish(struct agent_check *k)
 {
 	const struct check_result *result = check_result(k->check);
 	json_t *found = k->pages_only ?
-		check_list_pages_json(&k->list) :
+		check_list_only_json(&k->list) :
 		check_list_json(&k->list, k->agent->tree, result);
 	json_t *answer;
 

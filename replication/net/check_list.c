@@ -243,7 +243,7 @@ static json_t *fault_json(const struct check_list *l, size_t k,
 	if (f->has_id) {
 		hex_encode(f->id.b, sizeof(f->id.b), hex);
 		json_object_set_new(o, "id", json_string(hex));
-		if (path->len || objid_is_root(f->id))
+		if (path && (path->len || objid_is_root(f->id)))
 			put_path(o, buf_slice(path));
 	}
 	if (f->version[0])
@@ -251,6 +251,13 @@ static json_t *fault_json(const struct check_list *l, size_t k,
 	if (f->missing || f->damaged) {
 		json_object_set_new(o, "missing", number(f->missing));
 		json_object_set_new(o, "damaged", number(f->damaged));
+	}
+	if (f->table == TABLE_META && f->key.len) {
+		json_t *name = json_stringn(
+			(const char *)l->keys.data + l->key_at[k], f->key.len);
+
+		if (name) /* (else it is no text) */
+			json_object_set_new(o, "name", name);
 	}
 	if (f->key.len) {
 		hex_encode(l->keys.data + l->key_at[k], f->key.len, hex);
@@ -284,7 +291,7 @@ json_t *check_list_json(const struct check_list *l, struct tree *t,
 			 number(l->total), "faults", faults);
 }
 
-json_t *check_list_pages_json(const struct check_list *l)
+json_t *check_list_only_json(const struct check_list *l)
 {
 	json_t *faults = json_array();
 

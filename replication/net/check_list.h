@@ -31,14 +31,14 @@ void check_list_add(void *list, const struct check_fault *);
 bool check_list_is_fetched(const struct check_list *);
 /* For struct pages_ops. */
 void check_list_page(void *list, const struct pages_fault *);
-/* Of pages only: {fault_count, faults}. */
-json_t *check_list_pages_json(const struct check_list *);
+/* Where no tree can be opened: {fault_count, faults}. */
+json_t *check_list_only_json(const struct check_list *);
 /* Entries that the core keeps in the tree's tables; as foreign(). */
 int check_list_foreign(enum store_table, struct slice key,
 		       struct slice value);
 /*
  * {entries, objects, chunks, bytes, pending, fault_count, faults: [{kind,
- * what, table, path or path_hex, id, version, missing, damaged, key}]}.
+ * what, table, path or path_hex, id, version, missing, damaged, key, name}]}.
  * [not locked]
  */
 json_t *check_list_json(const struct check_list *, struct tree *,

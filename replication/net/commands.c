@@ -174,6 +174,7 @@ static json_t *incarnation_json(struct agent *a)
 	static const char *const causes[] = {
 		[CAUSE_COPY] = "copy", [CAUSE_LOST] = "lost",
 		[CAUSE_TWIN] = "twin", [CAUSE_BRANCH] = "branch",
+		[CAUSE_MENDED] = "repaired",
 	};
 	struct tree_incarnation i;
 

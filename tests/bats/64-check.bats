@@ -189,3 +189,77 @@ fill() {
 	assert_failure
 	assert_output --partial "kin check"
 }
+
+# Past the store: no checksum fits. damage_meta STORE KEY
+damage_meta() {
+	python3 - "$1/db" "$2" <<-'END'
+	import re, sys
+	with open(sys.argv[1], "r+b") as f:
+	    all = f.read()
+	    # (a node of a leaf: length of the value, flags, of the key)
+	    key = sys.argv[2].encode()
+	    found = 0
+	    for m in re.finditer(re.escape(key), all):
+	        at = m.start()
+	        if at < 8 or int.from_bytes(all[at - 2:at], "little") != len(key):
+	            continue
+	        size = int.from_bytes(all[at - 8:at - 4], "little")
+	        if not 4 <= size < 400:
+	            continue
+	        f.seek(m.end() + size - 1)
+	        f.write(bytes([all[m.end() + size - 1] ^ 1]))
+	        found += 1
+	    assert found
+	END
+}
+
+@test "two nodes: whatever META has of the store's identity is damaged, and mended" {
+	two_nodes
+	fill
+	kin_wait a
+	for key in volume label origin know clock history cookie; do
+		kin pause a
+		echo "$key" >"a/unsent-$key"
+		echo "$key" >"b/of-b-$key"
+		kin unmount a
+		damage_meta a.store "$key"
+		run kin mount --store "$T/a.store" a
+		assert_failure
+		run -1 kin check a.store
+		assert_output --partial "META '$key'"
+		run -0 kin check --repair a.store
+		run -0 kin check --data a.store
+		kin_remount a
+		kin resume a
+		assert_equal "$(cat "a/unsent-$key")" "$key"
+		kin_wait a
+		assert_same_trees a b
+		run -0 kin verify --deep a
+	done
+}
+
+@test "two nodes: the volume's secret is lost: the store becomes a volume of its own" {
+	two_nodes
+	fill
+	kin_wait a
+	kin pause a
+	echo mine >a/unsent
+	kin unmount a
+	damage_meta a.store secret
+	run kin mount a
+	assert_failure
+	run -0 kin check --repair a.store
+	assert_output --partial "a volume of its own now"
+	run -0 kin check --data a.store
+	kin_remount a
+	assert_equal "$(cat a/unsent)" mine
+	assert_equal "$(cat a/dir/f3)" again
+	assert_equal "$(kin member list --json a | jq '.members | length')" 1
+	# As the message says: joined again beside it.
+	kin_join b again
+	run -0 kin member remove a b
+	cp a/unsent again/
+	kin_wait again
+	assert_equal "$(cat b/unsent)" mine
+	assert_same_trees again b
+}

@@ -85,7 +85,7 @@ static int note_entry(void *arg, const struct replica_view_entry *e)
 {
 	struct touched *t = arg;
 
-	kin_assert(e->kind >= KIND_FILE && e->kind <= KIND_SYMLINK);
+	kin_assert(e->kind >= KIND_FILE && e->kind <= KIND_LAST);
 	if (t->count == TOUCHED_MAX)
 		return 1;
 	t->ids[t->count] = e->id;

@@ -10,6 +10,7 @@
 
 #include "fs/tree/acks.h"
 #include "fs/tree/policy.h"
+#include "fs/tree/xattr_local.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/node.h"
 
@@ -58,7 +59,7 @@ static void set(struct fuzz_node *n, uint64_t ino, struct slice name,
 			   r == -E2BIG || r == -ENOSPC || r == -ERANGE);
 		return;
 	}
-	kin_assert(name.len > 5 && !memcmp(name.data, "user.", 5));
+	kin_assert(slice_has_prefix(name, "user.") || xattr_is_local(name));
 	fuzz_must(tree_getxattr(n->tree, ino, name, &got));
 	kin_assert(slice_equal(buf_slice(&got), value));
 	fuzz_must(tree_listxattr(n->tree, ino, &list));
