@@ -182,16 +182,17 @@ static int bad_add(struct check *c, const struct hash *h)
 	c->result.chunks_damaged++;
 	if (!c->bad)
 		c->bad = calloc(2 * CHECK_BAD_MAX, sizeof(*c->bad));
-	if (!c->bad_of_row)
-		c->bad_of_row = calloc(2 * CHECK_BAD_MAX, 1);
-	if (!c->bad || !c->bad_of_row)
+	if (!c->bad_needed)
+		c->bad_needed = calloc(2 * CHECK_BAD_MAX, 1);
+	if (!c->bad || !c->bad_needed)
 		return -ENOMEM;
 	if (c->bad_count++ < CHECK_BAD_MAX)
 		*bad_slot(c, h) = *h;
 	return 0;
 }
 
-/* What a row names is fetched again; what only history names is left. */
+/* What is shown, or unsent, is fetched again; what only history names is
+ * left. */
 static bool judge_chunk(void *arg, const struct hash *h, bool block)
 {
 	struct check *c = arg;
@@ -204,9 +205,26 @@ static bool judge_chunk(void *arg, const struct hash *h, bool block)
 	slot = bad_slot(c, h);
 	if (!hash_equal(slot, h))
 		return false;
-	if (c->table == TABLE_OBJ)
-		c->bad_of_row[slot - c->bad] = true;
+	if (c->table == TABLE_OBJ || c->table == TABLE_INO ||
+	    c->table == TABLE_DIRTY)
+		c->bad_needed[slot - c->bad] = true;
 	return true;
+}
+
+void check_chunk(struct check *c, const struct hash *h)
+{
+	bool here = chunk_exists(c->tree->store, h);
+	bool sound = !judge_chunk(c, h, false);
+	struct check_fault *f;
+
+	if (here && sound)
+		return;
+	f = tell(c, CHECK_UNSENT, here ? "has damaged content" :
+					 "lacks content");
+	if (f) {
+		f->damaged = here;
+		f->missing = !here;
+	}
 }
 
 /* ---- the walk */
@@ -577,7 +595,7 @@ void check_end(struct check *c)
 	store_unlock(c->tree->store);
 	free(c->leaves);
 	free(c->bad);
-	free(c->bad_of_row);
+	free(c->bad_needed);
 	idlist_release(&c->incomplete);
 	idlist_release(&c->unreadable);
 	free(c->segments);

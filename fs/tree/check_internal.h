@@ -34,7 +34,7 @@ struct check {
 	struct check_count count;
 	/* Which chunks are damaged: a table of hashes, and how many. */
 	struct hash *bad;
-	bool *bad_of_row;	/* and some row names it */
+	bool *bad_needed;	/* and something shown, or unsent, has it */
 	uint64_t bad_count;
 	/* Objects with content that is not whole; with a row that is none. */
 	struct idlist incomplete, unreadable;
@@ -72,6 +72,8 @@ void check_tell_id(struct check *, enum check_part, struct objid,
 		   const char *what);
 /* A content of the entry in hand, to be looked at. */
 void check_add_content(struct check *, const struct check_content *);
+/* A chunk that unsent writes name by its hash: is it here, and sound? */
+void check_chunk(struct check *, const struct hash *);
 /* Do the bytes lie within a segment? */
 bool check_has_bytes(struct check *, struct data_loc, uint64_t len);
 /* The row in hand cannot be read. */

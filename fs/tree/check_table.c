@@ -187,9 +187,7 @@ static int give_raw(void *arg, const struct store_root *root)
 	struct check *c = arg;
 
 	if (root->chunk) {
-		if (!chunk_exists(c->tree->store, root->chunk))
-			check_tell(c, CHECK_UNSENT, "names a chunk that is "
-						    "not here");
+		check_chunk(c, root->chunk);
 		return 0;
 	}
 	if (!root->content && !check_has_bytes(c, root->loc, root->len))

@@ -348,6 +348,15 @@ static int cut_commit(struct tree *t, struct cut *c)
 	return r ? r : dirty_drop(t, c->ino);
 }
 
+/* Something that it is made of is not here. [locked] */
+static void wait_for_parts(struct tree *t, const struct cut *c)
+{
+	(void)!pending_wait(t, &c->base, 0, c->d.kept);
+	for (size_t k = 0; k < c->extents.count; k++)
+		if (c->extents.list[k].kind == EXTENT_CHUNK)
+			(void)pending_wait_chunk(t, &c->extents.list[k].hash);
+}
+
 int data_cut(struct tree *t, uint64_t ino)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
@@ -365,7 +374,7 @@ int data_cut(struct tree *t, uint64_t ino)
 		/* Written before all of the base was here. Nobody else wants
 		 * it, if another content has taken its place since. */
 		if (r == -ENOENT)
-			(void)!pending_wait(t, &c.base, 0, c.d.kept);
+			wait_for_parts(t, &c);
 		if (!r)
 			r = op_begin_locked(t);
 		/* (the writes were taken in, or it is a truncation) */

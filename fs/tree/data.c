@@ -317,7 +317,11 @@ static int read_chunk(struct tree *t, const struct content_extent *e,
 
 	store_lock(t->store);
 	r = chunk_find(t->store, &e->hash, &loc, &chunk_len);
+	if (r == -ENOENT && pending_wait_chunk(t, &e->hash))
+		r = -EAGAIN;
 	store_unlock(t->store);
+	if (r == -EAGAIN)
+		return r;
 	if (r || chunk_len != e->chunk_len)
 		return -EIO;
 	return chunk_read_at(t->store, &e->hash, loc, chunk_len,

@@ -108,7 +108,7 @@ int mend_contents(struct check *c, struct mend_result *result)
 	int r = 0;
 
 	for (size_t k = 0; !r && c->bad && k < 2 * CHECK_BAD_MAX; k++)
-		if (!hash_equal(&c->bad[k], &none) && c->bad_of_row[k])
+		if (!hash_equal(&c->bad[k], &none) && c->bad_needed[k])
 			r = mend_chunk(c->tree, &c->bad[k], result);
 	for (size_t k = 0; !r && k < c->incomplete.count; k++)
 		r = mend_content(c->tree, c->incomplete.ids[k], result);

@@ -20,8 +20,9 @@ struct mend_result {
 
 /*
  * After the last step of a check: damaged chunks of which a row's content is
- * made count as not here from now on, and content that is not whole waits
- * for peers, as that of a row that has just come. Beside normal work. [not
+ * made, or unsent writes, count as not here from now on, and content that is
+ * not whole waits for peers, as that of a row that has just come (of unsent
+ * writes who reads them, or makes a version of them). Beside normal work. [not
  * locked]
  */
 must_check int mend_contents(struct check *, struct mend_result *);

@@ -436,6 +436,16 @@ int64_t pending_wait(struct tree *t, const struct content *c, uint64_t offset,
 	return n;
 }
 
+bool pending_wait_chunk(struct tree *t, const struct hash *h)
+{
+	if (chunk_exists(t->store, h))
+		return false;
+	(void)urgent_add(t, h);
+	if (t->observer.wanted)
+		t->observer.wanted(t->observer.arg);
+	return true;
+}
+
 size_t replica_urgent(struct tree *t, size_t max, struct hash *ret)
 {
 	size_t kept = 0;

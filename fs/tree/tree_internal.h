@@ -843,6 +843,8 @@ bool sibling_is_shown(struct tree *, const struct row *,
 /* Somebody waits for these bytes. Returns how many hashes are missing. */
 must_check int64_t pending_wait(struct tree *, const struct content *,
 				uint64_t offset, uint64_t len);
+/* The same of one chunk, which no row may name. True: it is not here. */
+bool pending_wait_chunk(struct tree *, const struct hash *);
 void pending_release(struct tree *);
 
 /* ---- revive.c */

@@ -81,7 +81,8 @@ bool check_list_is_fetched(const struct check_list *l)
 		const struct check_fault *f = &l->faults[k];
 
 		if (f->table != TABLE_CHUNK && f->part != CHECK_MAIN &&
-		    f->part != CHECK_SIBLING && f->part != CHECK_HIDDEN)
+		    f->part != CHECK_SIBLING && f->part != CHECK_HIDDEN &&
+		    !(f->part == CHECK_UNSENT && (f->missing || f->damaged)))
 			return false;
 	}
 	return l->count == l->total;

@@ -407,6 +407,61 @@ static void test_chunk(void **state)
 	fixture_close(&b);
 }
 
+/*
+ * A part of a file was copied and is unsent, and the file is gone, when their
+ * chunk is damaged: whoever reads the copy waits for others, and what they
+ * give makes it whole.
+ */
+static void test_copied(void **state)
+{
+	cleanup(buf_release) struct buf given = BUF_INIT;
+	struct fixture a, b, c;
+	struct hash wanted;
+	char backup[64];
+	struct seen s;
+	uint64_t dir, large, copy, n;
+	char bytes[6] = "";
+
+	(void)state;
+	fill(&a, &b);
+	dir = look(&a, TREE_ROOT_INO, "dir");
+	large = look(&a, dir, "large");
+	copy = make_file(&a, dir, "copy", "");
+	assert_int_equal(tree_open_file(a.tree, copy, true), 0);
+	assert_int_equal(tree_copy(a.tree, &(struct tree_copy){
+		.from = large, .to = copy, .len = 9000 }, &n), 0);
+	assert_int_equal(n, 9000);
+	assert_int_equal(tree_unlink(a.tree, dir, SLICE_STR("large")), 0);
+	fixture_backup(&a, backup);
+	fixture_stop(&a);
+	flip_text(a.path, "seg/00000000", "abejq");
+	fixture_resume(&a);
+	dir = look(&a, TREE_ROOT_INO, "dir");
+	copy = look(&a, dir, "copy");
+	assert_int_equal(tree_read(a.tree, copy, 0, bytes, 5), -EIO);
+	assert_true(check(&a, true, 1, &s) > 0);
+	assert_true(s.parts[CHECK_UNSENT]);
+	assert_int_equal(tree_read(a.tree, copy, 0, bytes, 5), -EAGAIN);
+	store_lock(a.store);
+	assert_int_equal(replica_urgent(a.tree, 1, &wanted), 1);
+	store_unlock(a.store);
+	/* What it waits for another member has, and gives. */
+	fixture_clone(&c, "carl", backup, false);
+	assert_int_equal(chunk_read(c.store, &wanted, &given), 0);
+	fixture_close(&c);
+	assert_int_equal(replica_chunk_received(a.tree, &wanted,
+						buf_slice(&given)), 0);
+	assert_int_equal(tree_read(a.tree, copy, 0, bytes, 5), 5);
+	assert_string_equal(bytes, "abejq");
+	assert_int_equal(tree_open_file(a.tree, copy, true), 0);
+	tree_release_file(a.tree, copy, true);
+	check(&a, true, 0, &s);
+	assert_false(s.parts[CHECK_UNSENT] || s.parts[CHECK_MAIN]);
+	backup_remove(backup);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_indexes),
 		cmocka_unit_test(test_row),
 		cmocka_unit_test(test_chunk),
+		cmocka_unit_test(test_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
