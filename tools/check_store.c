@@ -142,6 +142,7 @@ static int look_begin(const struct check_args *args, bool inspect,
 	struct store_options so = { .path = args->path,
 				    .must_exist = true,
 				    .inspect = inspect,
+				    .mend = !inspect,
 				    .threads = !inspect };
 	struct tree_options to = {
 		.env = &env,

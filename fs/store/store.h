@@ -89,6 +89,9 @@ struct store_options {
 	 * Operations are refused (-EROFS); end it by store_abandon().
 	 */
 	bool inspect;
+	/* To repair it: what says of which boot the log is may be damaged;
+	 * then the log counts as after a power cut. */
+	bool mend;
 	/* With inspect: another file that has the tables. */
 	int tables_fd;		/* 0: none */
 	bool threads;		/* false: tests and the simulator */

@@ -59,6 +59,7 @@ struct store {
 	bool threads; /* the owner thread runs */
 	bool no_sync;
 	bool inspect; /* it is only looked at */
+	bool mend;
 	int tables_fd; /* borrowed: the tables' file then; 0: `db` */
 	uint64_t log_lost;
 	uint32_t group_max_ops, group_max_ms;

@@ -72,14 +72,29 @@ static int meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name,
 			      SLICE(value.mv_data, value.mv_size), ret);
 }
 
+/* The same of one that is to be sound, if it is there; else says which. */
+static int meta_need(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
+		     const char *name, struct buf *why, struct slice *ret)
+{
+	int r = meta_get(txn, dbi, name, ret);
+
+	if (r == -EUCLEAN && why)
+		buf_printf(why, "store '%s': META '%s' cannot be read",
+			   s->path, name);
+	return r;
+}
+
 /* Is the page cache still the one that the log was written through? */
 static int boot_compare(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
-			enum log_reach *ret)
+			struct buf *why, enum log_reach *ret)
 {
 	struct slice value = {0};
-	int r = meta_get(txn, dbi, META_BOOT, &value);
+	int r = meta_need(s, txn, dbi, META_BOOT, s->mend ? NULL : why,
+			  &value);
 
-	if (r && r != -ENOENT)
+	if (r == -EUCLEAN && s->mend)
+		value = SLICE(NULL, 0); /* as that of another boot */
+	else if (r && r != -ENOENT)
 		return r;
 	*ret = slice_equal(value, SLICE_STR(s->boot_id))
 		       ? LOG_ALL
@@ -103,7 +118,7 @@ static int format_number(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 	format = reader_u32(&rd);
 	if (reader_ok(&rd) || format != STORE_FORMAT)
 		return format_refuse(s, format, why);
-	return meta_get(txn, dbi, META_FORMAT, &value);
+	return meta_need(s, txn, dbi, META_FORMAT, why, &value);
 }
 
 /* Reads the store's own META values; no META and nothing else: fresh. */
@@ -128,12 +143,12 @@ static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 	r = rc ? lmdb_errno(rc) : format_number(s, txn, dbi, why);
 	if (r)
 		return r;
-	r = meta_get(txn, dbi, META_LOG, &value);
+	r = meta_need(s, txn, dbi, META_LOG, why, &value);
 	if (r)
 		return r == -ENOENT ? -EUCLEAN : r;
 	if (log_state_decode(value, &ret->log))
 		return -EUCLEAN;
-	return boot_compare(s, txn, dbi, &ret->reach);
+	return boot_compare(s, txn, dbi, why, &ret->reach);
 }
 
 static int format_check(struct store *s, struct buf *why, struct store_past *ret)

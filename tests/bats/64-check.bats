@@ -238,6 +238,25 @@ damage_meta() {
 	done
 }
 
+@test "what the store has of its log is named; that of the boot is mended" {
+	kin_mount a
+	fill
+	kin unmount a
+	damage_meta a.store boot
+	run kin mount a
+	assert_failure
+	run -1 kin check a.store
+	assert_output --partial "META 'boot'"
+	run -0 kin check --repair a.store
+	run -0 kin check --data a.store
+	kin_remount a
+	assert_equal "$(cat a/dir/f3)" again
+	kin unmount a
+	damage_meta a.store log
+	run -1 kin check a.store
+	assert_output --partial "META 'log'"
+}
+
 @test "two nodes: the volume's secret is lost: the store becomes a volume of its own" {
 	two_nodes
 	fill

@@ -7,3 +7,5 @@
 #include "tests/sim/disk.c"
 #include "tests/sim/disk_calls.c"
 #include "tests/sim/backup.c"
+#include "tests/sim/truth.c"
+#include "tests/sim/truth_names.c"
