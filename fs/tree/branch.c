@@ -65,8 +65,7 @@ static int entry_descending(const void *a, const void *b)
 	return -entry_name_compare(a, b);
 }
 
-/* What is there again, and again, is known by the first of it. */
-static struct entry_name repeated(const struct version *v)
+struct entry_name version_repeated(const struct version *v)
 {
 	return v->flags & VERSION_AGAIN && v->content.anc_count
 		       ? v->content.anc[0]
@@ -132,7 +131,7 @@ static int make_trail(struct tree *t, struct row *row,
 	if (n > 1)
 		qsort(all, n, sizeof(*all), entry_descending);
 	if (again)
-		anc[out++] = repeated(again);
+		anc[out++] = version_repeated(again);
 	for (size_t k = 0; k < n && out < max; k++)
 		if (!entry_names_have(anc, out, &all[k]))
 			anc[out++] = all[k];
@@ -229,6 +228,14 @@ static void untie(const struct info *i, const struct branch *b,
 		rank->level += room / 2;
 }
 
+void rank_above(struct stamp *rank, const struct stamp *other)
+{
+	if (stamp_compare(other, rank) < 0)
+		return;
+	*rank = *other;
+	rank->level += LEVEL_STEP;
+}
+
 static void make_rank(struct tree *t, const struct info *i,
 		      const struct branch *b, const struct content_write *w,
 		      struct content_value *c)
@@ -241,14 +248,9 @@ static void make_rank(struct tree *t, const struct info *i,
 	c->branch_hlc = t->op_hlc;
 	c->label = c->author = tree_label_slice(t);
 	/* (nor does it become a sibling of what is hidden, should that show) */
-	for (size_t k = 0; k < i->hidden_count; k++) {
-		const struct branch *x = &i->branches[i->branch_count + k];
-
-		if (stamp_compare(&x->top->content.rank, &c->rank) < 0)
-			continue;
-		c->rank = x->top->content.rank;
-		c->rank.level += LEVEL_STEP;
-	}
+	for (size_t k = 0; k < i->hidden_count; k++)
+		rank_above(&c->rank,
+			   &i->branches[i->branch_count + k].top->content.rank);
 	if (!b && w->leads) {
 		/* Over what is shown until main's next content is here: the
 		 * name goes on to show what its user made of it. */
@@ -258,7 +260,7 @@ static void make_rank(struct tree *t, const struct info *i,
 			c->rank = rank;
 		return;
 	}
-	if (i->branch_count < 2)
+	if (i->branch_count < 2 && !w->reopened)
 		return;
 	if (!b) {
 		/* Made from what others replaced, beside an open conflict:
@@ -274,6 +276,8 @@ static void make_rank(struct tree *t, const struct info *i,
 	if (!is_main && !w->over_count &&
 	    !stamp_compare(&rank, &i->branches[0].top->content.rank)) {
 		rank.level -= LEVEL_STEP;
+	} else if (w->reopened) {
+		rank_above(&rank, w->reopened);
 	} else {
 		untie(i, b, w, &rank);
 	}

@@ -58,7 +58,7 @@ struct hist_object {
 /* The last settlement of a file that is there: what can be taken back. */
 struct hist_settled {
 	struct entry_name after;	/* main since then */
-	struct object before;	/* CONTENTs that the row had until then */
+	struct object before;	/* CONTENTs that were shown until then */
 };
 
 /* META "history". */

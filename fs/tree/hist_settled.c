@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last settlement of a file in conflict, so that it can be taken back
- * (reopen.c): what main has been since, and the contents that the row had
- * until then, as they were.
+ * (reopen.c): what main has been since, and the contents that were shown until
+ * then, as they were. (What was hidden under them went with them.)
  *
  * A settlement is not a kind of operation. There are many ways to make one,
  * here or elsewhere: kin resolve, a policy, a hook, rm of a sibling, mv over
@@ -172,12 +172,13 @@ static bool needs_entry(const struct object *row, const struct version *v)
 }
 
 static int has_all(struct tree *t, const struct object *row,
-		   const struct version *list, size_t count)
+		   const struct object *before)
 {
+	const struct version *list = before->versions;
 	struct hist_entry e;
 	int r = 0;
 
-	for (size_t k = 0; !r && k < count; k++) {
+	for (size_t k = 0; !r && k < before->count; k++) {
 		struct entry_name name = version_entry_name(&list[k]);
 
 		if (needs_entry(row, &list[k]))
@@ -186,19 +187,25 @@ static int has_all(struct tree *t, const struct object *row,
 	return r;
 }
 
+/* Is one of these contents nowhere in the row? */
+static bool lacks(const struct object *row, const struct object *before)
+{
+	for (size_t k = 0; k < before->count; k++)
+		if (!(before->versions[k].flags & VERSION_VOID) &&
+		    !hist_still_has(row, &before->versions[k]))
+			return true;
+	return false;
+}
+
 /* Is main still what the settlement made, and one of its contents not there
  * again? */
 static int holds(const struct hist_settled *s, const struct object *row)
 {
 	struct entry_name main;
-	bool lacks = false;
 	struct info i;
 	int r = info_init(&i, row);
 
-	for (size_t k = 0; k < s->before.count; k++)
-		lacks |= !(s->before.versions[k].flags & VERSION_VOID) &&
-			 !hist_still_has(row, &s->before.versions[k]);
-	if (!r && lacks && i.branch_count && i.link_count) {
+	if (!r && lacks(row, &s->before) && i.branch_count && i.link_count) {
 		main = version_entry_name(i.branches[0].top);
 		r = !entry_name_compare(&main, &s->after);
 	}
@@ -214,7 +221,7 @@ static int settled_stands(struct tree *t, const struct object *row,
 
 	if (r <= 0)
 		return r ? r : -ENOENT;
-	return has_all(t, row, s->before.versions, s->before.count);
+	return has_all(t, row, &s->before);
 }
 
 int hist_settled_check(struct tree *t, const struct object *row,
@@ -249,23 +256,36 @@ static bool follows(const struct version *v, const struct row *row)
 
 /* Fewer are shown than before, and one is gone. */
 static bool is_settled(const struct row *row, const struct info *was,
-		       const struct info *now)
+		       const struct info *now, const struct object *shown)
 {
-	if (was->branch_count < 2 || was->branches[0].is_void ||
-	    !now->branch_count || now->branches[0].is_void ||
-	    now->branch_count >= was->branch_count || !now->link_count ||
-	    row->had_count > SETTLED_CONTENTS_MAX ||
-	    !follows(now->branches[0].top, row))
-		return false;
-	for (size_t k = 0; k < row->had_count; k++)
-		if (!(row->had[k].flags & VERSION_VOID) &&
-		    !hist_still_has(&row->o, &row->had[k]))
-			return true;
-	return false;
+	return was->branch_count > 1 && !was->branches[0].is_void &&
+	       now->branch_count && !now->branches[0].is_void &&
+	       now->branch_count < was->branch_count && now->link_count &&
+	       shown->count <= SETTLED_CONTENTS_MAX &&
+	       follows(now->branches[0].top, row) && lacks(&row->o, shown);
+}
+
+/* All but what is hidden under another. */
+static int add_shown(const struct info *i, struct object *ret)
+{
+	for (size_t g = 0; g < i->branch_count + i->hidden_count; g++) {
+		const struct branch *b = &i->branches[g];
+
+		for (size_t k = 0; k < b->count; k++) {
+			const struct version *v = b->versions[k];
+
+			if ((v == b->top ||
+			     (!(v->flags & VERSION_VOID) &&
+			      branch_has_content(b, &v->content.content))) &&
+			    !object_add(ret, v))
+				return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 static int note_if(struct tree *t, const struct row *row,
-		   struct object *before)
+		   struct object *before, struct object *shown)
 {
 	struct info was = { 0 }, now = { 0 };
 	struct entry_name after;
@@ -277,13 +297,15 @@ static int note_if(struct tree *t, const struct row *row,
 		r = info_init(&was, before);
 	if (!r)
 		r = info_init(&now, &row->o);
-	if (!r && is_settled(row, &was, &now)) {
+	if (!r)
+		r = add_shown(&was, shown);
+	if (!r && is_settled(row, &was, &now, shown)) {
 		after = version_entry_name(now.branches[0].top);
-		r = has_all(t, &row->o, row->had, row->had_count);
+		r = has_all(t, &row->o, shown);
 		if (!r)
-			r = hist_settled_del(t, before->id);
+			r = hist_settled_del(t, shown->id);
 		if (!r)
-			r = hist_settled_put(t, before, &after);
+			r = hist_settled_put(t, shown, &after);
 	}
 	info_release(&now);
 	info_release(&was);
@@ -308,7 +330,7 @@ int hist_settled_reread(struct tree *t, const struct row *row)
 
 int hist_settled_note(struct tree *t, const struct row *row)
 {
-	struct object before;
+	struct object before, shown;
 	int r = 0;
 
 	if (t->hist.settled)
@@ -317,8 +339,10 @@ int hist_settled_note(struct tree *t, const struct row *row)
 	    object_contents(&row->o) >= row->had_count)
 		return r;
 	object_init(&before, row->o.id);
+	object_init(&shown, row->o.id);
 	before.rule = row->o.rule;
-	r = note_if(t, row, &before);
+	r = note_if(t, row, &before, &shown);
+	object_release(&shown);
 	object_release(&before);
 	return r;
 }

@@ -2,17 +2,20 @@
 /*
  * A settlement is taken back: the conflict is open again, as it was.
  *
- * What the row had is in the record of hist_settled.c, whole versions. Each
+ * What was shown is in the record of hist_settled.c, whole versions. Each
  * comes again as a re-stamped one: under a new dot, for the old one is known
- * to be replaced, but with its rank, branch and ancestors, so that main is
- * main, siblings have their names, and a merge of them has the base that it
- * had. What the settlement made goes (it is in the history now), unless it
- * is main's content that stayed: then main is asserted again.
+ * to be replaced, but with its rank, ancestors and the branch by which it was
+ * named, so that main is main, siblings have their names, and a merge of them
+ * has the base that it had. What the settlement made goes (it is in the
+ * history now), unless it is main's content that stayed: then main is
+ * asserted again, above all that comes.
  *
- * All that comes again has *seen* the settlement: somebody who goes on from
- * that at the same time has made one more content, and neither is taken for
- * an undoing of the other. And it is marked as reopened, until somebody
- * writes it: a policy or a hook that settled it would do so again.
+ * All that comes again has *seen* the settlement, and what that repeats:
+ * somebody who goes on from there at the same time has made one more content,
+ * and neither is taken for an undoing of the other. So it repeats nothing
+ * itself any more, even if it did so before: somebody wants to see it. And it
+ * is marked as reopened, until somebody writes beside it what it has not
+ * seen: a policy or a hook that settled it would do so again.
  */
 #include "fs/tree/reopen.h"
 
@@ -36,60 +39,76 @@ struct reopen {
 
 /* ---- what comes again */
 
+static void see_one(struct content_value *c, struct entry_name e)
+{
+	if (c->seen_count < SEEN_MAX &&
+	    !entry_names_have(c->seen, c->seen_count, &e))
+		c->seen[c->seen_count++] = e;
+}
+
 /* The settlement was seen, and all that is beside it. */
 static int see(struct reopen *x, const struct info *now,
 	       struct content_value *c)
 {
-	struct entry_name *seen;
-	size_t n = 0;
+	const struct content_value old = *c;
 
-	seen = object_alloc(&x->row->o, SEEN_MAX * sizeof(*seen));
-	if (!seen)
+	c->seen = object_alloc(&x->row->o, SEEN_MAX * sizeof(*c->seen));
+	c->seen_count = 0;
+	if (!c->seen)
 		return -ENOMEM;
 	for (size_t g = 0; g < now->branch_count; g++)
-		for (size_t k = 0; k < now->branches[g].count &&
-				   n < SEEN_MAX; k++)
-			seen[n++] = version_entry_name(
-				now->branches[g].versions[k]);
-	for (size_t k = 0; k < c->seen_count && n < SEEN_MAX; k++)
-		if (!entry_names_have(seen, n, &c->seen[k]))
-			seen[n++] = c->seen[k];
-	c->seen = seen;
-	c->seen_count = n;
+		for (size_t k = 0; k < now->branches[g].count; k++) {
+			const struct version *v = now->branches[g].versions[k];
+
+			see_one(c, version_entry_name(v));
+			see_one(c, version_repeated(v));
+		}
+	for (size_t k = 0; k < old.seen_count; k++)
+		see_one(c, old.seen[k]);
 	return 0;
 }
 
-/* Main again, whatever has been written beside it since. */
-static void lead(const struct info *now, struct stamp *rank)
+/* Of what is beside main; NULL: nothing is. */
+static const struct stamp *highest(const struct info *now)
 {
-	for (size_t k = 1; k < now->branch_count; k++) {
-		const struct stamp *r = &now->branches[k].top->content.rank;
-
-		if (stamp_compare(r, rank) >= 0) {
-			*rank = *r;
-			rank->level += LEVEL_STEP;
-		}
-	}
+	return now->branch_count > 1 ? &now->branches[1].top->content.rank
+				     : NULL;
 }
 
 static int put_back(struct reopen *x, const struct info *now,
-		    const struct version *old, bool leads)
+		    const struct branch *of, const struct version *old,
+		    bool leads)
 {
 	struct version v = *old;
 	int r;
 
 	if (!content_complete(x->t, &v.content.content))
 		return -ENODATA;
+	v.flags &= ~VERSION_AGAIN;
+	v.flags |= VERSION_REOPENED;
 	r = base_note(x->t, x->row->o.id, old);
 	if (!r)
 		r = restamp_trail(&x->row->o, &v);
 	if (!r)
 		r = see(x, now, &v.content);
-	if (!r && leads)
-		lead(now, &v.content.rank);
-	v.flags |= VERSION_REOPENED;
+	if (leads && highest(now))
+		rank_above(&v.content.rank, highest(now));
+	/* (a name made of its dot would be another now) */
+	if (old == of->top) {
+		v.content.branch = of->tag;
+		v.content.branch_hlc = of->tag_hlc;
+		v.content.label = of->label;
+	}
 	x->come[x->come_count++] = v;
 	return r;
+}
+
+static bool comes(const struct reopen *x, const struct info *now,
+		  const struct version *v)
+{
+	return !(v->flags & VERSION_VOID) && object_find(&x->row->o, v) < 0 &&
+	       !(x->stays && branch_has_content(&now->branches[0],
+						&v->content.content));
 }
 
 static int choose_come(struct reopen *x, const struct info *was,
@@ -101,16 +120,14 @@ static int choose_come(struct reopen *x, const struct info *was,
 			       (x->s.before.count + 1) * sizeof(*x->come));
 	if (!x->come)
 		return -ENOMEM;
-	for (size_t k = 0; !r && k < x->s.before.count; k++) {
-		const struct version *v = &x->s.before.versions[k];
+	/* (of one rank the later dot goes first) */
+	for (size_t g = was->branch_count; g-- > 0;) {
+		const struct branch *b = &was->branches[g];
 
-		if (v->flags & VERSION_VOID ||
-		    object_find(&x->row->o, v) >= 0 ||
-		    (x->stays && branch_has_content(&now->branches[0],
-						    &v->content.content)))
-			continue;
-		r = put_back(x, now, v,
-			     !x->stays && v == was->branches[0].top);
+		for (size_t k = b->count; !r && k-- > 0;)
+			if (comes(x, now, b->versions[k]))
+				r = put_back(x, now, b, b->versions[k],
+					     !g && b->versions[k] == b->top);
 	}
 	return r || x->come_count ? r : -ENOENT;
 }
@@ -143,9 +160,15 @@ static int mark_main(struct reopen *x, const struct info *now)
 	const struct branch *main = &now->branches[0];
 	struct content_write w = { .content = &main->top->content.content,
 				   .mtime = main->top->content.mtime,
-				   .again = true, .reopened = true,
-				   .keep = true };
+				   .again = true, .keep = true };
 
+	w.reopened = highest(now);
+	for (size_t k = 0; k < x->come_count; k++) {
+		const struct stamp *r = &x->come[k].content.rank;
+
+		if (!w.reopened || stamp_compare(r, w.reopened) > 0)
+			w.reopened = r;
+	}
 	return branch_write(x->t, x->row, now, main, NULL, &w);
 }
 
@@ -200,12 +223,31 @@ static int reopen_row(struct reopen *x, const struct info *was,
 	return r ? r : hist_settled_del(x->t, x->row->o.id);
 }
 
+/* By one that came again. */
+static bool was_seen(const struct info *i, const struct version *v)
+{
+	struct entry_name name = version_entry_name(v);
+
+	for (size_t k = 0; k < i->branch_count; k++) {
+		const struct version *x = i->branches[k].top;
+
+		if (x->flags & VERSION_REOPENED &&
+		    entry_names_have(x->content.seen, x->content.seen_count,
+				     &name))
+			return true;
+	}
+	return false;
+}
+
 bool is_reopened(const struct info *i)
 {
-	for (size_t k = 0; k < i->branch_count; k++)
+	for (size_t k = 0; k < i->branch_count; k++) {
+		const struct version *v = i->branches[k].top;
+
 		if (!i->branches[k].is_void &&
-		    !(i->branches[k].top->flags & VERSION_REOPENED))
+		    !(v->flags & VERSION_REOPENED) && !was_seen(i, v))
 			return false;
+	}
 	return true;
 }
 

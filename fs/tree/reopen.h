@@ -11,7 +11,8 @@
  * of its bytes are not here; -EAGAIN a newer main is on its way.
  */
 must_check int settlement_reopen(struct tree *, struct objid);
-/* Are these contents there for that, and was none written since? */
+/* Are these contents there for that, or beside what is, and was none written
+ * since? */
 bool is_reopened(const struct info *);
 
 #endif

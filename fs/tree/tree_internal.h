@@ -757,7 +757,8 @@ struct content_write {
 	bool keep;		/* KEEP: the edit survives a removal */
 	bool leads;		/* a new branch that is main at once */
 	bool again;		/* the branch once more: VERSION_AGAIN */
-	bool reopened;		/* VERSION_REOPENED */
+	/* VERSION_REOPENED: main once more, above this. */
+	const struct stamp *reopened;
 	/* Made by a policy or a hook, of these human versions. */
 	const struct dot *leaves;
 	size_t leaves_count;
@@ -782,6 +783,10 @@ must_check int branch_write(struct tree *, struct row *,
  * that the operation wrote is as new, and has that dot already.
  */
 must_check int row_keep(struct tree *, struct row *, const struct info *);
+/* A rank goes above another, if it is not. */
+void rank_above(struct stamp *, const struct stamp *other);
+/* What the version is there again for, and again: the first of it. */
+struct entry_name version_repeated(const struct version *);
 /* Adds to `ret` (LEAVES_MAX) the human versions that this one is made of.
  * -E2BIG. */
 must_check int leaves_add(const struct version *, struct dot *ret,

@@ -128,14 +128,17 @@ static void expect_open(void)
 	}
 }
 
-static void sibling_name(struct fixture *f, char ret[128])
+/* The name of the sibling that has these bytes. */
+static void sibling_name(struct fixture *f, const char *bytes, char ret[128])
 {
 	struct variants v;
 
 	variants_at(f, "f", &v);
 	ret[0] = '\0';
 	for (size_t k = 0; k < v.count; k++)
-		if (!v.list[k].main)
+		if (!v.list[k].main &&
+		    slice_equal(v.list[k].content.inline_bytes,
+				SLICE_STR(bytes)))
 			snprintf(ret, 128, "%.*s", (int)v.list[k].name.len,
 				 (const char *)v.list[k].name.data);
 	variants_release(&v);
@@ -167,6 +170,18 @@ static void open_conflict(void)
 	sync_all();
 	expect_open();
 	expect_none();
+}
+
+/* That somebody took a settlement back holds for all that is shown. */
+static void expect_reopened(void)
+{
+	for (int k = 0; k < 3; k++) {
+		struct variants v;
+
+		variants_at(&nodes[k], "f", &v);
+		assert_true(v.reopened);
+		variants_release(&v);
+	}
 }
 
 /* ---- ways to settle */
@@ -201,7 +216,7 @@ static void test_sibling_removed(void)
 	struct seen s;
 
 	open_conflict();
-	sibling_name(a, name);
+	sibling_name(a, "alice's", name);
 	rm(b, ROOT, name);
 	sync_all();
 	expect_file(a, "f", "bob's");
@@ -215,14 +230,8 @@ static void test_sibling_removed(void)
 	assert_int_equal(undo(a), 0);
 	sync_all();
 	expect_open();
-	for (int k = 0; k < 3; k++) {
-		struct variants v;
-
-		variants_at(&nodes[k], "f", &v);
-		assert_true(v.reopened);
-		variants_release(&v);
-	}
-	sibling_name(c, now);
+	expect_reopened();
+	sibling_name(c, "alice's", now);
 	assert_string_equal(name, now);
 	expect_none();
 }
@@ -233,7 +242,7 @@ static void test_sibling_taken(void)
 	struct seen s;
 
 	open_conflict();
-	sibling_name(a, name);
+	sibling_name(a, "alice's", name);
 	mv(a, ROOT, name, ROOT, "f");
 	sync_all();
 	expect_file(c, "f", "alice's");
@@ -261,11 +270,7 @@ static void test_by_a_hook(void)
 	assert_int_equal(undo(a), 0);
 	sync_all();
 	expect_open();
-	for (int k = 0; k < 3; k++) {
-		variants_at(&nodes[k], "f", &v);
-		assert_true(v.reopened);
-		variants_release(&v);
-	}
+	expect_reopened();
 	write_name(b, "f", "bob's more");
 	sync_all();
 	variants_at(c, "f", &v);
@@ -299,6 +304,66 @@ static void test_one_of_three(void)
 	expect_sibling(c, "alice", "alice's");
 	expect_sibling(c, "bob", "bob's");
 	assert_int_equal(entries(c), 3);
+	expect_reopened();
+}
+
+/* A slow clock makes nothing less than what comes beside it. */
+static void test_slow_clock(void)
+{
+	char name[128];
+
+	c->now_ns -= (int64_t)3600 * 1000000000;
+	open_conflict();
+	sibling_name(a, "alice's", name);
+	rm(a, ROOT, name);
+	sync_all();
+	assert_int_equal(undo(c), 0);
+	sync_all();
+	expect_open();
+}
+
+/* Two were written from one main: the name of one is made of its dot. */
+static void test_two_of_one_branch(void)
+{
+	char name[128];
+
+	open_conflict();
+	write_name(a, "f", "bob's, by alice");
+	later(b, a);
+	write_name(b, "f", "bob's, by bob");
+	sync_all();
+	assert_int_equal(entries(a), 3);
+	sibling_name(a, "bob's, by alice", name);
+	rm(a, ROOT, name);
+	sync_all();
+	assert_int_equal(undo(b), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "bob's, by bob");
+		expect_file(&nodes[k], name, "bob's, by alice");
+	}
+}
+
+/* What was hidden was shown to nobody. */
+static void test_hidden(void)
+{
+	char name[128];
+
+	make_conflict("f");
+	write_name(c, "f", "carol's");
+	write_name(c, "f", "base");
+	sync_all();
+	assert_int_equal(entries(a), 2);
+	sibling_name(a, "alice's", name);
+	rm(a, ROOT, name);
+	sync_all();
+	assert_int_equal(undo(b), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "bob's");
+		expect_sibling(&nodes[k], "alice", "alice's");
+		assert_int_equal(entries(&nodes[k]), 2);
+	}
 }
 
 /* Another is main, though nothing was written: what would be put back was
@@ -351,12 +416,61 @@ static void test_while_edited(void)
 	expect_none();
 }
 
+/* The same, where main had been asserted again. */
+static void test_repeated_while_edited(void)
+{
+	make_conflict("f");
+	later(c, b);
+	write_name(c, "f", "carol's");
+	sync_all();
+	remove_sibling(a, "alice");
+	sync_all();
+	assert_int_equal(settle_as(a, "f", "merged", SETTLE_PERSON), 0);
+	sync_all();
+	write_name(a, "f", "merged and more");
+	assert_int_equal(undo(b), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_variant(&nodes[k], "merged and more");
+		expect_variant(&nodes[k], "carol's");
+		expect_variant(&nodes[k], "bob's");
+	}
+}
+
+/* What comes has seen main, by whatever it is made again. */
+static void test_beside_another_settlement(void)
+{
+	char name[128];
+
+	open_conflict();
+	write_name(b, "f", "bob's more");
+	sync_all();
+	sibling_name(a, "alice's", name);
+	write_name(a, name, "alice's more");
+	sync_all();
+	assert_int_equal(settle_as(a, "f", "once", SETTLE_AUTO), 0);
+	later(c, a);
+	assert_int_equal(settle_as(c, "f", "twice", SETTLE_AUTO), 0);
+	assert_int_equal(undo(a), 0);
+	sync_all();
+	expect_file(b, "f", "twice");
+	sibling_name(b, "bob's more", name);
+	rm(b, ROOT, name);
+	sync_all();
+	assert_int_equal(undo(b), 0);
+	expect_file(b, "f", "twice");
+	expect_variant(b, "bob's more");
+	sync_all();
+	for (int k = 0; k < 3; k++)
+		expect_variant(&nodes[k], "bob's more");
+}
+
 static void test_sibling_back_while_edited(void)
 {
 	char name[128];
 
 	open_conflict();
-	sibling_name(a, name);
+	sibling_name(a, "alice's", name);
 	rm(a, ROOT, name);
 	sync_all();
 	write_name(c, "f", "bob's and more");
@@ -482,7 +596,7 @@ static void test_heard_with_an_edit(void)
 	char name[128];
 
 	open_conflict();
-	sibling_name(a, name);
+	sibling_name(a, "alice's", name);
 	rm(a, ROOT, name);
 	write_name(a, "f", "bob's and more");
 	pass(b, a);
@@ -537,8 +651,13 @@ int main(void)
 		SCENARIO(test_sibling_taken),
 		SCENARIO(test_by_a_hook),
 		SCENARIO(test_one_of_three),
+		SCENARIO(test_slow_clock),
+		SCENARIO(test_two_of_one_branch),
+		SCENARIO(test_hidden),
 		SCENARIO(test_another_policy),
 		SCENARIO(test_while_edited),
+		SCENARIO(test_repeated_while_edited),
+		SCENARIO(test_beside_another_settlement),
 		SCENARIO(test_sibling_back_while_edited),
 		SCENARIO(test_twice_at_once),
 		SCENARIO(test_against_a_removal),
