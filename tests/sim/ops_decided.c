@@ -19,6 +19,7 @@ struct choice {
 	struct rng *rng;
 	uint64_t seen;
 	const char *id; /* NULL: any */
+	bool settled;	/* of these only */
 	bool found, is_dir;
 	char found_id[DECISION_ID_CHARS + 1];
 	enum decision_kind kind;
@@ -34,6 +35,8 @@ static int look(void *arg, const struct decision *d)
 {
 	struct choice *p = arg;
 
+	if (p->settled && d->kind != DECISION_SETTLED)
+		return 0;
 	if (p->id ? strcmp(d->id, p->id) != 0
 		  : !rng_one_in(p->rng, ++p->seen))
 		return 0;
@@ -50,7 +53,9 @@ static bool find(struct op *op, const char *id, struct choice *ret)
 {
 	int r;
 
-	*ret = (struct choice){.rng = &op->ops->rng, .id = id};
+	/* (the recorder has no words for the others) */
+	*ret = (struct choice){.rng = &op->ops->rng, .id = id,
+			       .settled = op->ops->profile->plain};
 	r = tree_decided(op->node->tree, TREE_ROOT_INO, look, ret);
 	if (r < 0 && !node_is_sick(op->node))
 		cluster_fail(op->ops->cluster, "node %d: decisions: %d",

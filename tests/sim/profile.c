@@ -245,6 +245,29 @@ const struct profile profiles[] = {
 			[OP_swap] = 10},
 		.faults = {[FAULT_cut] = 10, [FAULT_mend] = 14},
 	},
+	/* Conflicts that are settled, and opened again, and settled again. */
+	{
+		.name = "reopened",
+		.share = 0,
+		.names = 2,
+		.ops = {[OP_create] = 4,
+			[OP_mkdir] = 1,
+			[OP_symlink] = NONE,
+			[OP_save] = 50,
+			[OP_save_sibling] = 8,
+			[OP_unlink] = 2,
+			[OP_unlink_sibling] = 12,
+			[OP_rmdir] = NONE,
+			[OP_rename] = 3,
+			[OP_rename_dir] = NONE,
+			[OP_sibling_over] = 12,
+			[OP_resolve] = 16,
+			[OP_save_by_backup] = NONE,
+			[OP_answer] = 8,
+			[OP_merge] = 8,
+			[OP_undo] = 30},
+		.faults = {[FAULT_cut] = 10, [FAULT_mend] = 16},
+	},
 	/* Conflicts that come under policies, and out of them again. */
 	{
 		.name = "policies",
@@ -365,8 +388,7 @@ const struct profile *profile_plain(const struct profile *p,
 				    struct profile *ret)
 {
 	static const enum op_kind ops[] = {OP_xattr, OP_policy,
-					   OP_save_by_backup, OP_undo,
-					   OP_swap};
+					   OP_save_by_backup, OP_swap};
 	static const enum fault_kind faults[] = {
 		FAULT_power, FAULT_kill_inside, FAULT_full,  FAULT_broken,
 		FAULT_room,  FAULT_backup,	FAULT_restore, FAULT_clone,

@@ -139,7 +139,9 @@ struct changes {
 	uint64_t slot;		/* of the strong LINK where the call says */
 	uint32_t mode;
 	char hash[20];		/* of what was made, or cut */
-	bool settles, removes;	/* some CONTENT, some TOMB is of it */
+	bool removes;		/* some TOMB is of it */
+	struct objid opened;	/* what is in conflict again */
+	bool opens;
 	struct buf drawn;
 };
 
@@ -152,6 +154,30 @@ static void draw(struct buf *b, const char *why, struct objid id, uint64_t seq,
 		      ",\"id\":",
 		   why, seq, hlc);
 	put_id(b, id);
+}
+
+static void put_restamp(struct buf *drawn, struct objid id, struct dot dot,
+			uint64_t hlc, struct dot of, const char *reg)
+{
+	draw(drawn, "restamp", id, dot.seq, hlc);
+	put_dot(drawn, "of", of);
+	buf_printf(drawn, ",\"reg\":\"%s\"}", reg);
+}
+
+static bool is_undo(const struct changes *x)
+{
+	return x->call->node == x->node && x->call->what == CALL_UNDO;
+}
+
+/* Main bears the mark, or what was shown comes again. */
+static void add_opened(struct changes *x, struct objid id,
+		       const struct version *v)
+{
+	x->opens = true;
+	x->opened = id;
+	if (v->dot.seq != x->first)
+		put_restamp(&x->drawn, id, v->dot, v->hlc,
+			    v->content.anc[0].dot, "CONTENT");
 }
 
 static void add_event(struct changes *x, struct objid id,
@@ -207,7 +233,6 @@ static void add_written(struct changes *x, struct objid id,
 		x->removes = true;
 		break;
 	case REG_CONTENT:
-		x->settles = true;
 		if (is_settlement(x)) {
 			content_name(&v->content.content, x->hash);
 			break;
@@ -243,6 +268,8 @@ static int add_row(void *arg, const struct replica_row *row)
 		if (v->dot.origin != x->node->tree->origin ||
 		    v->dot.seq <= x->rn->seq || is_restamp(&x->rn->op, o.id, v))
 			continue;
+		if (is_undo(x) && v->flags & VERSION_REOPENED)
+			add_opened(x, row->id, v);
 		if (v->dot.seq == x->first)
 			add_written(x, row->id, v);
 		else
@@ -406,6 +433,12 @@ static bool tell_call(struct changes *x, struct buf *b)
 		if (call->by_person)
 			buf_printf(b, ",\"how\":\"person\"");
 		return true;
+	case CALL_UNDO:
+		if (!x->opens)
+			return false;
+		buf_printf(b, ",\"op\":\"reopen\",\"object\":");
+		put_id(b, x->opened);
+		return true;
 	case CALL_NONE:
 		break;
 	}
@@ -468,10 +501,9 @@ static void put_restamps(struct node *n, struct buf *drawn)
 					  ? registers[x->reg]
 					  : NULL;
 
-		draw(drawn, "restamp", x->id, x->dot.seq, n->tree->op_hlc);
-		put_dot(drawn, "of", x->of);
 		/* (the model has no other registers) */
-		buf_printf(drawn, ",\"reg\":\"%s\"}", reg ? reg : "OTHER");
+		put_restamp(drawn, x->id, x->dot, n->tree->op_hlc, x->of,
+			    reg ? reg : "OTHER");
 	}
 }
 
@@ -548,16 +580,17 @@ void record_op_ended(struct node *n)
 	struct changes x = {.node = n, .rn = rn, .call = &rec->call};
 	uint64_t seq = know_get(&t->know, t->origin);
 	bool drawn = t->ticked && seq > rn->seq;
+	bool merges = t->remote && !is_undo(&x);
 
 	if (!rn->started || rn->op.begins)
 		return;
-	if (t->remote)
+	if (merges)
 		rn->events += tell_merge(n, &x, drawn);
 	else if (drawn)
 		tell_operation(n, &x);
 	else if (rn->op.gone.count)
 		tell_erased(n);
-	rn->events += !t->remote && drawn;
+	rn->events += !merges && drawn;
 	buf_release(&x.drawn);
 	rn->lseq = t->lseq;
 	rn->seq = seq;

@@ -208,6 +208,13 @@ WRAP(int, tree_settle, (struct tree *t, const struct variants *v, int fd,
 	return call_end(call, __real_tree_settle(t, v, fd, by));
 }
 
+WRAP(int, tree_undo, (struct tree *t, struct slice id))
+{
+	struct record_call *call = call_begin(t, CALL_UNDO);
+
+	return call_end(call, __real_tree_undo(t, id));
+}
+
 /* ---- what an operation does */
 
 WRAP(int, store_op_begin, (struct store *s))

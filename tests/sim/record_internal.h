@@ -18,6 +18,7 @@ enum call {
 	CALL_SETATTR,
 	CALL_RESOLVE,
 	CALL_SETTLE,
+	CALL_UNDO,
 };
 
 struct record_call {

@@ -2,7 +2,7 @@
 """What programs do, by chance; and that each act has its effect at once."""
 from .checks import require
 from .operations import Act, adoption, erasable
-from .versions import ROOT, VOID
+from .versions import ROOT, VOID, branches, is_reopened
 
 LINKS_MAX = 4
 HANDLES_MAX = 2
@@ -21,6 +21,7 @@ MORE = {
     "tree": {"rm_tree": 8},
     "twins": {"same": 7},
     "handles": {"open": 5, "close": 5},
+    "reopen": {"reopen": 8},
 }
 PROFILES = {
     "plain": {},
@@ -317,13 +318,45 @@ class Chooser:
 
     def _resolve(self):
         _, e = self._pick("s")
-        if e and len(self.node.info(e[1]).real) > 1:
+        i = e and self.node.info(e[1])
+        if e and len(i.real) > 1 and not is_reopened(i):
             self.auto(self.node, e[1])
 
     def auto(self, n, o):
         """Adversarial: the result differs on every node."""
-        self.node = n
+        self.node, i = n, n.info(o)
+        require(not all((o, b.top.uid) in self.world.truth.reopened
+                        for b in i.real), "settled again by itself", o)
         self._perform("auto", Act("auto", object=o, hash=1000 + n.dev))
+
+    def _reopen(self):
+        """A settlement is taken back: what there was is shown as it was,
+        and what is beside it now."""
+        n = self.node
+        o = self.world.rng.choice(sorted(n.settled) or [None])
+        if o is None:
+            return
+        before, now = n.settled[o].before, n.info(o)
+        was, there = branches(before), {v.entry for v in now.contents}
+        self._perform("reopen", Act("reopen", object=o), o)
+        self.world.stats["reopened"] += 1
+        i = n.info(o)
+        got = {b.hash for b in i.real}
+        # What is still there may be hidden by what has come since; and what
+        # has come, by what it was hidden by if nothing had been settled.
+        back = {b.hash for b in was if b.top.entry not in there} - {VOID}
+        rest = [v for b in now.groups[1:] for v in b.all()]
+        both = branches(list({v.id: v for v in [*before, *rest]}.values()))
+        beside = {b.hash for b in now.real[1:]}
+        require(back | (beside & {b.hash for b in both}) <= got <=
+                beside | {b.hash for b in was}, "not open again", o, back,
+                beside, got)
+        require(i.groups[0].hash == was[0].hash, "main is another", o)
+        if not beside:
+            require({b.tag: b.hash for b in was if b.hash != VOID} ==
+                    {b.tag: b.hash for b in i.real},
+                    "siblings have other names", o)
+        require(is_reopened(i), "not left to people", o)
 
     def _rename(self):
         key, e = self._pick("fd")

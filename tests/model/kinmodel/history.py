@@ -12,11 +12,11 @@ from .names import Plain
 from .node import Node
 from .operations import Operations
 from .truth import Truth
-from .versions import KIND, MODE, ROOT, TIMES
+from .versions import KIND, MODE, ROOT, TIMES, is_reopened
 
 FEATURES = ("base", "links", "exchange", "over", "void", "auto", "large",
             "gc", "lapse", "remove", "fork", "clock", "part", "temp", "tree",
-            "twins", "handles", "cookie")
+            "twins", "handles", "cookie", "reopen")
 RM_GAP = 6              # hlc between two removals of one rm -rf
 SETTLE_STEPS = 6        # a temporary keeps cuts waiting no longer
 
@@ -307,7 +307,8 @@ class World:
         todo = []
         for _ in range(12):
             todo = [(n, o) for n in self.nodes for o in n.rows
-                    if n.info(o).live_file() and len(n.info(o).real) > 1]
+                    if n.info(o).live_file() and len(n.info(o).real) > 1 and
+                    not is_reopened(n.info(o))]
             if not todo:
                 break
             for n, o in todo:

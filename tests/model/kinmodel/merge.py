@@ -127,6 +127,7 @@ def merge_row(dst, o, theirs, st):
         if st.full and not leq(dst.G, st.cut.K) and \
                 mutations.active != "halves-unmarked":
             st.marks.append(o)
+    dst.done()
 
 
 def note_moved(dst, o, st):
@@ -154,6 +155,7 @@ def finish(dst):
         if row and v.id not in row and (
                 v.reg == CONTENT or not any(i[1] == v.reg for i in row)):
             dst.restamp(o, v)
+            dst.done()
     for o in st.marks:
         mark(dst, o, st.before)
     if mutations.active != "no-undelete":
@@ -163,6 +165,7 @@ def finish(dst):
     dst.revive()
     for m, (e, k) in st.cut.M.items():
         dst.heard(m, e, k)
+    dst.done()
     dst.cut()
 
 

@@ -38,6 +38,27 @@ ALL = {
                             "main as it is", "void"),
     "repeat-is-edit": _m("a repeated content is taken for one that was "
                          "changed back", "void", "part"),
+    "reopened-unmarked": _m("what is open again is settled again by itself",
+                            "void", "auto", "reopen"),
+    "reopened-beside": _m("what was beside it when it was opened again, and "
+                          "is as it was, counts as written", "void", "auto",
+                          "reopen"),
+    "reopened-below": _m("main of a reopened conflict leads no more", "void",
+                         "part", "clock", "reopen"),
+    "reopened-blind": _m("what is open again has not seen what is beside it",
+                         "void", "reopen"),
+    "reopened-again": _m("a repeated main that is open again is still "
+                         "none but a repetition", "void", "reopen"),
+    "reopened-untold": _m("a sibling that is open again is named by its new "
+                          "dot, where that is its name", "void", "reopen"),
+    "reopened-hidden": _m("what was hidden comes again, too", "void", "part",
+                          "auto", "reopen"),
+    "reopened-unrepeated": _m("what is open again has not seen what main "
+                              "repeats", "void", "auto", "part", "reopen"),
+    "reopened-main-first": _m("of what is open again main has the first dot",
+                              "void", "part", "reopen"),
+    "reopened-no-keep": _m("a reopened conflict does not survive a removal "
+                           "that had not seen it", "void", "reopen"),
     # -- reading
     "cycle-cut-by-node": _m("which edge is cut depends on the node"),
     "tie-without-objid": _m("orders between objects end with the key",
@@ -118,8 +139,10 @@ ALL = {
 # hand find them (regressions.py).
 RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
-        "names-not-folded", "absence-unmarked", "halves-unmarked", "absence-by-links-only", "no-pin", "pin-anew",
-        "pin-always", "name-without-main", "repeat-is-edit"}
+        "names-not-folded", "absence-unmarked", "halves-unmarked",
+        "absence-by-links-only", "no-pin", "pin-anew", "pin-always",
+        "name-without-main", "repeat-is-edit", "reopened-beside",
+        "reopened-hidden", "reopened-unrepeated", "reopened-main-first"}
 
 active = None
 

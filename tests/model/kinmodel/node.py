@@ -7,7 +7,8 @@ from the file.
 """
 from . import mutations, view
 from .versions import (ANCESTORS_RESTAMPED, CONTENT, DIR_SLOT, KIND, LINK,
-                       ROOT, TIMES, TOMB, Info, Link, Version, Content, trail)
+                       ROOT, TIMES, TOMB, Info, Link, Version, settlement,
+                       trail)
 
 CUTS_MAX = 12           # few, so that thinning happens
 
@@ -41,7 +42,9 @@ class Node:
     backups may hold what is here. handles: {name: (object, base)}. born:
     {object: (dot, hlc)} of what was made here. run: hlc of the first and
     of the last of the removals in hand. open: files made here that are
-    written for the first time.
+    written for the first time. settled: {object: Settled}; had: {object:
+    its contents, if several, when what was last done was done}; changed:
+    objects that have changed since.
     """
 
     def __init__(self, world, dev, label, origin, members=()):
@@ -54,6 +57,7 @@ class Node:
         self.hlc, self.lseq, self.sent, self.applying = 0, 0, 0, None
         self.handles, self.unsettled = {}, {}
         self.born, self.run, self.open = {}, (0, 0), set()
+        self.settled, self.had, self.changed = {}, {}, set()
         self.cache, self.stamp, self._view = {}, 0, None
 
     def clone(self):
@@ -63,9 +67,9 @@ class Node:
         c.chain = {o: list(l) for o, l in self.chain.items()}
         c.M = {m: (e, dict(k)) for m, (e, k) in self.M.items()}
         for f in ("K", "by", "chg", "G", "unsettled", "handles",
-                  "born"):
+                  "born", "settled", "had"):
             setattr(c, f, dict(getattr(self, f)))
-        for f in ("members", "removed", "origins", "open"):
+        for f in ("members", "removed", "origins", "open", "changed"):
             setattr(c, f, set(getattr(self, f)))
         c.cuts, c.cache, c._view = list(self.cuts), {}, None
         return c
@@ -110,13 +114,32 @@ class Node:
         self.lseq += 1
         self.by[o] = self.lseq
         self.chg[o] = None
+        self.changed.add(o)
         self.stamp += 1
 
     def forget(self, o):
         del self.rows[o]
         self.by.pop(o, None)
         self.chg.pop(o, None)
+        self.settled.pop(o, None)
+        self.had.pop(o, None)
         self.stamp += 1
+
+    def done(self):
+        """An operation is done, or a row merged: was a conflict settled,
+        or gone on from where one was?"""
+        for o in self.changed:
+            if o not in self.rows:
+                continue
+            i, had = self.info(o), self.had.pop(o, ())
+            if len(i.contents) > 1:
+                self.had[o] = tuple(i.contents)
+            if o in self.settled and not self.settled[o].stands(i):
+                del self.settled[o]
+            s = had and settlement(had, i)
+            if s:
+                self.settled[o] = s
+        self.changed.clear()
 
     def drop(self, o, versions):
         for v in versions:
@@ -160,26 +183,26 @@ class Node:
             self.write(o, TOMB, links[slots[0]].value.buried(first), op,
                        self.regs(o, TOMB))
 
-    def restamp(self, o, v, weak=None):
+    def restamp(self, o, v, weak=None, uid=None, value=None):
         """The same version under a new local dot. hlc, rank, branch, since
-        stay; of a content the old name becomes an ancestor."""
-        dot = self.tick("restamp", o, v.id)[0]
+        stay (or are those of the value given); of a content the old name
+        becomes an ancestor. Returns the dot and its time."""
+        op = self.tick("restamp", o, v.id)
         row = self.rows.setdefault(o, {})
         row.pop(v.id, None)
-        value = v.value
+        value = v.value if value is None else value
         if v.reg == CONTENT:
-            c = v.value
             # (none is dropped: what hides it, or is hidden under it, may
             # follow it into the row, and what was seen of its line counts)
-            value = Content(c.hash, c.rank, c.branch, c.branch_hlc, c.label,
-                            c.author, trail([v], ANCESTORS_RESTAMPED, c.again,
-                                            True),
-                            c.seen, c.auto, c.leaves, c.again)
-        n = Version(dot, v.reg, v.hlc, value,
-                    v.weak if weak is None else weak, v.uid, renewed=True)
+            value = value.but(anc=trail([v], ANCESTORS_RESTAMPED, value.again,
+                                        True))
+        n = Version(op[0], v.reg, v.hlc, value,
+                    v.weak if weak is None else weak, uid or v.uid,
+                    renewed=True)
         row[n.id] = n
         self.world.written(o, n)
         self.touch(o)
+        return op
 
     def return_name(self, o, op, tomb=None):
         """What was removed has its last name again: by a write (no tomb

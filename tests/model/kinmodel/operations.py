@@ -8,15 +8,16 @@ dot, and each operation that changes an object leaves a dotted version of it.
 from . import mutations
 from .versions import (ANCESTORS_AGAIN, ANCESTORS_ALONE, ANCESTORS_MAX,
                        CONTENT, DIR_SLOT, KIND, LINK, MODE, ROOT, SEEN_BEHIND,
-                       TIMES, VOID, Content, Link, human, own_stamp, trail)
+                       TIMES, VOID, Content, Link, branches, human, order,
+                       own_stamp, trail)
 
 LEVEL = 1 << 16         # a settled order: room for single steps between
 
 
 class Act:
     """op: create, mkdir, symlink, write, chmod, touch, attr, remove, rmdir,
-    link, move, exchange, take, auto. key, to: (directory, name); id, slot: of
-    what is made; hash: a content; base: the version that a handle's write
+    link, move, exchange, take, auto, reopen. key, to: (directory, name);
+    id, slot: of what is made; hash: a content; base: the version that a handle's write
     was made from (object: of which file). how: see the operation."""
     __slots__ = ("op", "key", "to", "id", "slot", "hash", "mode", "base",
                  "object", "how", "all")
@@ -61,6 +62,14 @@ def _rank(i, b, over, op):
     return r[:3] + (r[3] + room // 2,), b
 
 
+def _lead(rank, others):
+    """Above the others, if it is not."""
+    top = max(others, default=rank)
+    if top < rank or not others or mutations.active == "reopened-below":
+        return rank
+    return top[:3] + (top[3] + LEVEL,)
+
+
 def erasable(n, e):
     """Can nobody else have this file, no stream and no backup? Then it may
     go without a trace."""
@@ -101,17 +110,21 @@ class Operations:
         self.world, self.truth = world, truth
 
     def content(self, n, o, b, hash, op, over=(), keep=True, repeats=False,
-                again=False, base=None, auto=False, leaves=None):
+                again=False, base=None, auto=False, leaves=None,
+                reopened=False, over_rank=None):
         """A content cut on branch b: replaces it and `over`, with what is
         hidden under them. (again: it is b once more, and no edit; repeats:
         and is no care for the file either.) b is None for a write whose base is gone, or
-        hidden: it is a branch of its own."""
+        hidden: it is a branch of its own. (over_rank: of what comes again,
+        that main goes on to lead.)"""
         i = n.info(o)
         gone = [v for x in ([b] if b else []) + list(over) for v in x.all()]
         if b is None and base is not None:
             gone = [v for v in i.contents if v.id == base.id]
         rest = [v for v in i.contents if v not in gone]
         rank, branch = _rank(i, b, over, op)
+        if over_rank is not None and mutations.active != "reopened-below":
+            rank, branch = _lead(b.top.value.rank, over_rank), b
         uid = self.world.mark()
         # (a repeated main goes on with its own line; what is removed beside
         # it is no part of that, but it was seen)
@@ -132,7 +145,7 @@ class Operations:
             branch.tag_hlc if branch else op[1],
             branch.label if branch else n.label, n.label, anc,
             frozenset(seen), auto,
-            frozenset([uid]) if leaves is None else leaves, again)
+            frozenset([uid]) if leaves is None else leaves, again, reopened)
         self.truth.replaces(n, o, gone, op, uid)
         n.write(o, CONTENT, value, op, gone, uid=uid)
         # (made from what is gone, it may be main all the same)
@@ -145,7 +158,7 @@ class Operations:
             if i.shown:
                 n.keep(o, op)
             self.truth.touched[o].append(op[0])
-        if main and (keep or auto and not again):
+        if main and (keep or auto and not again) and not reopened:
             n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
         return uid
 
@@ -302,6 +315,7 @@ class Operations:
         """Returns the operation's (dot, hlc)."""
         op = n.tick()
         getattr(self, "_do_" + act.op)(n, act, op)
+        n.done()
         return op
 
     def entry(self, n, key):
@@ -506,3 +520,63 @@ class Operations:
         self.content(n, act.object, i.groups[0], act.hash, op, i.groups[1:],
                      keep=not auto, auto=auto,
                      leaves=leaves if auto else None)
+
+    def _do_reopen(self, n, act, op):
+        """The last settlement is taken back. What there was comes again as
+        it was, under new dots, and main leads; what the settlement made goes,
+        unless it is main's content that stayed: that is asserted again. What
+        comes has seen all that is there: who goes on from the settlement at
+        the same time has made one more content. It is no repetition any
+        more: somebody wants to see it."""
+        o = act.object
+        i, before = n.info(o), n.settled.pop(o).before
+        self.fold_twins(n, ("f", o, i.shown[0] if len(i.shown) == 1 else
+                            None), op)
+        i = n.info(o)
+        was, main = branches(before), i.groups[0]
+        stays = main.hash == was[0].hash
+        there = {v.entry for v in i.contents}
+        seen = there | {v.value.again for v in i.contents if v.value.again}
+        if mutations.active == "reopened-unrepeated":
+            seen = there
+        come = [v for v in before
+                if v.value.hash != VOID and v.entry not in there and
+                not (stays and v.value.hash == main.hash)]
+        gone = [v for v in main.all()
+                if v.entry not in {x.entry for x in before}]
+        others = [b.top.value.rank for b in i.groups[1:]]
+        mark = mutations.active != "reopened-unmarked"
+        if stays:
+            c = main.top.value
+            uids = [self.content(
+                n, o, main, main.hash, op, again=True, auto=c.auto,
+                leaves=c.leaves if c.auto else None, reopened=mark,
+                over_rank=others + [v.value.rank for v in come])]
+        else:
+            if mutations.active != "reopened-no-keep":
+                n.keep(o, op)
+            self.truth.touched[o].append(op[0])
+            n.drop(o, gone)
+            uids = []
+        shown = {b.top: b for b in was}
+        # (of one rank the later dot goes first)
+        for v in sorted(come, key=order,
+                        reverse=mutations.active == "reopened-main-first"):
+            c = v.value.but(reopened=mark)
+            if mutations.active != "reopened-blind":
+                c.seen |= seen
+            if mutations.active != "reopened-again":
+                c.again = None
+            if v is was[0].top and not stays:
+                c.rank = _lead(c.rank, others)
+            if v in shown and mutations.active != "reopened-untold":
+                # (a name made of its dot would be another now)
+                c.branch, c.branch_hlc, c.label = (
+                    shown[v].tag, shown[v].tag_hlc, shown[v].label)
+            uids.append(self.world.mark())
+            op = n.restamp(o, v, uid=uids[-1], value=c)
+            self.truth.wrote(n, o, uids[-1], op)
+        if not stays:
+            self.truth.replaces(n, o, gone, op, uids[-1])
+            n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
+        self.truth.reopens(o, uids + [b.top.uid for b in i.groups[1:]])

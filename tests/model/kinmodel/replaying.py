@@ -174,7 +174,8 @@ class Replay:
             dot = int(e["base"][0], 16), e["base"][1]
             act.base = self._base(n, act.object, dot)
             check(act.base is not None, "no such version", e["base"])
-        elif act.op not in ("create", "mkdir", "symlink", "auto"):
+        elif act.op not in ("create", "mkdir", "symlink", "auto",
+                            "reopen"):
             name = None
             if "entry" in e:
                 name = int(e["entry"][0], 16), e["entry"][1]

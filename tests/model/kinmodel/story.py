@@ -132,6 +132,16 @@ class Story(World):
                 self.rm(k, name)
         self.rmdir(k, path)
 
+    def settle(self, k, path, hash, how="person"):
+        """All that is there becomes this (how None: by a hook)."""
+        self.act(k, "auto", object=self.id(k, path), hash=hash, how=how)
+
+    def reopen(self, k, path):
+        self.act(k, "reopen", object=self.id(k, path))
+
+    def can_reopen(self, k, path):
+        return self.id(k, path) in self.node(k).settled
+
     def open(self, k, path):
         n = self.node(k)
         e = n.view().names[self.key(k, path)]

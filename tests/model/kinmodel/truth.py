@@ -32,6 +32,7 @@ class Truth:
         self.erased = set()     # objects without a trace
         self.trees = []         # rm -rf: (dir, dot, mark, [files in it])
         self.revived = set()
+        self.reopened = set()   # contents that nobody but people settles
         self.undeleted = {}     # (object, dot of its TOMB): by which node
 
     # ---- what operations tell
@@ -61,6 +62,10 @@ class Truth:
     def reasserted(self, o, uid, of):
         """It repeats these, and writes no KEEP."""
         self.soft[o, uid] = {v.uid for v in of}
+
+    def reopens(self, o, uids):
+        """They are shown, by this or beside it."""
+        self.reopened.update((o, uid) for uid in uids)
 
     def had(self, o, uid):
         """Who has this content has, or had, all that it repeats and all

@@ -53,16 +53,24 @@ class Link:
 
 class Content:
     __slots__ = ("hash", "rank", "branch", "branch_hlc", "label", "author",
-                 "anc", "seen", "auto", "leaves", "again")
+                 "anc", "seen", "auto", "leaves", "again", "reopened")
 
     def __init__(self, hash, rank, branch, branch_hlc, label, author,
                  anc=(), seen=frozenset(), auto=False, leaves=frozenset(),
-                 again=None):
+                 again=None, reopened=False):
         self.hash, self.rank, self.branch = hash, rank, branch
         self.branch_hlc, self.label, self.author = branch_hlc, label, author
         self.anc, self.seen, self.auto, self.leaves = anc, seen, auto, leaves
         # The content that this is once more, and no edit of.
         self.again = again
+        # A settlement was taken back, and this is there again, or still.
+        self.reopened = reopened
+
+    def but(self, **changed):
+        c = object.__new__(Content)
+        for f in self.__slots__:
+            setattr(c, f, changed.get(f, getattr(self, f)))
+        return c
 
     def __repr__(self):
         return str(self.hash)
@@ -233,6 +241,63 @@ def branches(contents):
     out = sorted(groups.values(), key=lambda b: order(b.top), reverse=True)
     _name(out)
     return out
+
+
+# ---- settlements
+
+def _still(contents, v):
+    """Is it there, or are its bytes?"""
+    return any(w.entry == v.entry or w.value.hash == v.value.hash
+               for w in contents)
+
+
+def _lacks(contents, before):
+    return any(v.value.hash != VOID and not _still(contents, v)
+               for v in before)
+
+
+class Settled:
+    """The last settlement of a file, as one node saw it: the contents that
+    were shown before (or void), and the name of what has been main since."""
+    __slots__ = ("before", "after")
+
+    def __init__(self, before, after):
+        self.before, self.after = before, after
+
+    def stands(self, i):
+        """Can it be taken back? Not if somebody has gone on from there."""
+        return bool(i.links and i.groups) and \
+            i.groups[0].top.entry == self.after and \
+            _lacks(i.contents, self.before)
+
+
+def settlement(before, i):
+    """Fewer contents are shown than before, and one is gone; and main was
+    made from them, and not from what others made of them."""
+    if len(i.contents) >= len(before) or not i.links or not i.groups or \
+            i.groups[0].hash == VOID:
+        return None
+    was, main = branches(before), i.groups[0].top
+    shown = before if mutations.active == "reopened-hidden" else \
+        [v for b in was for v in b.versions]
+    if was[0].hash == VOID or len(i.groups) >= len(was) or \
+            not _lacks(i.contents, shown):
+        return None
+    if not main.value.anc or not any(
+            main.value.anc[0] in (v.entry,) + v.value.anc for v in before):
+        return None
+    return Settled(shown, main.entry)
+
+
+def is_reopened(i):
+    """A settlement was taken back, and nobody has written since: all that is
+    shown is there by that, or was seen then."""
+    tops = [b.top for b in i.real]
+    seen = {e for v in tops if v.value.reopened for e in v.value.seen}
+    if mutations.active == "reopened-beside":
+        seen = ()
+    return any(v.value.reopened for v in tops) and \
+        all(v.value.reopened or v.entry in seen for v in tops)
 
 
 # ---- a row as it is read
