@@ -132,6 +132,16 @@ static void wiring_opened(void *arg, struct objid file)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void wiring_removed(void *arg, uint64_t ino)
+{
+	struct wiring *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->front)
+		front_note_removed(w->front, ino);
+	pthread_mutex_unlock(&w->lock);
+}
+
 struct tree_observer wiring_observer(struct wiring *w)
 {
 	return (struct tree_observer){
@@ -143,6 +153,7 @@ struct tree_observer wiring_observer(struct wiring *w)
 		.wanted = wiring_wanted,
 		.content = wiring_content,
 		.opened = wiring_opened,
+		.removed = wiring_removed,
 	};
 }
 

@@ -321,6 +321,32 @@ void opens_remove(struct front *front, fuse_ino_t ino, bool write)
 	handover_closed(front->handover, ino, write);
 }
 
+void front_note_removed(struct front *front, uint64_t ino)
+{
+	opens_note(front, ino, false);
+}
+
+static void forget(struct front *front, fuse_ino_t ino)
+{
+	if (tree_forgotten(front->tree, ino) && front->handover)
+		handover_closed(front->handover, ino, false);
+}
+
+void front_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+	(void)count;
+	forget(front_of(req), ino);
+	fuse_reply_none(req);
+}
+
+void front_forget_multi(fuse_req_t req, size_t count,
+			struct fuse_forget_data *list)
+{
+	for (size_t k = 0; k < count; k++)
+		forget(front_of(req), list[k].ino);
+	fuse_reply_none(req);
+}
+
 bool reply_left(struct front *front, fuse_req_t req)
 {
 	if (!atomic_load(&front->leaving) ||

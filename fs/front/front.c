@@ -8,8 +8,7 @@
  * Not handled on purpose, since the kernel then does the right thing for
  * good after one ENOSYS: flush (a close needs no request), access (the
  * kernel checks), ioctl, and locks (the kernel's own, which hold between the
- * programs of this node). Forget has nothing to forget: numbers are never
- * used again.
+ * programs of this node).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +61,8 @@ static void front_init(void *userdata, struct fuse_conn_info *conn)
 static const struct fuse_lowlevel_ops front_ops = {
 	.init = front_init,
 	.lookup = front_lookup,
+	.forget = front_forget,
+	.forget_multi = front_forget_multi,
 	.getattr = front_getattr,
 	.setattr = front_setattr,
 	.readlink = front_readlink,

@@ -91,6 +91,7 @@ void front_close(struct front *);
 void front_note_inode(struct front *, uint64_t ino);
 void front_note_entry(struct front *, uint64_t parent, struct slice name);
 void front_note_applied(struct front *, uint64_t lseq);
+void front_note_removed(struct front *, uint64_t ino);
 /* Content came, or cannot come: reads that wait for it look again. */
 void front_note_content(struct front *);
 

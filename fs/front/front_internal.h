@@ -182,6 +182,9 @@ must_check int opens_take(struct front *);
 must_check int opens_add(struct front *, fuse_ino_t, bool write);
 void opens_note(struct front *, fuse_ino_t, bool write);
 void opens_remove(struct front *, fuse_ino_t, bool write);
+/* An inode that the kernel lets go: it comes when nothing uses it. */
+void front_forget(fuse_req_t, fuse_ino_t, uint64_t count);
+void front_forget_multi(fuse_req_t, size_t count, struct fuse_forget_data *);
 /* Ends a request that nobody answers here. */
 bool reply_left(struct front *, fuse_req_t);
 

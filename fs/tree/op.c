@@ -335,6 +335,8 @@ int dir_remove(struct tree *t, struct objid dir)
 	if (!r)
 		r = pin_overrides(t, &dir, 1);
 	if (!r)
+		r = dir_ino(t, dir, &t->op_removed);
+	if (!r)
 		r = group_members(t, dir, &members);
 	for (size_t k = 0; !r && k < members.count; k++) {
 		struct row row;

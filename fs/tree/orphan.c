@@ -14,6 +14,12 @@
  * as any row, and stored here. What was detached because another content
  * came from elsewhere is no orphan: it is a content of its file still, and
  * shows the attributes of that.
+ *
+ * Not all that is open is known to be: the kernel tells FUSE neither of open
+ * FIFOs and devices, nor of O_PATH, nor of a working directory. But it tells
+ * when it drops an inode. So what loses its last name by an operation here
+ * counts as open until then. (Not what goes without a trace, unlink.c, nor
+ * what a save replaces: that would cost each of them a good deal.)
  */
 #include <errno.h>
 
@@ -94,4 +100,39 @@ int orphan_store(struct tree *t, struct row *row, int64_t ctime_ns)
 	return r ? r : store_put(t->store, TABLE_INO,
 				 ino_key(key, 'd', row->orphan),
 				 buf_slice(&b));
+}
+
+/* ---- until the kernel forgets it */
+
+void orphan_hold(struct tree *t)
+{
+	uint64_t ino = t->op_removed;
+	struct inoref ref;
+	struct inode *i;
+
+	if (!t->observer.removed || ino_get(t, ino, &ref))
+		return;
+	inoref_release(&ref);
+	i = inode_get(t, ino);
+	if (!i || i->held)
+		return;
+	i->held = true;
+	i->opens++;
+	t->observer.removed(t->observer.arg, ino);
+}
+
+bool tree_forgotten(struct tree *t, uint64_t ino)
+{
+	struct inode *i;
+	bool held;
+
+	store_lock(t->store);
+	i = inode_find(t, ino);
+	held = i && i->held;
+	if (held)
+		i->held = false;
+	store_unlock(t->store);
+	if (held)
+		tree_release_file(t, ino, false);
+	return held;
 }

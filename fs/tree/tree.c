@@ -165,6 +165,7 @@ int op_begin_locked(struct tree *t)
 	if (t->recount)
 		t->saved.recount = t->recount->sum;
 	t->op_now_ns = t->env->now_ns(t->env->arg);
+	t->op_removed = 0;
 	t->ticked = false;
 	t->remote = false;
 	t->know_changed = t->horizon_changed = t->births_changed = false;
@@ -214,6 +215,8 @@ int op_end_locked(struct tree *t, int r)
 		op_restore(t);
 	else if (t->ticked && t->observer.changed)
 		t->observer.changed(t->observer.arg);
+	if (!r && t->op_removed)
+		orphan_hold(t);
 	work_clear(t);
 	return r;
 }

@@ -62,6 +62,10 @@ struct tree_observer {
 	void (*content)(void *arg);
 	/* A program opened a file that has siblings. */
 	void (*opened)(void *arg, struct objid file);
+	/* The last name went here of what may be in use still, in ways that
+	 * nobody tells of: it counts as open until tree_forgotten(). (Without
+	 * this one it does not.) */
+	void (*removed)(void *arg, uint64_t ino);
 };
 
 /* What the mending of META came to. */
@@ -327,6 +331,9 @@ must_check int tree_performed(struct tree *, uint64_t mount, uint64_t number,
 must_check int tree_open_file(struct tree *, uint64_t ino, bool write);
 /* A handle that an earlier process gave out; fails for nobody. */
 must_check int tree_open_again(struct tree *, uint64_t ino, bool write);
+/* The kernel knows the number no more. True: it was told by
+ * tree_observer.removed, and is let go. */
+bool tree_forgotten(struct tree *, uint64_t ino);
 /* Balances tree_open_file. The last writer's release makes the version. */
 void tree_release_file(struct tree *, uint64_t ino, bool write);
 /*

@@ -73,6 +73,7 @@ struct inode {
 	bool detached;		/* it may be: a content of its own */
 	bool nameless;		/* made without a name, and has none yet */
 	bool accessed;		/* read since it was opened or written */
+	bool held;		/* removed, and known to the kernel: orphan.c */
 	uint64_t first_write_ns, last_write_ns;	/* monotonic */
 	UT_hash_handle hh;
 };
@@ -214,6 +215,7 @@ struct tree {
 	uint64_t op_first;	/* the first number that it drew */
 	struct hash op_digest;	/* of the rows written since */
 	int64_t op_now_ns;	/* one operation happens at one time */
+	uint64_t op_removed;	/* the number whose last name it takes, or 0 */
 	bool remote;		/* it applies changes from elsewhere */
 	bool know_changed, horizon_changed, births_changed, applying_changed;
 	bool hist_changed;
@@ -669,6 +671,8 @@ must_check int orphan_read(struct tree *, uint64_t ino, struct objid,
 			   struct row *ret);
 /* What row_store() does for one. */
 must_check int orphan_store(struct tree *, struct row *, int64_t ctime_ns);
+/* The operation has ended well: what it removed is held. */
+void orphan_hold(struct tree *);
 
 /* ---- atime.c: access times */
 /* 1: it has one of its own; 0: none. */

@@ -261,6 +261,8 @@ static int remove_one(struct tree *t, const struct shown *s, struct objid id,
 	info_release(&i);
 	if (!r)
 		r = row_store(t, &row, 0);
+	if (last && ino == row.ino && objid_equal(id, s->id))
+		t->op_removed = ino;
 	row_release(&row);
 	return r || !last ? r : dirty_unlink(t, ino);
 }

@@ -292,6 +292,37 @@ more"
 	wait_until listens_on
 }
 
+# The kernel tells nobody of an open FIFO, nor of a working directory.
+@test "what is in use and was removed is there until it is let go" {
+	purged() {
+		run kin check --json "$T/a"
+		[ "$(jq .objects <<<"$output")" = "$1" ]
+	}
+	need_resend
+	kin_mount a
+	mkdir a/dir
+	mkfifo a/fifo
+	exec 5<>a/fifo
+	cd a/dir
+	rm ../fifo
+	rmdir "$T/a/dir"
+	echo other >"$T/a/other"
+	kin restart "$T/a"
+	rm "$T/a/other"
+	wait_until purged 3
+	kill -9 "$(kin_pid a)"
+	echo text >&5
+	chmod 711 . /proc/self/fd/5
+	assert_equal "$(stat -L -c '%a %h' . /proc/self/fd/5)" "711 0
+711 0"
+	assert_equal "$(head -n 1 <&5)" text
+	exec 5<&-
+	cd "$T"
+	wait_until purged 1
+	kin unmount a
+	kin check --data "$T/a.store"
+}
+
 # (what it reads of its key, nobody writes)
 @test "a daemon that hangs before it serves is killed, and another one tries" {
 	local reader
