@@ -114,7 +114,8 @@ static int leaf_put(struct tree *t, const uint8_t key[2], const struct sum *s)
 			 SLICE(value, sizeof(value)));
 }
 
-struct sum bucket_row(struct tree *t, struct objid id, struct slice versions)
+static struct sum row_sum(struct tree *t, struct objid id,
+			  struct slice versions)
 {
 	struct slice parts[] = { SLICE(id.b, sizeof(id.b)), versions };
 	struct sum s = { .count = 1 };
@@ -124,6 +125,23 @@ struct sum bucket_row(struct tree *t, struct objid id, struct slice versions)
 	for (size_t k = 0; k < 4; k++)
 		s.word[k] = get_le64(h.b + 8 * k);
 	return s;
+}
+
+struct sum bucket_row(struct tree *t, struct objid id, struct slice versions)
+{
+	struct summed *m = &t->summed[id.b[15] % SUMMED_ROWS];
+
+	if (versions.len > sizeof(m->versions))
+		return row_sum(t, id, versions);
+	/* (no sum counts nothing: there is one) */
+	if (!m->sum.count || !objid_equal(m->id, id) ||
+	    !slice_equal(SLICE(m->versions, m->len), versions)) {
+		m->sum = row_sum(t, id, versions);
+		m->id = id;
+		m->len = versions.len;
+		memcpy(m->versions, versions.data, versions.len);
+	}
+	return m->sum;
 }
 
 int bucket_row_changed(struct tree *t, struct objid id, struct sum gone,
@@ -312,6 +330,7 @@ int secret_set(struct tree *t, const uint8_t secret[SECRET_BYTES])
 		return -ENOMEM;
 	mac_free(t->mac);
 	t->mac = m;
+	memset(t->summed, 0, sizeof(t->summed));
 	memcpy(t->secret, secret, SECRET_BYTES);
 	return 0;
 }

@@ -35,18 +35,20 @@
 
 bool hist_still_has(const struct object *o, const struct version *v)
 {
-	struct entry_name name = version_entry_name(v);
+	struct entry_name own, name;
 
 	for (size_t k = 0; k < o->count; k++) {
 		const struct version *w = &o->versions[k];
-		struct entry_name own;
 
 		if (w->reg != REG_CONTENT || w->flags & VERSION_VOID)
 			continue;
-		own = version_entry_name(w);
-		if (!entry_name_compare(&own, &name) ||
-		    content_has_same_bytes(&w->content.content,
+		/* (mostly this, and a name may have to be hashed) */
+		if (content_has_same_bytes(&w->content.content,
 					   &v->content.content))
+			return true;
+		own = version_entry_name(w);
+		name = version_entry_name(v);
+		if (!entry_name_compare(&own, &name))
 			return true;
 	}
 	return false;

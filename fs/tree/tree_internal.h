@@ -164,6 +164,16 @@ struct stored {
 	uint64_t size, bytes;
 };
 
+/* What a row was last seen with, and the sum of that. */
+#define SUMMED_ROWS 8
+#define SUMMED_BYTES_MAX 1024	/* of its versions; few have more */
+struct summed {
+	struct objid id;
+	struct sum sum;		/* of none, if it counts none */
+	size_t len;
+	uint8_t versions[SUMMED_BYTES_MAX];
+};
+
 struct tree {
 	struct store *store;
 	const struct tree_env *env;
@@ -180,6 +190,7 @@ struct tree {
 	struct recount *recount; /* a check goes on, or NULL */
 	uint8_t secret[SECRET_BYTES];
 	struct mac *mac;	/* under the secret */
+	struct summed summed[SUMMED_ROWS];	/* by id: bucket.c */
 	struct know horizon;	/* G: META "horizon" */
 	struct {
 		bool weak;	/* where the next slice begins: in which ... */
