@@ -49,8 +49,9 @@
 /* Seconds in which a daemon cannot be started, before it is given up. */
 #define START_TRIES 60
 /* Seconds for a daemon to take the mount over: whoever uses it waits. What it
- * does by then is not much, but a disk may be very slow. */
-#define SERVE_S 120
+ * does by then is not much, but a disk may be very slow, and who is killed
+ * has to begin again. */
+#define SERVE_S 600
 /* For the lock, which the supervisor of a mount before may still have. */
 #define LOCK_TRIES 40
 #define LOCK_PAUSE_MS 50
