@@ -258,9 +258,9 @@ static bool follows(const struct version *v, const struct row *row)
 static bool is_settled(const struct row *row, const struct info *was,
 		       const struct info *now, const struct object *shown)
 {
-	return was->branch_count > 1 && !was->branches[0].is_void &&
+	return was->real_count > 1 && !was->branches[0].is_void &&
 	       now->branch_count && !now->branches[0].is_void &&
-	       now->branch_count < was->branch_count && now->link_count &&
+	       now->real_count < was->real_count && now->link_count &&
 	       shown->count <= SETTLED_CONTENTS_MAX &&
 	       follows(now->branches[0].top, row) && lacks(&row->o, shown);
 }
