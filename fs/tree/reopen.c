@@ -13,7 +13,8 @@
  * All that comes again has *seen* the settlement, and what that repeats:
  * somebody who goes on from there at the same time has made one more content,
  * and neither is taken for an undoing of the other. So it repeats nothing
- * itself any more, even if it did so before: somebody wants to see it. And it
+ * itself any more, nor is it automatic, even if it was: somebody wants to see
+ * it. And it
  * is marked as reopened, until somebody writes beside it what it has not
  * seen: a policy or a hook that settled it would do so again.
  */
@@ -84,8 +85,9 @@ static int put_back(struct reopen *x, const struct info *now,
 
 	if (!content_complete(x->t, &v.content.content))
 		return -ENODATA;
-	v.flags &= ~VERSION_AGAIN;
+	v.flags &= ~(VERSION_AGAIN | VERSION_AUTO);
 	v.flags |= VERSION_REOPENED;
+	v.content.leaves_count = 0;
 	r = base_note(x->t, x->row->o.id, old);
 	if (!r)
 		r = restamp_trail(&x->row->o, &v);
@@ -228,14 +230,15 @@ static bool was_seen(const struct info *i, const struct version *v)
 {
 	struct entry_name name = version_entry_name(v);
 
-	for (size_t k = 0; k < i->branch_count; k++) {
-		const struct version *x = i->branches[k].top;
+	for (size_t g = 0; g < i->branch_count; g++)
+		for (size_t k = 0; k < i->branches[g].count; k++) {
+			const struct version *x = i->branches[g].versions[k];
 
-		if (x->flags & VERSION_REOPENED &&
-		    entry_names_have(x->content.seen, x->content.seen_count,
-				     &name))
-			return true;
-	}
+			if (x->flags & VERSION_REOPENED &&
+			    entry_names_have(x->content.seen,
+					     x->content.seen_count, &name))
+				return true;
+		}
 	return false;
 }
 

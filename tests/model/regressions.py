@@ -1190,6 +1190,12 @@ def reopened_beside_what_main_repeats():
     World(6100459, FEATURES, False).run()
 
 
+@story("reopened-auto")
+def reopened_though_more_was_settled():
+    """What a hook had made of two is shown beside what was made of more."""
+    World(6302473, FEATURES, False).run()
+
+
 @story("reopened-main-first")
 def reopened_of_one_rank_and_time():
     World(6200834, FEATURES, False).run()

@@ -324,9 +324,9 @@ class Chooser:
 
     def auto(self, n, o):
         """Adversarial: the result differs on every node."""
-        self.node, i = n, n.info(o)
-        require(not all((o, b.top.uid) in self.world.truth.reopened
-                        for b in i.real), "settled again by itself", o)
+        self.node = n
+        require(not self.world.truth.is_reopened(n, o),
+                "settled again by itself", o)
         self._perform("auto", Act("auto", object=o, hash=1000 + n.dev))
 
     def _reopen(self):
@@ -351,7 +351,9 @@ class Chooser:
         require(back | (beside & {b.hash for b in both}) <= got <=
                 beside | {b.hash for b in was}, "not open again", o, back,
                 beside, got)
-        require(i.groups[0].hash == was[0].hash, "main is another", o)
+        # (a main that is still there stands where it stands)
+        require(was[0].top.entry in there or i.groups[0].hash == was[0].hash,
+                "main is another", o)
         if not beside:
             require({b.tag: b.hash for b in was if b.hash != VOID} ==
                     {b.tag: b.hash for b in i.real},

@@ -49,6 +49,8 @@ ALL = {
                          "void", "reopen"),
     "reopened-again": _m("a repeated main that is open again is still "
                          "none but a repetition", "void", "reopen"),
+    "reopened-auto": _m("what was automatic is so when it is open again",
+                        "void", "auto", "part", "reopen"),
     "reopened-untold": _m("a sibling that is open again is named by its new "
                           "dot, where that is its name", "void", "reopen"),
     "reopened-hidden": _m("what was hidden comes again, too", "void", "part",
@@ -141,8 +143,8 @@ RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
         "names-not-folded", "absence-unmarked", "halves-unmarked",
         "absence-by-links-only", "no-pin", "pin-anew", "pin-always",
-        "name-without-main", "repeat-is-edit", "reopened-beside",
-        "reopened-hidden", "reopened-unrepeated", "reopened-main-first"}
+        "name-without-main", "repeat-is-edit",
+        "reopened-unrepeated", "reopened-main-first", "reopened-auto"}
 
 active = None
 

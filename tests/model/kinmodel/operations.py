@@ -526,8 +526,8 @@ class Operations:
         it was, under new dots, and main leads; what the settlement made goes,
         unless it is main's content that stayed: that is asserted again. What
         comes has seen all that is there: who goes on from the settlement at
-        the same time has made one more content. It is no repetition any
-        more: somebody wants to see it."""
+        the same time has made one more content. It is no repetition, nor
+        automatic, any more: somebody wants to see it."""
         o = act.object
         i, before = n.info(o), n.settled.pop(o).before
         self.fold_twins(n, ("f", o, i.shown[0] if len(i.shown) == 1 else
@@ -567,6 +567,8 @@ class Operations:
                 c.seen |= seen
             if mutations.active != "reopened-again":
                 c.again = None
+            if mutations.active != "reopened-auto":
+                c.auto, c.leaves = False, frozenset()
             if v is was[0].top and not stays:
                 c.rank = _lead(c.rank, others)
             if v in shown and mutations.active != "reopened-untold":
@@ -579,4 +581,4 @@ class Operations:
         if not stays:
             self.truth.replaces(n, o, gone, op, uids[-1])
             n.write(o, TIMES, op[1], op, n.regs(o, TIMES))
-        self.truth.reopens(o, uids + [b.top.uid for b in i.groups[1:]])
+        self.truth.reopens(o, uids + [b.top.uid for b in i.groups[1:]], op)

@@ -32,7 +32,8 @@ class Truth:
         self.erased = set()     # objects without a trace
         self.trees = []         # rm -rf: (dir, dot, mark, [files in it])
         self.revived = set()
-        self.reopened = set()   # contents that nobody but people settles
+        # object: [(dot, contents that nobody but people settles)]
+        self.reopened = defaultdict(list)
         self.undeleted = {}     # (object, dot of its TOMB): by which node
 
     # ---- what operations tell
@@ -63,9 +64,15 @@ class Truth:
         """It repeats these, and writes no KEEP."""
         self.soft[o, uid] = {v.uid for v in of}
 
-    def reopens(self, o, uids):
+    def reopens(self, o, uids, op):
         """They are shown, by this or beside it."""
-        self.reopened.update((o, uid) for uid in uids)
+        self.reopened[o].append((op[0], uids))
+
+    def is_reopened(self, node, o):
+        """Has nobody written since, as far as is known here?"""
+        left = {uid for (origin, seq), uids in self.reopened[o]
+                if node.K.get(origin, 0) >= seq for uid in uids}
+        return left.issuperset(b.top.uid for b in node.info(o).real)
 
     def had(self, o, uid):
         """Who has this content has, or had, all that it repeats and all

@@ -293,7 +293,7 @@ def is_reopened(i):
     """A settlement was taken back, and nobody has written since: all that is
     shown is there by that, or was seen then."""
     tops = [b.top for b in i.real]
-    seen = {e for v in tops if v.value.reopened for e in v.value.seen}
+    seen = {e for v in i.contents if v.value.reopened for e in v.value.seen}
     if mutations.active == "reopened-beside":
         seen = ()
     return any(v.value.reopened for v in tops) and \

@@ -283,6 +283,32 @@ static void test_by_a_hook(void)
 	expect_file(a, "f", "both");
 }
 
+/* What a hook had made, and then another of more, is there by a person. */
+static void test_of_a_hook(void)
+{
+	make_conflict("f");
+	later(c, b);
+	write_name(c, "f", "carol's");
+	pass(a, b);
+	pass(c, b);
+	assert_int_equal(settle_as(a, "f", "of two", SETTLE_AUTO), 0);
+	later(c, a);
+	assert_int_equal(settle_as(c, "f", "of two others", SETTLE_AUTO), 0);
+	sync_all();
+	assert_int_equal(entries(b), 2);
+	expect_file(b, "f", "of two others");
+	assert_int_equal(settle_as(b, "f", "of two others", SETTLE_AUTO), 0);
+	sync_all();
+	assert_int_equal(entries(a), 1);
+	assert_int_equal(undo(a), 0);
+	assert_int_equal(entries(a), 2);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "of two others");
+		expect_variant(&nodes[k], "of two");
+	}
+}
+
 /* Of three, one was removed: that one comes again. */
 static void test_one_of_three(void)
 {
@@ -650,6 +676,7 @@ int main(void)
 		SCENARIO(test_sibling_removed),
 		SCENARIO(test_sibling_taken),
 		SCENARIO(test_by_a_hook),
+		SCENARIO(test_of_a_hook),
 		SCENARIO(test_one_of_three),
 		SCENARIO(test_slow_clock),
 		SCENARIO(test_two_of_one_branch),
