@@ -464,7 +464,8 @@ bool op_is_written(struct op *op, const char *path)
 	for (int i = 0; i < HANDLES_MAX; i++)
 		if (h[i].open && h[i].ino == ino)
 			return true;
-	return false;
+	/* (closed, and no version yet: its disk is failing) */
+	return oracle_is_unsent(op->node, ino);
 }
 
 void ops_forget(struct ops *o, int node)
