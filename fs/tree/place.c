@@ -11,7 +11,7 @@
  *  - else of the files the most senior keeps it: strong before weak, then
  *    the oldest `since`, then the smallest (id, slot);
  *  - twins of it (same kind, content and mode, one content and one name
- *    each), and another slot of the same file, are the same entry; the
+ *    each, and none that a policy hides), and another slot of the same file, are the same entry; the
  *    others get a conflict suffix. (Here only: what is written for the
  *    first time is no twin of what is empty, though its row still is);
  *  - a file whose main is void holds no name;
@@ -133,7 +133,7 @@ static int claimant_read(struct tree *t, struct claimant *f)
 			f->label.len = l->label.len;
 		}
 	f->single = i.branch_count == 1 && !i.hidden_count &&
-		    i.shown_count == 1 && i.branches[0].count == 1 && i.mode &&
+		    i.shown_count == 1 && i.mode &&
 		    !inode_is_unborn(t, row.ino);
 	f->perm = i.mode ? i.mode->mode.perm : 0;
 	f->acl = i.mode ? name_hash(i.mode->mode.acl) : 0;

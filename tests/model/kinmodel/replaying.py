@@ -221,13 +221,17 @@ class Replay:
 
     def _on_cut(self, e):
         n = self.nodes[e["node"]]
-        self.cuts[e["cut"]] = merge.Cut(n, self._snapshot(n), False)
+        cut = merge.Cut(n, self._snapshot(n), False)
+        cut.name = e["cut"]
+        self.cuts[cut.name] = cut
 
     def _stage(self, e):
-        n, cut = self.nodes[e["node"]], self.cuts[e["cut"]]
+        """(A cut of one name may be taken again meanwhile, also by others
+        who know the same.)"""
+        n = self.nodes[e["node"]]
         if n.applying is None:
-            n.applying = merge.Applying(cut)
-        check(n.applying.cut is cut, "two cuts at once")
+            n.applying = merge.Applying(self.cuts[e["cut"]])
+        check(n.applying.cut.name == e["cut"], "two cuts at once")
         return n
 
     def _on_slice(self, e):

@@ -333,6 +333,30 @@ static void test_twins_and_not(void)
 	assert_int_equal(entries(c), 2 + 2 + 1);
 }
 
+/* What two nodes wrote alike, or one changed back while the other went on,
+ * is one content. */
+static void test_twins_of_one_content(void)
+{
+	make_file(a, ROOT, "u", "first");
+	make_file(a, ROOT, "v", "first");
+	sync_all();
+	write_name(a, "u", "same");
+	write_name(b, "u", "same");
+	write_name(a, "v", "other");
+	write_name(a, "v", "first");
+	write_name(b, "v", "same");
+	sync_all();
+	mv(a, ROOT, "u", ROOT, "t");
+	make_file(b, ROOT, "t", "same");
+	mv(c, ROOT, "v", ROOT, "t");
+	sync_all();
+	assert_int_equal(entries(c), 1);
+	expect_file(a, "t", "same");
+	rm(b, ROOT, "t");
+	sync_all();
+	assert_int_equal(entries(a), 0);
+}
+
 static void test_twin_edited_elsewhere(void)
 {
 	make_file(a, ROOT, "t", "twin");
@@ -904,6 +928,7 @@ static const struct scenario scenarios[] = {
 	SCENARIO(test_sibling_of_contested_name),
 	SCENARIO(test_rename_over_contested),
 	SCENARIO(test_twins_and_not),
+	SCENARIO(test_twins_of_one_content),
 	SCENARIO(test_twin_edited_elsewhere),
 	SCENARIO(test_dir_and_file),
 	SCENARIO(test_cycle_of_three),
