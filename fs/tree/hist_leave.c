@@ -83,19 +83,12 @@ static int note(struct tree *t, struct objid id, const struct version *v,
 	return hist_put(t, &e);
 }
 
-/* Is it of the operation in hand? */
-static bool is_of_now(const struct tree *t, const struct version *v)
-{
-	return t->ticked && v->dot.origin == t->origin &&
-	       v->dot.seq >= t->op_first;
-}
-
 /* Did that write one of its contents itself? */
 static bool is_written_here(const struct tree *t, const struct object *o)
 {
 	for (size_t k = 0; k < o->count; k++)
 		if (o->versions[k].reg == REG_CONTENT &&
-		    is_of_now(t, &o->versions[k]))
+		    op_drew(t, o->versions[k].dot))
 			return true;
 	return false;
 }
@@ -107,7 +100,7 @@ int hist_row_changes(struct tree *t, const struct row *row)
 	int r = 0;
 
 	for (size_t k = 0; !r && k < row->had_count; k++)
-		if (!is_of_now(t, &row->had[k]) &&
+		if (!op_drew(t, row->had[k].dot) &&
 		    !hist_still_has(&row->o, &row->had[k]) &&
 		    is_kept(t, &row->had[k], row->pending))
 			r = note(t, row->o.id, &row->had[k], why);

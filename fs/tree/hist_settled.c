@@ -328,6 +328,19 @@ int hist_settled_reread(struct tree *t, const struct row *row)
 	return r == -ENOENT ? hist_settled_del(t, row->o.id) : r;
 }
 
+/* Has the operation in hand settled it already? It may store a row twice (a
+ * sibling is moved over another), and that is one settlement. */
+static int is_noted(struct tree *t, struct objid id)
+{
+	struct hist_settled s;
+	int r = hist_settled_get(t, id, &s);
+
+	if (!r)
+		r = op_drew(t, s.after.dot);
+	hist_settled_release(&s);
+	return r == -ENOENT ? 0 : r;
+}
+
 int hist_settled_note(struct tree *t, const struct row *row)
 {
 	struct object before, shown;
@@ -338,6 +351,9 @@ int hist_settled_note(struct tree *t, const struct row *row)
 	if (r || row->had_count < 2 ||
 	    object_contents(&row->o) >= row->had_count)
 		return r;
+	r = is_noted(t, row->o.id);
+	if (r)
+		return MIN_OF(r, 0);
 	object_init(&before, row->o.id);
 	object_init(&shown, row->o.id);
 	before.rule = row->o.rule;

@@ -93,6 +93,11 @@ struct stamp op_stamp(struct tree *t)
 	return (struct stamp){ t->op_hlc, t->op_dot, 0 };
 }
 
+bool op_drew(const struct tree *t, struct dot dot)
+{
+	return t->ticked && dot.origin == t->origin && dot.seq >= t->op_first;
+}
+
 struct version op_version(struct tree *t, uint8_t reg)
 {
 	return (struct version){ .dot = t->op_dot, .hlc = t->op_hlc,

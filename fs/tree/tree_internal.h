@@ -293,6 +293,8 @@ uint64_t tree_now_hlc(struct tree *);
 struct timespec tree_now(struct tree *);
 struct slice tree_label_slice(struct tree *);
 struct stamp op_stamp(struct tree *);
+/* Is it of the operation in hand? */
+bool op_drew(const struct tree *, struct dot);
 /* A version of this operation, without its value. */
 struct version op_version(struct tree *, uint8_t reg);
 

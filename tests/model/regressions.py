@@ -1183,6 +1183,28 @@ def reopened_in_both_branches_of_a_fork():
     expect(s.end(calm=False), OPEN)
 
 
+@story()
+def reopened_twin_of_an_older_one():
+    """Somebody had made a file of that name with what it was settled to: one
+    entry, which the other one shows. What the settlement made goes."""
+    s = Story(2)
+    s.create(1, "f", "merged")
+    s.node(2).hlc += 100
+    o = s.create(2, "f", "base")
+    s.sync_all()
+    name = next(x for x in names(s, 1) if x != "f")
+    s.edit(1, name, "one")
+    s.node(2).hlc += 100
+    s.edit(2, name, "two")
+    s.sync_all()
+    s.act(1, "auto", object=o, hash="merged", how="person")
+    s.sync_all()
+    expect(s.tree(2), {"f": "merged"})
+    s.act(2, "reopen", object=o)
+    expect(s.tree(2), OPEN)
+    expect(s.end(), OPEN)
+
+
 @story("reopened-unrepeated")
 def reopened_beside_what_main_repeats():
     """Main was made from the content that the sibling was made from, too,

@@ -157,32 +157,57 @@ static void check_mode(struct op *op, const struct choice *p)
 			     p->path, a.mode & 07777, p->lost);
 }
 
-/* Of the file there are several contents again, shown or hidden by a
- * policy. */
-static void check_open(struct op *op, const struct choice *p)
+static uint64_t last_own(struct tree *t)
 {
-	const struct item *i = items_at(&op->before, p->path);
-	struct object row;
+	return know_get(replica_know(t), replica_origin(t));
+}
 
-	if (!i)
-		return;
-	object_init(&row, i->id);
+/* Was this one opened again by what came after `seq`? */
+static bool is_open(struct op *op, struct objid id, uint64_t seq)
+{
+	struct tree *t = op->node->tree;
+	struct object row;
+	bool opened = false;
+
+	object_init(&row, id);
 	store_lock(op->node->store);
-	op_must(op, replica_row_load(op->node->tree, i->id, &row));
+	op_must(op, replica_row_load(t, id, &row));
 	store_unlock(op->node->store);
-	if (op->r >= 0 && object_contents(&row) < 2)
+	for (size_t k = 0; k < row.count; k++)
+		opened |= row.versions[k].flags & VERSION_REOPENED &&
+			  row.versions[k].dot.origin == replica_origin(t) &&
+			  row.versions[k].dot.seq > seq;
+	opened = opened && object_contents(&row) > 1;
+	object_release(&row);
+	return opened;
+}
+
+/* Of a file there are several contents again, shown or hidden by a policy. It
+ * need not be the one that the path showed: that may have been a twin. */
+static void check_open(struct op *op, const struct choice *p, uint64_t seq)
+{
+	struct items now = {0};
+	bool found = false;
+
+	if (!items_take(op->node, &now))
+		return;
+	for (size_t k = 0; op->r >= 0 && !found && k < now.count; k++)
+		found = is_open(op, now.list[k].id, seq);
+	if (op->r >= 0 && !found)
 		cluster_fail(op->ops->cluster, "no effect: node %d undoes how "
 			     "'%s' was settled, and it has one content",
 			     op->node->index, p->path);
-	object_release(&row);
+	items_release(&now);
 }
 
 void op_undo(struct op *op)
 {
 	struct choice p;
+	uint64_t seq;
 
 	if (!find(op, NULL, &p))
 		return;
+	seq = last_own(op->node->tree);
 	op_say(op, p.kind == DECISION_SETTLED ? "reopens" : "undoes", p.path,
 	       p.kind == DECISION_RENAME || p.kind == DECISION_CYCLE ? p.lost
 								      : "");
@@ -192,7 +217,7 @@ void op_undo(struct op *op)
 	if (op->r >= 0 && p.kind == DECISION_MODE && !p.is_dir)
 		check_mode(op, &p);
 	if (op->r >= 0 && p.kind == DECISION_SETTLED)
-		check_open(op, &p);
+		check_open(op, &p, seq);
 	/* (Of a file whose main was removed only a sibling shows.) */
 	if (op->r >= 0 && op->about[1][0] && !shows_sibling(op, p.path))
 		expect_undone(op, &p);

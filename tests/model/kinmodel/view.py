@@ -30,8 +30,11 @@ class View:
         return self._can.get(d, d)
 
     def twins(self, o, slot):
-        """The others that are one entry with this one."""
-        return sorted(k for k, h in self.head.items() if h == (o, slot))
+        """The others that are one entry with this one, be it the one that
+        shows them or not."""
+        head = self.head.get((o, slot), (o, slot))
+        return sorted({head, *(k for k, h in self.head.items() if h == head)}
+                      - {(o, slot)})
 
     def children(self):
         """{directory: keys in it}"""

@@ -333,6 +333,65 @@ static void test_one_of_three(void)
 	expect_reopened();
 }
 
+/* One goes, and another is a file of its own: that is one settlement. */
+static void test_sibling_over_another(void)
+{
+	char from[128], to[128];
+	struct seen s;
+
+	make_conflict("f");
+	later(c, b);
+	write_name(c, "f", "carol's");
+	sync_all();
+	sibling_name(a, "alice's", from);
+	sibling_name(a, "bob's", to);
+	mv(a, ROOT, from, ROOT, to);
+	sync_all();
+	expect_file(b, to, "alice's");
+	assert_int_equal(entries(b), 2);
+	expect_settled(true, &s);
+	assert_int_equal(undo(a), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "carol's");
+		expect_file(&nodes[k], to, "alice's");
+		expect_variant(&nodes[k], "alice's");
+		expect_variant(&nodes[k], "bob's");
+		assert_int_equal(entries(&nodes[k]), 4);
+	}
+	expect_reopened();
+}
+
+/* Somebody had made the same of that name, before: one entry, which the other
+ * of the two shows. What the settlement made goes. */
+static void test_twin_of_an_older_one(void)
+{
+	struct seen s;
+	char name[256];
+
+	pass(b, a);
+	make_file(a, ROOT, "f", "merged");
+	later(b, a);
+	make_file(b, ROOT, "f", "base");
+	sync_all();
+	name_with(a, ROOT, "conflict", name);
+	write_name(a, name, "alice's");
+	later(b, a);
+	write_name(b, name, "bob's");
+	sync_all();
+	assert_int_equal(settle_as(a, name, "merged", SETTLE_PERSON), 0);
+	sync_all();
+	assert_int_equal(entries(b), 1);
+	expect_settled(true, &s);
+	assert_int_equal(undo(b), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "bob's");
+		expect_sibling(&nodes[k], "alice", "alice's");
+		assert_int_equal(entries(&nodes[k]), 2);
+	}
+}
+
 /* A slow clock makes nothing less than what comes beside it. */
 static void test_slow_clock(void)
 {
@@ -678,6 +737,8 @@ int main(void)
 		SCENARIO(test_by_a_hook),
 		SCENARIO(test_of_a_hook),
 		SCENARIO(test_one_of_three),
+		SCENARIO(test_sibling_over_another),
+		SCENARIO(test_twin_of_an_older_one),
 		SCENARIO(test_slow_clock),
 		SCENARIO(test_two_of_one_branch),
 		SCENARIO(test_hidden),
