@@ -169,15 +169,44 @@ int dirty_set_mtime(struct tree *t, uint64_t ino, struct timespec mtime)
 	return r ? r : 1;
 }
 
-int dirty_move(struct tree *t, uint64_t ino, struct objid to)
+/* Makes the content of `o` with the bytes of the base, if there is one, the
+ * base: others may write over it, and name it as what they were made from. */
+static int base_again(struct tree *t, uint64_t ino, struct dirty *d,
+		      const struct object *o)
+{
+	const struct content *was =
+		d->base.count ? &d->base.versions[0].content.content : NULL;
+	const struct version *v = NULL;
+	int r;
+
+	for (size_t k = 0; was && !v && k < o->count; k++) {
+		const struct version *w = &o->versions[k];
+
+		if (w->reg == REG_CONTENT &&
+		    content_has_same_bytes(&w->content.content, was))
+			v = w;
+	}
+	if (!v)
+		return 0;
+	object_release(&d->base);
+	object_init(&d->base, d->id);
+	r = object_add_copy(&d->base, v);
+	return r ? r : base_put(t, ino, d);
+}
+
+int dirty_move(struct tree *t, uint64_t ino, const struct object *to)
 {
 	struct dirty d;
 	int r = dirty_get(t, ino, &d);
 
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	d.id = to;
-	r = dirty_put(t, ino, &d);
+	if (!objid_equal(d.id, to->id)) {
+		d.id = to->id;
+		r = base_again(t, ino, &d, to);
+	}
+	if (!r)
+		r = dirty_put(t, ino, &d);
 	dirty_release(&d);
 	return r;
 }

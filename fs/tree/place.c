@@ -11,9 +11,10 @@
  *  - else of the files the most senior keeps it: strong before weak, then
  *    the oldest `since`, then the smallest (id, slot);
  *  - twins of it (same kind, content and mode, one content and one name
- *    each, and none that a policy hides), and another slot of the same file, are the same entry; the
- *    others get a conflict suffix. (Here only: what is written for the
- *    first time is no twin of what is empty, though its row still is);
+ *    each, and none that a policy hides), and another slot of the same file,
+ *    are the same entry; the others get a conflict suffix. (Here only: what
+ *    is written for the first time is no twin of what is empty, though its
+ *    row still is);
  *  - a file whose main is void holds no name;
  *  - siblings stand beside the smallest shown slot of their file.
  */

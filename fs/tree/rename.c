@@ -342,13 +342,13 @@ static int number_moves(struct tree *t, struct objid from, struct dot tag,
 	if (!r)
 		r = ino_put(t, ino, &ref);
 	if (!r)
-		r = dirty_move(t, ino, to);
-	if (!r)
 		r = row_load(t, to, &row);
 	if (r)
 		return r;
 	row.ino = ino;
-	r = row_store_local(t, &row);
+	r = dirty_move(t, ino, &row.o);
+	if (!r)
+		r = row_store_local(t, &row);
 	row_release(&row);
 	return r ? r : number_remaining(t, from, tag);
 }

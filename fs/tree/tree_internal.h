@@ -731,8 +731,9 @@ void inode_wrote(struct tree *, uint64_t ino, bool append, int r);
 /* Returns 1 if there are unsent writes, which now have that mtime, or 0. */
 must_check int dirty_set_mtime(struct tree *, uint64_t ino,
 			       struct timespec);
-/* Unsent writes of the inode belong to that object from now on. */
-must_check int dirty_move(struct tree *, uint64_t ino, struct objid to);
+/* Unsent writes of the inode belong to that object from now on; they were made
+ * from its content, if that has the bytes of what they were made from. */
+must_check int dirty_move(struct tree *, uint64_t ino, const struct object *to);
 /* The same where they replace `base`, which that object shows under some name
  * (NULL: nothing), and not the version that they began on, of which nothing
  * may be left in them. */

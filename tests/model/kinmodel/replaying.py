@@ -172,7 +172,7 @@ class Replay:
                 setattr(act, f, int(e[f], 16))
         if act.op == "write" and "base" in e:
             dot = int(e["base"][0], 16), e["base"][1]
-            act.base = self._base(n, act.object, dot)
+            act.base = self.contents.get((act.object, dot))
             check(act.base is not None, "no such version", e["base"])
         elif act.op not in ("create", "mkdir", "symlink", "auto",
                             "reopen"):
@@ -187,17 +187,6 @@ class Replay:
                 act.to = self._key(n, e["to"])
         self.operations.perform(n, act)
         self._erase(n, e.get("erased", ()))
-
-    def _base(self, n, o, dot):
-        """A sibling that was moved elsewhere, with unsent writes, is another
-        object now: what they are based on is there what has its bytes."""
-        if (o, dot) in self.contents:
-            return self.contents[o, dot]
-        was = next((v for (_, d), v in self.contents.items() if d == dot),
-                   None)
-        return was and next((v for v in n.rows.get(o, {}).values()
-                             if v.reg == CONTENT and
-                             v.value.hash == was.value.hash), None)
 
     def _on_erase(self, e):
         self._erase(self.nodes[e["node"]], e["ids"])

@@ -456,6 +456,30 @@ static void test_old_handle(void)
 	check_tree(a);
 }
 
+/* A sibling becomes a file of its own while it is written: the write is made
+ * from what that file began with. */
+static void test_sibling_moved_while_written(void)
+{
+	char sibling[NAME_BYTES_MAX + 1];
+	uint64_t ino;
+
+	make_conflict("f");
+	sync_all();
+	name_with(a, ROOT, "conflict", sibling);
+	ino = look(a, ROOT, sibling);
+	assert_int_equal(tree_open_file(a->tree, ino, true), 0);
+	assert_int_equal(tree_write(a->tree, ino, 0, SLICE_STR("ALI"), false),
+			 0);
+	mv(a, ROOT, sibling, ROOT, "g");
+	sync_all();
+	write_name(b, "g", "bob's, too");
+	sync_all();
+	tree_release_file(a->tree, ino, true);
+	assert_true(in_conflict(a, "g"));
+	expect_base(a, "g", "alice's");
+	check_tree(a);
+}
+
 /* One origin with two histories: what is named keeps its name. */
 static void test_fork(void)
 {
@@ -511,6 +535,7 @@ int main(void)
 		SCENARIO(test_alone),
 		SCENARIO(test_purged_with_its_row),
 		SCENARIO(test_old_handle),
+		SCENARIO(test_sibling_moved_while_written),
 		SCENARIO(test_fork),
 	};
 
