@@ -225,7 +225,7 @@ WRAP(int, store_op_begin, (struct store *s))
 		struct record_op *op = &record_node(n)->op;
 
 		op->rows.count = op->gone.count = op->restamp_count = 0;
-		op->commits = op->begins = op->ends = false;
+		op->reads = op->commits = op->begins = op->ends = false;
 	}
 	return __real_store_op_begin(s);
 }
@@ -247,10 +247,11 @@ WRAP(int, dirty_get, (struct tree *t, uint64_t ino, struct dirty *ret))
 	struct node *n = node_of_tree(t);
 	int r = __real_dirty_get(t, ino, ret);
 
-	/* (what is read behind the commit is of other inodes of the file) */
-	if (n && r == 0 && !record_node(n)->op.commits) {
+	/* (those of the cut; behind them, of other inodes of the file) */
+	if (n && r == 0 && !record_node(n)->op.reads) {
 		struct record_op *op = &record_node(n)->op;
 
+		op->reads = true;
 		op->written = ret->id;
 		op->base = (struct dot){0};
 		if (ret->base.count) {

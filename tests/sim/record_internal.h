@@ -50,7 +50,8 @@ struct record_op {
 	struct idlist gone;   /* without a trace */
 	struct record_restamp *restamps;
 	size_t restamp_count;
-	bool commits;	      /* unsent writes become a version */
+	bool reads;	      /* unsent writes were read */
+	bool commits;	      /* ... and become a version */
 	struct objid written; /* ... of this object */
 	struct dot base;      /* ... made from this one */
 	char base_hash[20];
