@@ -239,34 +239,50 @@ static void make_groups(struct info *i, struct scratch *s)
 /* A tag that is nobody's dot. */
 #define TAG_MIX 0x9e3779b97f4a7c15u
 
-/* One tag, one name: a tag taken by a higher group gives way to the dot. */
+/* One tag, one name: a tag taken by a higher group gives way to the dot. A
+ * void one is not shown, and takes nobody's. */
+static bool is_named_before(const struct branch *a, const struct branch *b)
+{
+	return a->is_void == b->is_void ? a < b : b->is_void;
+}
+
+static void name_group(const struct info *i, struct branch *b)
+{
+	const struct content_value *c = &b->top->content;
+	bool own_dot = false, mixed = false;
+
+	b->tag = c->branch;
+	b->tag_hlc = c->branch_hlc;
+	b->label = c->label;
+	for (size_t k = 0; k < i->branch_count; k++) {
+		const struct branch *other = &i->branches[k];
+
+		if (!is_named_before(other, b) ||
+		    !dot_equal(other->tag, b->tag))
+			continue;
+		/* (and so on: only in a row that was made for it) */
+		if (mixed)
+			b->tag.seq++;
+		else if (own_dot || dot_equal(b->tag, b->top->dot))
+			b->tag.origin ^= TAG_MIX;
+		else
+			b->tag = b->top->dot;
+		mixed = own_dot || !dot_equal(b->tag, b->top->dot);
+		own_dot = true;
+		b->tag_hlc = b->top->hlc;
+		b->label = c->author;
+		k = NONE; /* look again from the first */
+	}
+}
+
 static void name_groups(struct info *i)
 {
-	for (size_t g = 0; g < i->branch_count; g++) {
-		struct branch *b = &i->branches[g];
-		const struct content_value *c = &b->top->content;
-		bool own_dot = false, mixed = false;
-
-		b->tag = c->branch;
-		b->tag_hlc = c->branch_hlc;
-		b->label = c->label;
-		for (size_t k = 0; k < g; k++) {
-			if (!dot_equal(i->branches[k].tag, b->tag))
-				continue;
-			/* (and so on: only in a row that was made for it) */
-			if (mixed)
-				b->tag.seq++;
-			else if (own_dot || dot_equal(b->tag, b->top->dot))
-				b->tag.origin ^= TAG_MIX;
-			else
-				b->tag = b->top->dot;
-			mixed = own_dot || !dot_equal(b->tag, b->top->dot);
-			own_dot = true;
-			b->tag_hlc = b->top->hlc;
-			b->label = c->author;
-			k = NONE; /* look again from the first */
-		}
-	}
+	for (size_t g = 0; g < i->branch_count; g++)
+		if (!i->branches[g].is_void)
+			name_group(i, &i->branches[g]);
+	for (size_t g = 0; g < i->branch_count; g++)
+		if (i->branches[g].is_void)
+			name_group(i, &i->branches[g]);
 }
 
 static int read_contents(struct info *i, const struct object *o, size_t n)

@@ -1223,6 +1223,18 @@ def reopened_of_one_rank_and_time():
     World(6200834, FEATURES, False).run()
 
 
+@story("void-named")
+def saved_above_a_removal_and_then_below():
+    """A sibling that is saved keeps its name, though a removal of what once
+    had that name leads it from then on."""
+    World(6711963, FEATURES, False).run()
+
+
+@story("void-named")
+def opened_again_beside_a_removal():
+    World(6700810, FEATURES, False).run()
+
+
 @story()
 def histories_once_wrong():
     """2005403: a handle of a removed file is closed; of the directory only

@@ -70,6 +70,8 @@ ALL = {
     "hide-known": _m("a reverted branch is hidden although its writer saw "
                      "the other", "void", "part"),
     "void-holds-name": _m("a void main keeps its name", "void"),
+    "void-named": _m("a removal takes the name of what was written beside "
+                     "it", "void"),
     # -- merging
     "no-restamp": _m("a purged node takes only the unseen part of a row"),
     "restamp-only-live": _m("re-stamp only if the row arrives with a LINK"),
@@ -143,7 +145,7 @@ RARE = {"restamp-only-live", "restamp-links", "erase-committed",
         "twin-no-keep", "one-level-up", "absence-winners-only",
         "names-not-folded", "absence-unmarked", "halves-unmarked",
         "absence-by-links-only", "no-pin", "pin-anew", "pin-always",
-        "name-without-main", "repeat-is-edit",
+        "name-without-main", "repeat-is-edit", "void-named",
         "reopened-unrepeated", "reopened-main-first", "reopened-auto"}
 
 active = None

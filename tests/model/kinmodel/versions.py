@@ -184,8 +184,11 @@ def _subsumed(contents):
 
 
 def _name(groups):
-    """One tag, one name: a tag that a higher group has gives way."""
+    """One tag, one name: a tag that a higher group has gives way. A void one
+    has no name, and takes nobody's."""
     used = set()
+    if mutations.active != "void-named":
+        groups = sorted(groups, key=lambda b: b.hash == VOID)
     for b in groups:
         c = b.top.value
         b.tag, b.tag_hlc, b.label = c.branch, c.branch_hlc, c.label

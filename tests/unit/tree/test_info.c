@@ -181,6 +181,33 @@ static void test_one_branch_many_groups(void **state)
 	}
 }
 
+/* A removal has no name: what is shown beside it keeps its own, also if it
+ * follows the removal. */
+static void test_void_takes_no_name(void **state)
+{
+	struct version v[] = { content(1, 5, "main"), content(1, 6, ""),
+			       content(2, 7, "saved") };
+
+	(void)state;
+	v[1].flags = VERSION_VOID;
+	v[1].content.content = (struct content){ 0 };
+	for (int32_t k = 0; k < 3; k++)
+		v[k].content.rank = (struct stamp){ 9, { 1, 1 }, -k };
+	v[2].content.branch = v[1].content.branch;
+	for (size_t turn = 0; turn < 3; turn++) {
+		struct reading r;
+
+		read_row(&r, v, 3, turn);
+		assert_int_equal(r.i.branch_count, 3);
+		assert_true(r.i.branches[1].is_void);
+		assert_true(dot_equal(r.i.branches[2].tag,
+				      v[2].content.branch));
+		assert_false(dot_equal(r.i.branches[1].tag,
+				       r.i.branches[2].tag));
+		reading_end(&r);
+	}
+}
+
 /* The greatest epoch, whatever the clocks say; of one epoch the greatest
  * key. */
 static void test_home(void **state)
@@ -212,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_automatic_tie),
 		cmocka_unit_test(test_automatic_beside_others),
 		cmocka_unit_test(test_one_branch_many_groups),
+		cmocka_unit_test(test_void_takes_no_name),
 		cmocka_unit_test(test_home),
 	};
 
