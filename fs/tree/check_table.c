@@ -296,6 +296,10 @@ static int check_dead(struct check *c, struct slice key, struct slice value)
 		c->count.remains++;
 		(void)check_form(c, CHECK_ENTRY, key, 17, value, 32);
 		return 0;
+	case 'u':
+		c->count.remains++;
+		(void)check_form(c, CHECK_ENTRY, key, 17, value, 0);
+		return 0;
 	default:
 		check_tell(c, CHECK_INDEX, WRONG_KEY);
 		return 0;

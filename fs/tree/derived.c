@@ -69,7 +69,7 @@ enum entry_sort entry_sort(enum store_table table, struct slice key)
 		return begins_with_one_of(key, "vos") ? ENTRY_ASIDE :
 							ENTRY_DERIVED;
 	if (table == TABLE_DEAD)
-		return begins_with_one_of(key, "q") ? ENTRY_SPARE :
+		return begins_with_one_of(key, "qu") ? ENTRY_SPARE :
 						      ENTRY_DERIVED;
 	/* (numbers that were given out stay, as far as they are right) */
 	kin_assert(table == TABLE_INO);

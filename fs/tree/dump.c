@@ -463,7 +463,7 @@ int replica_check(struct tree *t, struct buf *why)
 	bases = store_count(t->store, TABLE_BASE);
 	remains = store_count(t->store, TABLE_DEAD);
 	if (!r)
-		r = returned_count(t, &c.remains);
+		r = notes_count(t, &c.remains);
 	if (!r)
 		r = marks_count(t, &marks);
 	store_unlock(t->store);

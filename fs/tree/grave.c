@@ -2,8 +2,8 @@
 /*
  * The table DEAD: what the purge (purge.c) looks for, so that it never
  * searches, and what it must know before it takes a row away. It follows
- * from the rows and is kept by row_store(), in the same operation. By first
- * byte of the key:
+ * from the rows and is kept by row_store(), in the same operation; but not
+ * what a merge notes for later. By first byte of the key:
  *
  *	'd' local sequence -> id	dead rows, oldest change first
  *	'w' local sequence -> id	directories with weak LINKs only
@@ -13,6 +13,7 @@
  *					with weak ones only, by where its
  *					TOMB says that it was
  *	'q' directory -> hlc, entry	it came back, see returned.c
+ *	'u' directory -> nothing	something is in it, see lost.c
  *
  * "Does any LINK name this directory?" is asked of every directory before it
  * is purged. Nearly all LINKs are claims, and stand in DIR under the parent;
@@ -188,6 +189,33 @@ int dead_seek(struct tree *t, char sort, struct slice from,
 	if (!r && ret_key->data[0] != (uint8_t)sort)
 		r = -ENOENT;
 	return r;
+}
+
+static int count_sort(struct tree *t, char sort, size_t len, uint64_t *add)
+{
+	uint8_t from[17] = { 0 };
+	size_t from_len = 0;
+
+	for (;;) {
+		struct slice k, v;
+		int r = dead_seek(t, sort, SLICE(from, from_len), &k, &v);
+
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		if (k.len != 17 || v.len != len)
+			return -EUCLEAN;
+		++*add;
+		memcpy(from, k.data + 1, 16);
+		from[16] = 0; /* just behind it */
+		from_len = 17;
+	}
+}
+
+int notes_count(struct tree *t, uint64_t *add)
+{
+	int r = count_sort(t, 'q', 32, add);
+
+	return r ? r : count_sort(t, 'u', 0, add);
 }
 
 int dir_is_named(struct tree *t, struct objid dir, bool *ret)

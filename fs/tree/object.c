@@ -159,6 +159,14 @@ bool object_has(const struct object *o, uint8_t reg)
 	return false;
 }
 
+uint8_t object_kind(const struct object *o)
+{
+	for (size_t k = 0; k < o->count; k++)
+		if (o->versions[k].reg == REG_KIND)
+			return o->versions[k].kind.kind;
+	return 0;
+}
+
 size_t object_contents(const struct object *o)
 {
 	size_t n = 0;

@@ -210,6 +210,8 @@ struct slice object_dup(struct object *, struct slice);
 must_check int object_add_copy(struct object *, const struct version *);
 /* Has it any version of this register? */
 bool object_has(const struct object *, uint8_t reg);
+/* Its KIND; 0: not known. */
+uint8_t object_kind(const struct object *);
 /* How many CONTENT versions? */
 size_t object_contents(const struct object *);
 /* Index of the version with this identity, or -1. */

@@ -16,14 +16,6 @@
 
 #include "fs/tree/tree_internal.h"
 
-static uint8_t kind_of(const struct object *o)
-{
-	for (size_t k = 0; k < o->count; k++)
-		if (o->versions[k].reg == REG_KIND)
-			return o->versions[k].kind.kind;
-	return 0;
-}
-
 /* A sibling that is named by its own dot keeps that name. */
 static void keep_name(const struct info *i, const struct version *of,
 		      struct version *v)
@@ -53,7 +45,7 @@ static int add_alone(struct tree *t, struct object *into,
 		if (object_find(other, &v) >= 0)
 			continue;
 		/* Equal by construction: one is enough. */
-		if (v.reg == REG_KIND && kind_of(into))
+		if (v.reg == REG_KIND && object_kind(into))
 			continue;
 		if (v.reg == REG_CONTENT) {
 			keep_name(i, &from->versions[k], &v);
@@ -100,8 +92,8 @@ int replica_union(struct tree *t, const struct object *theirs)
 	int n = 0, r = replica_row_load(t, theirs->id, &mine);
 
 	object_init(&both, theirs->id);
-	if (!r && kind_of(&mine) && kind_of(theirs) &&
-	    kind_of(&mine) != kind_of(theirs))
+	if (!r && object_kind(&mine) && object_kind(theirs) &&
+	    object_kind(&mine) != object_kind(theirs))
 		r = -EUCLEAN;
 	if (!r)
 		r = replica_begin(t);

@@ -216,6 +216,14 @@ must_check int replica_finish(struct tree *);
 must_check int replica_bring_back(struct tree *, size_t max,
 				  size_t *ret_count);
 
+/*
+ * The same, of what is live in a directory that no node knows: it comes to
+ * the root (lost.c). Not while a cut or a repair is in hand, which may bring
+ * that directory.
+ */
+must_check int replica_find_lost(struct tree *, size_t max,
+				 size_t *ret_count);
+
 /* ---- a large cut, in slices */
 /*
  * Notes that the rows are on their way to K joined with this, slice by

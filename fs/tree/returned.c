@@ -80,26 +80,6 @@ int returned_note(struct tree *t, const struct info *old,
 		    : 0;
 }
 
-int returned_count(struct tree *t, uint64_t *add)
-{
-	uint8_t from[17] = { 0 };
-	size_t len = 0;
-
-	for (;;) {
-		struct slice k, v;
-		int r = dead_seek(t, 'q', SLICE(from, len), &k, &v);
-
-		if (r)
-			return r == -ENOENT ? 0 : r;
-		if (k.len != 17 || v.len != 32)
-			return -EUCLEAN;
-		++*add;
-		memcpy(from, k.data + 1, 16);
-		from[16] = 0; /* just behind it */
-		len = 17;
-	}
-}
-
 /* ---- bringing back */
 
 static bool removed_by_others_too(struct tree *t, const struct object *o)

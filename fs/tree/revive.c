@@ -115,9 +115,7 @@ int link_returned(struct tree *t, const struct version *tomb,
 	*ret = op_version(t, REG_LINK);
 	ret->flags = VERSION_WEAK;
 	ret->link = tomb->tomb.link;
-	if (!objid_is_root(parent) &&
-	    (!object_has(&row.o, REG_KIND) ||
-	     (!object_has(&row.o, REG_LINK) && !object_has(&row.o, REG_TOMB))))
+	if (!dir_is_known(&row.o))
 		ret->link.at.parent = ROOT_ID;
 	row_release(&row);
 	return 0;
@@ -152,7 +150,10 @@ int revive_up(struct tree *t, struct objid dir)
 		if (r)
 			return r;
 		r = info_init(&i, &row.o);
-		if (!r && !i.link_count && i.tomb && i.kind == KIND_DIR) {
+		if (!r && !dir_is_known(&row.o)) {
+			r = lost_note(t, dir);
+		} else if (!r && !i.link_count && i.tomb &&
+			   i.kind == KIND_DIR) {
 			dir = i.tomb->tomb.link.at.parent;
 			r = revive_one(t, &row, &i);
 			more = true;

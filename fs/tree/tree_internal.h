@@ -437,6 +437,9 @@ void remains_release(struct remains *);
 /* Is all of it in the table? Adds the number of its entries. -EUCLEAN. */
 must_check int remains_check(struct tree *, const struct row *,
 			     uint64_t *entries);
+/* Adds the number of its entries that follow from no row: directories that
+ * returned.c and lost.c have noted. */
+must_check int notes_count(struct tree *, uint64_t *add);
 /* Does a LINK of any row, shown or not, name it as parent? */
 must_check int dir_is_named(struct tree *, struct objid dir, bool *ret);
 /* The first entry of DEAD of one sort with at least this behind its first
@@ -895,8 +898,12 @@ must_check int row_purge(struct tree *, struct row *);
 /* A merge made `new` of a row: did a directory removed here come back? */
 must_check int returned_note(struct tree *, const struct info *old,
 			     const struct info *new);
-/* Adds the number of directories noted and not done. */
-must_check int returned_count(struct tree *, uint64_t *add);
+
+/* ---- lost.c */
+/* Is it, or was it, a directory at a place? */
+bool dir_is_known(const struct object *);
+/* Something in this directory is live: it is looked at later. */
+must_check int lost_note(struct tree *, struct objid dir);
 
 /* ---- events */
 void event_inode(struct tree *, uint64_t ino);

@@ -307,7 +307,8 @@ struct core {
 		struct objid gone_from;
 		bool gone_found, gone_last;
 	} full;
-	bool may_bring_back;   /* a merge may have noted directories */
+	bool may_bring_back;   /* a merge may have noted directories, for */
+			       /* replica_bring_back(), replica_find_lost() */
 	uint64_t lapse_after_ms;
 	uint64_t heard_ms;	   /* time heard, of this store's life */
 	uint64_t exchanged_ms;	   /* last frame, of this core's clock */
@@ -571,6 +572,8 @@ must_check int proof_lock(struct core *, const struct know *);
 /* The last comparison said that they differ. */
 must_check int locate_begin(struct core *, struct peer *);
 void locate_end(struct peer *);
+/* Is a search in hand, with any peer? */
+bool locate_is_busy(const struct core *);
 must_check int locate_tick(struct core *, struct peer *);
 /* A SUMS frame. */
 must_check int locate_answer(struct core *, struct peer *, struct reader *);

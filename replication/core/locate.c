@@ -64,6 +64,14 @@ void locate_end(struct peer *p)
 	p->locate = NULL;
 }
 
+bool locate_is_busy(const struct core *c)
+{
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (c->peers[i]->locate)
+			return true;
+	return false;
+}
+
 /* Asks what l->asked says. */
 static void locate_ask(struct core *c, struct peer *p, enum sums_level level)
 {
@@ -419,6 +427,7 @@ static int locate_rows(struct core *c, struct peer *p, struct reader *in)
 	store_unlock(c->store);
 	c->repair_count++;
 	c->wants_stale = true;
+	c->may_bring_back = true;
 	core_sync_in(c, 0);
 	if (c->counters.repaired > before) {
 		p->proof.repaired = true;

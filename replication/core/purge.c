@@ -115,22 +115,28 @@ static void purge_later(struct core *c, int r, const char *what)
 
 static void bring_back(struct core *c)
 {
-	size_t count;
+	bool locating = locate_is_busy(c);
+	size_t count, lost = 0;
 	int r;
 
 	store_lock(c->store);
 	r = replica_bring_back(c->tree, BRING_BACK_ROWS, &count);
+	if (r == 0 && !locating)
+		r = replica_find_lost(c->tree, BRING_BACK_ROWS, &lost);
 	store_unlock(c->store);
 	if (r < 0) {
 		purge_later(c, r, "cannot bring back what was removed");
 		return;
 	}
-	c->may_bring_back = r;
+	c->may_bring_back = r || locating;
 	if (r)
 		core_due(c, c->now_ms);
 	if (count)
 		log_info("%zu removed here came back, with a directory that "
 			 "was moved elsewhere", count);
+	if (lost)
+		log_warn("%zu entries of a directory that no node knows came "
+			 "to the root", lost);
 }
 
 void purge_tick(struct core *c)

@@ -460,6 +460,7 @@ struct fake {
 	struct packer *packer; /* node 0's own: one stream a link */
 	struct buf frame;
 	uint64_t origin;
+	struct objid parent; /* of the rows */
 };
 
 static bool fake_send(struct fake *f)
@@ -474,7 +475,7 @@ static bool fake_send(struct fake *f)
 	return w->closing;
 }
 
-/* A row of a directory "badN" in the root, with the numbers of its dots. */
+/* A row of a directory "badN" in `parent`, with the numbers of its dots. */
 static bool fake_row(struct fake *f, int i, uint64_t kind, uint64_t link)
 {
 	cleanup(buf_release) struct buf row = BUF_INIT, raw = BUF_INIT;
@@ -490,7 +491,7 @@ static bool fake_row(struct fake *f, int i, uint64_t kind, uint64_t link)
 	v.dot.seq = link;
 	v.reg = REG_LINK;
 	v.link = (struct link_value){.slot = SLOT_DIR,
-				     .at = {ROOT_ID, SLICE_STR(name)},
+				     .at = {f->parent, SLICE_STR(name)},
 				     .since = {1 << 20, v.dot, 0},
 				     .label = SLICE("x", 1)};
 	assert_non_null(object_add(&o, &v));
@@ -514,8 +515,7 @@ static void fake_begin(struct fake *f)
 	assert_false(fake_send(f));
 }
 
-/* A stream of 30 rows in which row number 15 has this dot. */
-static void fake_stream(struct fake *f, uint64_t odd_seq)
+static void fake_open(struct fake *f)
 {
 	memset(f, 0, sizeof(*f));
 	open_cluster(&f->c, 2, 10000);
@@ -525,6 +525,12 @@ static void fake_stream(struct fake *f, uint64_t odd_seq)
 	f->packer = &f->c.nodes[0].core->peers[0]->push.packer;
 	f->origin = 4711;
 	fake_begin(f);
+}
+
+/* A stream of 30 rows in which row number 15 has this dot. */
+static void fake_stream(struct fake *f, uint64_t odd_seq)
+{
+	fake_open(f);
 	for (int i = 0; i < 30; i++)
 		assert_false(fake_row(f, i, 5, i == 15 ? odd_seq : 5));
 	assert_true(staged(&f->c, 1) > 20);
@@ -626,6 +632,47 @@ static void test_malformed_row_rejects_all(void **state)
 			 0);
 	assert_true(fake_send(&f));
 	fake_end(&f, true);
+}
+
+/* What is in a directory that nobody knows is shown in the root. */
+static void test_lost_rows(void **state)
+{
+	static const int counts[] = {3, 30};
+	struct fake f;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(counts); k++) {
+		fake_open(&f);
+		f.parent = (struct objid){{9}};
+		for (int i = 0; i < counts[k]; i++)
+			assert_false(fake_row(&f, i, 5, 5));
+		assert_false(fake_cut(&f, 5, 0, (uint64_t)counts[k]));
+		cluster_run(&f.c, f.c.now_ms + 10000);
+		assert_int_equal(count_shown(&f.c, 1, "bad"), counts[k]);
+		assert_int_equal(replica_check(f.c.nodes[1].tree, NULL), 0);
+		buf_release(&f.frame);
+		nodes_close(&f.c);
+	}
+}
+
+/* It comes with them, in a later slice. */
+static void test_parent_in_later_slice(void **state)
+{
+	struct fake f;
+
+	(void)state;
+	fake_open(&f);
+	f.parent = (struct objid){{7, 30}};
+	for (int i = 0; i < 30; i++)
+		assert_false(fake_row(&f, i, 5, 5));
+	f.parent = ROOT_ID;
+	assert_false(fake_row(&f, 30, 5, 5));
+	assert_false(fake_cut(&f, 5, 0, 31));
+	cluster_run(&f.c, f.c.now_ms + 10000);
+	assert_int_equal(count_shown(&f.c, 1, "bad30/bad"), 30);
+	assert_int_equal(count_shown(&f.c, 1, "bad"), 1);
+	buf_release(&f.frame);
+	nodes_close(&f.c);
 }
 
 /* What was purged here is revived elsewhere: its KIND, which K covers, is
@@ -885,6 +932,8 @@ int main(void)
 		cmocka_unit_test(test_revival_after_slices),
 		cmocka_unit_test(test_bad_row_rejects_all),
 		cmocka_unit_test(test_malformed_row_rejects_all),
+		cmocka_unit_test(test_lost_rows),
+		cmocka_unit_test(test_parent_in_later_slice),
 		cmocka_unit_test(test_restamps),
 		cmocka_unit_test(test_restamp_of_several),
 		cmocka_unit_test(test_restamp_of_removed),
