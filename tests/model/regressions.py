@@ -1205,6 +1205,30 @@ def reopened_twin_of_an_older_one():
     expect(s.end(), OPEN)
 
 
+@story()
+def reopened_twin_beside_a_third():
+    """The same, and a third file has the name, older than the one and younger
+    than the other: the twin goes, and with it its claim to the name."""
+    s = Story(3)
+    s.create(1, "f", "merged")
+    s.node(3).hlc += 100
+    s.create(3, "f", "third")
+    s.node(2).hlc += 200
+    o = s.create(2, "f", "base")
+    s.sync_all()
+    name = next(p for p, h in s.tree(1).items() if h == "base")
+    s.edit(1, name, "one")
+    s.node(2).hlc += 200
+    s.edit(2, name, "two")
+    s.sync_all()
+    s.act(1, "auto", object=o, hash="merged", how="person")
+    s.sync_all()
+    expect(s.tree(2), {"f": "merged", "f#1": "third"})
+    s.act(2, "reopen", object=o)
+    expect(s.end()["f"], "third")
+    expect(sorted(s.tree(1).values()), ["one", "third", "two"])
+
+
 @story("reopened-unrepeated")
 def reopened_beside_what_main_repeats():
     """Main was made from the content that the sibling was made from, too,

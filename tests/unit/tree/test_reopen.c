@@ -392,6 +392,42 @@ static void test_twin_of_an_older_one(void)
 	}
 }
 
+/* The same, and a third file has the name, older than the one and younger
+ * than the other: the twin goes, and with it its claim to the name. */
+static void test_twin_beside_a_third(void)
+{
+	char name[256];
+
+	pass(b, a);
+	pass(c, a);
+	make_file(a, ROOT, "f", "merged");
+	later(c, a);
+	make_file(c, ROOT, "f", "third");
+	later(b, c);
+	make_file(b, ROOT, "f", "base");
+	sync_all();
+	name_with(a, ROOT, "conflict bob", name);
+	write_name(a, name, "alice's");
+	later(b, a);
+	write_name(b, name, "bob's");
+	sync_all();
+	assert_int_equal(settle_as(a, name, "merged", SETTLE_PERSON), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "merged");
+		expect_like(&nodes[k], "conflict carol", "third");
+		assert_int_equal(entries(&nodes[k]), 2);
+	}
+	assert_int_equal(undo(b), 0);
+	sync_all();
+	for (int k = 0; k < 3; k++) {
+		expect_file(&nodes[k], "f", "third");
+		expect_like(&nodes[k], "conflict bob", "bob's");
+		expect_like(&nodes[k], "conflict alice", "alice's");
+		assert_int_equal(entries(&nodes[k]), 3);
+	}
+}
+
 /* A slow clock makes nothing less than what comes beside it. */
 static void test_slow_clock(void)
 {
@@ -739,6 +775,7 @@ int main(void)
 		SCENARIO(test_one_of_three),
 		SCENARIO(test_sibling_over_another),
 		SCENARIO(test_twin_of_an_older_one),
+		SCENARIO(test_twin_beside_a_third),
 		SCENARIO(test_slow_clock),
 		SCENARIO(test_two_of_one_branch),
 		SCENARIO(test_hidden),
