@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/front/ring.h"
 #include "fs/tree/object.h"
 #include "tools/control_client.h"
 #include "tools/daemonize.h"
@@ -41,6 +42,7 @@ enum {
 	OPTION_DEV,
 	OPTION_FOREGROUND,
 	OPTION_NO_SUPERVISOR,
+	OPTION_IO_URING,
 	OPTION_TAKE_OVER,
 	OPTION_NO_RESEND,
 	OPTION_SERVE_WITHIN,
@@ -59,6 +61,7 @@ const struct option mounting_options[] = {
 	{ "dev", no_argument, NULL, OPTION_DEV },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
+	{ "io-uring", no_argument, NULL, OPTION_IO_URING },
 	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
 	{ "no-resend", no_argument, NULL, OPTION_NO_RESEND },
 	{ "serve-within", required_argument, NULL, OPTION_SERVE_WITHIN },
@@ -188,6 +191,9 @@ static int parse_one(struct mounting *m, int c)
 		break;
 	case OPTION_NO_SUPERVISOR:
 		m->no_supervisor = true;
+		break;
+	case OPTION_IO_URING:	/* (the kernel asks nobody twice by it) */
+		m->io_uring = m->no_supervisor = true;
 		break;
 	case OPTION_TAKE_OVER:
 		m->take_over = atoi(optarg);
@@ -320,6 +326,16 @@ static int check_fuse(const struct mounting *m)
 	return EXIT_OK;
 }
 
+static int check_io_uring(const struct mounting *m)
+{
+	cleanup(buf_release) struct buf why = BUF_INIT;
+
+	if (!m->io_uring || rings_check(&why) == 0)
+		return EXIT_OK;
+	return complain(m->command, EXIT_FAILED, "%.*s", (int)why.len,
+			(const char *)why.data);
+}
+
 static int check_mountpoint(const struct mounting *m, const char *path,
 			    char **ret)
 {
@@ -339,6 +355,8 @@ static int check_mountpoint(const struct mounting *m, const char *path,
 		r = check_empty_directory(m, resolved);
 	if (r == EXIT_OK)
 		r = check_fuse(m);
+	if (r == EXIT_OK)
+		r = check_io_uring(m);
 	if (r == EXIT_OK)
 		*ret = steal(&resolved);
 	return r;
@@ -422,6 +440,7 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 		.suid = m->suid,
 		.dev = m->dev,
 		.no_resend = m->no_resend,
+		.io_uring = m->io_uring,
 		.only_peers = m->peer_count ? m->peers : NULL,
 		.code = code,
 	};

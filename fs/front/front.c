@@ -237,6 +237,21 @@ static int mount_options(const struct front_options *options, char **ret)
 /* What is mounted already is given to libfuse as a descriptor. */
 #define DEVICE_PATH_MAX 32
 
+/* For what libfuse does not ask the kernel for. */
+static int session_ask(struct front *front,
+		       const struct front_options *options)
+{
+	int r = session_asks(front);
+
+	if (r == 0 && options->io_uring)
+		return rings_new(fuse_session_fd(front->session), WORKERS_MAX,
+				 &front->rings);
+	if (r < 0 && !options->io_uring)
+		log_warn("'%s': each write asks for the capabilities of its "
+			 "file", front->mountpoint);
+	return options->io_uring ? r : 0;
+}
+
 static int session_open(struct front *front,
 			const struct front_options *options)
 {
@@ -266,15 +281,18 @@ static int session_open(struct front *front,
 	r = fuse_session_mount(front->session, options->handover ? device :
 			       front->mountpoint);
 	leak_check_on();
-	if (r == 0 && session_kills(front) < 0)
-		log_warn("'%s': each write asks for the capabilities of its "
-			 "file", front->mountpoint);
+	if (r < 0) {
+		r = -EPERM;
+	} else {
+		r = session_ask(front, options);
+		if (r < 0)
+			fuse_session_unmount(front->session);
+	}
 	if (r < 0) {
 		fuse_session_destroy(front->session);
 		front->session = NULL;
-		return -EPERM;
 	}
-	return 0;
+	return r;
 }
 
 static int session_open_explained(struct front *front,
@@ -439,6 +457,8 @@ bool front_is_mounted(int device)
 
 static void end_mount(struct front *front)
 {
+	/* (they keep the device open) */
+	rings_free(steal(&front->rings));
 	if (!front->handover)
 		fuse_session_unmount(front->session);
 	else if (front->serves && !atomic_load(&front->leaving) &&

@@ -17,6 +17,7 @@
 #include "fs/front/front.h"
 #include "fs/front/handover.h"
 #include "fs/front/notes.h"
+#include "fs/front/ring.h"
 #include "fs/front/teller.h"
 
 /* How long the kernel may believe us: a day. It is told of all changes. */
@@ -48,9 +49,27 @@ struct worker {
 	struct front *front;
 	unsigned int slot;		/* its place among the workers */
 	pthread_t thread;
-	struct fuse_buf request;	/* its memory is the worker's */
+	struct source *source;		/* what it reads, or read last */
+	void *memory;			/* for what the device asks */
+	struct fuse_buf request;	/* in hand */
 	_Atomic bool reading;
 	_Atomic uint32_t steps;		/* odd while it answers */
+};
+
+/* Who reads somewhere, and how far it is. */
+struct watched {
+	struct worker *reader;
+	uint32_t steps;
+};
+
+/* Where requests come from: the device, or a ring (ring.h). */
+struct source {
+	struct ring *ring;		/* NULL: the device */
+	/* Who reads, or answers what it read; NULL: nobody. */
+	_Atomic(struct worker *) reader;
+	/* Who asked last, and for so many requests there were several. */
+	_Atomic uint32_t last_pid, several;
+	struct watched seen;		/* by the watcher */
 };
 
 /* See loop.c. Under the mutex, but what is atomic. */
@@ -59,17 +78,15 @@ struct loop {
 	pthread_cond_t wake;		/* of front_loop_run() */
 	pthread_cond_t turn;		/* of workers that want to read */
 	pthread_cond_t watch;		/* of the watcher */
-	struct worker workers[WORKERS_MAX];
-	size_t count, spare;
+	struct source *sources;
+	size_t source_count;
+	struct worker *workers;
+	size_t max, count, spare;
 	size_t gone;			/* that ended */
 	_Atomic bool ended;		/* (also looked at without it) */
 	int error;
 	pthread_t watcher;
-	/* Who reads, or answers what it read; NULL: nobody. */
-	_Atomic(struct worker *) reader;
 	_Atomic bool watching;		/* the watcher looks, now and then */
-	/* Who asked last, and for so many requests there were several. */
-	_Atomic uint32_t last_pid, several;
 };
 
 /* See waiting.c. All under the mutex. */
@@ -111,8 +128,10 @@ struct front {
 	/* See handover.h; NULL: the mount ends with this process. */
 	struct handover *handover;
 	bool no_resend;
-	bool may_kill;		/* INIT, not answered yet, offers it: raw.c */
+	/* INIT, not answered yet, and what it offers: raw.c. */
 	uint64_t init_number;
+	bool asked, may_kill, may_ring;
+	struct rings *rings;	/* ring.h; or NULL */
 	void (*unmount)(void *arg);
 	void *unmount_arg;
 	bool serves;	/* (who never did so does not end the mount) */
@@ -139,6 +158,8 @@ void front_loop_init(struct loop *);
 void front_loop_release(struct loop *);
 /* Answers requests until unmounted (0), front_loop_end() or an error. */
 must_check int front_loop_run(struct front *);
+/* The kernel asks by the rings, too, from now on. For a worker. */
+void front_loop_add_rings(struct front *);
 /* Makes front_loop_run() return `error` (0 or negative) soon; any thread. */
 void front_loop_end(struct loop *, int error);
 
@@ -156,9 +177,10 @@ int raw_reply(struct front *, uint64_t unique, int error, void *out,
 /* A notification without a body, by its number. Errors: of write(2); -EINVAL
  * the kernel does not know it. */
 must_check int raw_notify(struct front *, int code);
-/* So that the kernel leaves set-id bits to us; once the session has its
- * device. Without it, it goes on taking them away itself. */
-must_check int session_kills(struct front *);
+/* So that the kernel leaves set-id bits to us, and asks by the rings; once
+ * the session has its device. Without it, it goes on taking them away itself,
+ * and asking by the device. */
+must_check int session_asks(struct front *);
 /* Is who asks for this SETATTR one who may not keep them? */
 bool request_kills_set_ids(void);
 /* The name under which libfuse hands on an O_TMPFILE: none can be so. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop. One worker reads requests; the others are spare. The reader also
+ * The loop. Requests come from the device, and from the rings of the
+ * processors if the mount has them (ring.h): each is a source. One worker
+ * reads a source; those who read none are spare. The reader also
  * answers what it read, and goes on reading: most answers take a few
  * microseconds, and to wake somebody else takes longer (libfuse's loop has
  * all idle threads wait in read(2), and the kernel wakes them in turn, each
@@ -12,6 +14,8 @@
  *    every WATCH_MS whether the reader gets on, as long as there are
  *    requests. So no answer may wait for another request for ever.
  * A worker that has answered, and finds that another reads, is spare.
+ * Nor may the answers that take long leave a source without a reader: there
+ * is one for each beside the WORKERS_MAX.
  *
  * Why not libfuse's own loop: nothing but a request or an unmount ends it.
  * A mount that is in use can only be unmounted lazily, which wakes nobody,
@@ -60,10 +64,11 @@ void front_loop_init(struct loop *loop)
 	cond_init_monotonic(&loop->wake);
 	cond_init_monotonic(&loop->turn);
 	cond_init_monotonic(&loop->watch);
+	loop->sources = NULL;
+	loop->workers = NULL;
+	loop->source_count = loop->max = 0;
 	loop->count = loop->spare = loop->gone = 0;
-	loop->reader = NULL;
 	loop->watching = true;
-	loop->last_pid = loop->several = 0;
 	loop->ended = false;
 	loop->error = 0;
 }
@@ -76,20 +81,22 @@ void front_loop_release(struct loop *loop)
 	pthread_mutex_destroy(&loop->mutex);
 }
 
-static int request_new(struct fuse_buf *ret)
+/* Where rings are, next to nothing comes from the device. */
+static int request_new(const struct front *front, void **ret)
 {
+	int pages = front->rings ? 0 : MAP_POPULATE;
 	void *mem = mmap(NULL, REQUEST_BYTES_MAX, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+			 MAP_PRIVATE | MAP_ANONYMOUS | pages, -1, 0);
 
 	if (mem == MAP_FAILED)
 		return -errno;
-	*ret = (struct fuse_buf){ .mem = mem };
+	*ret = mem;
 	return 0;
 }
 
-static void request_free(struct fuse_buf *b)
+static void request_free(void *mem)
 {
-	munmap(b->mem, REQUEST_BYTES_MAX);
+	munmap(mem, REQUEST_BYTES_MAX);
 }
 
 /* ---- who reads */
@@ -103,56 +110,99 @@ static int worker_start(struct front *front)
 	worker->front = front;
 	worker->slot = (unsigned int)front->loop.count;
 	worker->steps = 0;
-	r = request_new(&worker->request);
+	r = request_new(front, &worker->memory);
 	if (r)
 		return r;
 	r = thread_start(&worker->thread, worker_main, worker);
 	if (r) {
-		request_free(&worker->request);
+		request_free(worker->memory);
 		return r;
 	}
 	front->loop.count++;
 	return 0;
 }
 
-/* Under the mutex: somebody else is to read. (If all are busy, it is the one
- * that is ready first.) */
-static void pass_on(struct front *front)
+/* Under the mutex: sources that nobody reads. */
+static size_t count_unread(const struct loop *loop, struct source **ret_one)
 {
-	struct loop *loop = &front->loop;
-	int r;
+	size_t count = 0;
 
-	atomic_store(&loop->reader, NULL);
-	if (loop->spare) {
-		pthread_cond_signal(&loop->turn);
-	} else if (loop->count < WORKERS_MAX && !loop->ended) {
-		r = worker_start(front);
-		if (r < 0)
-			log_errno(r, "cannot start another worker");
+	for (size_t k = 0; k < loop->source_count; k++) {
+		if (atomic_load(&loop->sources[k].reader))
+			continue;
+		*ret_one = &loop->sources[k];
+		count++;
 	}
+	return count;
 }
 
-/* Waits until nobody reads, and is the reader then; false: it is the end. */
+/* Under the mutex: one source more is unread. (If all are busy, its reader is
+ * the one that is ready first.) */
+static int find_reader(struct front *front)
+{
+	struct loop *loop = &front->loop;
+	struct source *unread;
+
+	if (loop->spare >= count_unread(loop, &unread))
+		pthread_cond_signal(&loop->turn);
+	else if (loop->count < loop->max && !loop->ended)
+		return worker_start(front);
+	return 0;
+}
+
+/* Under the mutex: somebody else is to read. */
+static void pass_on(struct front *front, struct source *source)
+{
+	int r;
+
+	atomic_store(&source->reader, NULL);
+	r = find_reader(front);
+	if (r < 0)
+		log_errno(r, "cannot start another worker");
+}
+
+/* Waits until nobody reads somewhere, and is the reader then; false: it is
+ * the end. */
 static bool take_turn(struct worker *worker)
 {
 	struct loop *loop = &worker->front->loop;
+	struct source *source = NULL;
 	bool go_on;
 
 	pthread_mutex_lock(&loop->mutex);
 	loop->spare++;
-	while (!loop->ended && atomic_load(&loop->reader))
+	while (!loop->ended && !count_unread(loop, &source))
 		pthread_cond_wait(&loop->turn, &loop->mutex);
 	loop->spare--;
 	go_on = !loop->ended;
-	if (go_on)
-		atomic_store(&loop->reader, worker);
+	if (go_on) {
+		worker->source = source;
+		atomic_store(&source->reader, worker);
+	}
 	pthread_mutex_unlock(&loop->mutex);
 	return go_on;
 }
 
 static bool is_reader(const struct worker *worker)
 {
-	return atomic_load(&worker->front->loop.reader) == worker;
+	return atomic_load(&worker->source->reader) == worker;
+}
+
+void front_loop_add_rings(struct front *front)
+{
+	struct loop *loop = &front->loop;
+	size_t count = rings_count(front->rings);
+	int r = 0;
+
+	pthread_mutex_lock(&loop->mutex);
+	for (size_t k = 0; k < count && r == 0; k++) {
+		loop->sources[loop->source_count++].ring =
+			rings_get(front->rings, k);
+		r = find_reader(front);
+	}
+	pthread_mutex_unlock(&loop->mutex);
+	if (r < 0)	/* (the kernel waits for all of them) */
+		front_loop_end(loop, r);
 }
 
 /* ---- the watcher */
@@ -168,38 +218,55 @@ static bool watch_wait(struct loop *loop)
 	return !loop->ended;
 }
 
-/* Who reads, and how far it is. */
-struct watched {
-	struct worker *reader;
-	uint32_t steps;
-};
-
-static struct watched watch_look(struct loop *loop)
+static struct watched watch_look(struct source *source)
 {
-	struct watched now = { .reader = atomic_load(&loop->reader) };
+	struct watched now = { .reader = atomic_load(&source->reader) };
 
 	if (now.reader)
 		now.steps = atomic_load(&now.reader->steps);
 	return now;
 }
 
-static bool watch_same(const struct watched *a, const struct watched *b)
+/* Does its reader wait, as it did when it was looked at last? */
+static bool is_quiet(struct source *source)
 {
-	return a->reader == b->reader && a->steps == b->steps;
+	struct watched now = watch_look(source);
+
+	return now.reader && now.steps % 2 == 0 &&
+	       now.reader == source->seen.reader &&
+	       now.steps == source->seen.steps;
+}
+
+static bool all_quiet(struct loop *loop)
+{
+	for (size_t k = 0; k < loop->source_count; k++)
+		if (!is_quiet(&loop->sources[k]))
+			return false;
+	return true;
+}
+
+/* Under the mutex: has another read what the reader is too long about.
+ * Returns whether it waits. */
+static bool watch_source(struct front *front, struct source *source)
+{
+	struct watched before = source->seen;
+	bool quiet = is_quiet(source);
+
+	source->seen = watch_look(source);
+	if (source->seen.reader && source->seen.steps % 2 &&
+	    source->seen.reader == before.reader &&
+	    source->seen.steps == before.steps)
+		pass_on(front, source);
+	return quiet;
 }
 
 /* Under the mutex: until something is asked for again; false: the end. */
-static bool watch_rest(struct loop *loop, const struct watched *before)
+static bool watch_rest(struct loop *loop)
 {
-	struct watched now;
-
 	/* Who begins to answer says so first, and then looks at this. */
 	atomic_store(&loop->watching, false);
-	now = watch_look(loop);
-	while (!loop->ended && watch_same(&now, before)) {
+	while (!loop->ended && all_quiet(loop))
 		pthread_cond_wait(&loop->watch, &loop->mutex);
-		now = watch_look(loop);
-	}
 	atomic_store(&loop->watching, true);
 	return !loop->ended;
 }
@@ -208,21 +275,14 @@ static void *watcher_main(void *arg)
 {
 	struct front *front = arg;
 	struct loop *loop = &front->loop;
-	struct watched before = { NULL, 0 }, now;
-	bool go_on = true;
+	bool go_on = true, quiet;
 
 	pthread_mutex_lock(&loop->mutex);
 	while (go_on) {
-		now = watch_look(loop);
-		if (!now.reader || !watch_same(&now, &before)) {
-			go_on = watch_wait(loop);
-		} else if (now.steps % 2) {
-			pass_on(front);
-			go_on = watch_wait(loop);
-		} else {
-			go_on = watch_rest(loop, &now);
-		}
-		before = now;
+		quiet = true;
+		for (size_t k = 0; k < loop->source_count; k++)
+			quiet &= watch_source(front, &loop->sources[k]);
+		go_on = quiet ? watch_rest(loop) : watch_wait(loop);
 	}
 	pthread_mutex_unlock(&loop->mutex);
 	return NULL;
@@ -240,30 +300,31 @@ static bool is_large(const struct fuse_in_header *in, size_t size)
 }
 
 /* Do several threads ask for something at a time? */
-static bool several_ask(struct loop *loop, uint32_t pid)
+static bool several_ask(struct source *source, uint32_t pid)
 {
-	uint32_t several = atomic_load(&loop->several);
+	uint32_t several = atomic_load(&source->several);
 
 	/* (nobody waits for an answer to what the kernel asks by itself) */
-	if (pid && pid != atomic_load(&loop->last_pid)) {
-		atomic_store(&loop->last_pid, pid);
+	if (pid && pid != atomic_load(&source->last_pid)) {
+		atomic_store(&source->last_pid, pid);
 		several = SEVERAL_REQUESTS;
 	} else if (several) {
 		several--;
 	}
-	atomic_store(&loop->several, several);
+	atomic_store(&source->several, several);
 	return several;
 }
 
 /* May it wait for a disk? */
-static bool is_long(struct loop *loop, const struct fuse_buf *request)
+static bool is_long(const struct worker *worker)
 {
+	const struct fuse_buf *request = &worker->request;
 	const struct fuse_in_header *in = request->mem;
 	bool several;
 
 	if (request->size < sizeof(*in))
 		return false;
-	several = several_ask(loop, in->pid);
+	several = several_ask(worker->source, in->pid);
 	switch (in->opcode) {
 	case FUSE_READ:
 		return several || is_large(in, request->size);
@@ -309,20 +370,20 @@ static void answer_long(struct worker *worker)
 
 	pthread_mutex_lock(&loop->mutex);
 	if (is_reader(worker))
-		pass_on(worker->front);
+		pass_on(worker->front, worker->source);
 	pthread_mutex_unlock(&loop->mutex);
+	if (worker->source->ring)
+		ring_part(worker->source->ring);
 	answer_one(worker);
 }
 
-/* The next request: its bytes, 0 at the end. -EINTR: look whether to go on. */
-static int receive(struct worker *worker)
+static int receive_from_device(struct worker *worker)
 {
 	struct fuse_session *session = worker->front->session;
-	struct fuse_buf *request = &worker->request;
 	ssize_t n;
 
 	do {
-		n = read(fuse_session_fd(session), request->mem,
+		n = read(fuse_session_fd(session), worker->memory,
 			 REQUEST_BYTES_MAX);
 		/* (who asked was interrupted before it was read) */
 	} while (n < 0 && errno == ENOENT);
@@ -334,8 +395,17 @@ static int receive(struct worker *worker)
 		return -errno;
 	if ((size_t)n < sizeof(struct fuse_in_header))
 		return -EIO;
-	request->size = (size_t)n;
+	worker->request = (struct fuse_buf){ .mem = worker->memory,
+					     .size = (size_t)n };
 	return (int)n;
+}
+
+/* The next request: its bytes, 0 at the end. -EINTR: look whether to go on. */
+static int receive(struct worker *worker)
+{
+	if (worker->source->ring)
+		return ring_receive(worker->source->ring, &worker->request);
+	return receive_from_device(worker);
 }
 
 static void worker_gone(struct loop *loop)
@@ -350,8 +420,14 @@ static void worker_gone(struct loop *loop)
 static bool read_requests(struct worker *worker, int *ret_error)
 {
 	struct front *front = worker->front;
-	int r;
+	int r = 0;
 
+	if (worker->source->ring)
+		r = ring_join(worker->source->ring);
+	if (r < 0) {
+		*ret_error = r;
+		return false;
+	}
 	do {
 		/* libfuse also ends a session with a kernel that is too old. */
 		if (fuse_session_exited(front->session) ||
@@ -366,7 +442,7 @@ static bool read_requests(struct worker *worker, int *ret_error)
 			*ret_error = r;
 			return false;
 		}
-		if (is_long(&front->loop, &worker->request))
+		if (is_long(worker))
 			answer_long(worker);
 		else
 			answer_short(worker);
@@ -383,8 +459,13 @@ static void *worker_main(void *arg)
 	sigemptyset(&wake);
 	sigaddset(&wake, WAKE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-	while (take_turn(worker) && read_requests(worker, &r))
-		;
+	while (take_turn(worker)) {
+		bool more = read_requests(worker, &r);
+
+		ring_finish();
+		if (!more)
+			break;
+	}
 	worker_gone(&worker->front->loop);
 	front_loop_end(&worker->front->loop, r);
 	return NULL;
@@ -421,18 +502,47 @@ static void loop_drain(struct loop *loop)
 	}
 }
 
+/* Under the mutex. */
+static int loop_begin(struct front *front)
+{
+	struct loop *loop = &front->loop;
+	size_t rings = front->rings ? rings_count(front->rings) : 0;
+
+	loop->max = WORKERS_MAX + rings;
+	loop->workers = calloc(loop->max, sizeof(*loop->workers));
+	loop->sources = calloc(1 + rings, sizeof(*loop->sources));
+	if (!loop->workers || !loop->sources)
+		return -ENOMEM;
+	loop->source_count = 1;
+	return thread_start(&loop->watcher, watcher_main, front);
+}
+
+/* The workers and the watcher are done. */
+static void loop_free(struct loop *loop)
+{
+	for (size_t k = 0; k < loop->count; k++) {
+		pthread_join(loop->workers[k].thread, NULL);
+		request_free(loop->workers[k].memory);
+	}
+	loop->count = loop->source_count = 0;
+	free(steal(&loop->workers));
+	free(steal(&loop->sources));
+}
+
 int front_loop_run(struct front *front)
 {
 	struct sigaction wake = { .sa_handler = interrupt }; /* no restart */
 	struct loop *loop = &front->loop;
-	size_t i;
 	int r;
 
 	sigaction(WAKE_SIGNAL, &wake, NULL);
-	r = thread_start(&loop->watcher, watcher_main, front);
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&loop->mutex);
+	r = loop_begin(front);
+	if (r < 0) {
+		pthread_mutex_unlock(&loop->mutex);
+		loop_free(loop);
+		return r;
+	}
 	r = loop->ended ? 0 : worker_start(front);
 	while (r == 0 && !loop->ended)
 		pthread_cond_wait(&loop->wake, &loop->mutex);
@@ -441,11 +551,7 @@ int front_loop_run(struct front *front)
 	pthread_cond_signal(&loop->watch);
 	loop_drain(loop);
 	pthread_mutex_unlock(&loop->mutex);
-	for (i = 0; i < loop->count; i++) {
-		pthread_join(loop->workers[i].thread, NULL);
-		request_free(&loop->workers[i].request);
-	}
 	pthread_join(loop->watcher, NULL);
-	loop->count = 0;
+	loop_free(loop);
 	return r < 0 ? r : loop->error;
 }

@@ -12,7 +12,9 @@
  *
  * HANDLE_KILLPRIV_V2 (7.33) is asked for in libfuse's answer to INIT, which
  * is changed on its way, and what it says of a SETATTR is noted here: libfuse
- * hides it.
+ * hides it. OVER_IO_URING (7.42) is asked for there, too, if there are rings;
+ * all that libfuse answers passes here, and what was asked by a ring is
+ * answered there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +31,8 @@
 #define OPCODE_STATX 52
 /* struct fuse_init_in of protocol 7.6: up to the flags. */
 #define FUSE_COMPAT_INIT_IN_BYTES 16
+/* OVER_IO_URING, which is in flags2. */
+#define INIT2_OVER_IO_URING (1u << 9)
 /* The unit of st_blksize: attr.c. */
 #define BLOCK_BYTES 4096
 
@@ -64,6 +68,9 @@ struct statx_out {
 _Static_assert(sizeof(struct statx_in) == 24, "as the kernel has it");
 _Static_assert(sizeof(struct statx_out) == 288, "as the kernel has it");
 
+static ssize_t session_writev(int fd, struct iovec *iov, int count,
+			      void *userdata);
+
 int raw_reply(struct front *front, uint64_t unique, int error, void *out,
 	      size_t len)
 {
@@ -74,7 +81,8 @@ int raw_reply(struct front *front, uint64_t unique, int error, void *out,
 	};
 	struct iovec iov[2] = { { &header, sizeof(header) }, { out, len } };
 
-	if (writev(fuse_session_fd(front->session), iov, error ? 1 : 2) >= 0)
+	if (session_writev(fuse_session_fd(front->session), iov, error ? 1 : 2,
+			   front) >= 0)
 		return 0;
 	/* (interrupted, or unmounted: nobody waits for it) */
 	if (errno != ENOENT && errno != ENODEV)
@@ -153,7 +161,35 @@ static void note_init(struct front *front, const struct fuse_in_header *in,
 
 	if (size >= sizeof(*in) + FUSE_COMPAT_INIT_IN_BYTES)
 		front->may_kill = init->flags & FUSE_HANDLE_KILLPRIV_V2;
+	front->may_ring = front->rings && size >= sizeof(*in) + sizeof(*init) &&
+			  init->flags & FUSE_INIT_EXT &&
+			  init->flags2 & INIT2_OVER_IO_URING;
 	front->init_number = in->unique;
+	front->asked = true;
+}
+
+static void ask_in_init(struct front *front, struct fuse_init_out *init)
+{
+	if (front->may_kill)
+		init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	if (front->may_ring) {
+		init->flags |= FUSE_INIT_EXT;
+		init->flags2 |= INIT2_OVER_IO_URING;
+	}
+}
+
+/* The kernel knows what it was asked for, and waits for the rings. */
+static void begin_rings(struct front *front)
+{
+	if (front->may_ring) {
+		front_loop_add_rings(front);
+		log_info("'%s': requests come by io_uring, %zu rings",
+			 front->mountpoint, rings_count(front->rings));
+	} else if (front->rings) {
+		log_error("'%s': the kernel does not have io_uring for FUSE "
+			  "any more", front->mountpoint);
+		front_loop_end(&front->loop, -EOPNOTSUPP);
+	}
 }
 
 /* All that libfuse answers. */
@@ -162,16 +198,19 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count,
 {
 	struct front *front = userdata;
 	const struct fuse_out_header *head = iov[0].iov_base;
-	struct fuse_init_out *init;
+	ssize_t n;
 
-	if (front->may_kill && count == 2 && !head->error &&
-	    head->unique == front->init_number &&
-	    iov[1].iov_len >= FUSE_COMPAT_22_INIT_OUT_SIZE) {
-		init = iov[1].iov_base;
-		init->flags |= FUSE_HANDLE_KILLPRIV_V2;
-		front->may_kill = false;
-	}
-	return writev(fd, iov, count);
+	if (front->rings && rings_answer(front->rings, iov, count))
+		return 0;
+	if (!front->asked || count != 2 || head->error ||
+	    head->unique != front->init_number ||
+	    iov[1].iov_len < FUSE_COMPAT_22_INIT_OUT_SIZE)
+		return writev(fd, iov, count);
+	front->asked = false;
+	ask_in_init(front, iov[1].iov_base);
+	n = writev(fd, iov, count);
+	begin_rings(front);
+	return n;
 }
 
 static ssize_t session_read(int fd, void *bytes, size_t len, void *userdata)
@@ -180,7 +219,7 @@ static ssize_t session_read(int fd, void *bytes, size_t len, void *userdata)
 	return read(fd, bytes, len);
 }
 
-int session_kills(struct front *front)
+int session_asks(struct front *front)
 {
 	static const struct fuse_custom_io io = { .writev = session_writev,
 						  .read = session_read };

@@ -341,8 +341,10 @@ static json_t *cmd_restart(struct agent *a, struct control_client *client,
 {
 	(void)request;
 	if (!a->leave)
-		return failed(-EOPNOTSUPP, "it runs without a supervisor: "
-			      "unmount it and mount it again");
+		return failed(-EOPNOTSUPP, "it runs without a supervisor, "
+			      "who keeps a mount while daemons change (not "
+			      "with --no-supervisor, --io-uring, "
+			      "--foreground): unmount it and mount it again");
 	log_info("asked to leave the mount to another daemon");
 	control_answer_then(client, ok(), a->leave, a->stop_arg);
 	return LATER;

@@ -84,12 +84,13 @@ kill_first() {
 		"$(cat deaths)"
 }
 
-@test "every case that passes on ext4 passes on a mount" {
-	local options=()
+# compare_with_ext4 OPTION...
+compare_with_ext4() {
+	local options=("$@")
 
 	[ "$(stat -f -c %T "$T")" = ext2/ext3 ] || skip "$T is not on an ext4"
 	# Other users come only where root lets them.
-	[ "$(id -u)" != 0 ] || options=(--allow-other)
+	[ "$(id -u)" != 0 ] || options+=(--allow-other)
 	kin_mount a "${options[@]}"
 	mkdir ext4
 	"$CONFORM" ext4 >ext4.out
@@ -102,4 +103,13 @@ kill_first() {
 		grep -F " $name" kinfs.out
 	done <wrong
 	[ ! -s wrong ]
+}
+
+@test "every case that passes on ext4 passes on a mount" {
+	compare_with_ext4
+}
+
+@test "every case that passes on ext4 passes on a mount by io_uring" {
+	need_io_uring
+	compare_with_ext4 --io-uring
 }

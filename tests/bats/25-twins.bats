@@ -56,13 +56,24 @@ twins() {
 	wait $job
 }
 
+# mount_for_twins OPTION...
 mount_for_twins() {
 	[ "$(stat -f -c %T "$T")" = ext2/ext3 ] || skip "$T is not on an ext4"
 	if [ "$(id -u)" = 0 ]; then
-		kin_mount a --dev --suid --allow-other
+		kin_mount a --dev --suid --allow-other "$@"
 	else
-		kin_mount a
+		kin_mount a "$@"
 	fi
+}
+
+@test "random calls on a mount by io_uring, and on ext4" {
+	need_io_uring
+	mount_for_twins --io-uring
+	for seed in ${TWINS_SEEDS:-5 6}; do
+		run -0 twins "$seed" "${TWINS_OPERATIONS:-2000}"
+	done
+	kin unmount a
+	run -0 kin check --data "$T/a.store"
 }
 
 @test "random calls on a mount and on ext4" {

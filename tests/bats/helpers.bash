@@ -32,6 +32,12 @@ need_fuse() {
 		skip "there is no fusermount3"
 }
 
+# FUSE over io_uring, which is switched off unless root wanted it.
+need_io_uring() {
+	[ "$(cat /sys/module/fuse/parameters/enable_uring)" = Y ] 2>/dev/null ||
+		skip "there is no io_uring for FUSE, or it is switched off"
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] || skip "only root can do that"
 }

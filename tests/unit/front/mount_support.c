@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "fs/front/ring.h"
 #include "fs/store/store.h"
 #include "mount_support.h"
 
@@ -54,8 +55,14 @@ static const struct tree_env env = {
 	.gid_of = idmap_gid,
 };
 
+static bool with_rings(void)
+{
+	return getenv("KINFS_TEST_IO_URING");
+}
+
 bool mount_possible(void)
 {
+	cleanup(buf_release) struct buf why = BUF_INIT;
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0) {
@@ -63,6 +70,11 @@ bool mount_possible(void)
 		return false;
 	}
 	close(fd);
+	if (with_rings() && rings_check(&why) < 0) {
+		printf("no such mount here: %.*s\n", (int)why.len,
+		       (char *)why.data);
+		return false;
+	}
 	return true;
 }
 
@@ -115,6 +127,7 @@ static void start(struct mount *mount)
 		.source = "kinfs:/a,b\\c/control",
 		.shown = shown,
 		.shown_arg = mount,
+		.io_uring = with_rings(),
 	};
 	struct tree_observer observer = {
 		.inode = observe_inode,
