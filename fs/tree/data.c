@@ -70,8 +70,9 @@ int tree_open_again(struct tree *t, uint64_t ino, bool write)
 	if (i && !target_load(t, ino, &f)) {
 		i->detached = f.ref.type == INO_DETACHED;
 		i->nameless = target_is_nameless(&f);
-		i->held = !i->detached && !f.info.link_count &&
-			  !objid_is_root(f.ref.id);
+		/* (if it is not, the last handle ends both) */
+		i->held = i->detached || (!f.info.link_count &&
+					  !objid_is_root(f.ref.id));
 		target_release(&f);
 	}
 	store_unlock(t->store);

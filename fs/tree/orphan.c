@@ -18,8 +18,9 @@
  * Not all that is open is known to be: the kernel tells FUSE neither of open
  * FIFOs and devices, nor of O_PATH, nor of a working directory. But it tells
  * when it drops an inode. So what loses its last name by an operation here
- * counts as open until then. (Not what goes without a trace, unlink.c, nor
- * what a save replaces: that would cost each of them a good deal.)
+ * counts as open until then; and so does what a save replaces, for a program
+ * may be about to open what it has found. (Not what goes without a trace,
+ * unlink.c: that would cost each of them a good deal.)
  */
 #include <errno.h>
 
@@ -54,16 +55,23 @@ int orphan_detached(struct tree *t, uint64_t ino, const struct row *row)
 int orphan_make(struct tree *t, uint64_t ino, const struct row *row,
 		const struct version *shown)
 {
-	const struct inode *open = inode_find(t, ino);
+	struct inode *i = inode_find(t, ino);
 	int r;
 
-	if (!open || (!open->opens && !open->dirty))
+	if (!t->observer.removed && (!i || (!i->opens && !i->dirty)))
 		return 0;
+	i = inode_get(t, ino);
+	if (!i)
+		return -ENOMEM;
+	/* (it is held when the operation ends) */
+	t->op_removed = ino;
+	i->opens++;
 	r = ino_detach(t, ino, row->o.id, shown);
 	if (!r)
 		r = orphan_detached(t, ino, row);
 	if (!r)
 		r = dirty_unlink(t, ino);
+	i->opens--;
 	return r ? r : 1;
 }
 

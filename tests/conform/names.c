@@ -5,6 +5,7 @@
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/conform/conform.h"
 
@@ -485,6 +486,7 @@ static void unlink_reopened(void)
 
 #define RACERS 6
 #define RACES 60
+#define SAVED_BYTES 64
 
 enum race { BY_OPEN, BY_MKDIR, BY_SYMLINK, BY_LINK, BY_RENAME, BY_UNLINK,
 	    BY_RMDIR, RACE_KINDS };
@@ -580,6 +582,51 @@ static void races(void)
 	IS(1, stat_of("f").st_nlink);
 }
 
+/* Who opens a file that others save finds one of them whole, always. */
+static void open_while_saved(void)
+{
+	char text[SAVED_BYTES + 1];
+	int fd = open_ok("f", O_RDONLY, 0);
+	struct stat st;
+
+	OK(fstat(fd, &st));
+	IS(SAVED_BYTES, st.st_size);
+	IS(SAVED_BYTES, read(fd, text, sizeof(text)));
+	for (int k = 1; k < SAVED_BYTES; k++)
+		IS(text[0], text[k]);
+	OK(close(fd));
+}
+
+static void save(int number)
+{
+	char own[32], text[SAVED_BYTES + 1] = "";
+
+	snprintf(own, sizeof(own), "own%d", number);
+	memset(text, 'a' + number, SAVED_BYTES);
+	make_text(own, text);
+	OK(rename(own, "f"));
+}
+
+static void saves_race(void)
+{
+	int status;
+
+	save(0);
+	for (int n = 0; n < RACERS; n++)
+		if (OK(fork()) == 0) {
+			for (int k = 0; k < 10 * RACES; k++)
+				if (n % 2)
+					open_while_saved();
+				else
+					save(n);
+			_exit(0);
+		}
+	for (int n = 0; n < RACERS; n++) {
+		OK(wait(&status));
+		IS(0, status);
+	}
+}
+
 /* ---- symlink, readlink */
 
 static void symlink_basics(void)
@@ -658,6 +705,7 @@ const struct conform_case names_cases[] = {
 	{ "unlink_open", unlink_open, 0 },
 	{ "unlink_reopened", unlink_reopened, 0 },
 	{ "races", races, 0 },
+	{ "saves_race", saves_race, 0 },
 	{ "symlink_basics", symlink_basics, 0 },
 	{ "symlink_length", symlink_length, 0 },
 	{ "symlink_through", symlink_through, 0 },

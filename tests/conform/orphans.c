@@ -316,6 +316,28 @@ static void opened_again(void)
 	each_way(check_opened_again);
 }
 
+/* Nobody tells the file system of such a handle. */
+static void path_only(void)
+{
+	char path[32], text[8];
+	int fd, again;
+
+	make_text("f", "text");
+	fd = open_ok("f", O_PATH, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	by_save();
+	IS(0, stat_open(fd).st_nlink);
+	OK(chmod(path, 0606));
+	again = open_ok(path, O_RDONLY, 0);
+	IS(4, read(again, text, sizeof(text)));
+	TRUE(!memcmp(text, "text", 4));
+	IS(S_IFREG | 0606, stat_open(again).st_mode);
+	IS(S_IFREG | 0604, stat_of("f").st_mode);
+	OK(close(again));
+	IS(4, stat_open(fd).st_size);
+	OK(close(fd));
+}
+
 static void check_not_linked(int fd)
 {
 	struct other other = other_of();
@@ -357,6 +379,7 @@ const struct conform_case orphans_cases[] = {
 	{ "attributes", attributes, 0 },
 	{ "bytes", bytes, 0 },
 	{ "opened_again", opened_again, 0 },
+	{ "path_only", path_only, 0 },
 	{ "not_linked", not_linked, 0 },
 	{ "set_id", set_id, NEEDS_ROOT },
 	{ NULL, NULL, 0 },
