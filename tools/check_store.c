@@ -142,7 +142,8 @@ static int look_begin(const struct check_args *args, bool inspect,
 	struct store_options so = { .path = args->path,
 				    .must_exist = true,
 				    .inspect = inspect,
-				    .mend = !inspect,
+				    .damaged = meta_is_damaged,
+				    .damaged_arg = &ret->list,
 				    .threads = !inspect };
 	struct tree_options to = {
 		.env = &env,

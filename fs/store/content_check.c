@@ -25,14 +25,14 @@ static int find_chunk(struct store *s, const struct content_judge *judge,
 		      const struct manifest_entry *e)
 {
 	struct data_loc loc;
-	uint32_t len;
+	uint32_t len = 0;
 	int r;
 
 	store_lock(s);
 	r = chunk_find(s, &e->hash, &loc, &len);
 	store_unlock(s);
-	if (!r && (judge->is_bad(judge->arg, &e->hash, false) ||
-		   len != e->len))
+	if (r != -ENOENT &&
+	    (judge->is_bad(judge->arg, &e->hash, false) || len != e->len))
 		r = -EIO;
 	return r;
 }

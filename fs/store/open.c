@@ -274,7 +274,8 @@ static struct store *store_new(const struct store_options *o)
 	s->dirfd = s->lock_fd = -1;
 	s->no_sync = o->no_sync;
 	s->inspect = o->inspect;
-	s->mend = o->mend;
+	s->damaged = o->damaged;
+	s->damaged_arg = o->damaged_arg;
 	s->tables_fd = o->inspect ? o->tables_fd : 0;
 	s->map_bytes = o->map_bytes ? o->map_bytes : MAP_BYTES;
 	s->group_max_ops = o->group_max_ops ? o->group_max_ops : GROUP_MAX_OPS;

@@ -89,9 +89,15 @@ struct store_options {
 	 * Operations are refused (-EROFS); end it by store_abandon().
 	 */
 	bool inspect;
-	/* To repair it: what says of which boot the log is may be damaged;
-	 * then the log counts as after a power cut. */
-	bool mend;
+	/*
+	 * To repair it, or to see what that would have to do: of what META
+	 * says of the store itself `damaged` is called for each value that
+	 * cannot be read, or is missing. If it may be changed, these are mended
+	 * then: a log whose boot is not known counts as after a power cut,
+	 * one that is not known itself has nothing. Else -EUCLEAN.
+	 */
+	void (*damaged)(void *arg, const char *name);
+	void *damaged_arg;
 	/* With inspect: another file that has the tables. */
 	int tables_fd;		/* 0: none */
 	bool threads;		/* false: tests and the simulator */

@@ -59,7 +59,8 @@ struct store {
 	bool threads; /* the owner thread runs */
 	bool no_sync;
 	bool inspect; /* it is only looked at */
-	bool mend;
+	void (*damaged)(void *arg, const char *name);
+	void *damaged_arg;
 	int tables_fd; /* borrowed: the tables' file then; 0: `db` */
 	uint64_t log_lost;
 	uint32_t group_max_ops, group_max_ms;
@@ -144,6 +145,7 @@ int store_fail(struct store *, int r, const char *what);
 /* What the tables say of the store's life so far. */
 struct store_past {
 	bool fresh; /* there was none */
+	bool format_lost; /* it is this one, and is to be written again */
 	struct log_state log;
 	enum log_reach reach; /* LOG_MARKED: the power may have been cut */
 };

@@ -72,16 +72,25 @@ static int meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name,
 			      SLICE(value.mv_data, value.mv_size), ret);
 }
 
-/* The same of one that is to be sound, if it is there; else says which. */
-static int meta_need(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
-		     const char *name, struct buf *why, struct slice *ret)
+/* Of a log that nobody has written to. */
+static int log_state_new(struct log_state *ret)
 {
-	int r = meta_get(txn, dbi, name, ret);
+	ret->lsn = 0;
+	return getrandom(&ret->id, sizeof(ret->id), 0) == sizeof(ret->id)
+		       ? 0
+		       : -EIO;
+}
 
-	if (r == -EUCLEAN && why)
-		buf_printf(why, "store '%s': META '%s' cannot be read",
-			   s->path, name);
-	return r;
+/* The value is damaged. 0: it is to be mended. */
+static int meta_damaged(const struct store *s, const char *name,
+			struct buf *why)
+{
+	if (why)
+		buf_printf(why, "store '%s': META '%s' cannot be read; run "
+				"`kin check --repair`", s->path, name);
+	if (s->damaged)
+		s->damaged(s->damaged_arg, name);
+	return s->damaged && !s->inspect ? 0 : -EUCLEAN;
 }
 
 /* Is the page cache still the one that the log was written through? */
@@ -89,43 +98,78 @@ static int boot_compare(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 			struct buf *why, enum log_reach *ret)
 {
 	struct slice value = {0};
-	int r = meta_need(s, txn, dbi, META_BOOT, s->mend ? NULL : why,
-			  &value);
+	int r = meta_get(txn, dbi, META_BOOT, &value);
 
-	if (r == -EUCLEAN && s->mend)
-		value = SLICE(NULL, 0); /* as that of another boot */
-	else if (r && r != -ENOENT)
+	if (r == -EUCLEAN)
+		r = meta_damaged(s, META_BOOT, why);
+	*ret = slice_equal(value, SLICE_STR(s->boot_id)) ? LOG_ALL
+							 : LOG_MARKED;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Which log is of the tables, and how much of it do they have? */
+static int log_read(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
+		    struct buf *why, struct store_past *ret)
+{
+	struct slice value;
+	int r = meta_get(txn, dbi, META_LOG, &value);
+
+	if (!r)
+		r = log_state_decode(value, &ret->log);
+	if (!r)
+		return boot_compare(s, txn, dbi, why, &ret->reach);
+	if (r != -ENOENT && r != -EUCLEAN && r != -EBADMSG)
 		return r;
-	*ret = slice_equal(value, SLICE_STR(s->boot_id))
-		       ? LOG_ALL
-		       : LOG_MARKED;
-	return 0;
+	ret->reach = LOG_MARKED;
+	r = meta_damaged(s, META_LOG, why);
+	return r ? r : log_state_new(&ret->log);
+}
+
+/* Has META any value with a check of this format's? */
+static bool is_sealed(MDB_txn *txn, MDB_dbi dbi)
+{
+	MDB_cursor *at;
+	MDB_val k, v;
+	struct slice value;
+	bool found = false;
+
+	if (mdb_cursor_open(txn, dbi, &at))
+		return false;
+	while (!found && !mdb_cursor_get(at, &k, &v, MDB_NEXT))
+		found = !value_open(TABLE_META, SLICE(k.mv_data, k.mv_size),
+				    SLICE(v.mv_data, v.mv_size), &value);
+	mdb_cursor_close(at);
+	return found;
 }
 
 /* Another format's number may stand there without our checksum. */
 static int format_number(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
-			 struct buf *why)
+			 struct buf *why, struct store_past *ret)
 {
-	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, raw;
+	MDB_val key = {strlen(META_FORMAT), (void *)META_FORMAT}, raw = {0};
 	struct slice value;
 	struct reader rd;
 	uint32_t format;
-	int rc = mdb_get(txn, dbi, &key, &raw);
+	int rc = mdb_get(txn, dbi, &key, &raw), r;
 
-	if (rc)
-		return rc == MDB_NOTFOUND ? -EUCLEAN : lmdb_errno(rc);
+	if (rc && rc != MDB_NOTFOUND)
+		return lmdb_errno(rc);
+	r = meta_get(txn, dbi, META_FORMAT, &value);
 	rd = READER(raw.mv_data, raw.mv_size);
 	format = reader_u32(&rd);
-	if (reader_ok(&rd) || format != STORE_FORMAT)
+	if (!reader_ok(&rd) && format != STORE_FORMAT &&
+	    (!r || !is_sealed(txn, dbi)))
 		return format_refuse(s, format, why);
-	return meta_need(s, txn, dbi, META_FORMAT, why, &value);
+	if (!r)
+		return 0;
+	ret->format_lost = true;
+	return meta_damaged(s, META_FORMAT, why);
 }
 
 /* Reads the store's own META values; no META and nothing else: fresh. */
 static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 		       struct store_past *ret)
 {
-	struct slice value;
 	MDB_stat st;
 	MDB_dbi dbi;
 	int r, rc = mdb_dbi_open(txn, table_name(TABLE_META), 0, &dbi);
@@ -140,15 +184,8 @@ static int format_read(struct store *s, MDB_txn *txn, struct buf *why,
 		ret->reach = LOG_MARKED;
 		return st.ms_entries ? -EUCLEAN : 0;
 	}
-	r = rc ? lmdb_errno(rc) : format_number(s, txn, dbi, why);
-	if (r)
-		return r;
-	r = meta_need(s, txn, dbi, META_LOG, why, &value);
-	if (r)
-		return r == -ENOENT ? -EUCLEAN : r;
-	if (log_state_decode(value, &ret->log))
-		return -EUCLEAN;
-	return boot_compare(s, txn, dbi, why, &ret->reach);
+	r = rc ? lmdb_errno(rc) : format_number(s, txn, dbi, why, ret);
+	return r ? r : log_read(s, txn, dbi, why, ret);
 }
 
 static int format_check(struct store *s, struct buf *why, struct store_past *ret)
@@ -163,21 +200,22 @@ static int format_check(struct store *s, struct buf *why, struct store_past *ret
 	return r;
 }
 
-static int format_write(struct store *s, struct log_state *ret)
+static int format_write(struct store *s)
 {
-	uint8_t format[4], log[LOG_STATE_BYTES];
-	int r;
+	uint8_t format[4];
 
-	ret->lsn = 0;
-	if (getrandom(&ret->id, sizeof(ret->id), 0) != sizeof(ret->id))
-		return -EIO;
 	put_le32(format, STORE_FORMAT);
-	log_state_encode(ret, log);
-	r = table_put(s, TABLE_META, SLICE_STR(META_FORMAT),
-		      SLICE(format, sizeof(format)));
-	return r ? r
-		 : table_put(s, TABLE_META, SLICE_STR(META_LOG),
-			     SLICE(log, sizeof(log)));
+	return table_put(s, TABLE_META, SLICE_STR(META_FORMAT),
+			 SLICE(format, sizeof(format)));
+}
+
+static int log_write(struct store *s, const struct log_state *state)
+{
+	uint8_t log[LOG_STATE_BYTES];
+
+	log_state_encode(state, log);
+	return table_put(s, TABLE_META, SLICE_STR(META_LOG),
+			 SLICE(log, sizeof(log)));
 }
 
 /* Opens the handles of all tables, and makes what is missing. */
@@ -193,7 +231,11 @@ static int tables_open(struct store *s, struct store_past *past)
 		r = lmdb_errno(mdb_dbi_open(s->txn, table_name(i), MDB_CREATE,
 					    &s->dbi[i]));
 	if (!r && past->fresh)
-		r = format_write(s, &past->log);
+		r = log_state_new(&past->log);
+	if (!r && past->fresh)
+		r = log_write(s, &past->log);
+	if (!r && (past->fresh || past->format_lost))
+		r = format_write(s);
 	memset(s->cursors, 0, sizeof(s->cursors));
 	if (r)
 		mdb_txn_abort(steal(&s->txn));

@@ -177,7 +177,8 @@ static struct hash *bad_slot(const struct check *c, const struct hash *h)
 	}
 }
 
-static int bad_add(struct check *c, const struct hash *h)
+/* needed: it goes, whoever names it. */
+static int bad_add(struct check *c, const struct hash *h, bool needed)
 {
 	c->result.chunks_damaged++;
 	if (!c->bad)
@@ -186,8 +187,10 @@ static int bad_add(struct check *c, const struct hash *h)
 		c->bad_needed = calloc(2 * CHECK_BAD_MAX, 1);
 	if (!c->bad || !c->bad_needed)
 		return -ENOMEM;
-	if (c->bad_count++ < CHECK_BAD_MAX)
-		*bad_slot(c, h) = *h;
+	if (c->bad_count++ >= CHECK_BAD_MAX)
+		return 0;
+	*bad_slot(c, h) = *h;
+	c->bad_needed[bad_slot(c, h) - c->bad] = needed;
 	return 0;
 }
 
@@ -199,7 +202,7 @@ static bool judge_chunk(void *arg, const struct hash *h, bool block)
 	struct hash *slot;
 
 	if (block && !(c->bad && hash_equal(bad_slot(c, h), h)))
-		c->error = bad_add(c, h);
+		c->error = bad_add(c, h, false);
 	if (!c->bad)
 		return false;
 	slot = bad_slot(c, h);
@@ -279,18 +282,18 @@ static int look_at_chunk(struct check *c, struct hash *ret)
 	if (r)
 		return r;
 	c->result.chunks++;
-	if (key.len != sizeof(ret->b)) {
-		check_tell(c, CHECK_ENTRY, "has a key that cannot be");
+	if (entry_sort(c->table, key) == ENTRY_ODD) {
+		check_tell(c, CHECK_ENTRY, CHECK_WRONG_KEY);
 		return 0;
 	}
 	memcpy(ret->b, key.data, sizeof(ret->b));
 	if (!sound || chunk_find(c->tree->store, ret, &loc, &len)) {
 		check_tell(c, CHECK_ENTRY, "cannot be read");
-		return bad_add(c, ret);
+		return bad_add(c, ret, true);
 	}
 	if (!check_has_bytes(c, loc, len)) {
 		check_tell(c, CHECK_ENTRY, "lies behind the end of a segment");
-		return bad_add(c, ret);
+		return bad_add(c, ret, false);
 	}
 	return c->o.data ? 1 : 0;
 }
@@ -316,7 +319,7 @@ static int step_chunks(struct check *c)
 		if (r == -EIO) {
 			check_tell(c, CHECK_ENTRY,
 				   "is not what its hash says");
-			r = bad_add(c, &h);
+			r = bad_add(c, &h, false);
 		} else if (r == -ENOENT) {
 			r = 0; /* given back meanwhile */
 		}
@@ -342,13 +345,13 @@ static int look_at_entry(struct check *c)
 	if (r)
 		return r;
 	if ((c->table == TABLE_OBJ || c->table == TABLE_BASE) &&
-	    key.len >= sizeof(c->id.b)) {
+	    entry_sort(c->table, key) != ENTRY_ODD) {
 		memcpy(c->id.b, key.data, sizeof(c->id.b));
 		c->has_id = true;
 	}
-	if (c->table == TABLE_OBJ) {
+	if (c->table == TABLE_OBJ && c->has_id) {
 		c->result.objects++;
-		if (!sound || key.len != sizeof(c->id.b)) {
+		if (!sound) {
 			check_tell(c, CHECK_ROW, "cannot be read");
 			return check_unreadable(c);
 		}
@@ -357,6 +360,10 @@ static int look_at_entry(struct check *c)
 		if (!objid_next(&c->recount.at))
 			memset(c->recount.at.b, 0xff, sizeof(c->id.b));
 		return r;
+	}
+	if (entry_sort(c->table, key) == ENTRY_ODD) {
+		check_tell(c, CHECK_ENTRY, CHECK_WRONG_KEY);
+		return 0;
 	}
 	if (!sound)
 		return check_damaged(c, key);

@@ -104,6 +104,9 @@ must_check int check_group(struct check *, struct slice key,
 			   struct slice value);
 must_check int check_hist(struct check *, struct slice key,
 			  struct slice value);
+/* Of INO: has what it says of a sibling its like under the number? */
+bool check_sibling_number(struct tree *, struct slice key,
+			  struct slice value);
 /* Its value is damaged. */
 must_check int check_damaged(struct check *, struct slice key);
 /* At the end, if the store is still. */

@@ -126,6 +126,23 @@ static int check_detached(struct check *c, struct slice key,
 	return r == -ENOMEM ? r : 0;
 }
 
+bool check_sibling_number(struct tree *t, struct slice key,
+			  struct slice value)
+{
+	struct inoref ref;
+	bool right;
+
+	if (key.len != 33 || value.len != 8 ||
+	    ino_get(t, get_be64(value.data), &ref))
+		return false;
+	right = ref.type == INO_SIBLING &&
+		objid_equal(ref.id, id_at(key, 1)) &&
+		ref.tag.origin == get_be64(key.data + 17) &&
+		ref.tag.seq == get_be64(key.data + 25);
+	inoref_release(&ref);
+	return right;
+}
+
 static int check_ino(struct check *c, struct slice key, struct slice value)
 {
 	struct inoref ref;
@@ -168,15 +185,9 @@ static int check_ino(struct check *c, struct slice key, struct slice value)
 	}
 	if (!check_form(c, CHECK_INDEX, key, 33, value, 8))
 		return 0;
-	r = ino_get(c->tree, get_be64(value.data), &ref);
-	if (r || ref.type != INO_SIBLING ||
-	    !objid_equal(ref.id, id_at(key, 1)) ||
-	    ref.tag.origin != get_be64(key.data + 17) ||
-	    ref.tag.seq != get_be64(key.data + 25))
+	if (!check_sibling_number(c->tree, key, value))
 		check_tell_id(c, CHECK_INDEX, id_at(key, 1),
 			      "has a version without an inode number");
-	if (!r)
-		inoref_release(&ref);
 	return 0;
 }
 
@@ -207,10 +218,6 @@ static int check_dirty(struct check *c, struct slice key, struct slice value)
 	uint64_t ino;
 	int r;
 
-	if (key.len != 16) {
-		check_tell(c, CHECK_ENTRY, WRONG_KEY);
-		return 0;
-	}
 	ino = get_be64(key.data);
 	if (!ino_get(c->tree, ino, &ref)) {
 		c->id = ref.id;
@@ -254,10 +261,6 @@ static int check_base(struct check *c, struct slice key, struct slice value)
 	struct row row;
 	int r;
 
-	if (key.len != 40) {
-		check_tell(c, CHECK_ENTRY, WRONG_KEY);
-		return 0;
-	}
 	r = check_load_row(c, c->id, &row);
 	if (r > 0)
 		row_release(&row);
@@ -469,9 +472,9 @@ int check_damaged(struct check *c, struct slice key)
 		part = CHECK_INDEX;
 	else if (c->table == TABLE_HIST && key.len >= 17)
 		part = CHECK_HISTORY;
-	else if (c->table == TABLE_BASE && key.len == 40)
+	else if (c->table == TABLE_BASE)
 		part = CHECK_BASE;
-	else if (c->table == TABLE_DIRTY && key.len == 16)
+	else if (c->table == TABLE_DIRTY)
 		part = CHECK_UNSENT;
 	if (part == CHECK_HISTORY) {
 		c->id = id_at(key, 1);

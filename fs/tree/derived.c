@@ -41,6 +41,24 @@ static enum entry_sort table_sort(enum store_table table)
 	return SORTS_SEVERAL;
 }
 
+/* Bytes of all keys of the table; 0: of several lengths. */
+static size_t key_bytes(enum store_table table)
+{
+	switch (table) {
+	case TABLE_OBJ:
+	case TABLE_DIRTY:
+	case TABLE_CHAIN:
+		return 16;
+	case TABLE_CHUNK:
+	case TABLE_MEMBER:
+		return 32;
+	case TABLE_BASE:
+		return 40;
+	default:
+		return 0;
+	}
+}
+
 static bool begins_with_one_of(struct slice key, const char *letters)
 {
 	return key.len && key.data[0] && strchr(letters, key.data[0]);
@@ -61,6 +79,8 @@ enum entry_sort entry_sort(enum store_table table, struct slice key)
 {
 	enum entry_sort sort = table_sort(table);
 
+	if (key_bytes(table) && key.len != key_bytes(table))
+		return ENTRY_ODD;
 	if (sort != SORTS_SEVERAL)
 		return sort;
 	if (table == TABLE_META)
@@ -74,9 +94,4 @@ enum entry_sort entry_sort(enum store_table table, struct slice key)
 	/* (numbers that were given out stay, as far as they are right) */
 	kin_assert(table == TABLE_INO);
 	return begins_with_one_of(key, "iads") ? ENTRY_SPARE : ENTRY_DERIVED;
-}
-
-bool table_is_own(enum store_table table)
-{
-	return table_sort(table) == ENTRY_OWN;
 }

@@ -18,11 +18,11 @@ enum entry_sort {
 	ENTRY_SPARE,
 	/* Follows from others: it goes, and all are made again. */
 	ENTRY_DERIVED,
+	/* Its key cannot be: it goes, as one that is damaged. */
+	ENTRY_ODD,
 };
 
 /* One whose key cannot be, of a table with others that are derived, is. */
 enum entry_sort entry_sort(enum store_table, struct slice key);
-/* Are all entries of the table of one sort, ENTRY_OWN? */
-bool table_is_own(enum store_table);
 
 #endif

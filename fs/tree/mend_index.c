@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "fs/tree/acks.h"
-#include "fs/tree/base.h"
 #include "fs/tree/check_internal.h"
 #include "fs/tree/contest.h"
 #include "fs/tree/derived.h"
@@ -42,19 +41,32 @@ static int meta_mark(struct tree *t, bool put)
 
 /* ---- what goes */
 
-static bool ino_can_be(struct slice key, struct slice value)
+/* (what a sibling's leads to comes before it) */
+static bool ino_can_be(struct tree *t, struct slice key, struct slice value)
 {
-	return key.data[0] == 's' ? value.len == 8 : key.len == 9;
+	return key.data[0] == 's' ? check_sibling_number(t, key, value) :
+				    key.len == 9;
 }
 
-static bool goes(enum store_table table, struct slice key, struct slice value,
-		 bool sound)
+/* (what a merge asks for goes with the row: who brings that back has it) */
+static bool base_can_be(struct tree *t, struct slice key)
+{
+	struct slice v;
+
+	return !store_get(t->store, TABLE_OBJ, SLICE(key.data, 16), &v);
+}
+
+static bool goes(struct tree *t, enum store_table table, struct slice key,
+		 struct slice value, bool sound)
 {
 	enum entry_sort sort = entry_sort(table, key);
 
 	if (table == TABLE_INO && sort == ENTRY_SPARE)
-		sound = sound && ino_can_be(key, value);
-	return sort == ENTRY_DERIVED || (sort != ENTRY_OWN && !sound);
+		sound = sound && ino_can_be(t, key, value);
+	if (table == TABLE_BASE && sort == ENTRY_ASIDE)
+		sound = sound && base_can_be(t, key);
+	return sort == ENTRY_DERIVED || sort == ENTRY_ODD ||
+	       (sort != ENTRY_OWN && !sound);
 }
 
 /* Some entries behind *from; 1: the table ends. In an operation. */
@@ -65,6 +77,7 @@ static int clear_some(struct tree *t, enum store_table table, uint8_t *from,
 
 	for (int n = 0; !r && n < OP_ENTRIES; n++) {
 		struct slice key, value;
+		enum entry_sort sort;
 		bool sound;
 
 		r = store_peek(t->store, table, SLICE(from, *len), &key, &value,
@@ -74,10 +87,11 @@ static int clear_some(struct tree *t, enum store_table table, uint8_t *from,
 		memcpy(from, key.data, key.len);
 		from[key.len] = 0; /* just behind it */
 		*len = key.len + 1;
-		if (!goes(table, key, value, sound))
+		if (!goes(t, table, key, value, sound))
 			continue;
 		key = SLICE(from, *len - 1);
-		r = entry_sort(table, key) == ENTRY_ASIDE ?
+		sort = entry_sort(table, key);
+		r = sort == ENTRY_ASIDE || sort == ENTRY_ODD ?
 			mend_put_aside(t, table, key, value) :
 			store_del(t->store, table, key);
 	}
@@ -109,7 +123,7 @@ static int clear_all(struct tree *t)
 	int r = 0;
 
 	for (enum store_table k = 0; !r && k < TABLE_COUNT; k++)
-		r = table_is_own(k) ? 0 : clear_table(t, k);
+		r = clear_table(t, k);
 	if (!r)
 		r = op_begin(t);
 	if (r)
@@ -265,12 +279,7 @@ static int row_goes(struct tree *t, struct objid id)
 		r = op_begin(t);
 	if (r)
 		return r;
-	/* (what a merge asks for goes with the row: who brings that back has
-	 * it) */
-	r = base_forget(t, id);
-	if (!r)
-		r = store_del(t->store, TABLE_OBJ, SLICE(id.b, 16));
-	return op_end(t, r);
+	return op_end(t, store_del(t->store, TABLE_OBJ, SLICE(id.b, 16)));
 }
 
 int mend_rows(struct check *c, struct mend_result *result)

@@ -173,9 +173,10 @@ int local_attrs_load(struct tree *t)
 	struct slice v;
 	int r = store_get(t->store, TABLE_META, SLICE_STR(META_LOCAL), &v);
 
-	if (r && r != -ENOENT)
+	/* (a damaged one says so as well) */
+	if (r && r != -ENOENT && r != -EUCLEAN)
 		return r;
-	atomic_store(&t->local_attrs, !r);
+	atomic_store(&t->local_attrs, r != -ENOENT);
 	return 0;
 }
 

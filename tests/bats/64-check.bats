@@ -238,23 +238,23 @@ damage_meta() {
 	done
 }
 
-@test "what the store has of its log is named; that of the boot is mended" {
+@test "what META has of the store itself is named, and mended" {
 	kin_mount a
 	fill
 	kin unmount a
-	damage_meta a.store boot
-	run kin mount a
-	assert_failure
-	run -1 kin check a.store
-	assert_output --partial "META 'boot'"
-	run -0 kin check --repair a.store
-	run -0 kin check --data a.store
-	kin_remount a
-	assert_equal "$(cat a/dir/f3)" again
-	kin unmount a
-	damage_meta a.store log
-	run -1 kin check a.store
-	assert_output --partial "META 'log'"
+	for key in boot log format; do
+		damage_meta a.store "$key"
+		run kin mount a
+		assert_failure
+		assert_output --partial "META '$key' cannot be read"
+		run -1 kin check a.store
+		assert_output --partial "META '$key'"
+		run -0 kin check --repair a.store
+		run -0 kin check --data a.store
+		kin_remount a
+		assert_equal "$(cat a/dir/f3)" again
+		kin unmount a
+	done
 }
 
 @test "two nodes: the volume's secret is lost: the store becomes a volume of its own" {
