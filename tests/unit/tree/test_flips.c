@@ -5,6 +5,7 @@
  * is anything shown, or given to a peer, that was not there; and nobody
  * crashes. Each flip is tried in a child of its own, which sees it alone.
  *
+ * Which bits, changes from day to day (KINFS_TURN: a day's number). With
  * KINFS_ALL_BITS in the environment: all bits of all bytes (hours).
  */
 #include "tree_support.h"
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/hash.h"
@@ -24,6 +26,12 @@
 #include "fs/tree/check.h"
 
 #define PAGE 4096
+/* Where a page of LMDB's says what it is (branch 1, leaf 2, overflow 4, meta
+ * 8), and of how many pages that is true, if it is overflow. */
+#define PAGE_FLAGS_AT 10
+#define PAGE_COUNT_AT 12
+#define PAGE_OVERFLOW 4
+#define PAGE_KINDS 15
 #define FILES_MAX 100
 #define ROWS_MAX 200
 #define FILE_BYTES 120000
@@ -294,14 +302,37 @@ static void try_batch(struct target *x, const char *path, const size_t *at,
 	munmap(said, BATCH);
 }
 
+static size_t turn(void)
+{
+	const char *day = getenv("KINFS_TURN");
+
+	return day ? strtoul(day, NULL, 10) : (size_t)time(NULL) / 86400;
+}
+
 /* Of each page its first bytes and some others; else each `step`th byte. */
 static bool is_tried(size_t at, size_t step, bool pages)
 {
 	if (getenv("KINFS_ALL_BITS"))
 		return true;
 	if (pages && at % PAGE < 24)
-		return at % 4 == (at / PAGE) % 4;
-	return at % step == 0;
+		return at % 4 == (at / PAGE + turn()) % 4;
+	return (at + turn() * 37) % step == 0;
+}
+
+/* Is there a page of each kind? */
+static void expect_kinds(const struct target *x)
+{
+	unsigned int kinds = 0;
+
+	for (size_t at = 0; at < x->len; at += PAGE) {
+		unsigned int kind = x->map[at + PAGE_FLAGS_AT];
+
+		kinds |= kind;
+		if (kind & PAGE_OVERFLOW)
+			at += PAGE * (get_le32(x->map + at + PAGE_COUNT_AT) -
+				      1);
+	}
+	assert_int_equal(kinds & PAGE_KINDS, PAGE_KINDS);
 }
 
 static void try_file(const char *path, const char *name, size_t step,
@@ -313,11 +344,13 @@ static void try_file(const char *path, const char *name, size_t step,
 	bool all = getenv("KINFS_ALL_BITS");
 
 	target_open(&x, path, name);
+	if (pages)
+		expect_kinds(&x);
 	for (size_t k = 0; k < x.len; k++) {
 		if (!is_tried(k, step, pages))
 			continue;
 		for (unsigned int bit = 0; bit < 8; bit++) {
-			if (!all && bit != (k / step + k) % 8)
+			if (!all && bit != (k / step + k + turn()) % 8)
 				continue;
 			at[count] = k;
 			bits[count++] = (uint8_t)(1 << bit);
@@ -328,8 +361,8 @@ static void try_file(const char *path, const char *name, size_t step,
 		}
 	}
 	try_batch(&x, path, at, bits, count);
-	print_message("%s: %llu found, %llu harmless\n", name,
-		      (unsigned long long)x.found,
+	print_message("%s, KINFS_TURN=%zu: %llu found, %llu harmless\n", name,
+		      turn(), (unsigned long long)x.found,
 		      (unsigned long long)x.harmless);
 	munmap(x.map, x.len);
 }
@@ -357,6 +390,8 @@ static void fill(struct fixture *a)
 		snprintf(name, sizeof(name), "file%d", k);
 		make_file(a, dir, name, name);
 	}
+	make_content(large, 3500, 2);
+	make_file(a, dir, "inline", large);
 	make_content(large, 90000, 3);
 	make_file(a, dir, "large", large);
 	make_content(large, 7000, 5);
