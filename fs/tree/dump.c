@@ -61,6 +61,9 @@ static int seen_order(const void *pa, const void *pb)
 /* All entries, by path. [locked] */
 static int view_all(struct tree *t, struct seen_list *ret)
 {
+	/* (each directory is shown once, unless the tables contradict each
+	 * other) */
+	uint64_t left = store_count(t->store, TABLE_OBJ) + 1;
 	size_t next = 0;
 	int r = 0;
 
@@ -76,7 +79,7 @@ static int view_all(struct tree *t, struct seen_list *ret)
 		}
 		if (!root)
 			dir = ret->e[next].shown.id;
-		r = lister_init(t, dir, 0, &l);
+		r = left-- ? lister_init(t, dir, 0, &l) : -EUCLEAN;
 		while (!r && !(r = lister_next(t, &l, &s))) {
 			if (!root)
 				path = buf_slice(&ret->e[next].path);
