@@ -221,10 +221,11 @@ static json_t *look_json(struct look *l)
 static void put_mended(json_t *answer, const struct mend_result *mended)
 {
 	json_object_set_new(answer, "repaired",
-		json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "chunks",
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "chunks",
 			  number(mended->chunks), "contents",
 			  number(mended->contents), "rows",
-			  number(mended->rows), "indexed",
+			  number(mended->rows), "unsent",
+			  number(mended->unsent), "indexed",
 			  number(mended->indexed), "incarnation",
 			  mended->meta.incarnation, "own_volume",
 			  mended->meta.own_volume));

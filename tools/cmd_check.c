@@ -25,11 +25,13 @@ static const char help[] =
 "            other members. Of a STORE: what is derived from something else is\n"
 "            made again; files and objects that cannot be read are asked of\n"
 "            the other members after the next mount. What is taken out is kept\n"
-"            in STORE/lost\n"
+"            in STORE/lost; of writes that are in no version yet the bytes,\n"
+"            too: unsent-INODE-OFFSET, in hexadecimal digits\n"
 "  --json    {faults: [{kind, what, table, path, id, version, missing, damaged,\n"
 "            page, key, name}], fault_count, entries, objects, chunks, bytes,\n"
-"            pending, log_lost, repaired: {chunks, contents, rows, indexed,\n"
-"            incarnation, own_volume}, remaining: [as faults, after it]}\n"
+"            pending, log_lost, repaired: {chunks, contents, rows, unsent,\n"
+"            indexed, incarnation, own_volume}, remaining: [as faults,\n"
+"            after it]}\n"
 "\n"
 "What is damaged reads as an error (EIO), is never given to other members, and\n"
 "no new version is made of it. `kin verify` compares with other members.\n"
@@ -127,6 +129,10 @@ static void print_answer(const json_t *answer)
 	if (n)
 		printf("put aside, other members may bring them back: %s\n",
 		       text_count(n, "object", a));
+	n = json_number(repaired, "unsent");
+	if (n)
+		printf("put aside, as far as they can be read: unsent writes "
+		       "of %s\n", text_count(n, "file", a));
 	if (json_is_true(json_object_get(repaired, "own_volume")))
 		puts("of the other members only they know what was lost: this "
 		     "store is a volume of its own now,\nwith all that is in "

@@ -4,7 +4,9 @@
  * between them. Until its last slice the rows say more than K does: some of
  * the cut's versions are here, and K covers none of them. META "applying"
  * says so, with the K that the rows are on their way to; then there is no
- * state that this node could name to a peer, or return to.
+ * state that this node could name to a peer, or return to. It says so until
+ * K covers that: what was staged may be lost to damage half-way, and then
+ * some other cut, of whoever knows as much, brings the rest.
  *
  * Revivals belong to the cut's end. A parent that is dead, or not here,
  * after a slice may come alive with a later one, so each slice only names
@@ -20,6 +22,27 @@
 #include "fs/tree/tree_internal.h"
 
 static const char applying_key[] = "applying";
+/* State of a staged cut (FORMAT.md, "Staged cuts"). */
+#define STAGED_APPLYING 3
+
+/* Has a staged cut a header that says so? */
+static bool is_staged(struct tree *t)
+{
+	uint8_t key[8];
+	struct slice k, v;
+	bool sound;
+
+	for (uint64_t n = 0;; n++) {
+		put_be64(key, n);
+		if (store_peek(t->store, TABLE_STAGE, SLICE(key, 8), &k, &v,
+			       &sound) || k.len < 9)
+			return false;
+		n = get_be64(k.data);
+		if (sound && k.data[8] == 'h' && v.len > 1 &&
+		    v.data[1] == STAGED_APPLYING)
+			return true;
+	}
+}
 
 int applying_load(struct tree *t)
 {
@@ -29,8 +52,10 @@ int applying_load(struct tree *t)
 
 	know_clear(&t->applying);
 	t->is_applying = r != -ENOENT;
+	if (r == -ENOENT)
+		return is_staged(t) ? -EUCLEAN : 0;
 	if (r)
-		return r == -ENOENT ? 0 : r;
+		return r;
 	in = READER(v.data, v.len);
 	r = know_decode(&in, &t->applying);
 	if (!r)
@@ -43,36 +68,47 @@ const struct know *replica_applying(struct tree *t)
 	return t->is_applying ? &t->applying : NULL;
 }
 
-int replica_applying_begin(struct tree *t, const struct know *k)
+static int applying_save(struct tree *t)
 {
 	struct buf b = BUF_INIT;
 	autofree uint8_t *bytes = NULL;
-	int r;
 
-	kin_assert(!t->is_applying);
-	know_encode(k, &b);
+	t->applying_changed = true;
+	if (!t->is_applying)
+		return store_del(t->store, TABLE_META,
+				 SLICE_STR(applying_key));
+	know_encode(&t->applying, &b);
 	bytes = b.data;
 	if (b.failed)
 		return -ENOMEM;
-	r = know_copy(&t->applying, k);
-	if (!r)
-		r = store_put(t->store, TABLE_META, SLICE_STR(applying_key),
-			      buf_slice(&b));
-	t->is_applying = !r;
-	t->applying_changed = true;
-	return r;
+	return store_put(t->store, TABLE_META, SLICE_STR(applying_key),
+			 buf_slice(&b));
 }
 
-int replica_applying_end(struct tree *t)
+int replica_applying_begin(struct tree *t, const struct know *k)
 {
-	int r = replica_know_join(t, &t->applying);
+	int r;
 
-	kin_assert(t->is_applying);
-	if (!r)
-		r = store_del(t->store, TABLE_META, SLICE_STR(applying_key));
-	t->is_applying = false;
+	if (!t->is_applying)
+		know_clear(&t->applying);
+	t->is_applying = true;
 	t->applying_changed = true;
-	return r;
+	r = know_join(&t->applying, k);
+	return r ? r : applying_save(t);
+}
+
+int replica_applying_end(struct tree *t, const struct know *k)
+{
+	kin_assert(t->is_applying);
+	return replica_know_join(t, k);
+}
+
+int applying_check(struct tree *t)
+{
+	if (!t->is_applying || !know_leq(&t->applying, &t->know))
+		return 0;
+	t->is_applying = false;
+	return applying_save(t);
 }
 
 /* ---- revivals, put off */

@@ -263,6 +263,41 @@ int chain_move(struct tree *t, uint64_t from, uint64_t above, uint64_t to)
 	}
 }
 
+int chain_lose(struct tree *t, struct slice key)
+{
+	uint64_t origin = get_be64(key.data), group = get_be64(key.data + 8);
+	uint64_t end = know_get(&t->know, origin);
+	mark_t marks[GROUP_MARKS];
+
+	if (t->is_applying)
+		end = MAX_OF(end, know_get(&t->applying, origin));
+	for (uint64_t n = 0; n < GROUP_MARKS; n++) {
+		uint64_t seq = group * GROUP_MARKS + n;
+
+		marks[n] = seq && seq <= end ? MARK_LOST : 0;
+	}
+	return group_put(t, origin, group, marks);
+}
+
+int chain_check_heads(struct tree *t, bool lose)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < t->know.count; k++) {
+		struct dot d = t->know.entries[k];
+		uint8_t key[16];
+		mark_t mark;
+
+		r = chain_get(t, d, &mark);
+		if (r || mark)
+			continue;
+		r = lose ? chain_lose(t, group_key(key, d.origin,
+						   d.seq / GROUP_MARKS)) :
+			   -EUCLEAN;
+	}
+	return r;
+}
+
 /* ---- the operation in hand */
 
 void chain_row(struct tree *t, struct objid id, struct slice versions)

@@ -28,6 +28,8 @@
 #ifndef KINFS_TREE_CHAIN_H
 #define KINFS_TREE_CHAIN_H
 
+#include <stdbool.h>
+
 #include "fs/base/id.h"
 
 struct know;
@@ -35,6 +37,14 @@ struct tree;
 
 /* Of one operation; 0: none. */
 typedef uint32_t mark_t;
+/* It was damaged on this node, or on whom it came from. */
+#define MARK_LOST UINT32_MAX
+
+/* Are they of one history, as far as they say? */
+static inline bool marks_agree(mark_t a, mark_t b)
+{
+	return a == b || a == MARK_LOST || b == MARK_LOST;
+}
 
 /* What an alias is made of. */
 struct birth {
@@ -69,6 +79,13 @@ must_check int chain_write(struct tree *, uint64_t origin, uint64_t after,
 /* The greatest number of each origin that has a mark: K, but for what is being
  * applied. Damaged records count as none. */
 must_check int chain_know(struct tree *, struct know *ret);
+
+/* A record that is damaged: what it had, up to K, counts as lost. In an
+ * operation. */
+must_check int chain_lose(struct tree *, struct slice key);
+/* Has the last operation of each origin in K a mark? If not, and with `lose`,
+ * it counts as lost (in an operation). Errors: -EUCLEAN. */
+must_check int chain_check_heads(struct tree *, bool lose);
 
 /* The birth of an alias, or NULL. Borrowed until the lock is released. */
 const struct birth *chain_birth(struct tree *, uint64_t alias);

@@ -68,6 +68,27 @@ static struct check_fault *tell(struct check *c, enum check_part part,
 	return f;
 }
 
+void check_note_number(struct check *c, struct check_numbers *n, uint64_t number)
+{
+	size_t alloc = n->alloc ? 2 * n->alloc : 16;
+	void *p;
+
+	c->result.indexes_wrong = true;
+	if ((n->count && n->list[n->count - 1] == number) ||
+	    n->count == CHECK_BAD_MAX)
+		return;
+	if (n->count == n->alloc) {
+		p = reallocarray(n->list, alloc, sizeof(*n->list));
+		if (!p) {
+			c->error = -ENOMEM;
+			return;
+		}
+		n->list = p;
+		n->alloc = alloc;
+	}
+	n->list[n->count++] = number;
+}
+
 void check_tell(struct check *c, enum check_part part, const char *what)
 {
 	struct slice key = SLICE(c->entry, c->entry_len);
@@ -75,6 +96,9 @@ void check_tell(struct check *c, enum check_part part, const char *what)
 	(void)tell(c, part, what);
 	c->result.indexes_wrong |= part == CHECK_INDEX ||
 				   entry_sort(c->table, key) != ENTRY_OWN;
+	/* (of one that has lost an entry nothing is of use) */
+	if (c->table == TABLE_STAGE && key.len >= 8)
+		check_note_number(c, &c->staged, get_be64(key.data));
 }
 
 void check_tell_id(struct check *c, enum check_part part, struct objid id,
@@ -605,6 +629,8 @@ void check_end(struct check *c)
 	free(c->bad_needed);
 	idlist_release(&c->incomplete);
 	idlist_release(&c->unreadable);
+	free(c->unsent.list);
+	free(c->staged.list);
 	free(c->segments);
 	free(c->contents);
 	free(c->told);

@@ -38,6 +38,15 @@ struct check {
 	uint64_t bad_count;
 	/* Objects with content that is not whole; with a row that is none. */
 	struct idlist incomplete, unreadable;
+	/* Numbers of inodes with unsent writes, and of staged cuts, that
+	 * cannot be read. */
+	struct check_numbers {
+		uint64_t *list;
+		size_t count, alloc;
+	} unsent, staged;
+	/* Unsent bytes of the inode in hand, by its extents. */
+	uint64_t unsent_ino, unsent_bytes;
+	uint64_t staged_number;	/* of the header behind us */
 	/* Bytes of segments, sorted by number. */
 	struct check_segment {
 		uint32_t number;
@@ -88,6 +97,9 @@ bool check_form(struct check *, enum check_part, struct slice key,
 /* The row that the entry in hand is of. 1: there; 0: not, which is told, or it
  * cannot be read, which is told elsewhere. */
 must_check int check_load_row(struct check *, struct objid, struct row *ret);
+
+/* Notes one that is to be mended, of those that are told in order. */
+void check_note_number(struct check *, struct check_numbers *, uint64_t number);
 
 /* ---- the tables: each looks at the entry in hand [locked]. Errors: of the
  * store, -ENOMEM; faults are told. */

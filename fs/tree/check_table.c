@@ -201,14 +201,39 @@ static int give_raw(void *arg, const struct store_root *root)
 		check_chunk(c, root->chunk);
 		return 0;
 	}
-	if (!root->content && !check_has_bytes(c, root->loc, root->len))
-		check_tell(c, CHECK_UNSENT,
-			   "names bytes behind the end of a segment");
-	else if (root->content)
+	if (root->content) {
 		check_add_content(c, &(struct check_content){
 			.content = *root->content, .part = CHECK_UNSENT,
 			.may_miss = true });
+	} else if (!check_has_bytes(c, root->loc, root->len)) {
+		check_note_number(c, &c->unsent, get_be64(c->entry));
+		check_tell(c, CHECK_UNSENT,
+			   "names bytes behind the end of a segment");
+	}
 	return 0;
+}
+
+/* Has the header counted what there is? */
+static int check_written(struct check *c, struct slice key,
+			 struct slice value, const struct dirty *d)
+{
+	uint64_t ino = get_be64(key.data), offset = get_be64(key.data + 8);
+	struct content_extent e;
+	int r;
+
+	if (c->unsent_ino != ino)
+		c->unsent_bytes = 0;
+	c->unsent_ino = ino;
+	/* (the header is the last) */
+	if (offset == DIRTY_OFFSET_HEADER)
+		return c->o.still && c->unsent_bytes != d->written ? -EUCLEAN
+								    : 0;
+	if (offset >= DIRTY_OFFSET_KNOWN)
+		return 0;
+	r = extent_decode(value, offset, &e);
+	if (!r && e.kind != EXTENT_ZERO)
+		c->unsent_bytes += e.len;
+	return r;
 }
 
 static int check_dirty(struct check *c, struct slice key, struct slice value)
@@ -225,11 +250,16 @@ static int check_dirty(struct check *c, struct slice key, struct slice value)
 		inoref_release(&ref);
 	}
 	r = dirty_get(c->tree, ino, &d);
-	if (!r)
+	if (r == -ENOENT)
+		r = -EUCLEAN;
+	if (!r) {
+		r = check_written(c, key, value, &d);
 		dirty_release(&d);
-	if (!r || r == -ENOENT)
-		r = r ? -EUCLEAN : dirty_roots_each(key, value, give_raw, c);
+	}
+	if (!r)
+		r = dirty_roots_each(key, value, give_raw, c);
 	if (r == -EUCLEAN || r == -EBADMSG) {
+		check_note_number(c, &c->unsent, ino);
 		check_tell(c, CHECK_UNSENT, "has unsent writes that cannot be "
 					    "read");
 		r = 0;
@@ -355,6 +385,10 @@ static int check_stage(struct check *c, struct slice key, struct slice value)
 		check_tell(c, CHECK_ENTRY, WRONG_KEY);
 		return 0;
 	}
+	if (key.data[8] == 'h')
+		c->staged_number = get_be64(key.data);
+	else if (c->staged_number != get_be64(key.data))
+		check_tell(c, CHECK_ENTRY, "is of no staged cut");
 	if (!strchr(of_rows, key.data[8]))
 		return 0;
 	if (key.len != 25) {
@@ -479,11 +513,13 @@ int check_damaged(struct check *c, struct slice key)
 	if (part == CHECK_HISTORY) {
 		c->id = id_at(key, 1);
 		c->has_id = true;
-	} else if (part == CHECK_UNSENT &&
-		   !ino_get(c->tree, get_be64(key.data), &ref)) {
-		c->id = ref.id;
-		c->has_id = true;
-		inoref_release(&ref);
+	} else if (part == CHECK_UNSENT) {
+		check_note_number(c, &c->unsent, get_be64(key.data));
+		if (!ino_get(c->tree, get_be64(key.data), &ref)) {
+			c->id = ref.id;
+			c->has_id = true;
+			inoref_release(&ref);
+		}
 	}
 	check_tell(c, part, "cannot be read");
 	return 0;
@@ -520,6 +556,10 @@ int check_totals(struct check *c)
 		if (marks != n->marks)
 			check_tell(c, CHECK_INDEX, "has entries of no row");
 	}
+	c->table = TABLE_CHAIN;
+	if (chain_check_heads(c->tree, false))
+		check_tell(c, CHECK_ENTRY, "lacks the mark of a last "
+					   "operation");
 	c->table = TABLE_HIST;
 	if (n->hist_entries != h->entries || n->hist_gone != h->gone ||
 	    n->hist_settled != h->settled ||

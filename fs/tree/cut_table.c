@@ -24,7 +24,7 @@ int replica_know_join(struct tree *t, const struct know *k)
 	if (!r && t->know.count == ORIGINS_MAX &&
 	    !know_get(&t->know, t->origin))
 		r = -E2BIG;
-	return r;
+	return r ? r : applying_check(t);
 }
 
 /* Every other one of the oldest goes; repeated, their spacing grows. */

@@ -16,9 +16,10 @@ static enum entry_sort table_sort(enum store_table table)
 	case TABLE_CHUNK:
 	case TABLE_DIRTY:
 	case TABLE_STAGE:
-	case TABLE_MEMBER:
-	case TABLE_CHAIN:
 		return ENTRY_OWN;
+	case TABLE_CHAIN:
+		return ENTRY_LOST;
+	case TABLE_MEMBER:
 	case TABLE_BASE:
 		return ENTRY_ASIDE;
 	case TABLE_CUT:

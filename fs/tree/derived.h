@@ -9,9 +9,15 @@
 
 #include "fs/store/store.h"
 
+/* META: records of members were put aside, the own one maybe. */
+#define META_MEMBERS_LOST "members-lost"
+
 enum entry_sort {
 	/* Nothing else says it. */
 	ENTRY_OWN,
+	/* As that; what says that it was lost takes the place of a damaged
+	 * one. */
+	ENTRY_LOST,
 	/* As that; but if it is damaged the store is better without it. */
 	ENTRY_ASIDE,
 	/* May be missing; it goes when it is damaged. */

@@ -338,35 +338,39 @@ int dirty_drop(struct tree *t, uint64_t ino)
 	}
 }
 
-/* After a restart nothing is open: what is dirty is due at once. */
+/* After a restart nothing is open: what is dirty is due at once. (What is
+ * damaged is told of by who uses it.) */
 int dirty_load_all(struct tree *t)
 {
-	uint64_t ino = 0;
+	uint8_t from[STORE_KEY_BYTES_MAX + 1];
+	size_t len = 0;
 
 	for (;;) {
-		uint8_t key[16];
 		struct slice k, v;
 		struct inode *i;
 		struct dirty d;
-		int r = store_seek(t->store, TABLE_DIRTY,
-				   dirty_key(key, ino, 0), &k, &v);
+		uint64_t ino;
+		bool sound;
+		int r = store_peek(t->store, TABLE_DIRTY, SLICE(from, len), &k,
+				   &v, &sound);
 
-		if (r == -ENOENT)
-			return 0;
 		if (r)
-			return r;
+			return r == -ENOENT ? 0 : r;
+		memcpy(from, k.data, k.len);
+		from[k.len] = 0; /* just behind it */
+		len = k.len + 1;
 		if (k.len != 16)
-			return -EUCLEAN;
-		ino = get_be64(k.data);
+			continue;
+		ino = get_be64(from);
 		i = inode_get(t, ino);
 		if (!i)
 			return -ENOMEM;
 		i->dirty = true;
-		/* (damaged ones are told of by who uses them) */
 		if (!dirty_get(t, ino, &d)) {
 			i->born = d.born;
 			dirty_release(&d);
 		}
-		ino++;
+		dirty_key(from, ino + 1, 0);
+		len = 16;
 	}
 }

@@ -32,6 +32,9 @@ void extents_release(struct extents *);
  * store_roots.each(). */
 must_check int dirty_roots_each(struct slice key, struct slice value,
 				store_root_fn *fn, void *arg);
+/* One as it is stored; its bytes are borrowed. Errors: -EUCLEAN. */
+must_check int extent_decode(struct slice value, uint64_t offset,
+			     struct content_extent *ret);
 must_check int extent_seek(struct tree *, uint64_t ino, uint64_t offset,
 			   struct content_extent *ret);
 /* These count in the header, to be put by the caller. In an operation. */

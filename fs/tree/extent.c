@@ -54,8 +54,8 @@ static void decode_chunk(struct reader *in, struct content_extent *ret)
 		reader_fail(in);
 }
 
-static int extent_decode(struct slice v, uint64_t offset,
-			 struct content_extent *ret)
+int extent_decode(struct slice v, uint64_t offset,
+		  struct content_extent *ret)
 {
 	struct reader in = READER(v.data, v.len);
 

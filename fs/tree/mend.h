@@ -14,6 +14,7 @@ struct mend_result {
 	uint64_t chunks;	/* put aside */
 	uint64_t contents;	/* objects that wait for content now */
 	uint64_t rows;		/* put aside: peers may bring them back */
+	uint64_t unsent;	/* files whose unsent writes were put aside */
 	uint64_t indexed;	/* rows of which all that is derived was made
 				 * again */
 };
@@ -27,13 +28,17 @@ struct mend_result {
  */
 must_check int mend_contents(struct check *, struct mend_result *);
 /*
- * Rows that cannot be read go; as long as a peer knows as much as this node,
+ * Unsent writes that cannot be read go, and staged cuts, which peers send
+ * again. Rows that cannot be read go; as long as a peer knows as much as this node,
  * the proof of equality notices, and he brings them back. Then all that is
  * derived from rows is made again. Nobody else uses the tree meanwhile. When
  * it is broken off, the tree opens only to be mended (struct tree_options).
  * [not locked]
  */
 must_check int mend_rows(struct check *, struct mend_result *);
+
+/* All unsent writes of the inode are put aside. [not locked] */
+must_check int mend_unsent(struct tree *, uint64_t ino);
 
 /* The entry goes; its value, damaged or not, is put aside. In an operation. */
 must_check int mend_put_aside(struct tree *, enum store_table,

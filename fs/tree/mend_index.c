@@ -91,9 +91,12 @@ static int clear_some(struct tree *t, enum store_table table, uint8_t *from,
 			continue;
 		key = SLICE(from, *len - 1);
 		sort = entry_sort(table, key);
-		r = sort == ENTRY_ASIDE || sort == ENTRY_ODD ?
-			mend_put_aside(t, table, key, value) :
-			store_del(t->store, table, key);
+		if (sort == ENTRY_LOST)
+			r = chain_lose(t, key);
+		else if (sort == ENTRY_ASIDE || sort == ENTRY_ODD)
+			r = mend_put_aside(t, table, key, value);
+		else
+			r = store_del(t->store, table, key);
 	}
 	return r;
 }
@@ -120,8 +123,12 @@ static int clear_table(struct tree *t, enum store_table table)
 
 static int clear_all(struct tree *t)
 {
+	uint64_t members;
 	int r = 0;
 
+	store_lock(t->store);
+	members = store_count(t->store, TABLE_MEMBER);
+	store_unlock(t->store);
 	for (enum store_table k = 0; !r && k < TABLE_COUNT; k++)
 		r = clear_table(t, k);
 	if (!r)
@@ -129,7 +136,11 @@ static int clear_all(struct tree *t)
 	if (r)
 		return r;
 	t->sum = (struct sum){ 0 };
-	return op_end(t, 0);
+	r = chain_check_heads(t, true);
+	if (!r && store_count(t->store, TABLE_MEMBER) < members)
+		r = store_put(t->store, TABLE_META,
+			      SLICE_STR(META_MEMBERS_LOST), SLICE("\1", 1));
+	return op_end(t, r);
 }
 
 /* ---- rows */
@@ -282,6 +293,48 @@ static int row_goes(struct tree *t, struct objid id)
 	return op_end(t, store_del(t->store, TABLE_OBJ, SLICE(id.b, 16)));
 }
 
+/* 1: none is left. In an operation. */
+static int staged_some_go(struct tree *t, uint64_t number)
+{
+	uint8_t key[STORE_KEY_BYTES_MAX];
+	struct slice k, v;
+	bool sound;
+	int r = 0;
+
+	for (int n = 0; !r && n < OP_ENTRIES; n++) {
+		put_be64(key, number);
+		r = store_peek(t->store, TABLE_STAGE, SLICE(key, 8), &k, &v,
+			       &sound);
+		if (r == -ENOENT ||
+		    (!r && (k.len < 8 || memcmp(k.data, key, 8))))
+			return 1;
+		if (r)
+			return r;
+		memcpy(key, k.data, k.len);
+		r = store_del(t->store, TABLE_STAGE, SLICE(key, k.len));
+	}
+	return r;
+}
+
+/* A peer sends it again. What it was to bring of rows that are merged already
+ * META "applying" goes on to tell. */
+static int staged_goes(struct tree *t, uint64_t number)
+{
+	int done = 0;
+
+	while (!done) {
+		int r = op_begin(t);
+
+		if (r)
+			return r;
+		done = staged_some_go(t, number);
+		r = op_end(t, MIN_OF(done, 0));
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 int mend_rows(struct check *c, struct mend_result *result)
 {
 	struct tree *t = c->tree;
@@ -291,6 +344,12 @@ int mend_rows(struct check *c, struct mend_result *result)
 	t->recount = NULL; /* it follows no emptied sums */
 	store_unlock(t->store);
 	r = meta_mark(t, true);
+	for (size_t k = 0; !r && k < c->unsent.count; k++) {
+		r = mend_unsent(t, c->unsent.list[k]);
+		result->unsent += !r;
+	}
+	for (size_t k = 0; !r && k < c->staged.count; k++)
+		r = staged_goes(t, c->staged.list[k]);
 	for (size_t k = 0; !r && k < c->unreadable.count; k++) {
 		r = row_goes(t, c->unreadable.ids[k]);
 		result->rows += !r;

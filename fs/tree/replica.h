@@ -232,8 +232,9 @@ must_check int replica_find_lost(struct tree *, size_t max,
  * operations go on. In an operation.
  */
 must_check int replica_applying_begin(struct tree *, const struct know *);
-/* The last slice: joins K. In an operation. */
-must_check int replica_applying_end(struct tree *);
+/* The last slice of a cut: joins its K. That ends it once K covers all that
+ * was begun. In an operation. */
+must_check int replica_applying_end(struct tree *, const struct know *);
 /* K of the cut in hand, borrowed; NULL: none. */
 const struct know *replica_applying(struct tree *);
 /*

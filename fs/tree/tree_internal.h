@@ -856,6 +856,8 @@ void tell_applied(struct tree *);
 /* ---- apply.c */
 /* Reads META "applying". */
 must_check int applying_load(struct tree *);
+/* K has grown: is that what the rows are on their way to? In an operation. */
+must_check int applying_check(struct tree *);
 
 /* ---- pending.c */
 /* Notes in the row and in PENDING whether all its content is here. */

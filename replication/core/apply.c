@@ -17,7 +17,8 @@
  *
  * Each step is one operation of the store, so a crash loses none and repeats
  * none. In between, rows say more than K: apply_is_busy(). Nothing is
- * streamed out then, and no entry made in the cut table.
+ * streamed out then, and no entry made in the cut table. If what is staged
+ * of it is lost to damage, that lasts until another cut brings as much.
  *
  * What is staged and of no use any more is deleted in slices too.
  */
@@ -39,7 +40,15 @@
 
 bool apply_is_busy(const struct core *c)
 {
-	return c->applying != NULL;
+	return c->applying != NULL || c->half_applied;
+}
+
+/* Does K say all that the rows do? */
+static void half_applied_look(struct core *c)
+{
+	store_lock(c->store);
+	c->half_applied = replica_applying(c->tree);
+	store_unlock(c->store);
 }
 
 /* ---- the list */
@@ -273,7 +282,7 @@ static int slices_finish(struct slices *s)
 	if (r == 0)
 		r = fork_write_births(s->core->tree, &s->cut.heads);
 	if (r == 0)
-		r = replica_applying_end(s->core->tree);
+		r = replica_applying_end(s->core->tree, &s->cut.k);
 	if (r == 0 && s->cut.flags & CUT_FULL)
 		r = replica_horizon_join(s->core->tree, &s->cut.g);
 	replica_hlc_heard(s->core->tree, s->cut.hlc);
@@ -321,6 +330,7 @@ static void apply_done(struct core *c, struct stage *s)
 	c->wants_stale = true;
 	c->may_bring_back = true;
 	c->applying = NULL;
+	half_applied_look(c);
 	s->state = STAGE_DROPPED;
 	core_sync_in(c, 0);
 }
@@ -390,6 +400,7 @@ static int apply_small(struct core *c, struct stage *s, const struct cut *cut)
 
 	if (r < 0)
 		return r;
+	half_applied_look(c);
 	c->counters.cuts_received++;
 	c->counters.changes_received += m.changes;
 	c->counters.changes_known += m.rows_known;
@@ -527,7 +538,6 @@ bool apply_tick(struct core *c)
 
 int apply_load(struct core *c)
 {
-	const struct know *k;
 	int r = stages_load(c->store, &c->stages);
 
 	c->next_stage = 1;
@@ -539,13 +549,9 @@ int apply_load(struct core *c)
 		if (s->state == STAGE_APPLYING)
 			c->applying = s;
 	}
-	store_lock(c->store);
-	k = replica_applying(c->tree);
-	store_unlock(c->store);
-	/* Both are written in one operation. */
-	if (r == 0 && !k != !c->applying)
-		r = -EUCLEAN;
-	return r;
+	half_applied_look(c);
+	/* (The other way round: what was staged was damaged, and is gone.) */
+	return r == 0 && c->applying && !c->half_applied ? -EUCLEAN : r;
 }
 
 void apply_release(struct core *c)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
+#include "fs/tree/derived.h"
 #include "replication/core/core_internal.h"
 
 void core_due(struct core *c, uint64_t when_ms)
@@ -328,6 +329,20 @@ static int core_found(struct core *c)
 	return r < 0 ? r : store_sync(c->store);
 }
 
+/* Was the own record put aside? Then others give it back. */
+static int self_is_lost(struct core *c)
+{
+	struct slice value;
+	int r;
+
+	store_lock(c->store);
+	r = store_get(c->store, TABLE_META, SLICE_STR(META_MEMBERS_LOST),
+		      &value);
+	store_unlock(c->store);
+	return r == -ENOENT ? log_errno(-EUCLEAN, "the store has no member "
+					"record of this node's key") : r;
+}
+
 static int core_load(struct core *c)
 {
 	struct slice value;
@@ -351,7 +366,7 @@ static int core_load(struct core *c)
 	if (r == 0 && !c->members.count)
 		r = core_found(c);
 	if (r == 0 && !members_find(&c->members, &c->self))
-		r = -EUCLEAN;
+		r = self_is_lost(c);
 	if (r == 0)
 		members_tell_tree(c);
 	if (r == 0)

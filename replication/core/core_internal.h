@@ -272,6 +272,7 @@ struct core {
 
 	struct stage *stages; /* by age */
 	struct stage *applying; /* one of them, or NULL */
+	bool half_applied; /* rows say more than K: it, or one that was lost */
 	uint64_t next_stage;
 	uint64_t apply_retry_ms; /* 0: no error lately */
 	bool apply_told;	 /* that error is in the log */

@@ -71,7 +71,7 @@ static int find_difference(struct tree *t, const struct know *theirs,
 		if (!know_covers(k, d) || !heads->marks || !heads->marks[i])
 			continue;
 		r = chain_get(t, d, &mark);
-		if (r == 0 && mark != heads->marks[i])
+		if (r == 0 && !marks_agree(mark, heads->marks[i]))
 			*ret = d.origin;
 	}
 	return r;
@@ -411,7 +411,7 @@ int fork_check_own(struct core *c, const struct status *s)
 		c->copied = CAUSE_LOST;
 	else if (theirs)
 		r = chain_get(c->tree, s->k.entries[i], &mark);
-	if (r == 0 && mark && mark != theirs)
+	if (r == 0 && mark && !marks_agree(mark, theirs))
 		c->copied = CAUSE_TWIN;
 	store_unlock(c->store);
 	if (c->copied)

@@ -36,7 +36,7 @@ static int check_heads(struct cut_check *k)
 		r = chain_get(k->tree, theirs->entries[i], &mark);
 		if (r < 0)
 			return r;
-		if (mark != k->cut->heads.marks[i])
+		if (!marks_agree(mark, k->cut->heads.marks[i]))
 			return -ENOTUNIQ;
 	}
 	for (size_t i = 0; i < k->cut->heads.birth_count; i++) {
@@ -75,7 +75,7 @@ static int check_join(struct cut_check *k, const struct mark_run *m)
 		r = chain_get(k->tree, after, &mark);
 		if (r < 0)
 			return r;
-		if (mark != m->before)
+		if (!marks_agree(mark, m->before))
 			return -ENOTUNIQ;
 	} else if (m->after != k->end || m->before != k->end_mark) {
 		return -EPROTO;
@@ -87,7 +87,9 @@ static int check_join(struct cut_check *k, const struct mark_run *m)
 	r = chain_get(k->tree, last, &mark);
 	if (r < 0)
 		return r;
-	return mark == m->marks[mine - m->after - m->skip - 1] ? 0 : -ENOTUNIQ;
+	return marks_agree(mark, m->marks[mine - m->after - m->skip - 1])
+		       ? 0
+		       : -ENOTUNIQ;
 }
 
 /* As the cut, or this node, knows it. */

@@ -177,11 +177,11 @@ int gossip_removals(struct core *c, const struct peer *but)
 		if (!members_has(&c->members, &c->peers[i]->device))
 			peer_fail(c, c->peers[i], BYE_REMOVED,
 				  "removed from the volume");
-	if (!members_has(&c->members, &c->self))
+	if (core_is_removed(c, &c->self))
 		log_warn("this node was removed from the volume: it exchanges "
 			 "nothing any more");
 	for (size_t i = 0;
-	     i < c->peer_count && !members_has(&c->members, &c->self); i++)
+	     i < c->peer_count && core_is_removed(c, &c->self); i++)
 		peer_fail(c, c->peers[i], BYE_REMOVED,
 			  "this node was removed from the volume");
 	waits_forget_removed(c);

@@ -138,8 +138,9 @@ int members_check(struct slice key, struct slice value)
 						  -EUCLEAN;
 }
 
-/* Signers first: each pass takes whose signer is taken already. */
-static int members_sort(struct members *m)
+/* Signers first: each pass takes whose signer is taken already. Those whose
+ * signer's record was lost to damage were checked before, and come last. */
+static void members_sort(struct members *m)
 {
 	size_t done = 0;
 
@@ -159,9 +160,8 @@ static int members_sort(struct members *m)
 			m->list[done++] = e;
 		}
 		if (done == before)
-			return -EUCLEAN;
+			break;
 	}
-	return 0;
 }
 
 int members_load(struct members *m, struct store *store)
@@ -190,9 +190,9 @@ int members_load(struct members *m, struct store *store)
 	}
 	if (r != -ENOENT)
 		return r;
-	r = members_sort(m);
+	members_sort(m);
 	members_name(m);
-	return r;
+	return 0;
 }
 
 int members_volume(struct store *store, struct volid *ret)
@@ -273,6 +273,17 @@ static int members_add(struct members *m, const struct member *record)
 	return 1;
 }
 
+/* Is it the founder's, whose record was lost, and not those that it signed? */
+static bool is_signer(const struct members *m, const struct member *record)
+{
+	if (!device_equal(&record->signer, &record->device))
+		return false;
+	for (size_t i = 0; i < m->count; i++)
+		if (device_equal(&m->list[i]->member.signer, &record->device))
+			return true;
+	return false;
+}
+
 int members_adopt(struct members *m, const struct member *record)
 {
 	int r;
@@ -281,7 +292,7 @@ int members_adopt(struct members *m, const struct member *record)
 		return -EBADMSG;
 	if (members_find(m, &record->device))
 		return 0;
-	if (!members_find(m, &record->signer))
+	if (!members_find(m, &record->signer) && !is_signer(m, record))
 		return -EBADMSG;
 	r = member_verify(record);
 	return r < 0 ? r : members_add(m, record);

@@ -41,9 +41,9 @@ struct member_entry *members_find(struct members *, const struct device *);
 /* Is the text fit for a list of addresses? */
 bool addresses_are_valid(struct slice);
 
-/* Reads the table. [store locked] Errors: -EUCLEAN, -ENOMEM, store's. */
 /* An entry of the table: is it what it must be? -EUCLEAN. */
 must_check int members_check(struct slice key, struct slice value);
+/* Reads the table. [store locked] Errors: -EUCLEAN, -ENOMEM, store's. */
 must_check int members_load(struct members *, struct store *);
 /* The volume that the records are of, by those that can be read. [locked]
  * Errors: -ENOENT. */

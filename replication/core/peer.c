@@ -182,7 +182,7 @@ int core_link_up(struct core *c, uint64_t now_ms, link_id link,
 	if (c->failure)
 		return c->failure;
 	if (!members_has(&c->members, device) ||
-	    !members_has(&c->members, &c->self) ||
+	    core_is_removed(c, &c->self) ||
 	    device_equal(device, &c->self))
 		return -EACCES;
 	if (peer_of(c, device) || peer_find(c, link))

@@ -185,6 +185,9 @@ static bool may_be_lost(const struct trial *t, const struct sight *s,
 		return is_of(s, l, id) ||
 		       (!synced && (!at || at->dir ||
 				    (l->dir && is_below(at->path, l->path))));
+	case TABLE_STAGE:
+		/* (what a peer sends again) */
+		return !synced;
 	case TABLE_DIRTY:
 		return l->ino == get_be64(e->key);
 	case TABLE_CHUNK:
@@ -218,6 +221,7 @@ static void compare(const struct trial *t, const struct sight *was,
 	}
 	for (size_t k = 0; k < is->count; k++)
 		if (!line_of(was, is->list[k].id) &&
+		    !line_of(&t->synced, is->list[k].id) &&
 		    !sight_find(was, is->list[k].path))
 			failed(t, "%s: '%s' was not there", when,
 			       is->list[k].path);
@@ -241,6 +245,14 @@ static void compare_history(const struct trial *t, const struct sight *was,
 		       (unsigned long long)(was->history.gone -
 					    is->history.gone),
 		       (unsigned long long)was->history.gone);
+}
+
+static bool is_of_peer(const struct trial *t)
+{
+	const struct device *d = &t->cluster->nodes[PEER].device;
+
+	return t->entry->table == TABLE_MEMBER &&
+	       !memcmp(t->entry->key, d->b, sizeof(d->b));
 }
 
 /* ---- one case */
@@ -289,6 +301,16 @@ static int check(const struct trial *t, bool repair, bool *ret_said)
 	return r;
 }
 
+/* What of it can be read is kept. */
+static bool put_aside(const struct trial *t)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/lost",
+		 t->cluster->nodes[VICTIM].dir);
+	return !access(path, F_OK);
+}
+
 /* As it is: a mount, and a look. */
 static void try_open(struct trial *t)
 {
@@ -333,16 +355,24 @@ static void try_repair(struct trial *t)
 	r = check(t, true, &said);
 	if (r && r != EXIT_ONLY_CONTENT)
 		failed(t, "the repair ends with %d", r);
+	if (t->entry->table == TABLE_DIRTY && !put_aside(t))
+		failed(t, "nothing is put aside");
 	if (check(t, false, &said) != r)
 		failed(t, "it is damaged after the repair");
 	start(c, VICTIM);
+	/* (of all records its own is the one that must be there) */
+	if (cluster_failed(c) && t->entry->table == TABLE_MEMBER && !found)
+		_exit(2);
 	check_cluster(t);
 	sight_take(c->nodes[VICTIM].tree, &now);
 	compare(t, &t->alone, &now, false, "alone");
 	compare_history(t, &t->alone, &now);
 	sight_release(&now);
-	if (is_own_volume(t->entry))
-		_exit(0);
+	/* (nor does it know the peer without his record; of what was staged,
+	 * and is not there, nothing tells) */
+	if (is_own_volume(t->entry) || is_of_peer(t) ||
+	    (t->entry->table == TABLE_STAGE && t->how == DAMAGE_REMOVED))
+		_exit(found ? 0 : 2);
 	/* (what only this node had may never come) */
 	meet(c, t->entry->table != TABLE_CHUNK);
 	check_cluster(t);

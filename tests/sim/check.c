@@ -21,7 +21,7 @@
 
 struct picture {
 	struct know k;
-	uint64_t marks; /* of the marks at K: of one history? */
+	mark_t *marks;	/* at K: of one history? */
 	bool settled;	 /* all content here, no unsent writes */
 	struct sum sum;
 	struct buf rows; /* id, hash of the row, ... */
@@ -73,21 +73,30 @@ static int add_entry(void *arg, const struct replica_view_entry *e)
 static void picture_release(struct picture *p)
 {
 	know_release(&p->k);
+	free(p->marks);
 	buf_release(&p->rows);
 	buf_release(&p->view);
 }
 
 static int picture_marks(struct node *n, struct picture *p)
 {
-	mark_t mark;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < p->k.count; i++) {
-		r = chain_get(n->tree, p->k.entries[i], &mark);
-		if (r == 0)
-			p->marks = checksum64(&mark, sizeof(mark), p->marks);
-	}
+	p->marks = calloc(p->k.count + 1, sizeof(*p->marks));
+	kin_assert(p->marks);
+	for (size_t i = 0; r == 0 && i < p->k.count; i++)
+		r = chain_get(n->tree, p->k.entries[i], &p->marks[i]);
 	return r;
+}
+
+/* Of equal K. */
+static bool are_of_one_history(const struct picture *a,
+			       const struct picture *b)
+{
+	for (size_t i = 0; i < a->k.count; i++)
+		if (!marks_agree(a->marks[i], b->marks[i]))
+			return false;
+	return true;
 }
 
 static int picture_know(struct node *n, struct picture *p)
@@ -276,6 +285,8 @@ void cluster_check_equal(struct cluster *c, bool final)
 			r = picture_know(&c->nodes[a], &p[a]);
 	for (int a = 0; r == 0 && a < c->node_count; a++) {
 		for (int b = a + 1; r == 0 && b < c->node_count; b++) {
+			bool same;
+
 			if (!is_comparable(&c->nodes[a]) ||
 			    !is_comparable(&c->nodes[b])) {
 				if (final && c->nodes[a].running &&
@@ -292,10 +303,10 @@ void cluster_check_equal(struct cluster *c, bool final)
 				continue;
 			}
 			/* Of two histories, one number says nothing. */
-			if (p[a].marks != p[b].marks && !final &&
-			    c->restores)
+			same = are_of_one_history(&p[a], &p[b]);
+			if (!same && !final && c->restores)
 				continue;
-			if (p[a].marks != p[b].marks)
+			if (!same)
 				cluster_fail(c, "nodes %d and %d know two "
 						"histories", a, b);
 			if (!taken[a])

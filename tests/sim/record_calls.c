@@ -377,13 +377,13 @@ WRAP(int, replica_applying_begin, (struct tree *t, const struct know *k))
 	return __real_replica_applying_begin(t, k);
 }
 
-WRAP(int, replica_applying_end, (struct tree *t))
+WRAP(int, replica_applying_end, (struct tree *t, const struct know *k))
 {
 	struct node *n = node_of_tree(t);
 
 	if (n)
 		record_node(n)->op.ends = true;
-	return __real_replica_applying_end(t);
+	return __real_replica_applying_end(t, k);
 }
 
 WRAP(int, replica_restamp, (struct tree *t, struct objid id,
