@@ -42,13 +42,17 @@ def arguments():
     p.add_argument("--fault", action="append", choices=KILLS + ERRORS,
                    help="default: all")
     p.add_argument("--every", type=int, default=1, help="N-th call only")
-    p.add_argument("--from", type=int, default=1, dest="first",
-                   help="call to begin with")
+    p.add_argument("--from", type=int, dest="first",
+                   help="call to begin with; default: by the day, so that "
+                   "each call has its turn")
     p.add_argument("--most", type=int, help="so many of each fault")
     p.add_argument("--jobs", type=int, default=4)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--work", help=argparse.SUPPRESS)
-    return p.parse_args()
+    args = p.parse_args()
+    if args.first is None:
+        args.first = 1 + int(time.time()) // 86400 % args.every
+    return args
 
 
 class NoClock:
@@ -268,9 +272,10 @@ def play_all(args, fault):
                     bad += 1
                     print("FAIL %s at call %d: %s" % (fault, n, wrong),
                           flush=True)
-    print("%s: %d runs, up to call %d; in %d of them a step failed; "
+    print("%s: %d runs, from call %d up to %d; in %d of them a step failed; "
           "%d steps that were not synced went with a store that failed; "
-          "%d failures" % (fault, done, n, failed, lost, bad), flush=True)
+          "%d failures" % (fault, done, args.first, n, failed, lost, bad),
+          flush=True)
     return bad
 
 
