@@ -18,9 +18,8 @@
  * Not all that is open is known to be: the kernel tells FUSE neither of open
  * FIFOs and devices, nor of O_PATH, nor of a working directory. But it tells
  * when it drops an inode. So what loses its last name by an operation here
- * counts as open until then; and so does what a save replaces, for a program
- * may be about to open what it has found. (Not what goes without a trace,
- * unlink.c: that would cost each of them a good deal.)
+ * counts as open until then, for who has found a name may be about to open
+ * it; and so does what a save replaces, and a file that leaves no trace.
  */
 #include <errno.h>
 
@@ -69,7 +68,7 @@ int orphan_make(struct tree *t, uint64_t ino, const struct row *row,
 	r = ino_detach(t, ino, row->o.id, shown);
 	if (!r)
 		r = orphan_detached(t, ino, row);
-	if (!r)
+	if (!r && object_kind(&row->o) == KIND_FILE)
 		r = dirty_unlink(t, ino);
 	i->opens--;
 	return r ? r : 1;

@@ -208,7 +208,7 @@ static int remove_traceless(struct tree *t, const struct shown *s,
 	    i->branch_count != 1 || inode_find(t, row->ino) ||
 	    kind_is_special(i->kind) || !row_is_here_only(t, row))
 		return 0;
-	r = ino_forget(t, row->ino);
+	r = file_leave_number(t, row, i);
 	if (!r)
 		r = row_erase(t, row);
 	return r ? r : 1;

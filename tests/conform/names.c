@@ -607,24 +607,62 @@ static void save(int number)
 	OK(rename(own, "f"));
 }
 
-static void saves_race(void)
+/* ... and of one that is made and removed finds it, or that there is none. */
+static void open_while_removed(void)
+{
+	struct stat st;
+	int fd = open("n", O_RDONLY);
+
+	if (fd < 0) {
+		IS(ENOENT, errno);
+		return;
+	}
+	OK(fstat(fd, &st));
+	TRUE(S_ISREG(st.st_mode));
+	OK(close(fd));
+}
+
+static void make_and_remove(int number)
+{
+	int fd = open("n", O_CREAT | O_RDWR, 0644);
+
+	(void)number;
+	OK(fd);
+	OK(close(fd));
+	if (unlink("n") < 0)
+		IS(ENOENT, errno);
+}
+
+/* Half of them act, and half look. */
+static void race_between(void (*act)(int number), int acts,
+			 void (*look)(void), int looks)
 {
 	int status;
 
-	save(0);
+	act(0);
 	for (int n = 0; n < RACERS; n++)
 		if (OK(fork()) == 0) {
-			for (int k = 0; k < 10 * RACES; k++)
-				if (n % 2)
-					open_while_saved();
-				else
-					save(n);
+			for (int k = 0; n % 2 == 0 && k < acts; k++)
+				act(n);
+			for (int k = 0; n % 2 && k < looks; k++)
+				look();
 			_exit(0);
 		}
 	for (int n = 0; n < RACERS; n++) {
 		OK(wait(&status));
 		IS(0, status);
 	}
+}
+
+static void saves_race(void)
+{
+	race_between(save, 10 * RACES, open_while_saved, 10 * RACES);
+}
+
+static void removals_race(void)
+{
+	race_between(make_and_remove, 20 * RACES, open_while_removed,
+		     2000 * RACES);
 }
 
 /* ---- symlink, readlink */
@@ -706,6 +744,7 @@ const struct conform_case names_cases[] = {
 	{ "unlink_reopened", unlink_reopened, 0 },
 	{ "races", races, 0 },
 	{ "saves_race", saves_race, 0 },
+	{ "removals_race", removals_race, 0 },
 	{ "symlink_basics", symlink_basics, 0 },
 	{ "symlink_length", symlink_length, 0 },
 	{ "symlink_through", symlink_through, 0 },

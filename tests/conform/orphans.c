@@ -317,7 +317,7 @@ static void opened_again(void)
 }
 
 /* Nobody tells the file system of such a handle. */
-static void path_only(void)
+static void path_only_by(void (*way)(void))
 {
 	char path[32], text[8];
 	int fd, again;
@@ -325,17 +325,38 @@ static void path_only(void)
 	make_text("f", "text");
 	fd = open_ok("f", O_PATH, 0);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	by_save();
+	way();
 	IS(0, stat_open(fd).st_nlink);
 	OK(chmod(path, 0606));
 	again = open_ok(path, O_RDONLY, 0);
 	IS(4, read(again, text, sizeof(text)));
 	TRUE(!memcmp(text, "text", 4));
 	IS(S_IFREG | 0606, stat_open(again).st_mode);
-	IS(S_IFREG | 0604, stat_of("f").st_mode);
 	OK(close(again));
 	IS(4, stat_open(fd).st_size);
 	OK(close(fd));
+}
+
+static void path_of_symlink(void)
+{
+	char text[8];
+	int fd;
+
+	OK(symlink("target", "l"));
+	fd = open_ok("l", O_PATH | O_NOFOLLOW, 0);
+	OK(unlink("l"));
+	IS(0, stat_open(fd).st_nlink);
+	IS(6, readlinkat(fd, "", text, sizeof(text)));
+	TRUE(!memcmp(text, "target", 6));
+	OK(close(fd));
+}
+
+static void path_only(void)
+{
+	path_of_symlink();
+	path_only_by(by_unlink);
+	path_only_by(by_save);
+	IS(S_IFREG | 0604, stat_of("f").st_mode);
 }
 
 static void check_not_linked(int fd)
