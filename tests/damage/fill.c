@@ -272,6 +272,8 @@ static void fill_own(struct cluster *c)
 					16)), 0);
 	assert_int_equal(meta_put(n->store, META_LAPSE, SLICE("\5\0\0\0", 4)),
 			 0);
+	assert_int_equal(meta_put(n->store, "cookie",
+				  SLICE("of the last mount", 16)), 0);
 	assert_int_equal(meta_put(n->store, META_LISTEN,
 				  SLICE_STR("auto 127.0.0.1:7000")), 0);
 	assert_int_equal(invites_create(n->store, 1000, secret, &invite), 0);

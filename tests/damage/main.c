@@ -540,6 +540,9 @@ int main(int argc, char **argv)
 	fill(&cluster);
 	take_reference(&t);
 	r = run(&t, &w);
+	sight_release(&t.alone);
+	sight_release(&t.synced);
+	sight_release(&t.peers);
 	cluster_close(&cluster);
 	return r;
 }
