@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
-#include "fs/front/ring.h"
+#include "fs/front/rings.h"
 #include "fs/tree/object.h"
 #include "tools/control_client.h"
 #include "tools/daemonize.h"

@@ -54,9 +54,9 @@ extern const struct option mounting_options[];
 "                       this mount, whichever node they came from\n" \
 "  --no-supervisor      if the daemon is killed, nobody takes its place: the\n" \
 "                       mount is dead then\n" \
-"  --io-uring           several times faster where many small files are made,\n" \
-"                       changed and removed, if the kernel has it for FUSE\n" \
-"                       (Linux 6.14, switched on); without a supervisor\n" \
+"  --io-uring           faster where many small files are made, changed\n" \
+"                       and removed, if the kernel has it for FUSE (Linux\n" \
+"                       6.14, switched on); without a supervisor\n" \
 "  --foreground         do not become a daemon; log to standard error;\n" \
 "                       without a supervisor\n"
 

@@ -18,6 +18,7 @@
 #include "fs/front/handover.h"
 #include "fs/front/notes.h"
 #include "fs/front/ring.h"
+#include "fs/front/rings.h"
 #include "fs/front/teller.h"
 
 /* How long the kernel may believe us: a day. It is told of all changes. */
@@ -62,7 +63,7 @@ struct watched {
 	uint32_t steps;
 };
 
-/* Where requests come from: the device, or a ring (ring.h). */
+/* Where requests come from: the device, or a ring (rings.h). */
 struct source {
 	struct ring *ring;		/* NULL: the device */
 	/* Who reads, or answers what it read; NULL: nobody. */
@@ -131,7 +132,7 @@ struct front {
 	/* INIT, not answered yet, and what it offers: raw.c. */
 	uint64_t init_number;
 	bool asked, may_kill, may_ring;
-	struct rings *rings;	/* ring.h; or NULL */
+	struct rings *rings;	/* rings.h; or NULL */
 	void (*unmount)(void *arg);
 	void *unmount_arg;
 	bool serves;	/* (who never did so does not end the mount) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The loop. Requests come from the device, and from the rings of the
- * processors if the mount has them (ring.h): each is a source. One worker
+ * processors if the mount has them (rings.h): each is a source. One worker
  * reads a source; those who read none are spare. The reader also
  * answers what it read, and goes on reading: most answers take a few
  * microseconds, and to wake somebody else takes longer (libfuse's loop has

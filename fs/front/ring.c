@@ -2,10 +2,12 @@
 /*
  * The kernel's side is Documentation/filesystems/fuse/fuse-io-uring.rst and
  * the end of linux/fuse.h. Why not libfuse's (since 3.18): its threads answer
- * each request before they look at the next one of their processor, so a read
- * that waits for a peer stops all programs there, and what another thread
- * answers is put into the queue while its own thread may submit it half
- * written. It also hides what raw.c needs, and Debian 12 has 3.14.
+ * each request before they look at the next one of their processor, so a sync
+ * stops all programs there; reads that wait for a peer use up its entries,
+ * whose number is fixed; and what another thread answers it puts into the
+ * queue while its own thread may submit it, half written (fuse_uring.c locks
+ * the one and not the other). It also hides what raw.c needs, and Debian 12
+ * has 3.14.
  *
  * A ring has entries: each is memory of ours that the kernel writes one
  * request to, and reads its answer from. Those that are not in use wait in
@@ -27,15 +29,11 @@
 #include "fs/front/ring.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fuse.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "fs/base/log.h"
-#include "fs/base/thread.h"
 #include "fs/front/front_internal.h"
 #include "fs/front/uring.h"
 
@@ -45,14 +43,9 @@
 /* Requests of one processor that are not answered: all reads that may wait
  * (waiting.c), and as many others. */
 #define RING_ENTRIES_MAX 2048
-/* More processors than cpu_set_t can name. */
-#define RINGS_MAX CPU_SETSIZE
 /* The head of an entry, and then the beginning of a request. */
 #define HEAD_BYTES 4096
 #define OPERATION_BYTES_MAX 128
-
-#define SWITCH "/sys/module/fuse/parameters/enable_uring"
-#define PROCESSORS "/sys/devices/system/cpu/possible"
 
 /* struct fuse_uring_req_header, and what it holds. */
 struct ring_head {
@@ -85,7 +78,7 @@ _Static_assert(sizeof(struct ring_command) <= URING_COMMAND_BYTES,
 
 struct ring_entry {
 	struct ring *ring;
-	struct ring_entry *next;		/* in rings->answered */
+	struct ring_entry *next;	/* in ring->answered */
 	struct ring_head *head;
 	uint8_t *payload;
 	struct iovec parts[2];		/* both, as the kernel is told */
@@ -95,98 +88,19 @@ struct ring_entry {
 };
 
 struct ring {
-	struct rings *rings;
-	unsigned int processor;
+	struct ring_options options;
 	pthread_mutex_t mutex;		/* for what follows */
 	struct uring uring;
 	struct ring_entry *entries[RING_ENTRIES_MAX];
 	_Atomic size_t count;		/* also looked at without it */
 	size_t busy;			/* of them have a request */
-};
-
-struct rings {
-	int device;
-	size_t count;
-	struct ring **ring;
-	cpu_set_t anywhere;
-	/* What other threads have answered, for ours: under the mutex. */
-	pthread_mutex_t mutex;
-	pthread_cond_t wake;
-	struct ring_entry *answered;
-	bool stopping;
-	pthread_t thread;
-	bool started;
+	struct ring_entry *answered;	/* for ring_send() */
 };
 
 /* Of this thread: what it received last, and whether it answered that and has
  * not sent it. */
 static _Thread_local struct ring_entry *in_hand;
 static _Thread_local bool unsent;
-
-/* ---- is there such a thing */
-
-static ssize_t file_read(const char *path, char *ret, size_t room)
-{
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, ret, room - 1);
-
-	if (n < 0)
-		return -errno;
-	ret[n] = '\0';
-	return n;
-}
-
-int rings_check(struct buf *why)
-{
-	struct uring uring = URING_NONE;
-	char text[16];
-	int r;
-
-	if (file_read(SWITCH, text, sizeof(text)) < 0) {
-		buf_printf(why, "--io-uring: this kernel does not have it for "
-				"FUSE (Linux 6.14 does, where it is built "
-				"in); leave the option out");
-		return -EOPNOTSUPP;
-	}
-	if (text[0] != 'Y') {
-		buf_printf(why, "--io-uring: is switched off for FUSE; as "
-				"root `echo Y > " SWITCH "`, or leave the "
-				"option out");
-		return -EOPNOTSUPP;
-	}
-	r = uring_open(1, 1, &uring);
-	uring_close(&uring);
-	if (r == 0)
-		return 0;
-	buf_printf(why, "--io-uring: the system does not allow io_uring (%s), "
-			"see kernel.io_uring_disabled in sysctl(8) and the "
-			"settings of the container; or leave the option out",
-		   strerror(-r));
-	return -EOPNOTSUPP;
-}
-
-/* "0-3,8-11": the kernel has a queue for each, also if it is switched off. */
-static int count_processors(size_t *ret)
-{
-	char text[256], *at = text;
-	ssize_t n = file_read(PROCESSORS, text, sizeof(text));
-	size_t count = 0;
-
-	if (n < 0)
-		return (int)n;
-	while (*at >= '0' && *at <= '9') {
-		unsigned long first = strtoul(at, &at, 10), last = first;
-
-		if (*at == '-')
-			last = strtoul(at + 1, &at, 10);
-		if (last < first || last >= RINGS_MAX)
-			return -E2BIG;
-		count += last - first + 1;
-		at += *at == ',';
-	}
-	*ret = count;
-	return count ? 0 : -EIO;
-}
 
 /* ---- entries */
 
@@ -223,12 +137,12 @@ static void entry_put(struct ring_entry *e, uint32_t operation, uint64_t commit)
 {
 	struct ring *ring = e->ring;
 	struct ring_command command = { .commit = commit,
-					.queue = (uint16_t)ring->processor };
+					.queue = (uint16_t)ring->options.processor };
 	struct io_uring_sqe *sqe = uring_next(&ring->uring);
 
-	kin_assert(sqe);	/* (each thread submits what it puts) */
+	kin_assert(sqe);	/* (each thread submits what it put) */
 	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = ring->rings->device;
+	sqe->fd = ring->options.device;
 	sqe->cmd_op = operation;
 	sqe->user_data = (uintptr_t)e;
 	if (operation == COMMAND_REGISTER) {
@@ -267,16 +181,10 @@ static unsigned int put_spare(struct ring *ring, size_t have)
 	return put;
 }
 
-static void send_answer(struct ring_entry *e)
+static void submit_answer(struct ring *ring, unsigned int put)
 {
-	struct ring *ring = e->ring;
-	unsigned int put;
-	int r;
+	int r = uring_enter(&ring->uring, put, false);
 
-	pthread_mutex_lock(&ring->mutex);
-	put = put_answer(e);
-	pthread_mutex_unlock(&ring->mutex);
-	r = uring_enter(&ring->uring, put, false);
 	if (r < 0)
 		log_errno(r, "cannot answer a request");
 }
@@ -360,8 +268,16 @@ int ring_receive(struct ring *ring, struct fuse_buf *ret)
 
 void ring_finish(void)
 {
-	if (unsent)
-		send_answer(in_hand);
+	struct ring *ring;
+	unsigned int put;
+
+	if (unsent) {
+		ring = in_hand->ring;
+		pthread_mutex_lock(&ring->mutex);
+		put = put_answer(in_hand);
+		pthread_mutex_unlock(&ring->mutex);
+		submit_answer(ring, put);
+	}
 	in_hand = NULL;
 	unsent = false;
 }
@@ -388,8 +304,8 @@ int ring_join(struct ring *ring)
 	unsigned int put;
 
 	CPU_ZERO(&set);
-	CPU_SET(ring->processor, &set);
-	if (CPU_ISSET(ring->processor, &ring->rings->anywhere))
+	CPU_SET(ring->options.processor, &set);
+	if (CPU_ISSET(ring->options.processor, &ring->options.anywhere))
 		run_on(&set);
 	pthread_mutex_lock(&ring->mutex);
 	put = put_spare(ring, count_held(ring));
@@ -401,7 +317,7 @@ int ring_join(struct ring *ring)
 
 void ring_part(const struct ring *ring)
 {
-	run_on(&ring->rings->anywhere);
+	run_on(&ring->options.anywhere);
 }
 
 /* ---- answers */
@@ -412,20 +328,8 @@ static bool entry_claim(struct ring_entry *e, uint64_t number)
 	return atomic_compare_exchange_strong(&e->unanswered, &number, 0);
 }
 
-static struct ring_entry *rings_claim(struct rings *rings, uint64_t number)
-{
-	for (size_t k = 0; k < rings->count; k++) {
-		struct ring *ring = rings->ring[k];
-		size_t count = ring->count;
-
-		for (size_t i = 0; i < count; i++)
-			if (entry_claim(ring->entries[i], number))
-				return ring->entries[i];
-	}
-	return NULL;
-}
-
-static void entry_answer(struct ring_entry *e, const struct iovec *iov, int count)
+static void entry_answer(struct ring_entry *e, const struct iovec *iov,
+			 int count)
 {
 	struct ring_head *head = e->head;
 	size_t len = 0;
@@ -440,144 +344,86 @@ static void entry_answer(struct ring_entry *e, const struct iovec *iov, int coun
 	head->payload_bytes = (uint32_t)len;
 }
 
-bool rings_answer(struct rings *rings, const struct iovec *iov, int count)
+static uint64_t number_of(const struct iovec *iov)
 {
-	const struct fuse_out_header *out = iov[0].iov_base;
-	struct ring_entry *e = in_hand;
-	bool mine;
+	return ((const struct fuse_out_header *)iov[0].iov_base)->unique;
+}
 
-	if (!out->unique)	/* a notification */
+bool ring_answer_own(const struct iovec *iov, int count)
+{
+	if (!in_hand || !entry_claim(in_hand, number_of(iov)))
 		return false;
-	mine = e && entry_claim(e, out->unique);
-	if (!mine)
-		e = rings_claim(rings, out->unique);
-	if (!e)
-		return false;
-	entry_answer(e, iov, count);
-	if (mine) {
-		unsent = true;
-		return true;
-	}
-	pthread_mutex_lock(&rings->mutex);
-	e->next = rings->answered;
-	rings->answered = e;
-	pthread_cond_signal(&rings->wake);
-	pthread_mutex_unlock(&rings->mutex);
+	entry_answer(in_hand, iov, count);
+	unsent = true;
 	return true;
 }
 
-/* The thread that sends what those answered who do not receive. */
-static void *sender_main(void *arg)
+bool ring_answer(struct ring *ring, const struct iovec *iov, int count)
 {
-	struct rings *rings = arg;
+	uint64_t number = number_of(iov);
+	struct ring_entry *e = NULL;
+	size_t entries = ring->count;
 
-	pthread_mutex_lock(&rings->mutex);
-	for (;;) {
-		struct ring_entry *e = rings->answered;
-
-		if (!e && rings->stopping)
-			break;
-		if (!e) {
-			pthread_cond_wait(&rings->wake, &rings->mutex);
-			continue;
-		}
-		rings->answered = e->next;
-		pthread_mutex_unlock(&rings->mutex);
-		send_answer(e);
-		pthread_mutex_lock(&rings->mutex);
-	}
-	pthread_mutex_unlock(&rings->mutex);
-	return NULL;
+	for (size_t k = 0; k < entries && !e; k++)
+		if (entry_claim(ring->entries[k], number))
+			e = ring->entries[k];
+	if (!e)
+		return false;
+	entry_answer(e, iov, count);
+	pthread_mutex_lock(&ring->mutex);
+	e->next = ring->answered;
+	ring->answered = e;
+	pthread_mutex_unlock(&ring->mutex);
+	return true;
 }
 
-/* ---- all of them */
+void ring_send(struct ring *ring)
+{
+	unsigned int put;
 
-static int ring_new(struct rings *rings, unsigned int submissions,
-		    struct ring **ret)
+	do {	/* (there may be more than have room) */
+		struct ring_entry *e;
+
+		put = 0;
+		pthread_mutex_lock(&ring->mutex);
+		e = ring->answered;
+		if (e) {
+			ring->answered = e->next;
+			put = put_answer(e);
+		}
+		pthread_mutex_unlock(&ring->mutex);
+		if (put)
+			submit_answer(ring, put);
+	} while (put);
+}
+
+/* ---- all of it */
+
+int ring_new(const struct ring_options *options, struct ring **ret)
 {
 	struct ring *ring = calloc(1, sizeof(*ring));
 	int r;
 
 	if (!ring)
 		return -ENOMEM;
-	r = uring_open(submissions, RING_ENTRIES_MAX, &ring->uring);
+	ring->options = *options;
+	/* Each submits an answer and new entries at a time. */
+	r = uring_open(options->threads * (1 + RING_SPARE), RING_ENTRIES_MAX,
+		       &ring->uring);
 	if (r < 0) {
 		free(ring);
 		return r;
 	}
 	pthread_mutex_init(&ring->mutex, NULL);
-	ring->rings = rings;
-	ring->processor = (unsigned int)rings->count;
 	*ret = ring;
 	return 0;
 }
 
-static void ring_free(struct ring *ring)
+void ring_free(struct ring *ring)
 {
 	uring_close(&ring->uring);
 	for (size_t k = 0; k < ring->count; k++)
 		entry_free(ring->entries[k]);
 	pthread_mutex_destroy(&ring->mutex);
 	free(ring);
-}
-
-int rings_new(int device, unsigned int threads, struct rings **ret)
-{
-	struct rings *rings = calloc(1, sizeof(*rings));
-	size_t count = 0;
-	int r;
-
-	if (!rings)
-		return -ENOMEM;
-	rings->device = device;
-	pthread_mutex_init(&rings->mutex, NULL);
-	cond_init_monotonic(&rings->wake);
-	if (sched_getaffinity(0, sizeof(rings->anywhere), &rings->anywhere) < 0)
-		CPU_ZERO(&rings->anywhere);
-	r = count_processors(&count);
-	rings->ring = r < 0 ? NULL : calloc(count, sizeof(*rings->ring));
-	if (r == 0 && !rings->ring)
-		r = -ENOMEM;
-	while (r == 0 && rings->count < count) {
-		/* An answer of each thread, and of ours. */
-		r = ring_new(rings, threads + (unsigned int)count + 1 +
-			     RING_SPARE, &rings->ring[rings->count]);
-		rings->count += r == 0;
-	}
-	if (r == 0)
-		r = thread_start(&rings->thread, sender_main, rings);
-	rings->started = r == 0;
-	if (r < 0)
-		rings_free(rings);
-	else
-		*ret = rings;
-	return r;
-}
-
-void rings_free(struct rings *rings)
-{
-	if (!rings)
-		return;
-	pthread_mutex_lock(&rings->mutex);
-	rings->stopping = true;
-	pthread_cond_signal(&rings->wake);
-	pthread_mutex_unlock(&rings->mutex);
-	if (rings->started)
-		pthread_join(rings->thread, NULL);
-	for (size_t k = 0; k < rings->count; k++)
-		ring_free(rings->ring[k]);
-	free(rings->ring);
-	pthread_cond_destroy(&rings->wake);
-	pthread_mutex_destroy(&rings->mutex);
-	free(rings);
-}
-
-size_t rings_count(const struct rings *rings)
-{
-	return rings->count;
-}
-
-struct ring *rings_get(struct rings *rings, size_t k)
-{
-	return rings->ring[k];
 }

@@ -1,58 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests by way of io_uring (Linux 6.14): one ring for each processor,
- * with the requests of those who run there. Whoever asks is answered by a
- * thread on his own processor, which costs a third of waking another one,
- * and each answer is given with the system call that waits for the next
- * request.
- *
- * A request that came so looks like one of the device to all who see it, and
- * is answered as if by a write to the device: rings_answer(). What the kernel
- * asks without waiting for an answer, its first request, and all
- * notifications go by the device as ever.
+ * The ring of one processor (rings.h says what for).
  */
 #ifndef KINFS_FRONT_RING_H
 #define KINFS_FRONT_RING_H
 
+#include <sched.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <sys/uio.h>
 
-#include "fs/base/bytes.h"
+#include "fs/base/macro.h"
 
 struct fuse_buf;
 struct ring;
-struct rings;
 
-/* Does this kernel have it, and are we let? Errors: -EOPNOTSUPP, and `why` is
- * a sentence that says what to do. */
-must_check int rings_check(struct buf *why);
-/* For a device that is not asked anything yet, which is borrowed; with so many
- * threads beside one for each ring. Errors: of the system. */
-must_check int rings_new(int device, unsigned int threads, struct rings **ret);
-/* No thread uses them any more. Whatever is asked then is never answered. */
-void rings_free(struct rings *);
-size_t rings_count(const struct rings *);
-struct ring *rings_get(struct rings *, size_t);
-/*
- * Takes an answer, which begins with its head; false: it is none to a request
- * of these rings. Any thread; one that is in ring_receive() at times sends
- * its answer then, or in ring_finish().
- */
-bool rings_answer(struct rings *, const struct iovec *, int count);
+struct ring_options {
+	int device;			/* borrowed */
+	unsigned int processor;
+	unsigned int threads;		/* that use it, at most */
+	cpu_set_t anywhere;		/* where the process may run */
+};
+
+/* Errors: of uring_open(), -ENOMEM. */
+must_check int ring_new(const struct ring_options *, struct ring **ret);
+/* No thread uses it any more. */
+void ring_free(struct ring *);
 
 /*
- * The next request, for who joined: its bytes, which stay until it is
- * answered. -EINTR: there is none yet. Other errors: the ring is of no use.
- * Threads that call this live as long as the mount does: the kernel gives
- * requests to them.
+ * This thread is to receive: it runs on the ring's processor, if it may. It
+ * has to live as long as the mount does: the kernel gives requests to it.
+ * Errors: the ring is of no use.
  */
-must_check int ring_receive(struct ring *, struct fuse_buf *ret);
-/* Sends what this thread answered last, if it was not sent yet. */
-void ring_finish(void);
-/* This thread is to receive: it runs on the ring's processor, if it may.
- * Errors: as above. / It runs where any may. */
 must_check int ring_join(struct ring *);
+/* It runs anywhere, again. */
 void ring_part(const struct ring *);
+/* The next request, for who joined: its bytes, which stay until it is
+ * answered. -EINTR: there is none yet. Other errors as above. */
+must_check int ring_receive(struct ring *, struct fuse_buf *ret);
+/* Sends what this thread answered last, if ring_receive() did not. */
+void ring_finish(void);
+
+/* Takes an answer, if it is to what this thread received last; it is sent by
+ * ring_receive() or ring_finish(). */
+bool ring_answer_own(const struct iovec *, int count);
+/* Takes an answer from any thread, if it is to a request of this ring. */
+bool ring_answer(struct ring *, const struct iovec *, int count);
+/* Sends what ring_answer() took. For a thread that lives as long. */
+void ring_send(struct ring *);
 
 #endif

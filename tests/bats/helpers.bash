@@ -34,7 +34,7 @@ need_fuse() {
 
 # FUSE over io_uring, which is switched off unless root wanted it.
 need_io_uring() {
-	[ "$(cat /sys/module/fuse/parameters/enable_uring)" = Y ] 2>/dev/null ||
+	grep -qs Y /sys/module/fuse/parameters/enable_uring ||
 		skip "there is no io_uring for FUSE, or it is switched off"
 }
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "fs/front/ring.h"
+#include "fs/front/rings.h"
 #include "fs/store/store.h"
 #include "mount_support.h"
 
