@@ -135,10 +135,11 @@ int claim_seek(struct tree *t, struct objid parent, uint64_t hash,
 	ret->at.hash = get_be64(k.data + 16);
 	ret->at.name_len = (uint8_t)(v.len - 1);
 	memcpy(ret->at.name, v.data + 1, v.len - 1);
-	/* (the kernel takes no other, and closes the whole directory) */
-	if (!name_is_valid(spot_name(&ret->at)))
-		return -EUCLEAN;
 	ret->flags = v.data[0];
+	/* (the kernel takes no other, and closes the whole directory) */
+	if (!name_is_valid(spot_name(&ret->at)) ||
+	    !(ret->flags & CLAIM_KIND))
+		return -EUCLEAN;
 	ret->slot = get_be64(k.data + 40);
 	memcpy(ret_id->b, k.data + 24, 16);
 	return 0;
