@@ -92,8 +92,12 @@
 
 /* Ids gone through in one hold of the lock: about a millisecond. */
 #define PROOF_SLICE_OBJECTS 2048
+/* Equality must have lasted so long: busy links say nothing. */
+#define PROOF_SETTLE_MS 200
 /* From the last acknowledgement to the purge it allows: a few of them. */
 #define PURGE_SETTLE_MS 5000
+_Static_assert(PURGE_SETTLE_MS > PROOF_SETTLE_MS,
+	       "or one purges what the proof of two others has brought back");
 /* Between slices of it, and rows of one: a low duty, a short lock. */
 #define PURGE_PAUSE_MS 50
 /* After an error that may pass. */

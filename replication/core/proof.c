@@ -17,8 +17,6 @@
 #include "fs/base/log.h"
 #include "replication/core/core_internal.h"
 
-/* Equality must have lasted so long: busy links say nothing. */
-#define PROOF_SETTLE_MS 200
 /* Lines about nodes that differ, at most one in this time. */
 #define ALARM_LOG_MS (60 * 1000)
 
