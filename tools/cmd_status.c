@@ -140,6 +140,17 @@ static void print_divergences(const json_t *counters)
 				  text));
 }
 
+static void print_lost(const json_t *counters)
+{
+	uint64_t n = json_number(counters, "lost");
+	char text[TEXT_BYTES];
+
+	if (n)
+		printf("%-10s %s came to the root: no node knows the "
+		       "directory; see kin.log\n", "lost",
+		       text_count(n, "name", text));
+}
+
 /* Long enough that whoever brought a backup back sees it. */
 #define HISTORY_SHOWN_S (30 * 86400)
 
@@ -264,6 +275,7 @@ static void print_status(const json_t *status, const struct subject *subject)
 	printf("%-10s %llu%s\n", "conflicts", (unsigned long long)conflicts,
 	       conflicts ? " (`kin conflicts` lists them)" : "");
 	print_divergences(json_object_get(status, "counters"));
+	print_lost(json_object_get(status, "counters"));
 	print_history(status);
 	print_content(json_object_get(status, "content"));
 	print_disk(status);

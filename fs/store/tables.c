@@ -142,7 +142,7 @@ static bool is_sealed(MDB_txn *txn, MDB_dbi dbi)
 	return found;
 }
 
-/* Another format's number may stand there without our checksum. */
+/* Another format's number may stand there, and nothing behind it. */
 static int format_number(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 			 struct buf *why, struct store_past *ret)
 {
@@ -158,7 +158,7 @@ static int format_number(const struct store *s, MDB_txn *txn, MDB_dbi dbi,
 	rd = READER(raw.mv_data, raw.mv_size);
 	format = reader_u32(&rd);
 	if (!reader_ok(&rd) && format != STORE_FORMAT &&
-	    (!r || !is_sealed(txn, dbi)))
+	    (!r || !reader_left(&rd) || !is_sealed(txn, dbi)))
 		return format_refuse(s, format, why);
 	if (!r)
 		return 0;

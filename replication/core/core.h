@@ -220,6 +220,8 @@ struct core_counters {
 	uint64_t divergences;	/* ... that said different, at equal K */
 	uint64_t verify_rounds;	/* questions asked to find out where */
 	uint64_t repaired;	/* objects that hold now what either had */
+	uint64_t lost;		/* entries moved to the root: nobody knew
+				 * their directory */
 	uint64_t rows_purged;
 	uint64_t fulls_received; /* of the cuts, full streams */
 	uint64_t forks;		/* branches renamed, new incarnations */

@@ -134,6 +134,7 @@ static void bring_back(struct core *c)
 	if (count)
 		log_info("%zu removed here came back, with a directory that "
 			 "was moved elsewhere", count);
+	c->counters.lost += lost;
 	if (lost)
 		log_warn("%zu entries of a directory that no node knows came "
 			 "to the root", lost);

@@ -150,7 +150,7 @@ static json_t *counters_json(struct agent *a)
 
 	core_counters(a->core, &c);
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "cuts_sent", number(c.cuts_sent),
 			 "cuts_received", number(c.cuts_received),
 			 "rows_sent", number(c.rows_sent),
@@ -165,6 +165,7 @@ static json_t *counters_json(struct agent *a)
 			 "proofs", number(c.proofs),
 			 "divergences", number(c.divergences),
 			 "repaired", number(c.repaired),
+			 "lost", number(c.lost),
 			 "forks", number(c.forks),
 			 "twins", number(c.twins));
 }

@@ -442,31 +442,40 @@ struct wanted {
 	size_t turn, share;
 };
 
+/* The entry is number `index` of so many in its table; of each some are. */
 static bool is_wanted(const struct wanted *w, const struct raw_entry *e,
-		      size_t index, int kind)
+		      size_t index, size_t count, int kind)
 {
 	char hex[2 * STORE_KEY_BYTES_MAX + 1];
+	size_t share = MIN_OF(w->share, count);
 
 	hex_encode(e->key, e->key_len, hex);
 	if ((w->table && strcmp(w->table, table_name(e->table))) ||
-	    (w->key && strcmp(w->key, hex)) || (index + w->turn) % w->share)
+	    (w->key && strcmp(w->key, hex)) || (index + w->turn) % share)
 		return false;
 	if (w->kind >= 0)
 		return w->kind == kind;
-	return w->all || (index + w->turn / w->share) % DAMAGE_KINDS == (size_t)kind;
+	return w->all ||
+	       (index + w->turn / share) % DAMAGE_KINDS == (size_t)kind;
 }
 
 static int run(struct trial *t, const struct wanted *w)
 {
 	size_t tried = 0, bad = 0, harmless = 0, count;
+	size_t of_table[TABLE_COUNT] = { 0 }, seen[TABLE_COUNT] = { 0 };
 	struct raw_entry *list;
 
 	count = raw_entries(t->cluster->nodes[VICTIM].dir, &list);
+	for (size_t k = 0; k < count; k++)
+		of_table[list[k].table]++;
 	for (size_t k = 0; k < count; k++) {
+		size_t index = seen[list[k].table]++;
+
 		for (int kind = 0; kind < DAMAGE_KINDS; kind++) {
 			int r;
 
-			if (!is_wanted(w, &list[k], k, kind))
+			if (!is_wanted(w, &list[k], index,
+				       of_table[list[k].table], kind))
 				continue;
 			t->entry = &list[k];
 			t->how = (enum damage)kind;

@@ -475,6 +475,9 @@ void cluster_check_nodes(struct cluster *c)
 		if (counters.divergences && !c->damaged)
 			cluster_fail(c, "node %d raised an alarm: others of "
 				     "equal K have other sums", i);
+		if (counters.lost && !c->damaged)
+			cluster_fail(c, "node %d was sent names in a "
+				     "directory that nobody knows", i);
 		if (counters.forks && !c->restores)
 			cluster_fail(c, "node %d sees a fork where no store "
 				     "was copied", i);

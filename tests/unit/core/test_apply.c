@@ -638,6 +638,7 @@ static void test_malformed_row_rejects_all(void **state)
 static void test_lost_rows(void **state)
 {
 	static const int counts[] = {3, 30};
+	struct core_counters n;
 	struct fake f;
 
 	(void)state;
@@ -650,6 +651,8 @@ static void test_lost_rows(void **state)
 		cluster_run(&f.c, f.c.now_ms + 10000);
 		assert_int_equal(count_shown(&f.c, 1, "bad"), counts[k]);
 		assert_int_equal(replica_check(f.c.nodes[1].tree, NULL), 0);
+		core_counters(f.c.nodes[1].core, &n);
+		assert_int_equal(n.lost, counts[k]);
 		buf_release(&f.frame);
 		nodes_close(&f.c);
 	}
