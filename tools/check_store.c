@@ -199,7 +199,7 @@ static int look_run(struct look *l,
 static int look_mend(struct look *l)
 {
 	const struct check_result *found = check_result(l->check);
-	int r = mend_contents(l->check, &l->mended);
+	int r = mend_contents(l->check, NULL, &l->mended);
 
 	if (!r && (found->indexes_wrong || found->rows_damaged))
 		r = mend_rows(l->check, &l->mended);
@@ -221,8 +221,9 @@ static json_t *look_json(struct look *l)
 static void put_mended(json_t *answer, const struct mend_result *mended)
 {
 	json_object_set_new(answer, "repaired",
-		json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "chunks",
-			  number(mended->chunks), "contents",
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "chunks",
+			  number(mended->chunks), "found",
+			  number(mended->found), "contents",
 			  number(mended->contents), "rows",
 			  number(mended->rows), "unsent",
 			  number(mended->unsent), "indexed",

@@ -21,16 +21,17 @@ static const char help[] =
 "\n"
 "  --data    also read all bytes of files, old versions included, and compare\n"
 "            them with their hashes\n"
-"  --repair  mend it. Of a MOUNTPOINT: what is damaged in files is fetched from\n"
-"            other members. Of a STORE: what is derived from something else is\n"
-"            made again; files and objects that cannot be read are asked of\n"
-"            the other members after the next mount. What is taken out is kept\n"
-"            in STORE/lost; of writes that are in no version yet the bytes,\n"
-"            too: unsent-INODE-OFFSET, in hexadecimal digits\n"
+"  --repair  mend it. Of a MOUNTPOINT: what is damaged in files is looked for in\n"
+"            the store's own data, then fetched from other members. Of a STORE:\n"
+"            what is derived from something else is made again, too; files and\n"
+"            objects that cannot be read are asked of the other members after\n"
+"            the next mount. What is taken out is kept in STORE/lost; of writes\n"
+"            that are in no version yet the bytes, too: unsent-INODE-OFFSET, in\n"
+"            hexadecimal digits\n"
 "  --json    {faults: [{kind, what, table, path, id, version, missing, damaged,\n"
 "            page, key, name}], fault_count, entries, objects, chunks, bytes,\n"
-"            pending, log_lost, repaired: {chunks, contents, rows, unsent,\n"
-"            indexed, incarnation, own_volume}, remaining: [as faults,\n"
+"            pending, log_lost, repaired: {chunks, found, contents, rows,\n"
+"            unsent, indexed, incarnation, own_volume}, remaining: [as faults,\n"
 "            after it]}\n"
 "\n"
 "What is damaged reads as an error (EIO), is never given to other members, and\n"
@@ -121,6 +122,10 @@ static void print_answer(const json_t *answer)
 	n = json_number(answer, "pending");
 	if (n)
 		printf("%s still being fetched\n", text_count(n, "content", a));
+	n = json_number(repaired, "found");
+	if (n)
+		printf("found again in the store's data: %s\n",
+		       text_count(n, "chunk", a));
 	n = json_number(repaired, "contents");
 	if (n)
 		printf("asked of other members: %s\n",

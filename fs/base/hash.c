@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/base/hash.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -56,6 +57,32 @@ void hash_bytes(const void *data, size_t len, struct hash *ret)
 	struct slice s = SLICE(data, len);
 
 	hash_slices(&s, 1, ret);
+}
+
+int hash_prefixes(const void *data, const uint32_t *lens, size_t count,
+		  int (*fn)(void *arg, const struct hash *, size_t len),
+		  void *arg)
+{
+	EVP_MD_CTX *end = hash_context(), *so_far = EVP_MD_CTX_new();
+	size_t done = 0;
+	int r = 0;
+
+	if (!so_far)
+		return -ENOMEM;
+	kin_assert(EVP_DigestInit_ex2(so_far, sha256, NULL));
+	for (size_t k = 0; !r && k < count; k++) {
+		struct hash hash;
+
+		kin_assert(EVP_DigestUpdate(so_far,
+					    (const uint8_t *)data + done,
+					    lens[k] - done) &&
+			   EVP_MD_CTX_copy_ex(end, so_far) &&
+			   EVP_DigestFinal_ex(end, hash.b, NULL));
+		done = lens[k];
+		r = fn(arg, &hash, done);
+	}
+	EVP_MD_CTX_free(so_far);
+	return r;
 }
 
 void hash_hmac(struct slice key, struct slice data, struct hash *ret)

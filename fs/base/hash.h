@@ -12,6 +12,15 @@
 void hash_bytes(const void *data, size_t len, struct hash *ret);
 /* The hash of the parts one after the other. */
 void hash_slices(const struct slice *parts, size_t count, struct hash *ret);
+/*
+ * Of the first lens[0] bytes, of the first lens[1], and so on; lens ascend.
+ * Stops at the first non-zero of fn, and returns it. Errors: -ENOMEM.
+ */
+must_check int hash_prefixes(const void *data, const uint32_t *lens,
+			     size_t count,
+			     int (*fn)(void *arg, const struct hash *,
+				       size_t len),
+			     void *arg);
 void hash_hmac(struct slice key, struct slice data, struct hash *ret);
 
 /*

@@ -148,10 +148,12 @@ must_check int content_check(struct store *, const struct content *,
 /*
  * The same, but chunks are not read: is_bad knows, of what is here, what is
  * damaged. It is told, and asked, of blocks that turn out to be damaged too,
- * whatever it says then. [not locked]
+ * whatever it says then. lost is told of all that is not here, or damaged, as
+ * often as it is named; len is 0 for a block. [not locked]
  */
 struct content_judge {
 	bool (*is_bad)(void *arg, const struct hash *, bool block);
+	void (*lost)(void *arg, const struct hash *, uint32_t len);
 	void *arg;
 };
 must_check int content_check_names(struct store *, const struct content *,

@@ -54,6 +54,8 @@ static int check_chunk(struct store *s, const struct content_judge *judge,
 		f->damaged++;
 	else
 		return r;
+	if (judge)
+		judge->lost(judge->arg, &e->hash, (uint32_t)e->len);
 	return 0;
 }
 
@@ -92,6 +94,8 @@ static int check(struct store *s, const struct content *content, uint64_t *at,
 			break;
 		if (r == -EIO && judge)
 			(void)judge->is_bad(judge->arg, &c.wanted, true);
+		if (judge)
+			judge->lost(judge->arg, &c.wanted, 0);
 		*at = skip_to(&c, *at, r);
 		r = 0;
 	}

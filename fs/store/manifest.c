@@ -22,8 +22,6 @@
 #include "fs/base/hash.h"
 #include "fs/store/content.h"
 
-#define MANIFEST_VERSION 1
-
 enum entry_kind {
 	KIND_DATA = 0,
 	KIND_HOLE = 1,
@@ -65,36 +63,58 @@ static void entry_write(struct buf *b, uint8_t level,
 		buf_put(b, e->hash.b, sizeof(e->hash.b));
 }
 
-int manifest_check(struct slice block, uint8_t level, uint64_t span)
+/* The bytes of content that it stands for; 0: it is none. */
+static uint64_t block_read(struct reader *r, uint8_t *ret_level)
 {
-	struct reader r = READER(block.data, block.len);
 	bool after_hole = false;
-	uint64_t count, left = span;
+	uint64_t count, span = 0;
 
-	if (block.len > MANIFEST_BYTES_MAX || span > FILE_BYTES_MAX ||
-	    level < 1 || level > MANIFEST_DEPTH_MAX)
-		return -EBADMSG;
-	if (reader_u8(&r) != MANIFEST_VERSION || reader_u8(&r) != level)
-		return -EBADMSG;
-	count = reader_varint(&r);
-	if (count < 1 || count > MANIFEST_ENTRIES_MAX)
-		return -EBADMSG;
+	if (reader_u8(r) != MANIFEST_VERSION)
+		return 0;
+	*ret_level = reader_u8(r);
+	count = reader_varint(r);
+	if (*ret_level < 1 || *ret_level > MANIFEST_DEPTH_MAX || count < 1 ||
+	    count > MANIFEST_ENTRIES_MAX)
+		return 0;
 	for (uint32_t i = 1; i <= count; i++) {
 		struct manifest_entry e;
 
-		entry_read(&r, level, &e);
-		if (reader_ok(&r) < 0 || !e.len || e.len > left)
-			return -EBADMSG;
-		if (level == 1 && !e.hole && e.len > CHUNK_BYTES_MAX)
-			return -EBADMSG;
+		entry_read(r, *ret_level, &e);
+		if (reader_ok(r) < 0 || !e.len || e.len > FILE_BYTES_MAX - span)
+			return 0;
+		if (*ret_level == 1 && !e.hole && e.len > CHUNK_BYTES_MAX)
+			return 0;
 		if (e.hole && after_hole)
-			return -EBADMSG;
-		if (i < count && ends_block(level, i, &e))
-			return -EBADMSG;
+			return 0;
+		if (i < count && ends_block(*ret_level, i, &e))
+			return 0;
 		after_hole = e.hole;
-		left -= e.len;
+		span += e.len;
 	}
-	return left ? -EBADMSG : reader_done(&r);
+	return span;
+}
+
+int manifest_check(struct slice block, uint8_t level, uint64_t span)
+{
+	struct reader r = READER(block.data, block.len);
+	uint8_t found_level;
+	uint64_t found;
+
+	if (block.len > MANIFEST_BYTES_MAX)
+		return -EBADMSG;
+	found = block_read(&r, &found_level);
+	if (!found || found != span || found_level != level)
+		return -EBADMSG;
+	return reader_done(&r);
+}
+
+size_t manifest_block_bytes(struct slice bytes)
+{
+	struct reader r = READER(bytes.data, MIN_OF(bytes.len,
+						    (size_t)MANIFEST_BYTES_MAX));
+	uint8_t level;
+
+	return block_read(&r, &level) ? (size_t)(r.at - bytes.data) : 0;
 }
 
 void manifest_iter_init(struct manifest_iter *it, struct slice block)

@@ -14,6 +14,7 @@
 #include "fs/base/id.h"
 #include "fs/base/limits.h"
 
+#define MANIFEST_VERSION 1
 /* One in so many hashes ends a block; and a block's most entries. */
 #define MANIFEST_ENTRIES_AVG 256
 #define MANIFEST_ENTRIES_MAX 512
@@ -30,6 +31,9 @@ struct manifest_iter {
 	uint8_t level;
 	uint32_t left;
 };
+
+/* How long the well-formed block is that begins here; 0: there is none. */
+size_t manifest_block_bytes(struct slice);
 
 /* Begins to read a block that manifest_check() accepted; borrows it. */
 void manifest_iter_init(struct manifest_iter *, struct slice block);

@@ -238,6 +238,26 @@ static bool judge_chunk(void *arg, const struct hash *h, bool block)
 	return true;
 }
 
+static void note_lost(void *arg, const struct hash *h, uint32_t len)
+{
+	struct check *c = arg;
+	size_t alloc = c->lost_alloc ? 2 * c->lost_alloc : 16;
+	void *p;
+
+	if (c->lost_count == CHECK_BAD_MAX)
+		return;
+	if (c->lost_count == c->lost_alloc) {
+		p = reallocarray(c->lost, alloc, sizeof(*c->lost));
+		if (!p) {
+			c->error = -ENOMEM;
+			return;
+		}
+		c->lost = p;
+		c->lost_alloc = alloc;
+	}
+	c->lost[c->lost_count++] = (struct check_lost){ *h, len };
+}
+
 void check_chunk(struct check *c, const struct hash *h)
 {
 	bool here = chunk_exists(c->tree->store, h);
@@ -246,6 +266,8 @@ void check_chunk(struct check *c, const struct hash *h)
 
 	if (here && sound)
 		return;
+	note_lost(c, h, 0);
+	c->lost_sure = c->lost_count;
 	f = tell(c, CHECK_UNSENT, here ? "has damaged content" :
 					 "lacks content");
 	if (f) {
@@ -500,6 +522,7 @@ static void judge_content(struct check *c, const struct check_content *content)
 	    (c->found.damaged || !is_pending(c))) {
 		f = tell(c, content->part, c->found.damaged ?
 			 "has damaged content" : "lacks content");
+		c->lost_sure = c->lost_count;
 		if (f) {
 			f->missing = c->found.missing;
 			f->damaged = c->found.damaged;
@@ -514,7 +537,7 @@ static void judge_content(struct check *c, const struct check_content *content)
 static int step_content(struct check *c)
 {
 	const struct check_content *content = &c->contents[c->content_next];
-	const struct content_judge judge = { judge_chunk, c };
+	const struct content_judge judge = { judge_chunk, note_lost, c };
 	struct store *s = c->tree->store;
 	int r;
 
@@ -529,6 +552,7 @@ static int step_content(struct check *c)
 	if (r || c->content_at < content->content.size)
 		return r;
 	judge_content(c, content);
+	c->lost_count = c->lost_sure;
 	c->content_at = 0;
 	if (++c->content_next == c->content_count)
 		c->content_count = c->content_next = 0;
@@ -627,6 +651,7 @@ void check_end(struct check *c)
 	free(c->leaves);
 	free(c->bad);
 	free(c->bad_needed);
+	free(c->lost);
 	idlist_release(&c->incomplete);
 	idlist_release(&c->unreadable);
 	free(c->unsent.list);

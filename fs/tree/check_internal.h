@@ -36,6 +36,13 @@ struct check {
 	struct hash *bad;
 	bool *bad_needed;	/* and something shown, or unsent, has it */
 	uint64_t bad_count;
+	/* What contents lack, or is damaged: to be looked for. Those from
+	 * `lost_sure` on are of the content in hand, and may be on their way. */
+	struct check_lost {
+		struct hash hash;
+		uint32_t len;	/* 0: not known, or of a block */
+	} *lost;
+	size_t lost_count, lost_alloc, lost_sure;
 	/* Objects with content that is not whole; with a row that is none. */
 	struct idlist incomplete, unreadable;
 	/* Numbers of inodes with unsent writes, and of staged cuts, that

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Contents: the entry of a damaged chunk goes, and its rows are looked at as
- * if a cut had just brought them, so that they are pending; the rest is the
- * work of who fetches content.
+ * if a cut had just brought them, so that they are pending, unless it was
+ * found again; the rest is the work of who fetches content.
  *
  * Rows and indexes: see mend_index.c.
  */
@@ -102,7 +102,8 @@ static int mend_content(struct tree *t, struct objid id,
 	return r == -EUCLEAN ? 0 : r;
 }
 
-int mend_contents(struct check *c, struct mend_result *result)
+int mend_contents(struct check *c, const atomic_bool *stop,
+		  struct mend_result *result)
 {
 	static const struct hash none;
 	int r = 0;
@@ -110,6 +111,8 @@ int mend_contents(struct check *c, struct mend_result *result)
 	for (size_t k = 0; !r && c->bad && k < 2 * CHECK_BAD_MAX; k++)
 		if (!hash_equal(&c->bad[k], &none) && c->bad_needed[k])
 			r = mend_chunk(c->tree, &c->bad[k], result);
+	if (!r)
+		r = mend_lost(c, stop, result);
 	for (size_t k = 0; !r && k < c->incomplete.count; k++)
 		r = mend_content(c->tree, c->incomplete.ids[k], result);
 	return r;

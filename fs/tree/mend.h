@@ -7,11 +7,14 @@
 #ifndef KINFS_TREE_MEND_H
 #define KINFS_TREE_MEND_H
 
+#include <stdatomic.h>
+
 #include "fs/tree/check.h"
 
 struct mend_result {
 	struct tree_mended meta; /* by tree_open() */
 	uint64_t chunks;	/* put aside */
+	uint64_t found;		/* chunks whose entry was lost, not the bytes */
 	uint64_t contents;	/* objects that wait for content now */
 	uint64_t rows;		/* put aside: peers may bring them back */
 	uint64_t unsent;	/* files whose unsent writes were put aside */
@@ -21,12 +24,14 @@ struct mend_result {
 
 /*
  * After the last step of a check: damaged chunks of which a row's content is
- * made, or unsent writes, count as not here from now on, and content that is
- * not whole waits for peers, as that of a row that has just come (of unsent
- * writes who reads them, or makes a version of them). Beside normal work. [not
- * locked]
+ * made, or unsent writes, count as not here from now on. What is not here is
+ * looked for in the segments. Content that is not whole then waits for peers,
+ * as that of a row that has just come (of unsent writes who reads them, or
+ * makes a version of them). Beside normal work. [not locked]
+ * stop: set by another thread when this is to end; or NULL. Errors: -ECANCELED.
  */
-must_check int mend_contents(struct check *, struct mend_result *);
+must_check int mend_contents(struct check *, const atomic_bool *stop,
+			     struct mend_result *);
 /*
  * Unsent writes that cannot be read go, and staged cuts, which peers send
  * again. Rows that cannot be read go; as long as a peer knows as much as this node,
@@ -37,6 +42,9 @@ must_check int mend_contents(struct check *, struct mend_result *);
  */
 must_check int mend_rows(struct check *, struct mend_result *);
 
+/* What contents lack is looked for here. [not locked] */
+must_check int mend_lost(struct check *, const atomic_bool *stop,
+			 struct mend_result *);
 /* All unsent writes of the inode are put aside. [not locked] */
 must_check int mend_unsent(struct tree *, uint64_t ino);
 

@@ -79,7 +79,7 @@ static void *check_thread(void *arg)
 			rest(now_ns() - start);
 	}
 	if (r == 1 && k->repair && !k->pages_only) {
-		int e = mend_contents(k->check, &k->mended);
+		int e = mend_contents(k->check, &k->stop, &k->mended);
 
 		r = e ? e : r;
 	}
@@ -147,8 +147,9 @@ static void check_finish(struct agent_check *k)
 		json_object_update(answer, found);
 	json_decref(found);
 	json_object_set_new(answer, "repaired",
-			    json_pack("{s:o, s:o}", "chunks",
-				      number(k->mended.chunks), "contents",
+			    json_pack("{s:o, s:o, s:o}", "chunks",
+				      number(k->mended.chunks), "found",
+				      number(k->mended.found), "contents",
 				      number(k->mended.contents)));
 	check_answer(k, answer);
 }

@@ -43,7 +43,6 @@ struct sight_line {
 	uint64_t ino;
 	bool dir;
 	bool has_local;	/* attributes that stay on the node */
-	bool large;	/* it has chunks */
 	int error;	/* of reading it */
 	uint64_t sum;	/* of all that programs see of it */
 };

@@ -20,7 +20,6 @@ static int note(void *arg, const struct replica_view_entry *e)
 		.path = strndup((const char *)e->path.data, e->path.len),
 		.id = e->id,
 		.dir = e->kind == KIND_DIR,
-		.large = e->kind != KIND_DIR && e->content.depth,
 		.sum = checksum64(&e->is_sibling, sizeof(e->is_sibling),
 				  (uint64_t)e->kind << 16 | e->perm) };
 	return 0;

@@ -41,9 +41,6 @@
 static const char *const kind_names[] = { "flip", "cut", "empty", "removed",
 					  "key" };
 
-/* Of a check: of what is left only others have the bytes. */
-#define EXIT_ONLY_CONTENT 100
-
 struct trial {
 	struct cluster *cluster;
 	struct sight alone;	/* as it was: without others, */
@@ -190,9 +187,6 @@ static bool may_be_lost(const struct trial *t, const struct sight *s,
 		return !synced;
 	case TABLE_DIRTY:
 		return l->ino == get_be64(e->key);
-	case TABLE_CHUNK:
-		return (l->large || l->error) &&
-		       (!synced || !line_of(&t->peers, l->id));
 	default:
 		return false;
 	}
@@ -237,7 +231,7 @@ static void compare_history(const struct trial *t, const struct sight *was,
 		return;
 	/* (what was unsent, and is a version now, has replaced one) */
 	if (t->entry->table != TABLE_HIST && t->entry->table != TABLE_OBJ &&
-	    t->entry->table != TABLE_DIRTY && t->entry->table != TABLE_CHUNK &&
+	    t->entry->table != TABLE_DIRTY &&
 	    (lost || is->history.gone != was->history.gone))
 		failed(t, "history is lost: %llu of %llu, %llu of %llu",
 		       (unsigned long long)lost,
@@ -268,18 +262,6 @@ static void say(const struct trial *t, const char *what, int r,
 	printf("\n");
 }
 
-/* Is all that is left such as only others can mend? */
-static bool is_only_content(const json_t *faults)
-{
-	const json_t *f;
-	size_t k;
-
-	json_array_foreach(faults, k, f)
-		if (!json_object_get(f, "missing"))
-			return false;
-	return k;
-}
-
 /* Returns what `kin check` would exit with. */
 static int check(const struct trial *t, bool repair, bool *ret_said)
 {
@@ -293,10 +275,6 @@ static int check(const struct trial *t, bool repair, bool *ret_said)
 
 	say(t, repair ? "repair" : "check", r, answer);
 	*ret_said = json_array_size(json_object_get(answer, "faults"));
-	if (r == EXIT_FAILED && is_only_content(json_object_get(
-					answer, repair ? "remaining" :
-							 "faults")))
-		r = EXIT_ONLY_CONTENT;
 	json_decref(answer);
 	return r;
 }
@@ -353,11 +331,11 @@ static void try_repair(struct trial *t)
 	if (!r && t->how != DAMAGE_REMOVED)
 		failed(t, "the check finds nothing");
 	r = check(t, true, &said);
-	if (r && r != EXIT_ONLY_CONTENT)
+	if (r)
 		failed(t, "the repair ends with %d", r);
 	if (t->entry->table == TABLE_DIRTY && !put_aside(t))
 		failed(t, "nothing is put aside");
-	if (check(t, false, &said) != r)
+	if (check(t, false, &said))
 		failed(t, "it is damaged after the repair");
 	start(c, VICTIM);
 	/* (of all records its own is the one that must be there) */
@@ -373,8 +351,7 @@ static void try_repair(struct trial *t)
 	if (is_own_volume(t->entry) || is_of_peer(t) ||
 	    (t->entry->table == TABLE_STAGE && t->how == DAMAGE_REMOVED))
 		_exit(found ? 0 : 2);
-	/* (what only this node had may never come) */
-	meet(c, t->entry->table != TABLE_CHUNK);
+	meet(c, true);
 	check_cluster(t);
 	sight_take(c->nodes[VICTIM].tree, &now);
 	compare(t, &t->synced, &now, true, "synced");

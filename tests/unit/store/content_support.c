@@ -86,8 +86,14 @@ size_t short_chunk(uint64_t *state, uint64_t lucky, uint8_t *ret)
 
 void test_store_open(struct test_store *t)
 {
+	test_store_open_small(t, 0);
+}
+
+void test_store_open_small(struct test_store *t, uint64_t segment_bytes)
+{
 	struct store_options options = {
 		.path = t->path,
+		.segment_bytes = segment_bytes,
 		.no_sync = true,
 		.log_bytes = 65536,
 		.map_bytes = 1 << 30,

@@ -31,6 +31,8 @@ struct test_store {
 	char path[64];
 };
 void test_store_open(struct test_store *);
+/* With data segments of so many bytes. */
+void test_store_open_small(struct test_store *, uint64_t segment_bytes);
 /* Removes it. */
 void test_store_close(struct test_store *);
 /* Bytes appended to segments so far. */

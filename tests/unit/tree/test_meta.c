@@ -136,7 +136,7 @@ static uint64_t look_at_all(struct fixture *f, bool mend)
 	assert_int_equal(r, 1);
 	faults = check_result(c)->faults;
 	if (mend && faults) {
-		assert_int_equal(mend_contents(c, &mended), 0);
+		assert_int_equal(mend_contents(c, NULL, &mended), 0);
 		assert_true(check_result(c)->indexes_wrong);
 		assert_int_equal(mend_rows(c, &mended), 0);
 	}
