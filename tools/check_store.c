@@ -18,9 +18,11 @@
 
 #include "fs/store/pages.h"
 #include "fs/store/store.h"
+#include "fs/tree/derived.h"
 #include "fs/tree/mend.h"
 #include "replication/core/members.h"
 #include "replication/net/check_list.h"
+#include "replication/net/identity.h"
 #include "tools/volume_paths.h"
 
 #define NS_PER_S 1000000000ull
@@ -33,6 +35,7 @@ struct look {
 	struct check *check;
 	struct check_list list;
 	struct mend_result mended;
+	bool self_missing;	/* the node's own member record */
 };
 
 static int64_t env_now_ns(void *arg)
@@ -134,6 +137,55 @@ static void meta_is_damaged(void *arg, const char *name)
 	check_list_add(arg, &f);
 }
 
+/*
+ * Nobody but who has the key knows which record must be there. (Of a volume of
+ * one it is made when it is mounted; and a repair may know already.)
+ */
+static int look_at_self(const struct check_args *args, struct buf *why,
+			struct look *l)
+{
+	struct device device = { 0 };
+	struct slice v, key = SLICE(device.b, sizeof(device.b));
+	struct check_fault f = { .part = CHECK_ENTRY,
+				 .table = TABLE_MEMBER,
+				 .what = "has no record of this node itself",
+				 .key = key };
+	int r = 0;
+
+	if (args->device)
+		device = *args->device;
+	else
+		r = identity_device(args->path, why, &device);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	store_lock(l->store);
+	l->self_missing =
+		store_count(l->store, TABLE_MEMBER) &&
+		store_get(l->store, TABLE_MEMBER, key, &v) == -ENOENT &&
+		store_get(l->store, TABLE_META, SLICE_STR(META_MEMBERS_LOST),
+			  &v) == -ENOENT;
+	store_unlock(l->store);
+	if (l->self_missing)
+		check_list_add(&l->list, &f);
+	return 0;
+}
+
+/* Others give it back. */
+static int mend_self(struct look *l)
+{
+	int r;
+
+	store_lock(l->store);
+	r = store_op_begin(l->store);
+	if (!r)
+		r = store_put(l->store, TABLE_META,
+			      SLICE_STR(META_MEMBERS_LOST), SLICE("\1", 1));
+	if (!r)
+		r = store_op_end(l->store);
+	store_unlock(l->store);
+	return r;
+}
+
 static int look_begin(const struct check_args *args, bool inspect,
 		      struct buf *why, struct look *ret)
 {
@@ -180,6 +232,8 @@ static int look_begin(const struct check_args *args, bool inspect,
 		r = tree_open(&to, &ret->tree);
 	if (!r)
 		r = check_begin(ret->tree, &o, &ret->check);
+	if (!r)
+		r = look_at_self(args, why, ret);
 	return r;
 }
 
@@ -203,6 +257,8 @@ static int look_mend(struct look *l)
 
 	if (!r && (found->indexes_wrong || found->rows_damaged))
 		r = mend_rows(l->check, &l->mended);
+	if (!r && l->self_missing)
+		r = mend_self(l);
 	return r ? r : tree_stop(l->tree);
 }
 

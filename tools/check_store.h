@@ -5,10 +5,12 @@
 
 #include <jansson.h>
 
+#include "fs/base/id.h"
 #include "tools/command.h"
 
 struct check_args {
 	const char *path;
+	const struct device *device; /* the node's; NULL: the store has its key */
 	bool data, repair, json;
 };
 

@@ -32,7 +32,11 @@ static void reply_absent(fuse_req_t req, double seconds)
 	fuse_reply_entry(req, &param);
 }
 
-/* Of a number that anybody may name: it may be of something long gone. */
+/*
+ * Of a number that anybody may name: it may be of something long gone. What
+ * has no name, and the kernel does not know, nobody has open: it is only not
+ * heard yet that it was forgotten.
+ */
 static void lookup_dot(fuse_req_t req, fuse_ino_t ino, bool up)
 {
 	struct tree *tree = front_of(req)->tree;
@@ -45,6 +49,8 @@ static void lookup_dot(fuse_req_t req, fuse_ino_t ino, bool up)
 		r = tree_parent(tree, ino, &at);
 	if (!r)
 		r = tree_getattr(tree, at, &entry.attr);
+	if (!r && !entry.attr.nlink)
+		r = -ENOENT;
 	if (r < 0) {
 		fuse_reply_err(req, r == -ENOENT ? ESTALE : -r);
 		return;

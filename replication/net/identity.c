@@ -150,12 +150,31 @@ static int certificate_make(EVP_PKEY *key, X509 **ret)
 	return 0;
 }
 
+static int key_device(EVP_PKEY *key, struct device *ret)
+{
+	size_t len = sizeof(ret->b);
+
+	return EVP_PKEY_get_raw_public_key(key, ret->b, &len) ? 0 : -EBADMSG;
+}
+
+int identity_device(const char *store_dir, struct buf *why,
+		    struct device *ret)
+{
+	autoclose int dir = open(store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	EVP_PKEY *key = NULL;
+	int r = dir < 0 ? -errno : key_load(dir, store_dir, why, &key);
+
+	if (!r)
+		r = key_device(key, ret);
+	EVP_PKEY_free(key);
+	return r;
+}
+
 int identity_open(const char *store_dir, struct buf *why,
 		  struct identity *ret)
 {
 	autoclose int dir = open(store_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct identity id = { 0 };
-	size_t len = sizeof(id.device.b);
 	int r;
 
 	r = dir < 0 ? -errno : key_load(dir, store_dir, why, &id.key);
@@ -164,8 +183,8 @@ int identity_open(const char *store_dir, struct buf *why,
 		if (!r)
 			r = key_load(dir, store_dir, why, &id.key);
 	}
-	if (!r && !EVP_PKEY_get_raw_public_key(id.key, id.device.b, &len))
-		r = -EBADMSG;
+	if (!r)
+		r = key_device(id.key, &id.device);
 	if (!r)
 		r = certificate_make(id.key, &id.certificate);
 	if (r) {

@@ -23,6 +23,10 @@ struct identity {
  * others or somebody else's, -EBADMSG not a key. */
 must_check int identity_open(const char *store_dir, struct buf *why,
 			     struct identity *ret);
+/* Only the public key, and nothing is created. Errors: -ENOENT there is none,
+ * as above. */
+must_check int identity_device(const char *store_dir, struct buf *why,
+			       struct device *ret);
 void identity_close(struct identity *);
 must_check int identity_sign(const struct identity *, struct slice message,
 			     uint8_t ret[64]);

@@ -309,6 +309,21 @@ static void handle_opens(void)
 	ERR(ESTALE, open_by_handle_at(top, &f.h, O_RDONLY));
 }
 
+/* At once, whatever is to be done about them yet. */
+static void handles_of_removed(void)
+{
+	int top = open_ok(".", O_RDONLY, 0);
+
+	for (int k = 0; k < 300; k++) {
+		struct handle f;
+
+		make_text("f", "text");
+		f = handle_of("f");
+		OK(unlink("f"));
+		ERR(ESTALE, open_by_handle_at(top, &f.h, O_RDONLY));
+	}
+}
+
 static void handle_errors(void)
 {
 	int top = open_ok(".", O_RDONLY, 0), mount_id;
@@ -387,6 +402,7 @@ const struct conform_case links_cases[] = {
 	{ "link_rename", link_rename, 0 },
 	{ "link_open", link_open, NEEDS_ROOT },
 	{ "handle_opens", handle_opens, NEEDS_ROOT },
+	{ "handles_of_removed", handles_of_removed, NEEDS_ROOT },
 	{ "handle_errors", handle_errors, NEEDS_ROOT },
 	{ "handle_uncached", handle_uncached, NEEDS_ROOT },
 	{ NULL, NULL, 0 },
