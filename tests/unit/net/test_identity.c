@@ -24,18 +24,23 @@ static void test_made_once(void **state)
 {
 	cleanup(buf_release) struct buf why = BUF_INIT;
 	struct identity a, b;
+	struct device device;
 	struct net_dir d;
 	struct stat st;
 
 	(void)state;
 	net_dir_init(&d);
 	umask(0);
+	assert_int_equal(identity_device(d.path, &why, &device), -ENOENT);
+	assert_int_equal(access(net_dir_file(&d, "device.key"), F_OK), -1);
 	assert_int_equal(identity_open(d.path, &why, &a), 0);
 	assert_int_equal(stat(net_dir_file(&d, "device.key"), &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(access(net_dir_file(&d, "device.key.new"), F_OK), -1);
 	assert_int_equal(identity_open(d.path, &why, &b), 0);
 	assert_true(device_equal(&a.device, &b.device));
+	assert_int_equal(identity_device(d.path, &why, &device), 0);
+	assert_true(device_equal(&a.device, &device));
 	identity_close(&a);
 	identity_close(&b);
 	net_dir_release(&d);
