@@ -196,15 +196,21 @@ damage_meta() {
 	import re, sys
 	with open(sys.argv[1], "r+b") as f:
 	    all = f.read()
-	    # (a node of a leaf: length of the value, flags, of the key)
 	    key = sys.argv[2].encode()
+	    def is_node(at):
+	        page = all[at & ~4095:][:4096]
+	        end = int.from_bytes(page[12:14], "little")
+	        return (at & 4095).to_bytes(2, "little") in [
+	            page[k:k + 2] for k in range(16, end, 2)]
+	    # (a node of a leaf: length of the value, flags, of the key; what
+	    # one of a page before left behind reaches into others)
 	    found = 0
 	    for m in re.finditer(re.escape(key), all):
 	        at = m.start()
 	        if at < 8 or int.from_bytes(all[at - 2:at], "little") != len(key):
 	            continue
 	        size = int.from_bytes(all[at - 8:at - 4], "little")
-	        if not 4 <= size < 400:
+	        if not 4 <= size < 400 or not is_node(at - 8):
 	            continue
 	        f.seek(m.end() + size - 1)
 	        f.write(bytes([all[m.end() + size - 1] ^ 1]))
