@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOURCE_PREFIX "kinfs:"
+#define SOURCE_PREFIX "kinfs@"
 /* As the kernel's own limit on symlinks in one path. */
 #define SYMLINKS_MAX 40
 

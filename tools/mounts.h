@@ -4,9 +4,10 @@
  * without touching a kinfs mount: one whose daemon died answers ENOTCONN,
  * one whose daemon is stopped does not answer at all.
  *
- * The source of a kinfs mount is "kinfs:" and the absolute path of its
+ * The source of a kinfs mount is "kinfs@" and the absolute path of its
  * control socket, bytes other than [A-Za-z0-9/._-] written %HH: so nothing
- * in it means anything to mount options or to mountinfo.
+ * in it means anything to mount options or to mountinfo. (A source with a
+ * colon is a remote one for df -l, and for du.)
  */
 #ifndef KINFS_TOOLS_MOUNTS_H
 #define KINFS_TOOLS_MOUNTS_H

@@ -42,7 +42,7 @@ struct handover;
 struct front_options {
 	struct tree *tree;		/* borrowed */
 	const char *mountpoint;		/* absolute */
-	const char *source;		/* mount source, "kinfs:<control path>" */
+	const char *source;		/* mount source, "kinfs@<control path>" */
 	bool allow_other;
 	bool suid, dev;			/* root only: set-id bits, devices */
 	bool no_resend;			/* as with a Linux before 6.9 */

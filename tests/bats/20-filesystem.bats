@@ -343,6 +343,8 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' a/socket
 	store=$(df -B1 --output=size "$T/a.store" | tail -n 1)
 	[ "$here" = "$store" ]
 	[ "$(df --output=fstype "$M" | tail -n 1)" = fuse.kinfs ]
+	# It is on this machine, as far as df can tell.
+	df -l "$M"
 }
 
 @test "fsync, appends by several writers, a crowd of files" {

@@ -145,7 +145,7 @@ kin_pid() {
 ask_daemon() {
 	python3 - "$(findmnt -rno SOURCE "$T/$1")" "$2" <<-'END'
 	import os, socket, sys, urllib.parse
-	path = urllib.parse.unquote(sys.argv[1].split(":", 1)[1])
+	path = urllib.parse.unquote(sys.argv[1].split("@", 1)[1])
 	os.chdir(os.path.dirname(path))
 	s = socket.socket(socket.AF_UNIX)
 	s.settimeout(60)

@@ -124,7 +124,7 @@ static void start(struct mount *mount)
 	};
 	struct front_options front_options = {
 		.mountpoint = mount->mountpoint,
-		.source = "kinfs:/a,b\\c/control",
+		.source = "kinfs@/a,b\\c/control",
 		.shown = shown,
 		.shown_arg = mount,
 		.io_uring = with_rings(),

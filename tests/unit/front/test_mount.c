@@ -35,7 +35,7 @@ static void test_mountinfo(void **state)
 {
 	struct mount *mount = *state;
 	/* The kernel writes a backslash as \134. */
-	const char *want = " - fuse.kinfs kinfs:/a,b\\134c/control ";
+	const char *want = " - fuse.kinfs kinfs@/a,b\\134c/control ";
 	FILE *file = fopen("/proc/self/mountinfo", "r");
 	char line[1024], *rest;
 	bool found = false;

@@ -439,7 +439,7 @@ static void test_open_errors(void **state)
 	char file[MOUNT_PATH_MAX];
 	struct front_options options = {
 		.tree = mount->tree,
-		.source = "kinfs:test",
+		.source = "kinfs@test",
 	};
 	struct buf why = BUF_INIT;
 	struct front *front;
