@@ -134,19 +134,17 @@ void front_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		set.set |= TREE_SET_SIZE;
 		set.size = (uint64_t)st->st_size;
 	}
-	if (to_set & FUSE_SET_ATTR_MTIME_NOW) {
-		set.set |= TREE_SET_MTIME;
-		clock_gettime(CLOCK_REALTIME, &set.mtime);
-	} else if (to_set & FUSE_SET_ATTR_MTIME) {
+	if (to_set & FUSE_SET_ATTR_MTIME) {
 		set.set |= TREE_SET_MTIME;
 		set.mtime = st->st_mtim;
+		if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+			set.mtime.tv_nsec = UTIME_NOW;
 	}
-	if (to_set & FUSE_SET_ATTR_ATIME_NOW) {
-		set.set |= TREE_SET_ATIME;
-		clock_gettime(CLOCK_REALTIME, &set.atime);
-	} else if (to_set & FUSE_SET_ATTR_ATIME) {
+	if (to_set & FUSE_SET_ATTR_ATIME) {
 		set.set |= TREE_SET_ATIME;
 		set.atime = st->st_atim;
+		if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+			set.atime.tv_nsec = UTIME_NOW;
 	}
 	if (kills_set_ids(to_set))
 		r = take_set_ids(req, ino, &set);

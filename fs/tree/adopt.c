@@ -200,6 +200,18 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 	return r ? r : row_set_times(t, to, w.mtime, btime);
 }
 
+/* What is handed over was not made when the target was. */
+static int hand_atime(struct tree *t, const struct row *from,
+		      const struct info *fi)
+{
+	struct timespec own;
+	int r = atime_get(t, from->ino, &own);
+
+	if (r || !fi->times)
+		return MIN_OF(r, 0);
+	return atime_set(t, from->ino, fi->times->times.btime);
+}
+
 /* The same for a sibling, whose number it is from now on. */
 static int sibling_hand_over(struct tree *t, struct row *to,
 			     const struct info *ti, const struct branch *b,
@@ -220,6 +232,8 @@ static int sibling_hand_over(struct tree *t, struct row *to,
 		r = row_keep(t, to, ti);
 	else
 		r = branch_write(t, to, ti, b, NULL, &w);
+	if (!r)
+		r = hand_atime(t, from, fi);
 	return r ? r : ino_put_sibling(t, from->ino, to->o.id, tag);
 }
 
@@ -278,6 +292,8 @@ int file_hand_over(struct tree *t, struct row *to, const struct info *ti,
 		r = xattrs_drop_beyond(t, to, fi);
 	if (!r)
 		r = row_local_take(to, from);
+	if (!r)
+		r = hand_atime(t, from, fi);
 	to->ino = from->ino;
 	return r ? r : ino_put(t, to->ino, &ref);
 }

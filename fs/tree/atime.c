@@ -6,8 +6,8 @@
  * number. One that follows from reading is only remembered, in as many
  * places as there are slots: relatime, as mounts have it by default, so that
  * it is looked at once for each handle, and changes when the file was not
- * read since it changed, or not for a day. What is neither was read when it
- * was last changed, as far as anybody can tell.
+ * read since it changed, or not for a day. What is neither was not read
+ * since it was made, as far as anybody can tell.
  */
 #include <errno.h>
 

@@ -536,8 +536,9 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	open = inode_find(t, ino);
 	if (!r && ret->size && f.content && !(open && open->dirty))
 		r = content_bytes(t, &f.content->content.content, &bytes);
+	ret->atime = ret->mtime;
 	if (f.info.times)
-		ret->btime = f.info.times->times.btime;
+		ret->atime = ret->btime = f.info.times->times.btime;
 	ctime_ns = f.row.ctime_ns;
 	if (f.info.owner && t->env->uid_of)
 		ret->uid = t->env->uid_of(t->env->arg,
@@ -562,7 +563,6 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 	}
 	ret->ctime.tv_sec = ctime_ns / 1000000000;
 	ret->ctime.tv_nsec = ctime_ns % 1000000000;
-	ret->atime = ret->mtime;
 	if (!r)
 		r = MIN_OF(atime_get(t, ino, &ret->atime), 0);
 	ret->blocks = blocks_of(S_ISREG(ret->mode) ? bytes : ret->size);

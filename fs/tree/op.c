@@ -506,7 +506,7 @@ static int sibling_set_mtime(struct tree *t, const struct inoref *ref,
 
 /* Of what is shown at the number, which may not be the file's main. */
 static int set_own_mtime(struct tree *t, uint64_t ino, struct inoref *ref,
-			 const struct tree_setattr *s, uint32_t *set)
+			 struct tree_setattr *s)
 {
 	int r = dirty_set_mtime(t, ino, s->mtime), sibling = 0;
 
@@ -519,7 +519,7 @@ static int set_own_mtime(struct tree *t, uint64_t ino, struct inoref *ref,
 		sibling = sibling_set_mtime(t, ref, s->mtime);
 	}
 	if (sibling < 1)
-		*set &= ~(uint32_t)TREE_SET_MTIME;
+		s->set &= ~(uint32_t)TREE_SET_MTIME;
 	return MIN_OF(sibling, 0);
 }
 
@@ -549,6 +549,12 @@ static bool is_settable(struct timespec time)
 	       time.tv_sec <= TIME_SECONDS_MAX;
 }
 
+static void set_now(struct tree *t, struct timespec *time)
+{
+	if (time->tv_nsec == UTIME_NOW)
+		*time = tree_now(t);
+}
+
 static int setattr_locked(struct tree *t, uint64_t ino,
 			  const struct tree_setattr *s)
 {
@@ -559,13 +565,15 @@ static int setattr_locked(struct tree *t, uint64_t ino,
 
 	if (r)
 		return r;
+	set_now(t, &of_row.mtime);
+	set_now(t, &of_row.atime);
 	of_row.set &= ~(uint32_t)(TREE_SET_SIZE | TREE_SET_ATIME);
 	if (s->set & TREE_SET_SIZE)
 		r = data_truncate(t, ino, s->size);
 	if (!r && s->set & TREE_SET_MTIME)
-		r = set_own_mtime(t, ino, &ref, s, &of_row.set);
+		r = set_own_mtime(t, ino, &ref, &of_row);
 	if (!r && s->set & TREE_SET_ATIME)
-		r = atime_set(t, ino, s->atime);
+		r = atime_set(t, ino, of_row.atime);
 	local = !(s->set & ~(uint32_t)TREE_SET_ATIME) ||
 		(ref.type == INO_DETACHED && s->set & TREE_SET_MTIME);
 	if (!r && (of_row.set || local))

@@ -197,7 +197,7 @@ struct tree_setattr {
 	struct slice acl;	/* acl.h; empty: none */
 	struct slice user, group;
 	uint64_t size;
-	struct timespec mtime, atime;
+	struct timespec mtime, atime;	/* ns UTIME_NOW: ctime's time */
 };
 /* Has anybody a handle on it that may write? */
 bool tree_is_written(struct tree *, uint64_t ino);

@@ -160,13 +160,16 @@ struct times {
 	int64_t atime, mtime, ctime;
 };
 struct times times_of(const char *path);
-enum { OF_MTIME = 1, OF_CTIME = 2, OF_BOTH = 3 };
-/* Exactly these of the file's times are newer than before. */
+enum { OF_MTIME = 1, OF_CTIME = 2, OF_BOTH = 3, ANY_ATIME = 4 };
+/* Exactly these of the file's times are newer than before. Its atime is what
+ * it was, unless it is said that it need not be. */
 #define CHANGED(which, before, path) \
 	do { \
 		struct times now_ = times_of(path); \
 		IS(!!((which) & OF_MTIME), now_.mtime > (before).mtime); \
 		IS(!!((which) & OF_CTIME), now_.ctime > (before).ctime); \
+		if (!((which) & ANY_ATIME)) \
+			IS((before).atime, now_.atime); \
 	} while (0)
 
 /* ---- kinds of files */

@@ -151,11 +151,11 @@ static void utimens_each(void)
 		OK(utimensat(AT_FDCWD, "x", t, AT_SYMLINK_NOFOLLOW));
 		IS(1000000000001, times_of("x").atime);
 		IS(2000999999999, times_of("x").mtime);
-		CHANGED(OF_CTIME, before, "x");
+		CHANGED(OF_CTIME | ANY_ATIME, before, "x");
 		before = times_of("x");
 		tick();
 		OK(utimensat(AT_FDCWD, "x", NULL, AT_SYMLINK_NOFOLLOW));
-		CHANGED(OF_BOTH, before, "x");
+		CHANGED(OF_BOTH | ANY_ATIME, before, "x");
 		OK(remove("x"));
 	}
 }
