@@ -7,6 +7,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/statfs.h>
@@ -421,6 +422,17 @@ static void inotify_of_itself(void)
 
 /* ---- the file system as a whole */
 
+/* A file is always ready: to ask for it is an error. */
+static void epoll_of_file(void)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = (int)OK(epoll_create1(EPOLL_CLOEXEC));
+
+	make_file("f", 0644);
+	ERR(EPERM, epoll_ctl(epoll, EPOLL_CTL_ADD, open_ok("f", O_RDONLY, 0),
+			     &event));
+}
+
 static void statfs_alike(void)
 {
 	struct statfs a, b;
@@ -572,6 +584,7 @@ const struct conform_case calls_cases[] = {
 	{ "lease_breaks", lease_breaks, 0 },
 	{ "inotify_tells", inotify_tells, 0 },
 	{ "inotify_of_itself", inotify_of_itself, 0 },
+	{ "epoll_of_file", epoll_of_file, 0 },
 	{ "statfs_alike", statfs_alike, 0 },
 	{ "sync_calls", sync_calls, 0 },
 	{ "cwd_removed", cwd_removed, 0 },
