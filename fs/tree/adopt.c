@@ -204,11 +204,11 @@ static int hand_content(struct tree *t, struct row *to, const struct info *ti,
 static int hand_atime(struct tree *t, const struct row *from,
 		      const struct info *fi)
 {
-	struct timespec own;
-	int r = atime_get(t, from->ino, &own);
+	struct atime own;
+	int r = atime_load(t, from->ino, &own);
 
-	if (r || !fi->times)
-		return MIN_OF(r, 0);
+	if (r || own.known || !fi->times)
+		return r;
 	return atime_set(t, from->ino, fi->times->times.btime);
 }
 

@@ -168,12 +168,12 @@ static int check_ino(struct check *c, struct slice key, struct slice value)
 		return 0;
 	}
 	if (key.len == 9 && key.data[0] == 'a') {
-		struct timespec time;
+		struct atime own;
 
 		r = ino_get(c->tree, get_be64(key.data + 1), &ref);
 		if (!r)
 			inoref_release(&ref);
-		if (r == -ESTALE || atime_decode(value, &time))
+		if (r == -ESTALE || atime_decode(value, &own))
 			check_tell(c, CHECK_INDEX, WRONG_VALUE);
 		return 0;
 	}

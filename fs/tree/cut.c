@@ -300,9 +300,11 @@ static int cut_row(struct tree *t, struct cut *c)
 	if (!r)
 		r = cut_leads(t, c, &row, shown ? &was : NULL);
 	if (!r)
-		r = cut_reattach(t, c, &row);
-	if (!r)
 		r = content_commit(t->store, c->build);
+	if (!r)
+		r = stored_keep(t, c->ino, &c->d, &c->content);
+	if (!r)
+		r = cut_reattach(t, c, &row);
 	/* (stat must not change because a version is made) */
 	if (!r)
 		r = row_store_at(t, &row, 0,

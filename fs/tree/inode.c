@@ -8,7 +8,8 @@
  *
  * INO, by first byte of the key: 'i' number -> what it is; 's' object and
  * branch -> number of that sibling; 'd' number -> it is detached, and what
- * it has of its own (orphan.c); 'a' number -> access time (atime.c).
+ * it has of its own (orphan.c); 'a' number -> access time, and the size on
+ * disk (atime.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,8 +19,6 @@
 #include "fs/tree/tree_internal.h"
 
 #define DIR_SIZE_BYTES 4096
-/* The unit of sizes on disk: of the disk below, as a rule. */
-#define DISK_BLOCK_BYTES 4096
 #define ROOT_PERM_DEFAULT 0755
 
 struct slice ino_key(uint8_t key[9], char what, uint64_t ino)
@@ -459,53 +458,11 @@ static int attr_of_dir(struct tree *t, const struct target *d, struct attr *a)
 	return r;
 }
 
-/* ---- size on disk */
-
-/* A content's, remembered by its root: the walk is done once. */
-static int content_bytes(struct tree *t, const struct content *c,
-			 uint64_t *ret)
-{
-	struct stored *slot = &t->stored[get_le64(c->root.b) % STORED_SLOTS];
-	int r;
-
-	if (c->depth && slot->size == c->size &&
-	    hash_equal(&slot->root, &c->root)) {
-		*ret = slot->bytes;
-		return 0;
-	}
-	r = content_stored(t->store, c, ret);
-	if (!r && c->depth)
-		*slot = (struct stored){ c->root, c->size, *ret };
-	/* (what is not here yet may turn out to have holes) */
-	return MIN_OF(r, 0);
-}
-
-/* Of unsent writes over a base: exact unless what they hide had holes. */
-static int dirty_bytes(struct tree *t, const struct dirty *d, uint64_t *ret)
-{
-	const struct version *v = d->base.count ? &d->base.versions[0] : NULL;
-	uint64_t base = 0;
-	int r = 0;
-
-	if (v && !(v->flags & VERSION_VOID) && d->kept)
-		r = content_bytes(t, &v->content.content, &base);
-	base = MIN_OF(base, d->kept);
-	base -= MIN_OF(base, d->covered);
-	*ret = MIN_OF(base + d->written, d->size);
-	return r;
-}
-
-/* Of 512 bytes, in whole blocks of 4 KiB. */
-static uint64_t blocks_of(uint64_t bytes)
-{
-	return (bytes + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES *
-	       (DISK_BLOCK_BYTES / 512);
-}
-
 int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 {
 	struct target f;
 	struct inode *open;
+	struct atime own;
 	uint64_t bytes = 0;
 	int64_t ctime_ns;
 	int r = target_load(t, ino, &f);
@@ -535,7 +492,7 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		r = attr_of_file(t, &f, ret);
 	open = inode_find(t, ino);
 	if (!r && ret->size && f.content && !(open && open->dirty))
-		r = content_bytes(t, &f.content->content.content, &bytes);
+		r = stored_bytes(t, ino, &f.content->content.content, &bytes);
 	ret->atime = ret->mtime;
 	if (f.info.times)
 		ret->atime = ret->btime = f.info.times->times.btime;
@@ -558,13 +515,15 @@ int attr_of(struct tree *t, uint64_t ino, struct attr *ret)
 		ret->size = d.size;
 		ret->mtime = d.mtime;
 		ctime_ns = MAX_OF(ctime_ns, d.ctime_ns);
-		r = dirty_bytes(t, &d, &bytes);
+		r = MIN_OF(stored_dirty(t, ino, &d, &bytes), 0);
 		dirty_release(&d);
 	}
 	ret->ctime.tv_sec = ctime_ns / 1000000000;
 	ret->ctime.tv_nsec = ctime_ns % 1000000000;
 	if (!r)
-		r = MIN_OF(atime_get(t, ino, &ret->atime), 0);
+		r = atime_load(t, ino, &own);
+	if (!r && own.known)
+		ret->atime = own.time;
 	ret->blocks = blocks_of(S_ISREG(ret->mode) ? bytes : ret->size);
 	return r;
 }

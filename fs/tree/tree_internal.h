@@ -149,15 +149,18 @@ struct hist_totals {
  * whose clock said 2099 for a moment loses a week of history, not all. */
 #define HIST_STEP_MS (7 * UINT64_C(86400000))
 
-/* atime.c: access times, as far as they were asked for or changed; 256 kB. */
+/* atime.c: what is told of a number on this node alone, as far as it was
+ * asked for or changed; 400 kB. */
 #define ATIME_SLOTS 8192
 struct atime {
 	uint64_t ino;		/* 0: a free slot */
 	struct timespec time;
 	bool known;		/* else there is none */
+	/* So many bytes of a content (stored.c) are on the disk; 0: none. */
+	uint64_t root, bytes;
 };
 
-/* inode.c: bytes on disk of contents that were asked for; 200 kB. */
+/* stored.c: bytes on disk of contents that were asked for; 200 kB. */
 #define STORED_SLOTS 4096
 struct stored {
 	struct hash root;
@@ -691,12 +694,13 @@ must_check int orphan_store(struct tree *, struct row *, int64_t ctime_ns);
 void orphan_hold(struct tree *);
 
 /* ---- atime.c: access times */
-/* 1: it has one of its own; 0: none. */
-must_check int atime_get(struct tree *, uint64_t ino, struct timespec *ret);
+must_check int atime_load(struct tree *, uint64_t ino, struct atime *ret);
 /* In an operation. */
+must_check int atime_store(struct tree *, const struct atime *);
 must_check int atime_set(struct tree *, uint64_t ino, struct timespec);
 must_check int atime_forget(struct tree *, uint64_t ino);
-must_check int atime_decode(struct slice value, struct timespec *ret);
+/* (not the number) */
+must_check int atime_decode(struct slice value, struct atime *ret);
 
 /* ---- request.c */
 /* In an operation that performs the request of this thread, at its end: what
@@ -770,6 +774,20 @@ must_check int siblings_renamed(struct tree *, const struct row *,
 /* If the number is open or dirty, it goes on as this content. */
 must_check int ino_detach(struct tree *, uint64_t ino, struct objid,
 			  const struct version *shown);
+
+/* ---- stored.c: sizes on disk, in bytes */
+/* ... in units of 512 bytes, in whole blocks of 4 KiB. */
+uint64_t blocks_of(uint64_t bytes);
+/* Of a content that is shown at the number. */
+must_check int stored_bytes(struct tree *, uint64_t ino,
+			    const struct content *, uint64_t *ret);
+/* ... of the number's unsent writes, with what they are based on; 1: as far
+ * as can be told. */
+must_check int stored_dirty(struct tree *, uint64_t ino, const struct dirty *,
+			    uint64_t *ret);
+/* In an operation: the writes became that content. */
+must_check int stored_keep(struct tree *, uint64_t ino, const struct dirty *,
+			   const struct content *);
 
 /* ---- branch.c: content versions */
 struct content_write {

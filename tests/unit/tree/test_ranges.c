@@ -522,6 +522,64 @@ static void test_blocks(void **state)
 	free(bytes);
 }
 
+static void expect_blocks(struct fixture *f, uint64_t ino, uint64_t count)
+{
+	assert_int_equal(blocks_at(f, ino), count * 8);
+	assert_int_equal(tree_cut_settled(f->tree, 0), 0);
+	assert_int_equal(blocks_at(f, ino), count * 8);
+	fixture_stop(f);
+	fixture_resume(f);
+	assert_int_equal(blocks_at(f, ino), count * 8);
+}
+
+static void write_once(struct fixture *f, uint64_t ino, uint64_t offset,
+		       size_t len, char byte)
+{
+	char bytes[65536];
+
+	memset(bytes, byte, len);
+	assert_int_equal(tree_open_file(f->tree, ino, true), 0);
+	assert_int_equal(tree_write(f->tree, ino, offset, SLICE(bytes, len),
+				    false), 0);
+	tree_release_file(f->tree, ino, true);
+}
+
+/* Holes of single blocks, and zeros that were written, are what they were
+ * when a version is made. */
+static void test_blocks_stay(void **state)
+{
+	struct tree_setattr s = {
+		.set = TREE_SET_ATIME, .atime = { 1000000000, 7 } };
+	struct fixture f;
+	struct attr a;
+	uint64_t ino;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "x");
+	for (uint64_t k = 1; k < 10; k++)
+		write_once(&f, ino, k * 8192, 4096, 'x');
+	assert_int_equal(tree_setattr(f.tree, ino, &s, &a), 0);
+	expect_blocks(&f, ino, 10);
+	assert_int_equal(tree_getattr(f.tree, ino, &a), 0);
+	assert_int_equal(a.atime.tv_sec, 1000000000);
+	assert_int_equal(a.atime.tv_nsec, 7);
+	/* More at its end. */
+	write_once(&f, ino, 20 * 4096, 4096, 'x');
+	expect_blocks(&f, ino, 11);
+	/* Zeros. */
+	ino = make_file(&f, ROOT, "zeros", "");
+	write_once(&f, ino, 0, 65536, 0);
+	expect_blocks(&f, ino, 16);
+	write_once(&f, ino, 4096, 4096, 0);
+	expect_blocks(&f, ino, 16);
+	ino = make_file(&f, ROOT, "small", "");
+	write_once(&f, ino, 0, 100, 0);
+	expect_blocks(&f, ino, 1);
+	check_tree(&f);
+	fixture_close(&f);
+}
+
 /* More pieces than are looked at in one go. */
 static void test_many_pieces(void **state)
 {
@@ -608,6 +666,7 @@ int main(void)
 		cmocka_unit_test(test_copy_of_unsent),
 		cmocka_unit_test(test_copy_outlives_its_source),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_blocks_stay),
 		cmocka_unit_test(test_many_pieces),
 		cmocka_unit_test(test_errors),
 	};
