@@ -286,6 +286,7 @@ static struct store *store_new(const struct store_options *o)
 	pthread_mutex_init(&s->mutex, NULL);
 	pthread_cond_init(&s->gate_opened, NULL);
 	pthread_cond_init(&s->group_done, NULL);
+	pthread_cond_init(&s->readers_done, NULL);
 	pthread_cond_init(&s->sync_done, NULL);
 	cond_init_monotonic(&s->owner_wake);
 	/* So that closing is right after any failure to open. */
@@ -310,6 +311,7 @@ static void store_free(struct store *s)
 	pthread_cond_destroy(&s->owner_wake);
 	pthread_cond_destroy(&s->sync_done);
 	pthread_cond_destroy(&s->group_done);
+	pthread_cond_destroy(&s->readers_done);
 	pthread_cond_destroy(&s->gate_opened);
 	pthread_mutex_destroy(&s->mutex);
 	holds_release(&s->holds);

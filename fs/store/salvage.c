@@ -57,7 +57,6 @@ struct salvage {
 	enum phase phase;
 	bool finds;		/* something, in this pass */
 	uint32_t group;		/* its first segment */
-	uint32_t end;		/* no segment has a greater number */
 	uint8_t key[STORE_KEY_BYTES_MAX + 1];
 	size_t key_len;
 	/* What is left of the gap in hand; the next span, and how far those
@@ -204,10 +203,10 @@ static int note_end(void *arg, const struct segment_facts *f)
 {
 	struct salvage *v = arg;
 
-	v->end = MAX_OF(v->end, f->number);
-	if (!in_group(v, f->number))
-		return 0;
-	return span_add(&v->used, (struct data_loc){ f->number, f->bytes }, 0);
+	return in_group(v, f->number) ?
+		       span_add(&v->used,
+				(struct data_loc){ f->number, f->bytes }, 0) :
+		       0;
 }
 
 static int spans_end(struct salvage *v)
@@ -249,6 +248,10 @@ static int step_spans(struct salvage *v)
 			       &k, &value, &sound);
 		if (r)
 			break;
+		if (k.len > STORE_KEY_BYTES_MAX) {
+			r = -EUCLEAN;
+			break;
+		}
 		memcpy(v->key, k.data, k.len);
 		v->key[k.len] = 0; /* just behind it */
 		v->key_len = k.len + 1;
@@ -411,29 +414,55 @@ static bool next_gap(struct salvage *v)
 	return false;
 }
 
-static void group_begin(struct salvage *v, uint32_t group)
+struct first {
+	uint32_t from, number;
+	bool any;
+};
+
+static int note_first(void *arg, const struct segment_facts *f)
 {
+	struct first *first = arg;
+
+	if (f->number < first->from || (first->any &&
+					f->number > first->number))
+		return 0;
+	first->number = f->number;
+	first->any = true;
+	return 0;
+}
+
+/* From the first segment on that has at least this number; 1: there is none. */
+static int group_begin(struct salvage *v, uint32_t from)
+{
+	struct first first = { .from = from };
+	int r = store_segments(v->store, note_first, &first);
+
+	if (r || !first.any)
+		return r ? r : 1;
 	v->phase = PHASE_SPANS;
-	v->group = group;
+	v->group = first.number;
 	v->key_len = 0;
 	v->used.count = 0;
+	return 0;
+}
+
+static int pass_begin(struct salvage *v)
+{
+	int r = wanted_note(v);
+
+	v->finds = false;
+	return r ? r : group_begin(v, 0);
 }
 
 /* 1: it was the last pass. */
 static int group_end(struct salvage *v)
 {
-	int r;
+	int r = v->group > UINT32_MAX - GROUP_SEGMENTS ?
+			1 : group_begin(v, v->group + GROUP_SEGMENTS);
 
-	if (v->end - v->group >= GROUP_SEGMENTS) {
-		group_begin(v, v->group + GROUP_SEGMENTS);
-		return 0;
-	}
-	if (!v->finds && v->count == v->sorted)
-		return 1;
-	v->finds = false;
-	r = wanted_note(v);
-	group_begin(v, 0);
-	return r;
+	if (r <= 0)
+		return r;
+	return v->finds || v->count > v->sorted ? pass_begin(v) : 1;
 }
 
 static int step_gap(struct salvage *v)
@@ -492,12 +521,8 @@ static int step_blocks(struct salvage *v)
 
 int salvage_step(struct salvage *v)
 {
-	if (v->phase == PHASE_BEGIN) {
-		int r = wanted_note(v);
-
-		group_begin(v, 0);
-		return r;
-	}
+	if (v->phase == PHASE_BEGIN)
+		return pass_begin(v);
 	if (!v->left && v->count == v->sorted)
 		return 1;
 	if (v->phase == PHASE_SPANS)

@@ -117,13 +117,34 @@ static int reader_begin(struct store *s, MDB_txn **ret, int *ret_root)
 	store_lock(s);
 	r = s->env ? lmdb_errno(mdb_txn_begin(s->env, NULL, MDB_RDONLY, ret)) :
 		     -EIO;
-	if (!r)
-		s->page_readers++;
+	if (!r && !s->page_readers++)
+		s->commits_beside = 0;
 	store_unlock(s);
 	/* (a commit's number says which root has it) */
 	if (!r)
 		*ret_root = (int)(mdb_txn_id(*ret) & 1);
 	return r;
+}
+
+/* (whoever has the lock may wait for a commit, and that for this) */
+static void reader_end(struct store *s, MDB_txn *txn)
+{
+	pthread_mutex_lock(&s->mutex);
+	mdb_txn_abort(txn);
+	s->page_readers--;
+	pthread_cond_signal(&s->readers_done);
+	pthread_mutex_unlock(&s->mutex);
+}
+
+/* So that the walk, beside which commits may have to wait, need not wait for
+ * the disk. */
+static void read_ahead(int fd)
+{
+	char bytes[65536];
+
+	for (off_t at = 0; pread(fd, bytes, sizeof(bytes), at) > 0;
+	     at += (off_t)sizeof(bytes))
+		;
 }
 
 int store_walk_pages(struct store *s, const struct pages_ops *ops,
@@ -136,14 +157,12 @@ int store_walk_pages(struct store *s, const struct pages_ops *ops,
 
 	if (fd < 0)
 		return -errno;
+	read_ahead(fd);
 	r = reader_begin(s, &txn, &root);
 	if (r)
 		return r;
 	r = pages_walk(fd, root, ops, ret);
-	store_lock(s);
-	mdb_txn_abort(txn);
-	s->page_readers--;
-	store_unlock(s);
+	reader_end(s, txn);
 	return r;
 }
 

@@ -284,7 +284,8 @@ void store_hold_end(struct store_hold *);
 
 /*
  * Walks the pages of the tables as the last commit left them (pages.h),
- * while the store is in use. Errors: as pages_walk(), of LMDB. [not locked]
+ * while the store is in use; a commit may have to wait for it, as long as it
+ * takes in memory. Errors: as pages_walk(), of LMDB. [not locked]
  */
 struct pages_ops;
 struct pages_result;

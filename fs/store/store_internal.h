@@ -98,7 +98,14 @@ struct store {
 	MDB_txn *txn;			  /* NULL: none could be begun */
 	MDB_cursor *cursors[TABLE_COUNT]; /* made when needed */
 	bool txn_broken;
-	unsigned int page_readers; /* who reads what a commit left */
+	/*
+	 * Who reads what a commit left, and how many commits there were since
+	 * the first of them began. LMDB does not know of them (tables.c): its
+	 * third commit after one writes over pages of that.
+	 */
+	unsigned int page_readers;
+	unsigned int commits_beside;
+	pthread_cond_t readers_done;
 	uint64_t group; /* its number */
 	uint32_t group_ops;
 	uint64_t group_changes; /* puts and deletes */

@@ -26,7 +26,13 @@ static int env_open(struct store *s)
 		s->env = NULL;
 		return lmdb_errno(rc);
 	}
-	/* The directory that was checked, wherever its name leads by now. */
+	/*
+	 * Who has the store's lock is alone. And LMDB would map a file for its
+	 * own that it writes to: on a disk that writes nothing in place, and is
+	 * full, that is SIGBUS.
+	 *
+	 * The directory that was checked, wherever its name leads by now.
+	 */
 	if (s->tables_fd)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->tables_fd);
 	else
@@ -36,8 +42,7 @@ static int env_open(struct store *s)
 		rc = mdb_env_set_mapsize(s->env, s->map_bytes);
 	if (!rc)
 		rc = mdb_env_open(s->env, path,
-				  MDB_NOSUBDIR | MDB_NOTLS |
-					  (s->inspect ? MDB_NOLOCK : 0) |
+				  MDB_NOSUBDIR | MDB_NOTLS | MDB_NOLOCK |
 					  (s->no_sync ? MDB_NOSYNC : 0),
 				  0600);
 	return lmdb_errno(rc);

@@ -45,6 +45,9 @@
  * again from the log. */
 #define REFUSED_PAUSE_MS 1000
 
+/* Commits beside who reads pages that one has left. */
+#define COMMITS_BESIDE_MAX 2
+
 /* ---- the transaction */
 
 static int group_begin(struct store *s)
@@ -154,6 +157,14 @@ static bool group_is_full(const struct store *s)
 	       s->group_changes >= STORE_GROUP_CHANGES_MAX;
 }
 
+/* (what they read was read ahead) */
+static void readers_wait(struct store *s)
+{
+	while (s->threads && s->page_readers &&
+	       s->commits_beside >= COMMITS_BESIDE_MAX)
+		pthread_cond_wait(&s->readers_done, &s->mutex);
+}
+
 static void group_closed(struct store *s, uint64_t lsn)
 {
 	journal_committed(&s->journal, lsn);
@@ -163,6 +174,7 @@ static void group_closed(struct store *s, uint64_t lsn)
 	s->group_changes = 0;
 	s->answered = 0;
 	s->stats.commits++;
+	s->commits_beside++;
 	if (!s->refused)
 		return;
 	log_info("store '%s': there was room for the commit", s->path);
@@ -196,12 +208,13 @@ static int group_refuse(struct store *s, int r)
 	return s->refused;
 }
 
-/* With the lock; lets go of it while data is synced. */
+/* With the lock; lets go of it while data is synced, or somebody reads. */
 static int txg_close(struct store *s)
 {
 	uint64_t lsn;
 	int r;
 
+	readers_wait(s);
 	if (store_failure(s))
 		return store_failure(s);
 	if (!s->group_ops)

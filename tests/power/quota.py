@@ -67,9 +67,11 @@ class Worker(Writer):
             return False
         return True
 
-    def grow(self):
+    def grow(self, written_back=None):
         """Until it is refused. Returns how often it was not."""
         for n in range(PIECES_MAX):
+            if written_back:
+                node.run("sync", "-f", written_back)
             path = "g%d" % self.number()
             if not self.do(self.create, path) or \
                     not self.do(self.write, path, 0, PIECE):
@@ -213,7 +215,22 @@ class Run:
         self.a.kin("sync", self.a.volume)
         self.look("with room again")
 
+    def end(self):
+        self.worker.forget()
+        self.a.unmount()
+        self.machine.disk_unmount()
+        os.unlink(self.image)
+
+    def written_back(self):
+        """On btrfs whatever is written to a page that is on the disk takes
+        room again, also where that is a mapping's."""
+        self.begin()
+        self.worker.grow(self.machine.disk)
+        self.look("while all is written back")
+        self.end()
+
     def one(self):
+        self.written_back()
         self.begin()
         grown = self.use_up()
         refused = len(self.worker.refused)
@@ -233,9 +250,7 @@ class Run:
         self.kill(True)
         self.look("after a power cut", self.promised())
         self.worker.model = None    # (it may have gone back)
-        self.a.unmount()
-        self.machine.disk_unmount()
-        os.unlink(self.image)
+        self.end()
         return "seed %d: %d MiB until it was used up, %d steps, %d of them " \
             "refused%s" % (self.seed, grown, len(self.worker.steps), refused,
                            "" if fine else ", and a mount")

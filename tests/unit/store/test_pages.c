@@ -7,11 +7,15 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/base/hash.h"
@@ -207,12 +211,107 @@ static void test_flips(void **state)
 	scratch_remove(path);
 }
 
+/* ---- beside commits */
+
+struct beside {
+	struct store *store;
+	atomic_uint commits;
+	atomic_bool stop;
+	struct seen seen;
+};
+
+static void *commits_main(void *arg)
+{
+	struct beside *b = arg;
+	uint64_t seed = 9;
+
+	while (!atomic_load(&b->stop)) {
+		for (int k = 0; k < 20; k++)
+			put_random(b->store, &seed, TABLE_OBJ, 300, 700);
+		assert_int_equal(store_commit(b->store), 0);
+		atomic_fetch_add(&b->commits, 1);
+	}
+	return NULL;
+}
+
+/* At the first entry: as many commits as are made now, but no end of them. */
+static int note_slowly(void *arg, enum store_table t, struct slice key,
+		       struct slice stored)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	struct beside *b = arg;
+	unsigned int before = atomic_load(&b->commits);
+
+	for (int ms = 0; !b->seen.entries && ms < 30 &&
+	     atomic_load(&b->commits) - before < 8; ms++)
+		nanosleep(&moment, NULL);
+	return note_entry(&b->seen, t, key, stored);
+}
+
+static void note_fault_beside(void *arg, const struct pages_fault *f)
+{
+	struct beside *b = arg;
+
+	note_fault(&b->seen, f);
+}
+
+/* What a walk reads stays as long as it does, and then all goes on. */
+static void test_beside_commits(void **state)
+{
+	char *path = scratch_make();
+	struct store_options o = options_sim(path);
+	struct beside b = { 0 };
+	struct pages_ops ops = { note_fault_beside, note_slowly, &b };
+	struct pages_result found;
+	pthread_t thread;
+
+	(void)state;
+	make_store(path, 3, 500);
+	o.threads = true;
+	b.store = store_make(&o);
+	assert_int_equal(pthread_create(&thread, NULL, commits_main, &b), 0);
+	for (int n = 0; n < 30; n++) {
+		unsigned int before = atomic_load(&b.commits);
+
+		b.seen = (struct seen){ 0 };
+		assert_int_equal(store_walk_pages(b.store, &ops, &found), 0);
+		if (found.faults)
+			print_error("%d: %s\n", n, b.seen.first);
+		assert_int_equal(found.faults, 0);
+		assert_int_equal(b.seen.damaged, 0);
+		while (atomic_load(&b.commits) < before + 4)
+			sched_yield();
+	}
+	atomic_store(&b.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(store_close(b.store), 0);
+	scratch_remove(path);
+}
+
+/* On a disk that is full a page of it may be SIGBUS. */
+static void test_no_file_of_locks(void **state)
+{
+	char *path = scratch_make(), *locks = scratch_path(path, "db-lock");
+	struct store_options o = options_sim(path);
+	struct store *s = store_make(&o);
+
+	(void)state;
+	put_one(s, "a", "b");
+	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(access(locks, F_OK), -1);
+	assert_int_equal(store_close(s), 0);
+	free(locks);
+	scratch_remove(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sound),
 		cmocka_unit_test(test_each_commit),
 		cmocka_unit_test(test_flips),
+		cmocka_unit_test(test_beside_commits),
+		cmocka_unit_test(test_no_file_of_locks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
