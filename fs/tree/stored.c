@@ -81,19 +81,21 @@ int stored_dirty(struct tree *t, uint64_t ino, const struct dirty *d,
 int stored_keep(struct tree *t, uint64_t ino, const struct dirty *d,
 		const struct content *c)
 {
-	uint64_t was, is;
+	uint64_t was = 0, is = 0;
 	struct atime own;
-	int guess = stored_dirty(t, ino, d, &was);
-	int r = guess < 0 ? guess : content_bytes(t, c, &is);
+	bool differs;
+	/* (an edit of a large file is not worth a walk through it) */
+	int r = d->kept && c->depth > 1 ? 1 : stored_dirty(t, ino, d, &was);
 
 	if (!r)
-		r = atime_load(t, ino, &own);
-	if (r)
+		r = content_bytes(t, c, &is);
+	if (r < 0)
 		return r;
-	guess |= blocks_of(was) == blocks_of(is);
-	if (guess && !own.root)
-		return 0;
-	own.root = guess ? 0 : content_root(c);
+	differs = !r && blocks_of(was) != blocks_of(is);
+	r = atime_load(t, ino, &own);
+	if (r || (!differs && !own.root))
+		return r;
+	own.root = differs ? content_root(c) : 0;
 	own.bytes = was;
 	return atime_store(t, &own);
 }
