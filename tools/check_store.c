@@ -170,22 +170,6 @@ static int look_at_self(const struct check_args *args, struct buf *why,
 	return 0;
 }
 
-/* Others give it back. */
-static int mend_self(struct look *l)
-{
-	int r;
-
-	store_lock(l->store);
-	r = store_op_begin(l->store);
-	if (!r)
-		r = store_put(l->store, TABLE_META,
-			      SLICE_STR(META_MEMBERS_LOST), SLICE("\1", 1));
-	if (!r)
-		r = store_op_end(l->store);
-	store_unlock(l->store);
-	return r;
-}
-
 static int look_begin(const struct check_args *args, bool inspect,
 		      struct buf *why, struct look *ret)
 {
@@ -258,7 +242,7 @@ static int look_mend(struct look *l)
 	if (!r && (found->indexes_wrong || found->rows_damaged))
 		r = mend_rows(l->check, &l->mended);
 	if (!r && l->self_missing)
-		r = mend_self(l);
+		r = mend_self(l->tree);
 	return r ? r : tree_stop(l->tree);
 }
 

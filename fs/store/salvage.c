@@ -300,15 +300,15 @@ static int try_bytes(struct salvage *v, const struct hash *hash,
 	r = v->found(v->arg, hash, bytes);
 	if (!r)
 		r = span_add(&v->taken, loc, bytes.len);
-	if (!r && !w->len && manifest_block_bytes(bytes) == bytes.len)
-		r = want_below(v, bytes);
 	if (r)
 		return r;
-	w = wanted_find(v, hash); /* (the list may have moved) */
 	w->found = true;
 	v->left--;
 	v->finds = true;
-	return 1;
+	/* (the list may move) */
+	if (!w->len && manifest_block_bytes(bytes) == bytes.len)
+		r = want_below(v, bytes);
+	return r ? r : 1;
 }
 
 static int try_length(struct salvage *v, struct data_loc loc,

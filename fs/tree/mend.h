@@ -45,6 +45,9 @@ must_check int mend_rows(struct check *, struct mend_result *);
 /* What contents lack is looked for here. [not locked] */
 must_check int mend_lost(struct check *, const atomic_bool *stop,
 			 struct mend_result *);
+/* The node's own member record is not there: others give it back. [not
+ * locked] */
+must_check int mend_self(struct tree *);
 /* All unsent writes of the inode are put aside. [not locked] */
 must_check int mend_unsent(struct tree *, uint64_t ino);
 

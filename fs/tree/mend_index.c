@@ -26,9 +26,9 @@
 #define OP_ENTRIES 512
 #define OP_ROWS 64
 
-static int meta_mark(struct tree *t, bool put)
+static int meta_mark(struct tree *t, const char *name, bool put)
 {
-	struct slice key = SLICE_STR(META_MEND);
+	struct slice key = SLICE_STR(name);
 	int r = op_begin(t);
 
 	if (r)
@@ -37,6 +37,11 @@ static int meta_mark(struct tree *t, bool put)
 		  store_del(t->store, TABLE_META, key);
 	r = op_end(t, r);
 	return r ? r : store_commit(t->store);
+}
+
+int mend_self(struct tree *t)
+{
+	return meta_mark(t, META_MEMBERS_LOST, true);
 }
 
 /* ---- what goes */
@@ -343,7 +348,7 @@ int mend_rows(struct check *c, struct mend_result *result)
 	store_lock(t->store);
 	t->recount = NULL; /* it follows no emptied sums */
 	store_unlock(t->store);
-	r = meta_mark(t, true);
+	r = meta_mark(t, META_MEND, true);
 	for (size_t k = 0; !r && k < c->unsent.count; k++) {
 		r = mend_unsent(t, c->unsent.list[k]);
 		result->unsent += !r;
@@ -360,5 +365,5 @@ int mend_rows(struct check *c, struct mend_result *result)
 		r = index_rows(t, result);
 	if (!r)
 		r = hist_index_anew(t);
-	return r ? r : meta_mark(t, false);
+	return r ? r : meta_mark(t, META_MEND, false);
 }
