@@ -138,26 +138,24 @@ static void meta_is_damaged(void *arg, const char *name)
 }
 
 /*
- * Nobody but who has the key knows which record must be there. (Of a volume of
- * one it is made when it is mounted; and a repair may know already.)
+ * Nobody but who has the key knows which record must be there; without it no
+ * more is known. (Of a volume of one the record is made when it is mounted; and
+ * a repair may know already.)
  */
-static int look_at_self(const struct check_args *args, struct buf *why,
-			struct look *l)
+static void look_at_self(const struct check_args *args, struct look *l)
 {
+	cleanup(buf_release) struct buf why = BUF_INIT;
 	struct device device = { 0 };
 	struct slice v, key = SLICE(device.b, sizeof(device.b));
 	struct check_fault f = { .part = CHECK_ENTRY,
 				 .table = TABLE_MEMBER,
 				 .what = "has no record of this node itself",
 				 .key = key };
-	int r = 0;
 
 	if (args->device)
 		device = *args->device;
-	else
-		r = identity_device(args->path, why, &device);
-	if (r)
-		return r == -ENOENT ? 0 : r;
+	else if (identity_device(args->path, &why, &device))
+		return;
 	store_lock(l->store);
 	l->self_missing =
 		store_count(l->store, TABLE_MEMBER) &&
@@ -167,7 +165,6 @@ static int look_at_self(const struct check_args *args, struct buf *why,
 	store_unlock(l->store);
 	if (l->self_missing)
 		check_list_add(&l->list, &f);
-	return 0;
 }
 
 static int look_begin(const struct check_args *args, bool inspect,
@@ -217,7 +214,7 @@ static int look_begin(const struct check_args *args, bool inspect,
 	if (!r)
 		r = check_begin(ret->tree, &o, &ret->check);
 	if (!r)
-		r = look_at_self(args, why, ret);
+		look_at_self(args, ret);
 	return r;
 }
 

@@ -77,6 +77,9 @@ fill() {
 	kin_remount a
 	kin unmount a
 	run -0 kin check --data a.store
+	# (a mount says what is wrong with its key)
+	chmod 644 a.store/device.key
+	run -0 kin check a.store
 	run -4 kin check nowhere
 	run -2 kin check
 }
