@@ -43,6 +43,7 @@ enum {
 	OPTION_FOREGROUND,
 	OPTION_NO_SUPERVISOR,
 	OPTION_IO_URING,
+	OPTION_SAVE_POWER,
 	OPTION_TAKE_OVER,
 	OPTION_NO_RESEND,
 	OPTION_SERVE_WITHIN,
@@ -62,6 +63,7 @@ const struct option mounting_options[] = {
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "no-supervisor", no_argument, NULL, OPTION_NO_SUPERVISOR },
 	{ "io-uring", no_argument, NULL, OPTION_IO_URING },
+	{ "save-power", no_argument, NULL, OPTION_SAVE_POWER },
 	{ "take-over", required_argument, NULL, OPTION_TAKE_OVER },
 	{ "no-resend", no_argument, NULL, OPTION_NO_RESEND },
 	{ "serve-within", required_argument, NULL, OPTION_SERVE_WITHIN },
@@ -194,6 +196,9 @@ static int parse_one(struct mounting *m, int c)
 		break;
 	case OPTION_IO_URING:	/* (the kernel asks nobody twice by it) */
 		m->io_uring = m->no_supervisor = true;
+		break;
+	case OPTION_SAVE_POWER:
+		m->save_power = true;
 		break;
 	case OPTION_TAKE_OVER:
 		m->take_over = atoi(optarg);
@@ -441,6 +446,7 @@ static int serve(const struct mounting *m, const struct volume_place *place,
 		.dev = m->dev,
 		.no_resend = m->no_resend,
 		.io_uring = m->io_uring,
+		.save_power = m->save_power,
 		.only_peers = m->peer_count ? m->peers : NULL,
 		.code = code,
 	};
@@ -525,7 +531,7 @@ static void first_reopen_log(void *arg)
 }
 
 /* What a daemon that takes over has to be told; the rest the store knows. */
-#define TAKE_OVER_ARGS (10 + 2 * PEERS_MAX)
+#define TAKE_OVER_ARGS (11 + 2 * PEERS_MAX)
 
 static int serve_supervised(const struct mounting *m,
 			    struct volume_place *place,
@@ -544,6 +550,8 @@ static int serve_supervised(const struct mounting *m,
 		argv[n++] = "--listen";
 		argv[n++] = m->listen;
 	}
+	if (m->save_power)
+		argv[n++] = "--save-power";
 	for (size_t k = 0; k < m->peer_count; k++) {
 		argv[n++] = "--peer";
 		argv[n++] = m->peers[k];

@@ -21,7 +21,7 @@ struct mounting {
 	const char *command;
 	const char *store, *listen, *label;	/* or NULL */
 	bool foreground, allow_other, no_supervisor, suid, dev,
-		no_resend, io_uring;
+		no_resend, io_uring, save_power;
 	/* The socket of a supervisor whose mount is to be taken over, or
 	 * -1. Not for users: supervisor.c says it. */
 	int take_over;
@@ -57,6 +57,8 @@ extern const struct option mounting_options[];
 "  --io-uring           faster where many small files are made, changed\n" \
 "                       and removed, if the kernel has it for FUSE (Linux\n" \
 "                       6.14, switched on); without a supervisor\n" \
+"  --save-power         processors may sleep deeply while much is asked; a\n" \
+"                       mount by root keeps them from it, and is faster\n" \
 "  --foreground         do not become a daemon; log to standard error;\n" \
 "                       without a supervisor\n"
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/front/awake.h"
 #include "fs/front/front.h"
 #include "fs/front/handover.h"
 #include "fs/store/cookie.h"
@@ -357,6 +358,7 @@ static int open_mount(struct node *node, const struct node_options *options,
 		.dev = options->dev,
 		.no_resend = options->no_resend,
 		.io_uring = options->io_uring,
+		.awake_device = options->save_power ? NULL : AWAKE_DEVICE,
 		.shown = wiring_shown,
 		.shown_arg = w,
 		.acks = wiring_acks(w),

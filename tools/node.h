@@ -24,7 +24,7 @@ struct node_options {
 	struct history_keep keep;
 	const char *label;		/* or NULL: what the volume has */
 	const char *label_default;	/* for a new volume or a joiner */
-	bool allow_other, suid, dev, no_resend, io_uring;
+	bool allow_other, suid, dev, no_resend, io_uring, save_power;
 	const char *const *only_peers;	/* NULL-ended, or NULL */
 	const struct invite_code *code;	/* to join by, or NULL */
 };

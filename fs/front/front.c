@@ -346,7 +346,7 @@ static struct front *front_new(const struct front_options *options)
 	pthread_mutex_init(&front->notify_mutex, NULL);
 	pthread_cond_init(&front->notify_wake, NULL);
 	tainted_init(&front->tainted);
-	front_loop_init(&front->loop);
+	front_loop_init(&front->loop, options->awake_device);
 	waiting_init(&front->waiting);
 	front->mountpoint = strdup(options->mountpoint);
 	if (!front->mountpoint) {

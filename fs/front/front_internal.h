@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "fs/front/awake.h"
 #include "fs/front/front.h"
 #include "fs/front/handover.h"
 #include "fs/front/notes.h"
@@ -70,6 +71,7 @@ struct source {
 	_Atomic(struct worker *) reader;
 	/* Who asked last, and for so many requests there were several. */
 	_Atomic uint32_t last_pid, several;
+	_Atomic uint32_t requests;	/* since the watcher looked */
 	struct watched seen;		/* by the watcher */
 };
 
@@ -88,6 +90,8 @@ struct loop {
 	int error;
 	pthread_t watcher;
 	_Atomic bool watching;		/* the watcher looks, now and then */
+	const char *awake_device;	/* or NULL */
+	struct awake awake;		/* the watcher's */
 };
 
 /* See waiting.c. All under the mutex. */
@@ -155,7 +159,8 @@ static inline struct front *front_of(fuse_req_t req)
 }
 
 /* ---- loop.c */
-void front_loop_init(struct loop *);
+/* See front_options.awake_device. */
+void front_loop_init(struct loop *, const char *awake_device);
 void front_loop_release(struct loop *);
 /* Answers requests until unmounted (0), front_loop_end() or an error. */
 must_check int front_loop_run(struct front *);

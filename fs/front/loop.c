@@ -58,8 +58,9 @@
 
 static void *worker_main(void *arg);
 
-void front_loop_init(struct loop *loop)
+void front_loop_init(struct loop *loop, const char *awake_device)
 {
+	loop->awake_device = awake_device;
 	pthread_mutex_init(&loop->mutex, NULL);
 	cond_init_monotonic(&loop->wake);
 	cond_init_monotonic(&loop->turn);
@@ -260,6 +261,16 @@ static bool watch_source(struct front *front, struct source *source)
 	return quiet;
 }
 
+/* Under the mutex: requests since it was looked last. */
+static uint32_t watch_count(struct loop *loop)
+{
+	uint32_t count = 0;
+
+	for (size_t k = 0; k < loop->source_count; k++)
+		count += atomic_exchange(&loop->sources[k].requests, 0);
+	return count;
+}
+
 /* Under the mutex: until something is asked for again; false: the end. */
 static bool watch_rest(struct loop *loop)
 {
@@ -277,14 +288,16 @@ static void *watcher_main(void *arg)
 	struct loop *loop = &front->loop;
 	bool go_on = true, quiet;
 
+	awake_open(loop->awake_device, &loop->awake);
 	pthread_mutex_lock(&loop->mutex);
 	while (go_on) {
-		quiet = true;
+		quiet = !awake_look(&loop->awake, watch_count(loop));
 		for (size_t k = 0; k < loop->source_count; k++)
 			quiet &= watch_source(front, &loop->sources[k]);
 		go_on = quiet ? watch_rest(loop) : watch_wait(loop);
 	}
 	pthread_mutex_unlock(&loop->mutex);
+	awake_close(&loop->awake);
 	return NULL;
 }
 
@@ -336,7 +349,7 @@ static bool is_long(const struct worker *worker)
 	case FUSE_FALLOCATE:
 	case FUSE_COPY_FILE_RANGE:
 		return true;
-	default:
+	default: /* (what follows a RELEASE finds the version it makes) */
 		return false;
 	}
 }
@@ -442,6 +455,7 @@ static bool read_requests(struct worker *worker, int *ret_error)
 			*ret_error = r;
 			return false;
 		}
+		atomic_fetch_add(&worker->source->requests, 1);
 		if (is_long(worker))
 			answer_long(worker);
 		else

@@ -93,6 +93,29 @@ more"
 	grep -q "was killed by signal 9" "$T/a.store/kin.log"
 }
 
+# keeps_awake NAME: the device is open
+keeps_awake() {
+	find "/proc/$(kin_pid "$1")/fd" -lname /dev/cpu_dma_latency | grep -q .
+}
+
+@test "who may keep processors awake can be told not to; his successor does as he did" {
+	need_resend
+	[ -w /dev/cpu_dma_latency ] || skip "/dev/cpu_dma_latency is not ours"
+	kin_mount a
+	wait_until keeps_awake a
+	kin restart a
+	wait_until keeps_awake a
+	kin_mount b --save-power
+	echo asked >b/file
+	run ! keeps_awake b
+	kin restart b
+	echo asked >b/file
+	run ! keeps_awake b
+	kill -9 "$(kin_pid b)"
+	echo asked >b/file
+	run ! keeps_awake b
+}
+
 @test "what others change while a daemon dies is shown by the next" {
 	local i
 

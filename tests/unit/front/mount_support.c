@@ -128,6 +128,7 @@ static void start(struct mount *mount)
 		.shown = shown,
 		.shown_arg = mount,
 		.io_uring = with_rings(),
+		.awake_device = mount->awake,
 	};
 	struct tree_observer observer = {
 		.inode = observe_inode,
@@ -184,6 +185,8 @@ int mount_setup(void **state)
 	snprintf(mount->mountpoint, sizeof(mount->mountpoint), "%s/mnt",
 		 mount->dir);
 	assert_int_equal(mkdir(mount->mountpoint, 0755), 0);
+	snprintf(mount->awake, sizeof(mount->awake), "%s/awake", mount->dir);
+	assert_int_equal(mknod(mount->awake, S_IFREG | 0600, 0), 0);
 	start(mount);
 	*state = mount;
 	return 0;

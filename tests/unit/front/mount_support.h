@@ -15,6 +15,7 @@
 struct mount {
 	char dir[64];			/* holds store/ and mnt/ */
 	char mountpoint[128];
+	char awake[128];		/* a file for awake.h */
 	struct store *store;
 	struct tree *tree;
 	struct front *front;
