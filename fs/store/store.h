@@ -74,9 +74,9 @@ enum store_table {
 /*
  * Puts and deletes after which a group is closed. A page that one of them
  * changes is in memory until then: in a large store up to one page each, as a
- * rule one for six.
+ * rule one for six. All wait while these pages are written.
  */
-#define STORE_GROUP_CHANGES_MAX 60000
+#define STORE_GROUP_CHANGES_MAX 10000
 
 struct store;
 
