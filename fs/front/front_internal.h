@@ -158,6 +158,11 @@ static inline struct front *front_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+/* ---- readahead.c */
+/* The kernel has the answer to its first request: only then it takes what is
+ * said of that. */
+void front_read_ahead(const struct front *);
+
 /* ---- loop.c */
 /* See front_options.awake_device. */
 void front_loop_init(struct loop *, const char *awake_device);

@@ -209,6 +209,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count,
 	front->asked = false;
 	ask_in_init(front, iov[1].iov_base);
 	n = writev(fd, iov, count);
+	front_read_ahead(front);
 	begin_rings(front);
 	return n;
 }

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -590,6 +591,25 @@ static void test_open_without_write(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* As far as a request may go, where we may say so. */
+static void test_read_ahead(void **state)
+{
+	struct mount *mount = *state;
+	char path[64], number[16] = "";
+	struct stat st;
+	int fd;
+
+	assert_int_equal(stat(mount->mountpoint, &st), 0);
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+		 major(st.st_dev), minor(st.st_dev));
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		skip();
+	assert_true(read(fd, number, sizeof(number) - 1) > 0);
+	assert_int_equal(atoi(number), 1024);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -612,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_what_is_not_there),
 		cmocka_unit_test(test_open_without_write),
+		cmocka_unit_test(test_read_ahead),
 	};
 
 	umask(022);
