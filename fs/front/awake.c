@@ -42,9 +42,10 @@ void awake_open(const char *device, struct awake *ret)
 {
 	*ret = (struct awake){
 		.fd = device ? open(device, O_WRONLY | O_CLOEXEC) : -1,
-		.quick = is_virtual() ? QUICK_VIRTUAL_US : QUICK_US,
 	};
-	if (device && ret->fd < 0)
+	if (ret->fd >= 0)
+		ret->quick = is_virtual() ? QUICK_VIRTUAL_US : QUICK_US;
+	else if (device)
 		log_debug("'%s' cannot be opened (%s): processors sleep as "
 			  "they like", device, strerror(errno));
 }
@@ -57,6 +58,7 @@ void awake_close(struct awake *awake)
 	awake->rest = 0;
 }
 
+/* If that cannot be done it is given up for good. */
 static void ask_for(struct awake *awake, int32_t us)
 {
 	if (write(awake->fd, &us, sizeof(us)) != sizeof(us))
@@ -65,16 +67,15 @@ static void ask_for(struct awake *awake, int32_t us)
 
 bool awake_look(struct awake *awake, uint32_t requests)
 {
+	bool held = awake->rest;
+
 	if (awake->fd < 0)
 		return false;
-	if (requests >= DENSE_REQUESTS) {
-		if (!awake->rest)
-			ask_for(awake, awake->quick);
+	if (requests >= DENSE_REQUESTS)
 		awake->rest = LOOKS;
-	} else if (awake->rest) {
+	else if (held)
 		awake->rest--;
-		if (!awake->rest)
-			ask_for(awake, ANY_US);
-	}
-	return awake->rest && awake->fd >= 0;
+	if (held != (awake->rest > 0))
+		ask_for(awake, held ? ANY_US : awake->quick);
+	return awake->rest;
 }

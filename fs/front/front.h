@@ -47,7 +47,7 @@ struct front_options {
 	bool suid, dev;			/* root only: set-id bits, devices */
 	bool no_resend;			/* as with a Linux before 6.9 */
 	bool io_uring;			/* as of rings_check(); no handover */
-	/* See awake.h. Borrowed; NULL: processors sleep as they like. */
+	/* See awake.h. NULL: processors sleep as they like. */
 	const char *awake_device;
 	/* Told when everything up to an applied number is shown; from the
 	 * notifier thread. */

@@ -90,7 +90,6 @@ struct loop {
 	int error;
 	pthread_t watcher;
 	_Atomic bool watching;		/* the watcher looks, now and then */
-	const char *awake_device;	/* or NULL */
 	struct awake awake;		/* the watcher's */
 };
 

@@ -12,7 +12,8 @@
  *    meanwhile;
  *  - when an answer takes long that was not expected to: the watcher looks
  *    every WATCH_MS whether the reader gets on, as long as there are
- *    requests. So no answer may wait for another request for ever.
+ *    requests. So no answer may wait for another request for ever. (It also
+ *    keeps the processors awake then: awake.h.)
  * A worker that has answered, and finds that another reads, is spare.
  * Nor may the answers that take long leave a source without a reader: there
  * is one for each beside the WORKERS_MAX.
@@ -60,7 +61,6 @@ static void *worker_main(void *arg);
 
 void front_loop_init(struct loop *loop, const char *awake_device)
 {
-	loop->awake_device = awake_device;
 	pthread_mutex_init(&loop->mutex, NULL);
 	cond_init_monotonic(&loop->wake);
 	cond_init_monotonic(&loop->turn);
@@ -72,10 +72,12 @@ void front_loop_init(struct loop *loop, const char *awake_device)
 	loop->watching = true;
 	loop->ended = false;
 	loop->error = 0;
+	awake_open(awake_device, &loop->awake);
 }
 
 void front_loop_release(struct loop *loop)
 {
+	awake_close(&loop->awake);
 	pthread_cond_destroy(&loop->watch);
 	pthread_cond_destroy(&loop->turn);
 	pthread_cond_destroy(&loop->wake);
@@ -288,7 +290,6 @@ static void *watcher_main(void *arg)
 	struct loop *loop = &front->loop;
 	bool go_on = true, quiet;
 
-	awake_open(loop->awake_device, &loop->awake);
 	pthread_mutex_lock(&loop->mutex);
 	while (go_on) {
 		quiet = !awake_look(&loop->awake, watch_count(loop));
@@ -297,7 +298,6 @@ static void *watcher_main(void *arg)
 		go_on = quiet ? watch_rest(loop) : watch_wait(loop);
 	}
 	pthread_mutex_unlock(&loop->mutex);
-	awake_close(&loop->awake);
 	return NULL;
 }
 

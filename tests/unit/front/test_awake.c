@@ -98,9 +98,8 @@ static void test_not_allowed(void **state)
 	(void)state;
 	for (size_t k = 0; k < ARRAY_SIZE(devices); k++) {
 		awake_open(devices[k], &awake);
-		for (int look = 0; look < 100; look++) {
+		for (int look = 0; look < 100; look++)
 			assert_false(awake_look(&awake, 1000));
-				}
 		assert_int_equal(awake.fd, -1);
 		awake_close(&awake);
 	}
