@@ -6,18 +6,32 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-int io_write_at(int fd, const void *data, size_t len, uint64_t offset)
+/* (headers may be older than the kernel) */
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x80
+#endif
+
+/* Flags that the kernel, or the file system, does not know are done without. */
+static int write_at(int fd, const void *data, size_t len, uint64_t offset,
+		    int flags)
 {
 	const uint8_t *p = data;
 
 	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)offset);
+		struct iovec v = {(void *)p, len};
+		ssize_t n = flags ? pwritev2(fd, &v, 1, (off_t)offset, flags) :
+				    pwrite(fd, p, len, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && flags && errno == EOPNOTSUPP) {
+			flags = 0;
+			continue;
+		}
 		if (n < 0)
 			return -errno;
 		p += n;
@@ -25,6 +39,16 @@ int io_write_at(int fd, const void *data, size_t len, uint64_t offset)
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+int io_write_at(int fd, const void *data, size_t len, uint64_t offset)
+{
+	return write_at(fd, data, len, offset, 0);
+}
+
+int io_write_once_at(int fd, const void *data, size_t len, uint64_t offset)
+{
+	return write_at(fd, data, len, offset, RWF_DONTCACHE);
 }
 
 int io_read_at(int fd, void *ret, size_t len, uint64_t offset)

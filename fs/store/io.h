@@ -10,6 +10,13 @@
 
 must_check int io_write_at(int fd, const void *data, size_t len,
 			   uint64_t offset);
+/*
+ * The same for bytes that nobody reads soon: where the kernel can
+ * (RWF_DONTCACHE, Linux 6.14) they are on their way to the disk at once, and
+ * out of memory when they are there.
+ */
+must_check int io_write_once_at(int fd, const void *data, size_t len,
+				uint64_t offset);
 /* Errors: -ENODATA the file ends before. */
 must_check int io_read_at(int fd, void *ret, size_t len, uint64_t offset);
 must_check int io_size(int fd, uint64_t *ret);

@@ -314,8 +314,11 @@ static int segments_reserve(struct segments *s, uint64_t len,
 	return 0;
 }
 
-int segments_append(struct segments *s, struct slice bytes,
-		    struct data_loc *ret)
+typedef int (*write_fn)(int fd, const void *data, size_t len,
+			uint64_t offset);
+
+static int append(struct segments *s, struct slice bytes, write_fn write,
+		  struct data_loc *ret)
 {
 	struct segment *slot = NULL;
 	struct data_loc loc;
@@ -326,7 +329,7 @@ int segments_append(struct segments *s, struct slice bytes,
 	pthread_mutex_unlock(&s->mutex);
 	if (r)
 		return r;
-	r = io_write_at(slot->fd, bytes.data, bytes.len, loc.offset);
+	r = write(slot->fd, bytes.data, bytes.len, loc.offset);
 	pthread_mutex_lock(&s->mutex);
 	if (!r)
 		s->appended_bytes += bytes.len;
@@ -345,6 +348,18 @@ int segments_append(struct segments *s, struct slice bytes,
 		return r;
 	*ret = loc;
 	return 0;
+}
+
+int segments_append(struct segments *s, struct slice bytes,
+		    struct data_loc *ret)
+{
+	return append(s, bytes, io_write_at, ret);
+}
+
+int segments_append_once(struct segments *s, struct slice bytes,
+			 struct data_loc *ret)
+{
+	return append(s, bytes, io_write_once_at, ret);
 }
 
 /* ---- reading */

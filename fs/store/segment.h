@@ -27,6 +27,9 @@ must_check int segments_open(int dirfd, uint64_t segment_bytes, bool fresh,
 void segments_close(struct segments *);
 must_check int segments_append(struct segments *, struct slice bytes,
 			       struct data_loc *ret);
+/* The same for bytes that nobody reads soon (io_write_once_at()). */
+must_check int segments_append_once(struct segments *, struct slice bytes,
+				    struct data_loc *ret);
 /* Errors: -EUCLEAN there are no such bytes. */
 must_check int segments_read(struct segments *, struct data_loc, void *ret,
 			     size_t len);

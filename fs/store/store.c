@@ -102,12 +102,23 @@ void store_assert_locked(const struct store *s)
 
 /* ---- data */
 
+static int append_check(struct store *s, struct slice bytes)
+{
+	return store_failure(s) ? -EROFS : space_check(&s->space, bytes.len);
+}
+
 int data_append(struct store *s, struct slice bytes, struct data_loc *ret)
 {
-	int r = store_failure(s) ? -EROFS :
-				   space_check(&s->space, bytes.len);
+	int r = append_check(s, bytes);
 
 	return r ? r : segments_append(s->segments, bytes, ret);
+}
+
+int data_append_once(struct store *s, struct slice bytes, struct data_loc *ret)
+{
+	int r = append_check(s, bytes);
+
+	return r ? r : segments_append_once(s->segments, bytes, ret);
 }
 
 static int reader_begin(struct store *s, MDB_txn **ret, int *ret_root)

@@ -245,6 +245,9 @@ struct data_loc {
  */
 must_check int data_append(struct store *, struct slice bytes,
 			   struct data_loc *ret);
+/* The same for bytes that nobody reads soon: they need not stay in memory. */
+must_check int data_append_once(struct store *, struct slice bytes,
+				struct data_loc *ret);
 /*
  * The same, where little space is left, too: for the little that it takes to
  * go on with what is here already, as the list of a file's chunks.

@@ -216,6 +216,25 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
 	return pwrite(fd, bytes, len, offset);
 }
 
+ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t offset, int flags)
+{
+	/* (one piece is all that the store gives it) */
+	struct note note = note_begin_write(fd);
+	struct iovec one = v[0];
+	ssize_t r = REPLACED(fd, one.iov_len,
+			     (one.iov_len = len_,
+			      REAL(pwritev2)(fd, &one, n, offset, flags)));
+
+	note_end(&note);
+	return r;
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t offset,
+		    int flags)
+{
+	return pwritev2(fd, v, n, offset, flags);
+}
+
 ssize_t write(int fd, const void *bytes, size_t len)
 {
 	return REPLACED(fd, len, REAL(write)(fd, bytes, len_));

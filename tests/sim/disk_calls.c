@@ -57,6 +57,26 @@ ssize_t sim_pwrite64(int fd, const void *data, size_t len, off_t offset)
 	return sim_pwrite(fd, data, len, offset);
 }
 
+ssize_t sim_pwritev2(int fd, const struct iovec *v, int count, off_t offset,
+		     int flags) __asm__("pwritev2");
+ssize_t sim_pwritev64v2(int fd, const struct iovec *v, int count, off_t offset,
+			int flags) __asm__("pwritev64v2");
+
+/* (the flags are for a kernel with a disk of its own) */
+ssize_t sim_pwritev2(int fd, const struct iovec *v, int count, off_t offset,
+		     int flags)
+{
+	kin_assert(count == 1);
+	(void)flags;
+	return sim_pwrite(fd, v->iov_base, v->iov_len, offset);
+}
+
+ssize_t sim_pwritev64v2(int fd, const struct iovec *v, int count, off_t offset,
+			int flags)
+{
+	return sim_pwritev2(fd, v, count, offset, flags);
+}
+
 /* (LMDB writes neighbouring pages by this, and not with O_DSYNC.) */
 ssize_t writev(int fd, const struct iovec *v, int count)
 {

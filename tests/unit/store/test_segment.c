@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Data segments: places, ends, reopening, many files, threads. */
+/* Data segments: places, ends, reopening, many files, threads, memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/store/segment.h"
@@ -208,6 +210,86 @@ static void test_name_of_a_killed_one(void **state)
 	scratch_remove(path);
 }
 
+/* Pages of a segment that are in memory. */
+static size_t pages_resident(const char *path, size_t bytes)
+{
+	char *name = scratch_path(path, "00000000");
+	size_t count = bytes / (size_t)sysconf(_SC_PAGESIZE), n = 0;
+	unsigned char *in = malloc(count);
+	int fd = open(name, O_RDONLY);
+	void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(mincore(at, bytes, in), 0);
+	for (size_t i = 0; i < count; i++)
+		n += in[i] & 1;
+	munmap(at, bytes);
+	close(fd);
+	free(in);
+	free(name);
+	return n;
+}
+
+/* Can this kernel, and the file system here, write past memory? */
+static bool once_works(const char *path)
+{
+	char *name = scratch_path(path, "probe");
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
+	struct iovec v = {name, 1};
+	bool works = pwritev2(fd, &v, 1, 0, 0x80 /* RWF_DONTCACHE */) == 1;
+
+	close(fd);
+	unlink(name);
+	free(name);
+	return works;
+}
+
+#define ONCE_BYTES ((size_t)2 << 20)
+
+/* What is appended once is what is read, and leaves memory when it is on the
+ * disk; what is appended as usual stays. */
+static void test_once(void **state)
+{
+	char *path = scratch_make();
+	struct segments *s = open_segments(path, 4 * ONCE_BYTES, false, false);
+	uint8_t *bytes = malloc(ONCE_BYTES), *found = malloc(ONCE_BYTES);
+	size_t pages = ONCE_BYTES / (size_t)sysconf(_SC_PAGESIZE);
+	bool works = once_works(path);
+	uint64_t seed = 7;
+	struct data_loc loc[2];
+
+	(void)state;
+	for (size_t i = 0; i < ONCE_BYTES; i++)
+		bytes[i] = (uint8_t)scratch_random(&seed, 256);
+	assert_int_equal(segments_append_once(s, SLICE(bytes, ONCE_BYTES),
+					      &loc[0]), 0);
+	assert_loc(loc[0], 0, 0);
+	assert_int_equal(segments_dirty_bytes(s), ONCE_BYTES);
+	assert_int_equal(segments_sync(s), 0);
+	/* (what is done with a page behind its writing may take a moment) */
+	for (int n = 0; n < 500 && works && pages_resident(path, ONCE_BYTES);
+	     n++)
+		usleep(10000);
+	if (works)
+		assert_int_equal(pages_resident(path, ONCE_BYTES), 0);
+	else
+		print_message("not here: RWF_DONTCACHE\n");
+	assert_int_equal(segments_append(s, SLICE(bytes, ONCE_BYTES), &loc[1]),
+			 0);
+	assert_int_equal(segments_sync(s), 0);
+	assert_int_equal(pages_resident(path, 2 * ONCE_BYTES),
+			 works ? pages : 2 * pages);
+	for (size_t k = 0; k < ARRAY_SIZE(loc); k++) {
+		assert_int_equal(segments_read(s, loc[k], found, ONCE_BYTES),
+				 0);
+		assert_memory_equal(found, bytes, ONCE_BYTES);
+	}
+	segments_close(s);
+	free(found);
+	free(bytes);
+	scratch_remove(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_name_of_a_killed_one),
 		cmocka_unit_test(test_reopen),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "fs/store/store_internal.h"
 #include "fs/tree/decided.h"
@@ -16,6 +17,22 @@
 #include "tree_support.h"
 
 #define ROOT TREE_ROOT_INO
+
+/* A kernel that cannot write past memory; how often it was asked. */
+static unsigned int once_asked;
+
+ssize_t pwritev2(int fd, const struct iovec *v, int count, off_t offset,
+		 int flags)
+{
+	(void)fd;
+	(void)v;
+	(void)count;
+	(void)offset;
+	assert_int_equal(flags, 0x80 /* RWF_DONTCACHE */);
+	once_asked++;
+	errno = EOPNOTSUPP;
+	return -1;
+}
 
 static uint64_t draw(uint64_t *seed)
 {
@@ -1457,6 +1474,52 @@ static void test_cut_while_writing(void **state)
 	free(got);
 }
 
+/* Large pieces far behind in a file leave memory; all are there. */
+static void test_long_file(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		size_t len;
+		bool once;
+	} writes[] = {
+		{ 0, 1 << 20, false },
+		{ (16 << 20) - 1, 64 << 10, false },
+		{ 16 << 20, (64 << 10) - 1, false },
+		{ 16 << 20, 64 << 10, true },
+		{ 17 << 20, 1 << 20, true },
+	};
+	struct fixture f;
+	uint8_t *bytes = calloc(1, 18 << 20), *got = malloc(18 << 20);
+	uint64_t ino, seed = 5;
+
+	(void)state;
+	fixture_open(&f, "alice", true);
+	ino = make_file(&f, ROOT, "f", "");
+	assert_int_equal(tree_open_file(f.tree, ino, true), 0);
+	for (size_t k = 0; k < ARRAY_SIZE(writes); k++) {
+		uint8_t *at = bytes + writes[k].offset;
+
+		for (size_t i = 0; i < writes[k].len; i++)
+			at[i] = (uint8_t)draw(&seed);
+		once_asked = 0;
+		assert_int_equal(tree_write(f.tree, ino, writes[k].offset,
+					    SLICE(at, writes[k].len), false),
+				 0);
+		assert_int_equal(once_asked, writes[k].once);
+	}
+	for (int cut = 0; cut < 2; cut++) {
+		assert_int_equal(tree_read(f.tree, ino, 0, got, 18 << 20),
+				 18 << 20);
+		assert_memory_equal(got, bytes, 18 << 20);
+		if (!cut)
+			tree_release_file(f.tree, ino, true);
+	}
+	check_tree(&f);
+	fixture_close(&f);
+	free(bytes);
+	free(got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1494,6 +1557,7 @@ int main(void)
 		cmocka_unit_test(test_settle_before_a_sibling),
 		cmocka_unit_test(test_pending_sibling_then_main),
 		cmocka_unit_test(test_cut_while_writing),
+		cmocka_unit_test(test_long_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
