@@ -13,7 +13,8 @@ def run(*args):
 
 @contextlib.contextmanager
 def fresh_disk(top, mib):
-    """The directory that it is mounted at, below top. Needs root."""
+    """The directory that it is mounted at, below top, and the image file.
+    Needs root."""
     image, disk = f"{top}/image", f"{top}/disk"
     with open(image, "wb") as f:
         f.truncate(mib << 20)
@@ -22,6 +23,6 @@ def fresh_disk(top, mib):
     os.mkdir(disk)
     run("mount", "-o", "loop", image, disk)
     try:
-        yield disk
+        yield disk, image
     finally:
         run("umount", disk)
