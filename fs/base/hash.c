@@ -59,6 +59,14 @@ void hash_bytes(const void *data, size_t len, struct hash *ret)
 	hash_slices(&s, 1, ret);
 }
 
+bool hash_is(const struct hash *hash, const void *data, size_t len)
+{
+	struct hash found;
+
+	hash_bytes(data, len, &found);
+	return hash_equal(&found, hash);
+}
+
 int hash_prefixes(const void *data, const uint32_t *lens, size_t count,
 		  int (*fn)(void *arg, const struct hash *, size_t len),
 		  void *arg)

@@ -10,6 +10,8 @@
 #include "fs/base/id.h"
 
 void hash_bytes(const void *data, size_t len, struct hash *ret);
+/* Is it the hash of these bytes? */
+bool hash_is(const struct hash *, const void *data, size_t len);
 /* The hash of the parts one after the other. */
 void hash_slices(const struct slice *parts, size_t count, struct hash *ret);
 /*

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The chunk table: from the hash of a chunk or block to where its bytes lie.
- * Key: the hash. Value: u32 segment, u64 offset, u32 length, u32 references
- * (0: nothing counts them yet).
+ * Key: the hash. Value: u32 segment, u64 offset, u32 length, u32 check (0:
+ * stores of before have none).
  *
  * What this table says is checked like anything else on disk; whether the
- * bytes are right only a hash of all of them tells. Reads of files would
- * cost a hash each, of up to 256 KiB for 4 KiB. So a small table without
- * locks remembers what was found sound by this process: by hash and place,
- * in as many slots as a file has that is read from start to end. A disk
- * that goes bad while a chunk is in there is noticed a while later.
+ * bytes are right only all of them tell. For reads of files the check does,
+ * as in file systems that keep a sum with each pointer (ZFS, Btrfs): SHA-256
+ * is slower than many a disk. A wrong check makes no damage: the hash has the
+ * last word.
+ *
+ * Even so each read would cost a check, of up to 256 KiB for 4 KiB. So a
+ * small table without locks remembers what was found sound by this process:
+ * by hash and place, in as many slots as a file has that is read from start
+ * to end. A disk that goes bad while a chunk is in there is noticed a while
+ * later.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,96 +32,103 @@ static struct slice chunk_key(const struct hash *hash)
 	return SLICE(hash->b, sizeof(hash->b));
 }
 
-int chunk_decode(struct slice value, struct data_loc *ret_loc,
-		 uint32_t *ret_len)
+static uint32_t check_of(const void *bytes, size_t len)
+{
+	return (uint32_t)checksum64(bytes, len, 0);
+}
+
+struct chunk_place chunk_place(struct data_loc loc, struct slice bytes)
+{
+	return (struct chunk_place){
+		.loc = loc,
+		.len = (uint32_t)bytes.len,
+		.check = check_of(bytes.data, bytes.len),
+	};
+}
+
+int chunk_decode(struct slice value, struct chunk_place *ret)
 {
 	struct reader r = READER(value.data, value.len);
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place p;
 
-	loc.segment = reader_u32(&r);
-	loc.offset = reader_u64(&r);
-	len = reader_u32(&r);
-	reader_u32(&r);
-	if (reader_done(&r) < 0 || len < 1 || len > CHUNK_BYTES_MAX)
+	p.loc.segment = reader_u32(&r);
+	p.loc.offset = reader_u64(&r);
+	p.len = reader_u32(&r);
+	p.check = reader_u32(&r);
+	if (reader_done(&r) < 0 || p.len < 1 || p.len > CHUNK_BYTES_MAX)
 		return -EIO;
-	*ret_loc = loc;
-	*ret_len = len;
+	*ret = p;
 	return 0;
 }
 
 int chunk_find(struct store *s, const struct hash *hash,
-	       struct data_loc *ret_loc, uint32_t *ret_len)
+	       struct chunk_place *ret)
 {
 	struct slice value;
 	int e = store_get(s, TABLE_CHUNK, chunk_key(hash), &value);
 
 	if (e < 0)
 		return e == -ENOENT ? e : -EIO;
-	e = chunk_decode(value, ret_loc, ret_len);
+	e = chunk_decode(value, ret);
 	if (!e)
-		reclaim_touch(s, *ret_loc, *ret_len);
+		reclaim_touch(s, ret->loc, ret->len);
 	return e;
 }
 
 bool chunk_exists(struct store *s, const struct hash *hash)
 {
-	struct data_loc loc;
+	struct chunk_place p;
 	struct slice value;
-	uint32_t len;
 
 	if (store_get(s, TABLE_CHUNK, chunk_key(hash), &value))
 		return false;
-	if (!chunk_decode(value, &loc, &len))
-		reclaim_touch(s, loc, len);
+	if (!chunk_decode(value, &p))
+		reclaim_touch(s, p.loc, p.len);
 	return true;
 }
 
-int chunk_put(struct store *s, const struct hash *hash, struct data_loc loc,
-	      uint32_t len)
+int chunk_put(struct store *s, const struct hash *hash,
+	      const struct chunk_place *p)
 {
 	uint8_t value[CHUNK_VALUE_BYTES];
 
-	kin_assert(len >= 1 && len <= CHUNK_BYTES_MAX);
-	put_le32(value, loc.segment);
-	put_le64(value + 4, loc.offset);
-	put_le32(value + 12, len);
-	put_le32(value + 16, 0);
+	kin_assert(p->len >= 1 && p->len <= CHUNK_BYTES_MAX);
+	put_le32(value, p->loc.segment);
+	put_le64(value + 4, p->loc.offset);
+	put_le32(value + 12, p->len);
+	put_le32(value + 16, p->check);
 	return store_put(s, TABLE_CHUNK, chunk_key(hash),
 			 SLICE(value, sizeof(value)));
 }
 
-int chunk_add(struct store *s, const struct hash *hash, struct data_loc loc,
-	      uint32_t len)
+int chunk_add(struct store *s, const struct hash *hash,
+	      const struct chunk_place *p)
 {
 	if (chunk_exists(s, hash))
 		return 0;
-	reclaim_touch(s, loc, len);
-	s->op.chunk_bytes += len;
-	return chunk_put(s, hash, loc, len);
+	reclaim_touch(s, p->loc, p->len);
+	s->op.chunk_bytes += p->len;
+	return chunk_put(s, hash, p);
 }
 
 int chunk_read(struct store *s, const struct hash *hash, struct buf *ret)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(s);
-	struct data_loc loc;
-	struct hash found;
-	uint32_t len;
+	struct chunk_place p;
 	int r;
 
 	store_lock(s);
-	r = chunk_find(s, hash, &loc, &len);
+	r = chunk_find(s, hash, &p);
 	store_unlock(s);
 	if (r < 0)
 		return r;
 	buf_reset(ret);
-	if (!buf_extend(ret, len))
+	if (!buf_extend(ret, p.len))
 		return -ENOMEM;
-	r = data_read(s, loc, ret->data, len);
+	r = data_read(s, p.loc, ret->data, p.len);
 	if (r < 0)
 		return -EIO;
-	hash_bytes(ret->data, len, &found);
-	return hash_equal(&found, hash) ? 0 : -EIO;
+	return hash_is(hash, ret->data, p.len) ? 0 : -EIO;
 }
 
 /* ---- what is known to be sound */
@@ -143,33 +155,42 @@ static void tell_damage(struct store *s, struct data_loc loc)
 		 s->path, (unsigned int)loc.segment);
 }
 
-int chunk_read_at(struct store *s, const struct hash *hash,
-		  struct data_loc loc, uint32_t chunk_len, uint64_t skip,
-		  void *ret, size_t len)
+/* All of it, checked. */
+static int read_checked(struct store *s, const struct hash *hash,
+			const struct chunk_place *p, uint8_t *ret)
 {
-	uint64_t name = verified_name(hash, loc);
-	uint64_t *slot = verified_slot(s, name);
-	autofree uint8_t *bytes = NULL;
-	struct hash found;
+	bool sound = !data_read(s, p->loc, ret, p->len) &&
+		     ((p->check && check_of(ret, p->len) == p->check) ||
+		      hash_is(hash, ret, p->len));
 
-	kin_assert(skip <= chunk_len && len <= chunk_len - skip);
-	if (__atomic_load_n(slot, __ATOMIC_RELAXED) == name) {
-		loc.offset += skip;
+	if (!sound)
+		tell_damage(s, p->loc);
+	return sound ? 0 : -EIO;
+}
+
+int chunk_read_at(struct store *s, const struct hash *hash,
+		  const struct chunk_place *p, uint64_t skip, void *ret,
+		  size_t len)
+{
+	uint64_t name = verified_name(hash, p->loc);
+	uint64_t *slot = verified_slot(s, name);
+	struct data_loc loc = {p->loc.segment, p->loc.offset + skip};
+	autofree uint8_t *bytes = NULL;
+	int r;
+
+	kin_assert(skip <= p->len && len <= p->len - skip);
+	if (__atomic_load_n(slot, __ATOMIC_RELAXED) == name)
 		return data_read(s, loc, ret, len) ? -EIO : 0;
+	if (len < p->len) {
+		bytes = malloc(p->len);
+		if (!bytes)
+			return -ENOMEM;
 	}
-	bytes = malloc(chunk_len);
-	if (!bytes)
-		return -ENOMEM;
-	if (data_read(s, loc, bytes, chunk_len)) {
-		tell_damage(s, loc);
-		return -EIO;
-	}
-	hash_bytes(bytes, chunk_len, &found);
-	if (!hash_equal(&found, hash)) {
-		tell_damage(s, loc);
-		return -EIO;
-	}
-	memcpy(ret, bytes + skip, len);
+	r = read_checked(s, hash, p, bytes ? bytes : ret);
+	if (r)
+		return r;
+	if (bytes)
+		memcpy(ret, bytes + skip, len);
 	__atomic_store_n(slot, name, __ATOMIC_RELAXED);
 	return 0;
 }

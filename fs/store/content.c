@@ -2,7 +2,7 @@
 /*
  * Content values, reading them, and what of them is here.
  *
- * A read hashes each chunk and block the first time, and again when that
+ * A read checks each chunk and block the first time, and again when that
  * is long ago (chunk.c): what is damaged is never given out. The walks hash
  * blocks each time, because what they say is believed for longer than one
  * read.
@@ -91,7 +91,7 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 			  uint8_t *ret, size_t len, struct data_loc *ret_end)
 {
 	struct manifest_entry e;
-	struct data_loc loc;
+	struct chunk_place p;
 	uint64_t start, skip;
 	int r;
 
@@ -104,14 +104,13 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 		memset(ret, 0, len);
 		return (int64_t)len;
 	}
-	r = content_cursor_locate(c, &e, &loc);
+	r = content_cursor_locate(c, &e, &p);
 	if (r < 0)
 		return r;
-	r = chunk_read_at(c->store, &e.hash, loc, (uint32_t)e.len, skip, ret,
-			  len);
+	r = chunk_read_at(c->store, &e.hash, &p, skip, ret, len);
 	if (r)
 		return r;
-	*ret_end = (struct data_loc){loc.segment, loc.offset + skip + len};
+	*ret_end = (struct data_loc){p.loc.segment, p.loc.offset + skip + len};
 	return (int64_t)len;
 }
 
@@ -371,11 +370,10 @@ struct walk {
 static int walk_entry(void *arg, const struct hash *hash)
 {
 	struct walk *w = arg;
-	struct data_loc loc;
-	uint32_t len;
-	int r = chunk_find(w->store, hash, &loc, &len);
+	struct chunk_place p;
+	int r = chunk_find(w->store, hash, &p);
 
-	return r < 0 ? r : w->fn(w->arg, hash, len);
+	return r < 0 ? r : w->fn(w->arg, hash, p.len);
 }
 
 int content_walk(struct store *s, const struct content *content,

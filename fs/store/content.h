@@ -57,17 +57,24 @@ void content_get(struct reader *, struct content *ret);
 
 /* ---- chunks and blocks, by hash [locked] */
 bool chunk_exists(struct store *, const struct hash *);
+struct chunk_place {
+	struct data_loc loc;
+	uint32_t len;
+	uint32_t check; /* lower half of XXH64 of the bytes; 0: not known */
+};
+/* Of these bytes, which lie there. [any] */
+struct chunk_place chunk_place(struct data_loc, struct slice bytes);
 /*
  * Says where a chunk lies. Errors: -ENOENT not here.
  */
 must_check int chunk_find(struct store *, const struct hash *,
-			  struct data_loc *ret_loc, uint32_t *ret_len);
+			  struct chunk_place *ret);
 /*
  * Names bytes that lie in a segment already. In an operation. If the chunk
  * is here already nothing changes.
  */
 must_check int chunk_add(struct store *, const struct hash *,
-			 struct data_loc, uint32_t len);
+			 const struct chunk_place *);
 /*
  * Reads a chunk and checks its hash; replaces ret's bytes. Takes and
  * releases the lock by itself [not locked].
@@ -77,13 +84,15 @@ must_check int chunk_read(struct store *, const struct hash *,
 			  struct buf *ret);
 
 /*
- * Reads len bytes at `skip` of a chunk that lies at loc and has chunk_len
- * bytes. All of it is read and hashed, unless that was done a while ago.
- * Errors: -EIO. [any]
+ * Reads len bytes at `skip` of a chunk that lies there. All of it is read and
+ * checked, unless that was done a while ago: by its check, which is some five
+ * times as fast as its hash, or by that. What is made from it, or sent, is
+ * read by chunk_read().
+ * Errors: -EIO, and what was read is worth nothing. [any]
  */
 must_check int chunk_read_at(struct store *, const struct hash *,
-			     struct data_loc loc, uint32_t chunk_len,
-			     uint64_t skip, void *ret, size_t len);
+			     const struct chunk_place *, uint64_t skip,
+			     void *ret, size_t len);
 
 /* ---- reading [not locked: each takes and releases the lock by itself] */
 /*

@@ -46,8 +46,7 @@
 struct content_build {
 	struct build_item {
 		struct hash hash;
-		struct data_loc loc;
-		uint32_t len;
+		struct chunk_place place;
 	} *items;
 	struct store_hold hold;	/* what was found here stays until then */
 	size_t count, alloc;
@@ -148,8 +147,7 @@ static int build_name(struct builder *b, const struct hash *hash,
 		return r;
 	build->items[build->count++] = (struct build_item){
 		.hash = *hash,
-		.loc = loc,
-		.len = (uint32_t)bytes.len,
+		.place = chunk_place(loc, bytes),
 	};
 	*slot = build->count;
 	return 0;
@@ -405,7 +403,7 @@ int content_commit(struct store *s, struct content_build *b)
 	kin_assert(store_in_op(s));
 	for (size_t i = 0; i < b->count; i++) {
 		const struct build_item *item = &b->items[i];
-		int r = chunk_add(s, &item->hash, item->loc, item->len);
+		int r = chunk_add(s, &item->hash, &item->place);
 
 		if (r < 0)
 			return r;

@@ -24,15 +24,14 @@ static uint64_t skip_to(const struct content_cursor *c, uint64_t at, int r)
 static int find_chunk(struct store *s, const struct content_judge *judge,
 		      const struct manifest_entry *e)
 {
-	struct data_loc loc;
-	uint32_t len = 0;
+	struct chunk_place p = {.len = 0};
 	int r;
 
 	store_lock(s);
-	r = chunk_find(s, &e->hash, &loc, &len);
+	r = chunk_find(s, &e->hash, &p);
 	store_unlock(s);
 	if (r != -ENOENT &&
-	    (judge->is_bad(judge->arg, &e->hash, false) || len != e->len))
+	    (judge->is_bad(judge->arg, &e->hash, false) || p.len != e->len))
 		r = -EIO;
 	return r;
 }

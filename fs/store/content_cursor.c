@@ -47,14 +47,14 @@ void content_cursor_release(struct content_cursor *c)
 }
 
 static int find_chunk(struct content_cursor *c, const struct hash *hash,
-		      struct data_loc *ret_loc, uint32_t *ret_len)
+		      struct chunk_place *ret)
 {
 	int r;
 
 	if (c->flags & CURSOR_LOCKED)
-		return chunk_find(c->store, hash, ret_loc, ret_len);
+		return chunk_find(c->store, hash, ret);
 	store_lock(c->store);
-	r = chunk_find(c->store, hash, ret_loc, ret_len);
+	r = chunk_find(c->store, hash, ret);
 	store_unlock(c->store);
 	return r;
 }
@@ -66,12 +66,10 @@ static int find_chunk(struct content_cursor *c, const struct hash *hash,
 static int not_here(struct content_cursor *c, uint8_t level)
 {
 	const struct cursor_level *l = &c->level[level];
-	struct hash found;
 
 	if (level > c->depth || (c->flags & CURSOR_VERIFY))
 		return -ENOENT;
-	hash_bytes(l->block.data, l->block.len, &found);
-	return hash_equal(&found, &l->hash) ? -ENOENT : -EIO;
+	return hash_is(&l->hash, l->block.data, l->block.len) ? -ENOENT : -EIO;
 }
 
 /* Reads the block that the entry in hand of the level above names. */
@@ -79,33 +77,29 @@ static int load(struct content_cursor *c, uint8_t level)
 {
 	const struct cursor_level *above = &c->level[level + 1];
 	struct cursor_level *l = &c->level[level];
-	struct data_loc loc;
-	struct hash found;
-	uint32_t len;
+	struct chunk_place p;
 	int r;
 
 	l->start = l->end = 0;
 	c->wanted = above->entry.hash;
-	r = find_chunk(c, &above->entry.hash, &loc, &len);
+	r = find_chunk(c, &above->entry.hash, &p);
 	if (r < 0) {
 		c->absent_end = above->entry_start + above->entry.len;
 		return r == -ENOENT ? not_here(c, level + 1) : r;
 	}
-	if (len > MANIFEST_BYTES_MAX)
+	if (p.len > MANIFEST_BYTES_MAX)
 		return -EIO;
 	buf_reset(&l->block);
-	if (!buf_extend(&l->block, len))
+	if (!buf_extend(&l->block, p.len))
 		return -ENOMEM;
 	l->hash = above->entry.hash;
 	if (c->flags & CURSOR_VERIFY) {
-		if (data_read(c->store, loc, l->block.data, len) < 0)
-			return -EIO;
-		hash_bytes(l->block.data, len, &found);
-		if (!hash_equal(&found, &l->hash))
+		if (data_read(c->store, p.loc, l->block.data, p.len) < 0 ||
+		    !hash_is(&l->hash, l->block.data, p.len))
 			return -EIO;
 	} else {
-		r = chunk_read_at(c->store, &l->hash, loc, len, 0,
-				  l->block.data, len);
+		r = chunk_read_at(c->store, &l->hash, &p, 0, l->block.data,
+				  p.len);
 		if (r)
 			return r;
 	}
@@ -159,12 +153,11 @@ int content_cursor_seek(struct content_cursor *c, uint8_t level,
 
 int content_cursor_locate(struct content_cursor *c,
 			  const struct manifest_entry *e,
-			  struct data_loc *ret)
+			  struct chunk_place *ret)
 {
-	uint32_t len;
-	int r = find_chunk(c, &e->hash, ret, &len);
+	int r = find_chunk(c, &e->hash, ret);
 
 	if (r < 0)
 		return r == -ENOENT ? not_here(c, 1) : r;
-	return len == e->len ? 0 : -EIO;
+	return ret->len == e->len ? 0 : -EIO;
 }

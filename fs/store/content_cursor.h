@@ -54,6 +54,6 @@ must_check int content_cursor_seek(struct content_cursor *, uint8_t level,
  */
 must_check int content_cursor_locate(struct content_cursor *,
 				     const struct manifest_entry *,
-				     struct data_loc *ret);
+				     struct chunk_place *ret);
 
 #endif

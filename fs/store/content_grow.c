@@ -49,14 +49,14 @@ static int64_t equal_by_name(struct pair *p, uint64_t at,
 static int read_entry(struct content_cursor *c, const struct manifest_entry *e,
 		      uint8_t *ret, size_t len)
 {
-	struct data_loc loc;
+	struct chunk_place p;
 	int r;
 
 	memset(ret, 0, len);
 	if (e->hole)
 		return 0;
-	r = content_cursor_locate(c, e, &loc);
-	return r ? r : data_read(c->store, loc, ret, len);
+	r = content_cursor_locate(c, e, &p);
+	return r ? r : data_read(c->store, p.loc, ret, len);
 }
 
 /* The last chunk of the old content, against the new one's. */

@@ -42,8 +42,7 @@ struct grey_block {
 
 struct move {
 	struct hash hash;
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place from;
 };
 
 /* What the tables name; signed: they are sums of changes. */
@@ -128,11 +127,10 @@ must_check int reclaim_punch(struct store *, struct reclaim *);
 must_check int reclaim_choose(struct store *, struct reclaim *);
 
 /* ---- chunk.c */
-must_check int chunk_decode(struct slice value, struct data_loc *ret_loc,
-			    uint32_t *ret_len);
+must_check int chunk_decode(struct slice value, struct chunk_place *ret);
 /* The chunk lies elsewhere from now on. In an operation. */
-must_check int chunk_put(struct store *, const struct hash *, struct data_loc,
-			 uint32_t len);
+must_check int chunk_put(struct store *, const struct hash *,
+			 const struct chunk_place *);
 
 /* The next key after the one in hand: nothing is between. */
 void reclaim_key_after(struct reclaim *, struct slice key);

@@ -101,26 +101,23 @@ void reclaim_mark_raw(struct reclaim *g, struct data_loc loc, uint64_t len)
 static int block_load(struct store *s, struct reclaim *g,
 		      const struct grey_block *b)
 {
-	struct data_loc loc;
-	struct hash found;
-	uint32_t len;
+	struct chunk_place p;
 	int r;
 
 	store_lock(s);
-	r = chunk_find(s, &b->hash, &loc, &len);
+	r = chunk_find(s, &b->hash, &p);
 	store_unlock(s);
 	if (r)
 		return r;
-	if (len > MANIFEST_BYTES_MAX)
+	if (p.len > MANIFEST_BYTES_MAX)
 		return -EBADMSG;
 	buf_reset(&g->block);
-	if (!buf_extend(&g->block, len))
+	if (!buf_extend(&g->block, p.len))
 		return -ENOMEM;
-	r = data_read(s, loc, g->block.data, len);
+	r = data_read(s, p.loc, g->block.data, p.len);
 	if (r)
 		return r;
-	hash_bytes(g->block.data, len, &found);
-	return hash_equal(&found, &b->hash) ? 0 : -EIO;
+	return hash_is(&b->hash, g->block.data, p.len) ? 0 : -EIO;
 }
 
 /* What is found is marked by the finding. */

@@ -36,7 +36,7 @@
 /* ---- walking the chunk table [locked] */
 
 static int chunk_next(struct store *s, struct reclaim *g, struct hash *ret_hash,
-		      struct data_loc *ret_loc, uint32_t *ret_len)
+		      struct chunk_place *ret)
 {
 	struct slice k, v;
 	int r;
@@ -49,7 +49,7 @@ static int chunk_next(struct store *s, struct reclaim *g, struct hash *ret_hash,
 		reclaim_key_after(g, k);
 		/* (what is no entry is for who checks the store) */
 		if (k.len != sizeof(ret_hash->b) ||
-		    chunk_decode(v, ret_loc, ret_len))
+		    chunk_decode(v, ret))
 			continue;
 		memcpy(ret_hash->b, k.data, k.len);
 		return 0;
@@ -91,14 +91,13 @@ static int sweep_locked(struct store *s, struct reclaim *g)
 	int r = 0;
 
 	for (unsigned int n = 0; n < g->slice && count < SWEEP_DELETES; n++) {
-		struct data_loc loc;
-		uint32_t len;
+		struct chunk_place p;
 
-		r = chunk_next(s, g, &dead[count], &loc, &len);
+		r = chunk_next(s, g, &dead[count], &p);
 		if (r)
 			break;
-		if (used_has(&g->used, loc, len))
-			count_live(g, loc, len);
+		if (used_has(&g->used, p.loc, p.len))
+			count_live(g, p.loc, p.len);
 		else
 			count++;
 	}
@@ -210,12 +209,12 @@ int reclaim_choose(struct store *s, struct reclaim *g)
 
 static int move_order(const void *pa, const void *pb)
 {
-	const struct move *a = pa, *b = pb;
+	const struct move *m = pa, *n = pb;
+	const struct data_loc *a = &m->from.loc, *b = &n->from.loc;
 
-	if (a->loc.segment != b->loc.segment)
-		return a->loc.segment < b->loc.segment ? -1 : 1;
-	return a->loc.offset < b->loc.offset ? -1
-					     : a->loc.offset > b->loc.offset;
+	if (a->segment != b->segment)
+		return a->segment < b->segment ? -1 : 1;
+	return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
 static int collect_locked(struct store *s, struct reclaim *g, size_t max)
@@ -223,11 +222,11 @@ static int collect_locked(struct store *s, struct reclaim *g, size_t max)
 	for (unsigned int n = 0; n < g->slice; n++) {
 		const struct used_segment *seg;
 		struct move m;
-		int r = chunk_next(s, g, &m.hash, &m.loc, &m.len);
+		int r = chunk_next(s, g, &m.hash, &m.from);
 
 		if (r)
 			return r == -ENOENT ? 1 : r;
-		seg = used_find(&g->used, m.loc.segment);
+		seg = used_find(&g->used, m.from.loc.segment);
 		if (!seg || !seg->chosen)
 			continue;
 		/* (nobody can name bytes of it anew: they are not raw) */
@@ -256,7 +255,7 @@ int reclaim_collect(struct store *s, struct reclaim *g)
 
 static void keep_segment(struct reclaim *g, const struct move *m)
 {
-	struct used_segment *seg = used_find(&g->used, m->loc.segment);
+	struct used_segment *seg = used_find(&g->used, m->from.loc.segment);
 
 	kin_assert(seg);
 	seg->kept = true;
@@ -264,47 +263,47 @@ static void keep_segment(struct reclaim *g, const struct move *m)
 
 /* To the end; *ret: where. 0: it stays where it is. */
 static int copy_one(struct store *s, struct reclaim *g, const struct move *m,
-		    struct data_loc *ret)
+		    struct chunk_place *ret)
 {
-	struct hash found;
+	struct data_loc to;
 	int r;
 
 	buf_reset(&g->block);
-	if (!buf_extend(&g->block, m->len))
+	if (!buf_extend(&g->block, m->from.len))
 		return -ENOMEM;
-	r = data_read(s, m->loc, g->block.data, m->len);
-	if (!r) {
-		hash_bytes(g->block.data, m->len, &found);
-		r = hash_equal(&found, &m->hash) ? 0 : -EIO;
-	}
+	r = data_read(s, m->from.loc, g->block.data, m->from.len);
+	if (!r && !hash_is(&m->hash, g->block.data, m->from.len))
+		r = -EIO;
 	if (r) {
 		log_errno(r, "a chunk in segment %08x is damaged",
-			  (unsigned int)m->loc.segment);
+			  (unsigned int)m->from.loc.segment);
 		keep_segment(g, m);
 		return 0;
 	}
-	r = data_append(s, buf_slice(&g->block), ret);
-	return r ? r : 1;
+	r = data_append(s, buf_slice(&g->block), &to);
+	if (r)
+		return r;
+	*ret = chunk_place(to, buf_slice(&g->block));
+	return 1;
 }
 
 /* The entries of what was copied, if they are as they were. */
 static int rename_all(struct store *s, struct reclaim *g,
 		      const struct move *const *list,
-		      const struct data_loc *to, size_t count)
+		      const struct chunk_place *to, size_t count)
 {
 	int r = store_op_begin(s);
 
 	for (size_t i = 0; !r && i < count; i++) {
-		struct data_loc loc;
-		uint32_t len;
-		int e = chunk_find(s, &list[i]->hash, &loc, &len);
+		const struct data_loc *from = &list[i]->from.loc;
+		struct chunk_place p;
+		int e = chunk_find(s, &list[i]->hash, &p);
 
-		if (e == -ENOENT || (!e && (loc.segment !=
-					    list[i]->loc.segment ||
-				    loc.offset != list[i]->loc.offset)))
+		if (e == -ENOENT || (!e && (p.loc.segment != from->segment ||
+					    p.loc.offset != from->offset)))
 			continue;
-		r = e ? e : chunk_put(s, &list[i]->hash, to[i], len);
-		g->moved += len;
+		r = e ? e : chunk_put(s, &list[i]->hash, &to[i]);
+		g->moved += to[i].len;
 	}
 	if (r && store_in_op(s))
 		store_op_abort(s);
@@ -314,7 +313,7 @@ static int rename_all(struct store *s, struct reclaim *g,
 static int move_some(struct store *s, struct reclaim *g)
 {
 	const struct move *list[MOVE_ENTRIES];
-	struct data_loc to[MOVE_ENTRIES];
+	struct chunk_place to[MOVE_ENTRIES];
 	size_t count = 0, bytes = 0;
 	int r = 0;
 
@@ -325,7 +324,7 @@ static int move_some(struct store *s, struct reclaim *g)
 		r = copy_one(s, g, m, &to[count]);
 		if (r < 0)
 			break;
-		bytes += m->len;
+		bytes += m->from.len;
 		list[count] = m;
 		count += r;
 	}

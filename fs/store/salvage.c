@@ -240,8 +240,7 @@ static int step_spans(struct salvage *v)
 	store_lock(v->store);
 	for (int n = 0; !r && n < STEP_ENTRIES; n++) {
 		struct slice k, value;
-		struct data_loc loc;
-		uint32_t len;
+		struct chunk_place p;
 		bool sound;
 
 		r = store_peek(v->store, TABLE_CHUNK, SLICE(v->key, v->key_len),
@@ -255,9 +254,9 @@ static int step_spans(struct salvage *v)
 		memcpy(v->key, k.data, k.len);
 		v->key[k.len] = 0; /* just behind it */
 		v->key_len = k.len + 1;
-		if (sound && !chunk_decode(value, &loc, &len) &&
-		    in_group(v, loc.segment))
-			r = span_add(&v->used, loc, len);
+		if (sound && !chunk_decode(value, &p) &&
+		    in_group(v, p.loc.segment))
+			r = span_add(&v->used, p.loc, p.len);
 	}
 	store_unlock(v->store);
 	return r == -ENOENT ? spans_end(v) : r;

@@ -320,8 +320,7 @@ static int next_entry(struct check *c, struct slice *ret_key,
 static int look_at_chunk(struct check *c, struct hash *ret)
 {
 	struct slice key, value;
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place p;
 	bool sound;
 	int r = next_entry(c, &key, &value, &sound);
 
@@ -333,11 +332,11 @@ static int look_at_chunk(struct check *c, struct hash *ret)
 		return 0;
 	}
 	memcpy(ret->b, key.data, sizeof(ret->b));
-	if (!sound || chunk_find(c->tree->store, ret, &loc, &len)) {
+	if (!sound || chunk_find(c->tree->store, ret, &p)) {
 		check_tell(c, CHECK_ENTRY, "cannot be read");
 		return bad_add(c, ret, true);
 	}
-	if (!check_has_bytes(c, loc, len)) {
+	if (!check_has_bytes(c, p.loc, p.len)) {
 		check_tell(c, CHECK_ENTRY, "lies behind the end of a segment");
 		return bad_add(c, ret, false);
 	}

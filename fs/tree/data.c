@@ -323,21 +323,19 @@ int snapshot_take(struct tree *t, uint64_t ino, uint64_t from, uint64_t to,
 static int read_chunk(struct tree *t, const struct content_extent *e,
 		      uint64_t skip, uint8_t *ret, size_t len)
 {
-	struct data_loc loc;
-	uint32_t chunk_len;
+	struct chunk_place p;
 	int r;
 
 	store_lock(t->store);
-	r = chunk_find(t->store, &e->hash, &loc, &chunk_len);
+	r = chunk_find(t->store, &e->hash, &p);
 	if (r == -ENOENT && pending_wait_chunk(t, &e->hash))
 		r = -EAGAIN;
 	store_unlock(t->store);
 	if (r == -EAGAIN)
 		return r;
-	if (r || chunk_len != e->chunk_len)
+	if (r || p.len != e->chunk_len)
 		return -EIO;
-	return chunk_read_at(t->store, &e->hash, loc, chunk_len,
-			     e->skip + skip, ret, len);
+	return chunk_read_at(t->store, &e->hash, &p, e->skip + skip, ret, len);
 }
 
 static int read_extent(struct tree *t, const struct content_extent *e,

@@ -51,8 +51,7 @@ static int mend_chunk(struct tree *t, const struct hash *h,
 {
 	cleanup(buf_release) struct buf bytes = BUF_INIT;
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place p;
 	int r = chunk_read(t->store, h, &bytes);
 
 	/* Somebody brought it meanwhile, or it is gone. */
@@ -61,10 +60,10 @@ static int mend_chunk(struct tree *t, const struct hash *h,
 	if (r != -EIO)
 		return r;
 	store_lock(t->store);
-	r = chunk_find(t->store, h, &loc, &len);
+	r = chunk_find(t->store, h, &p);
 	store_unlock(t->store);
 	if (!r)
-		r = put_chunk_aside(t, h, loc, len);
+		r = put_chunk_aside(t, h, p.loc, p.len);
 	if (r && r != -EIO)
 		return r;
 	r = op_begin(t);

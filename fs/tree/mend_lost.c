@@ -20,6 +20,7 @@ static int put_found(void *arg, const struct hash *hash, struct slice bytes)
 	struct found *f = arg;
 	struct tree *t = f->tree;
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
+	struct chunk_place p;
 	struct data_loc loc;
 	int r = data_append(t->store, bytes, &loc);
 
@@ -27,10 +28,11 @@ static int put_found(void *arg, const struct hash *hash, struct slice bytes)
 		r = op_begin(t);
 	if (r)
 		return r;
+	p = chunk_place(loc, bytes);
 	/* (there may be one that leads to damaged bytes) */
 	r = store_del(t->store, TABLE_CHUNK, SLICE(hash->b, sizeof(hash->b)));
 	if (!r)
-		r = chunk_add(t->store, hash, loc, (uint32_t)bytes.len);
+		r = chunk_add(t->store, hash, &p);
 	r = op_end(t, r);
 	f->result->found += !r;
 	return r;

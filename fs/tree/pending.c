@@ -489,13 +489,12 @@ int replica_chunk_received(struct tree *t, const struct hash *h,
 			   struct slice bytes)
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
+	struct chunk_place place;
 	struct data_loc loc;
-	struct hash own;
 	bool here;
 	int r;
 
-	hash_bytes(bytes.data, bytes.len, &own);
-	if (!hash_equal(&own, h) || !bytes.len ||
+	if (!hash_is(h, bytes.data, bytes.len) || !bytes.len ||
 	    bytes.len > CHUNK_BYTES_MAX)
 		return -EPROTO;
 	store_lock(t->store);
@@ -507,10 +506,11 @@ int replica_chunk_received(struct tree *t, const struct hash *h,
 		if (!r)
 			r = data_append(t->store, bytes, &loc);
 		if (!r)
+			place = chunk_place(loc, bytes);
+		if (!r)
 			r = op_begin(t);
 		if (!r)
-			r = op_end(t, chunk_add(t->store, h, loc,
-						(uint32_t)bytes.len));
+			r = op_end(t, chunk_add(t->store, h, &place));
 		if (r)
 			return r;
 	}

@@ -29,13 +29,15 @@ struct made {
 
 static void put_chunk(struct made *m, struct slice bytes, struct hash *ret)
 {
+	struct chunk_place p;
 	struct data_loc loc;
 
 	hash_bytes(bytes.data, bytes.len, ret);
 	fuzz_must(data_append(m->store, bytes, &loc));
+	p = chunk_place(loc, bytes);
 	store_lock(m->store);
 	fuzz_must(store_op_begin(m->store));
-	fuzz_must(chunk_add(m->store, ret, loc, (uint32_t)bytes.len));
+	fuzz_must(chunk_add(m->store, ret, &p));
 	fuzz_must(store_op_end(m->store));
 	store_unlock(m->store);
 }

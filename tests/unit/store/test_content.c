@@ -303,23 +303,23 @@ static int walk(struct fixture *f, const struct content *c, struct list *l)
 
 /* Removes a name, or gives it the bytes at another place. */
 static void rename_chunk(struct fixture *f, const struct hash *hash,
-			 const struct data_loc *loc, uint32_t len)
+			 const struct chunk_place *place)
 {
 	store_lock(f->store);
 	assert_int_equal(store_op_begin(f->store), 0);
 	assert_int_equal(store_del(f->store, TABLE_CHUNK,
 				   SLICE(hash->b, sizeof(hash->b))), 0);
-	if (loc)
-		assert_int_equal(chunk_add(f->store, hash, *loc, len), 0);
+	if (place)
+		assert_int_equal(chunk_add(f->store, hash, place), 0);
 	assert_int_equal(store_op_end(f->store), 0);
 	store_unlock(f->store);
 }
 
 static void find(struct fixture *f, const struct hash *hash,
-		 struct data_loc *ret_loc, uint32_t *ret_len)
+		 struct chunk_place *ret)
 {
 	store_lock(f->store);
-	assert_int_equal(chunk_find(f->store, hash, ret_loc, ret_len), 0);
+	assert_int_equal(chunk_find(f->store, hash, ret), 0);
 	store_unlock(f->store);
 }
 
@@ -331,14 +331,15 @@ static void test_walk_and_missing(void **state)
 	uint8_t *data = make_file(f, size, &c), *read = malloc(size);
 	struct list *all = calloc(1, sizeof(*all));
 	struct list *some = calloc(1, sizeof(*some));
-	struct data_loc locs[4096];
+	struct chunk_place places[4096];
 	size_t blocks = 0;
 
 	assert_true(c.depth >= 2);
 	assert_int_equal(walk(f, &c, all), 0);
 	assert_true(hash_equal(&all->hashes[0], &c.root));
 	for (size_t i = 0; i < all->count; i++) {
-		find(f, &all->hashes[i], &locs[i], &all->lens[i]);
+		find(f, &all->hashes[i], &places[i]);
+		all->lens[i] = places[i].len;
 		sum += all->lens[i];
 	}
 	for (uint64_t got = sum; got > size; blocks++)
@@ -350,7 +351,7 @@ static void test_walk_and_missing(void **state)
 
 	/* All at once: only the root can be known. */
 	for (size_t i = 0; i < all->count; i++)
-		rename_chunk(f, &all->hashes[i], NULL, 0);
+		rename_chunk(f, &all->hashes[i], NULL);
 	assert_int_equal(missing(f, &c, 100, some), 1);
 	assert_true(hash_equal(&some->hashes[0], &c.root));
 	assert_int_equal(content_read(f->store, &c, 0, read, 1), -ENOENT);
@@ -366,13 +367,13 @@ static void test_walk_and_missing(void **state)
 		last = &some->hashes[some->count - 1];
 		while (!hash_equal(&all->hashes[i], last))
 			i++;
-		rename_chunk(f, last, &locs[i], all->lens[i]);
+		rename_chunk(f, last, &places[i]);
 	}
 	assert_int_equal(missing(f, &c, 5, some), 0);
 	assert_content(f->store, &c, data, size);
 
 	/* A block in the middle: the rest is read, and known. */
-	rename_chunk(f, &all->hashes[1], NULL, 0);
+	rename_chunk(f, &all->hashes[1], NULL);
 	assert_int_equal(missing(f, &c, 5, some), 1);
 	assert_int_equal(content_read(f->store, &c, 0, read, 100), -ENOENT);
 	assert_int_equal(content_read(f->store, &c, size - 100, read, 100),
@@ -384,37 +385,44 @@ static void test_walk_and_missing(void **state)
 	free(some);
 }
 
+static struct chunk_place append(struct fixture *f, struct slice bytes)
+{
+	struct data_loc loc;
+
+	assert_int_equal(data_append(f->store, bytes, &loc), 0);
+	return chunk_place(loc, bytes);
+}
+
 static void test_chunk_table(void **state)
 {
 	struct fixture *f = *state;
-	struct data_loc loc, other, got;
+	struct chunk_place hello = append(f, SLICE("hello", 5)), got;
+	struct chunk_place world = append(f, SLICE("world", 5));
 	struct hash hash;
 	struct buf bytes = BUF_INIT;
-	uint32_t len;
 
-	assert_int_equal(data_append(f->store, SLICE("hello", 5), &loc), 0);
-	assert_int_equal(data_append(f->store, SLICE("world", 5), &other), 0);
 	hash_bytes("hello", 5, &hash);
 	assert_int_equal(chunk_read(f->store, &hash, &bytes), -ENOENT);
 	store_lock(f->store);
 	assert_false(chunk_exists(f->store, &hash));
-	assert_int_equal(chunk_find(f->store, &hash, &got, &len), -ENOENT);
+	assert_int_equal(chunk_find(f->store, &hash, &got), -ENOENT);
 	assert_int_equal(store_op_begin(f->store), 0);
-	assert_int_equal(chunk_add(f->store, &hash, loc, 5), 0);
-	assert_int_equal(chunk_add(f->store, &hash, other, 5), 0);
+	assert_int_equal(chunk_add(f->store, &hash, &hello), 0);
+	assert_int_equal(chunk_add(f->store, &hash, &world), 0);
 	assert_int_equal(store_op_end(f->store), 0);
 	assert_true(chunk_exists(f->store, &hash));
 	store_unlock(f->store);
-	find(f, &hash, &got, &len);
-	assert_int_equal(len, 5);
-	assert_int_equal(got.segment, loc.segment);
-	assert_int_equal(got.offset, loc.offset);
+	find(f, &hash, &got);
+	assert_int_equal(got.len, 5);
+	assert_int_equal(got.check, hello.check);
+	assert_int_equal(got.loc.segment, hello.loc.segment);
+	assert_int_equal(got.loc.offset, hello.loc.offset);
 	assert_int_equal(chunk_read(f->store, &hash, &bytes), 0);
 	assert_true(slice_equal(buf_slice(&bytes), SLICE("hello", 5)));
-	rename_chunk(f, &hash, &other, 5);
+	rename_chunk(f, &hash, &world);
 	assert_int_equal(chunk_read(f->store, &hash, &bytes), -EIO);
-	other.segment += 1000;
-	rename_chunk(f, &hash, &other, 5);
+	world.loc.segment += 1000;
+	rename_chunk(f, &hash, &world);
 	assert_int_equal(chunk_read(f->store, &hash, &bytes), -EIO);
 
 	/* A value that is no value. */
@@ -424,9 +432,55 @@ static void test_chunk_table(void **state)
 				   SLICE(hash.b, sizeof(hash.b)),
 				   SLICE("short", 5)), 0);
 	assert_int_equal(store_op_end(f->store), 0);
-	assert_int_equal(chunk_find(f->store, &hash, &got, &len), -EIO);
+	assert_int_equal(chunk_find(f->store, &hash, &got), -EIO);
 	store_unlock(f->store);
 	buf_release(&bytes);
+}
+
+static int read_at(struct fixture *f, const struct hash *hash,
+		   const struct chunk_place *p, uint64_t skip, size_t len)
+{
+	char bytes[6] = "";
+	int r = chunk_read_at(f->store, hash, p, skip, bytes, len);
+
+	if (!r)
+		assert_memory_equal(bytes, &"right"[skip], len);
+	return r;
+}
+
+/* Bytes that are read are known by their check; without one, or with a wrong
+ * one, by their hash. */
+static void test_check(void **state)
+{
+	struct fixture *f = *state;
+	struct hash hash, other;
+	struct chunk_place p;
+
+	hash_bytes("right", 5, &hash);
+	hash_bytes("of another", 10, &other);
+	/* (each place is asked about once: what was sound is remembered) */
+	p = append(f, SLICE("right", 5));
+	assert_int_equal(read_at(f, &hash, &p, 0, 5), 0);
+	p = append(f, SLICE("right", 5));
+	assert_int_equal(read_at(f, &hash, &p, 2, 3), 0);
+	assert_int_equal(read_at(f, &hash, &p, 0, 3), 0);
+	p = append(f, SLICE("right", 5));
+	assert_int_equal(read_at(f, &other, &p, 0, 5), 0);
+	p = append(f, SLICE("right", 5));
+	p.check = 0;
+	assert_int_equal(read_at(f, &other, &p, 0, 5), -EIO);
+	assert_int_equal(read_at(f, &hash, &p, 0, 5), 0);
+	p = append(f, SLICE("right", 5));
+	p.check ^= 1;
+	assert_int_equal(read_at(f, &other, &p, 0, 5), -EIO);
+	assert_int_equal(read_at(f, &hash, &p, 0, 5), 0);
+	for (int whole = 0; whole < 2; whole++) {
+		struct chunk_place damaged = append(f, SLICE("rigth", 5));
+
+		damaged.check = p.check ^ 1;
+		assert_int_equal(read_at(f, &hash, &damaged, 0, whole ? 5 : 2),
+				 -EIO);
+	}
 }
 
 /* ---- damage */
@@ -435,12 +489,14 @@ static void test_chunk_table(void **state)
 static void damage(struct fixture *f, const struct hash *hash, size_t at)
 {
 	struct buf bytes = BUF_INIT;
-	struct data_loc loc;
+	struct chunk_place sound, damaged;
 
+	find(f, hash, &sound);
 	assert_int_equal(chunk_read(f->store, hash, &bytes), 0);
 	bytes.data[at % bytes.len] ^= 0x10;
-	assert_int_equal(data_append(f->store, buf_slice(&bytes), &loc), 0);
-	rename_chunk(f, hash, &loc, (uint32_t)bytes.len);
+	damaged = append(f, buf_slice(&bytes));
+	damaged.check = sound.check;
+	rename_chunk(f, hash, &damaged);
 	buf_release(&bytes);
 }
 
@@ -451,13 +507,12 @@ static void test_damage(void **state)
 	struct content c;
 	uint8_t *data = make_file(f, size, &c);
 	struct list *all = calloc(1, sizeof(*all));
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place p;
 	struct content_extent x = { .offset = 50, .len = 10,
 				    .kind = EXTENT_ZERO };
 
 	assert_int_equal(walk(f, &c, all), 0);
-	find(f, &c.root, &loc, &len);
+	find(f, &c.root, &p);
 	/* Version, level, count, kind, length, hash of the first entry. */
 	for (size_t at = 0; at < 12; at++) {
 		damage(f, &c.root, at);
@@ -465,7 +520,7 @@ static void test_damage(void **state)
 				 -EIO);
 		assert_int_equal(missing(f, &c, 5, all), -EIO);
 		assert_int_equal(build_error(f, &c, size, &x, 1), -EIO);
-		rename_chunk(f, &c.root, &loc, len);
+		rename_chunk(f, &c.root, &p);
 	}
 	assert_int_equal(content_read(f->store, &c, 0, data, 100), 100);
 
@@ -477,8 +532,9 @@ static void test_damage(void **state)
 	x.offset = size - 100;
 	assert_int_equal(build_error(f, &c, size, &x, 1), 0);
 	/* A chunk of another length. */
-	find(f, &all->hashes[1], &loc, &len);
-	rename_chunk(f, &all->hashes[1], &loc, len - 1);
+	find(f, &all->hashes[1], &p);
+	p.len--;
+	rename_chunk(f, &all->hashes[1], &p);
 	assert_int_equal(content_read(f->store, &c, 0, data, 100), -EIO);
 	free(data);
 	free(all);
@@ -664,6 +720,7 @@ int main(void)
 		TEST(test_huge_hole),
 		TEST(test_walk_and_missing),
 		TEST(test_chunk_table),
+		TEST(test_check),
 		TEST(test_damage),
 		TEST(test_growth),
 		TEST(test_bad_arguments),

@@ -46,7 +46,8 @@ static void make_kinds(struct grid *g)
 
 	for (int k = 1; k < KINDS; number++) {
 		struct kind *kind = &g->kinds[k];
-		struct data_loc loc;
+		struct chunk_place p;
+	struct data_loc loc;
 
 		put_le64(cell, number);
 		hash_bytes(cell, CELL, &kind->hash);
@@ -56,10 +57,10 @@ static void make_kinds(struct grid *g)
 		assert_int_equal(chunker_cut(cell, CELL), CELL);
 		assert_int_equal(data_append(g->store, SLICE(cell, CELL), &loc),
 				 0);
+		p = chunk_place(loc, SLICE(cell, CELL));
 		store_lock(g->store);
 		assert_int_equal(store_op_begin(g->store), 0);
-		assert_int_equal(chunk_add(g->store, &kind->hash, loc, CELL),
-				 0);
+		assert_int_equal(chunk_add(g->store, &kind->hash, &p), 0);
 		assert_int_equal(store_op_end(g->store), 0);
 		store_unlock(g->store);
 		k++;
@@ -72,6 +73,7 @@ static int put_block(void *arg, const struct hash *hash, struct slice block)
 	struct grid *g = arg;
 	struct manifest_iter it;
 	struct manifest_entry e;
+	struct chunk_place p;
 	struct data_loc loc;
 	uint64_t span = 0;
 
@@ -87,10 +89,10 @@ static int put_block(void *arg, const struct hash *hash, struct slice block)
 	if (!g->store_blocks)
 		return 0;
 	assert_int_equal(data_append(g->store, block, &loc), 0);
+	p = chunk_place(loc, block);
 	store_lock(g->store);
 	assert_int_equal(store_op_begin(g->store), 0);
-	assert_int_equal(chunk_add(g->store, hash, loc, (uint32_t)block.len),
-			 0);
+	assert_int_equal(chunk_add(g->store, hash, &p), 0);
 	assert_int_equal(store_op_end(g->store), 0);
 	store_unlock(g->store);
 	return 0;

@@ -20,13 +20,15 @@
 
 static void put_chunk(struct store *s, struct slice bytes, struct hash *ret)
 {
+	struct chunk_place p;
 	struct data_loc loc;
 
 	hash_bytes(bytes.data, bytes.len, ret);
 	assert_int_equal(data_append(s, bytes, &loc), 0);
+	p = chunk_place(loc, bytes);
 	store_lock(s);
 	assert_int_equal(store_op_begin(s), 0);
-	assert_int_equal(chunk_add(s, ret, loc, (uint32_t)bytes.len), 0);
+	assert_int_equal(chunk_add(s, ret, &p), 0);
 	assert_int_equal(store_op_end(s), 0);
 	store_unlock(s);
 }

@@ -505,6 +505,7 @@ static void test_appended_before(void **state)
 	back = malloc(100000);
 	for (int as_chunk = 0; as_chunk < 2; as_chunk++) {
 		struct store_hold hold;
+		struct chunk_place place;
 		struct data_loc loc;
 
 		files_init(&f);
@@ -512,6 +513,7 @@ static void test_appended_before(void **state)
 		assert_int_equal(data_append(f.store, SLICE(bytes, 100000),
 					     &loc),
 				 0);
+		place = chunk_place(loc, SLICE(bytes, 100000));
 		go_to(&f, RECLAIM_DRAINING);
 		assert_int_equal(reclaim_step(f.store), -EAGAIN);
 		put_le32(value, loc.segment);
@@ -520,9 +522,7 @@ static void test_appended_before(void **state)
 		store_lock(f.store);
 		assert_int_equal(store_op_begin(f.store), 0);
 		if (as_chunk)
-			assert_int_equal(chunk_add(f.store, &hash, loc,
-						   100000),
-					 0);
+			assert_int_equal(chunk_add(f.store, &hash, &place), 0);
 		else
 			assert_int_equal(store_put(f.store, TABLE_DIRTY,
 						   SLICE_STR("d"),
@@ -605,10 +605,9 @@ static void test_reader(void **state)
 {
 	uint8_t *bytes = bytes_of(7777, 5000), back[5000];
 	struct store_hold hold;
-	struct data_loc loc, now;
+	struct chunk_place then, now;
 	struct hash hash;
 	struct files f;
-	uint32_t len;
 
 	(void)state;
 	hash_bytes(bytes, 5000, &hash);
@@ -620,21 +619,24 @@ static void test_reader(void **state)
 	go_to(&f, RECLAIM_MARKING);
 	hold = store_hold(f.store);
 	store_lock(f.store);
-	assert_int_equal(chunk_find(f.store, &hash, &loc, &len), 0);
+	assert_int_equal(chunk_find(f.store, &hash, &then), 0);
 	store_unlock(f.store);
 	go_to(&f, RECLAIM_SETTLING);
 	for (int n = 0; n < 10; n++)
 		assert_int_equal(reclaim_step(f.store), -EAGAIN);
 	store_lock(f.store);
-	assert_int_equal(chunk_find(f.store, &hash, &now, &len), 0);
+	assert_int_equal(chunk_find(f.store, &hash, &now), 0);
 	store_unlock(f.store);
-	assert_int_not_equal(loc.segment, now.segment);
-	assert_int_equal(data_read(f.store, loc, back, 5000), 0);
+	assert_int_not_equal(then.loc.segment, now.loc.segment);
+	assert_int_equal(now.len, then.len);
+	assert_int_equal(now.check, then.check);
+	assert_int_not_equal(now.check, 0);
+	assert_int_equal(data_read(f.store, then.loc, back, 5000), 0);
 	assert_memory_equal(bytes, back, 5000);
 	store_hold_end(&hold);
 	finish(&f);
 	/* It is gone there. */
-	assert_true(data_read(f.store, loc, back, 5000) ||
+	assert_true(data_read(f.store, then.loc, back, 5000) ||
 		    memcmp(bytes, back, 5000));
 	assert_file(&f, "x", 7777, 5000);
 	free(bytes);
@@ -646,21 +648,20 @@ static void test_reader(void **state)
 static void damage(struct files *f, const struct hash *hash)
 {
 	char name[32], *path;
-	struct data_loc loc;
-	uint32_t len;
+	struct chunk_place p;
 	uint8_t byte;
 	int fd;
 
 	store_lock(f->store);
-	assert_int_equal(chunk_find(f->store, hash, &loc, &len), 0);
+	assert_int_equal(chunk_find(f->store, hash, &p), 0);
 	store_unlock(f->store);
-	snprintf(name, sizeof(name), "seg/%08x", loc.segment);
+	snprintf(name, sizeof(name), "seg/%08x", p.loc.segment);
 	path = scratch_path(f->path, name);
 	fd = open(path, O_RDWR);
 	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &byte, 1, (off_t)loc.offset), 1);
+	assert_int_equal(pread(fd, &byte, 1, (off_t)p.loc.offset), 1);
 	byte ^= 1;
-	assert_int_equal(pwrite(fd, &byte, 1, (off_t)loc.offset), 1);
+	assert_int_equal(pwrite(fd, &byte, 1, (off_t)p.loc.offset), 1);
 	close(fd);
 	free(path);
 }

@@ -108,11 +108,11 @@ static int note_entry(void *arg, const struct hash *h, uint32_t len)
 {
 	struct entries *e = arg;
 	autofree uint8_t *bytes = malloc(len);
-	struct data_loc loc;
+	struct chunk_place p;
 
 	assert_true(e->count < ARRAY_SIZE(e->list));
-	assert_int_equal(chunk_find(t.store, h, &loc, &len), 0);
-	assert_int_equal(data_read(t.store, loc, bytes, len), 0);
+	assert_int_equal(chunk_find(t.store, h, &p), 0);
+	assert_int_equal(data_read(t.store, p.loc, bytes, len), 0);
 	e->list[e->count++] = (struct entry){
 		*h, len, manifest_block_bytes(SLICE(bytes, len)) == len };
 	return 0;
@@ -150,15 +150,15 @@ static void lose_all(const struct content *c)
 static int put_found(void *arg, const struct hash *h, struct slice bytes)
 {
 	struct data_loc loc;
-	struct hash hash;
+	struct chunk_place p;
 
-	hash_bytes(bytes.data, bytes.len, &hash);
-	assert_true(hash_equal(&hash, h));
+	assert_true(hash_is(h, bytes.data, bytes.len));
 	++*(size_t *)arg;
 	assert_int_equal(data_append(t.store, bytes, &loc), 0);
+	p = chunk_place(loc, bytes);
 	store_lock(t.store);
 	assert_int_equal(store_op_begin(t.store), 0);
-	assert_int_equal(chunk_add(t.store, h, loc, (uint32_t)bytes.len), 0);
+	assert_int_equal(chunk_add(t.store, h, &p), 0);
 	assert_int_equal(store_op_end(t.store), 0);
 	store_unlock(t.store);
 	return 0;
