@@ -24,6 +24,9 @@
  */
 #define AHEAD_MIN ((size_t)64 * 1024)
 #define AHEAD_BYTES ((size_t)1024 * 1024)
+/* From how far behind it, in a long file, how much leaves memory. */
+#define BEHIND_FROM (UINT64_C(16) << 20)
+#define BEHIND_BYTES (UINT64_C(8) << 20)
 
 void content_empty(struct content *ret)
 {
@@ -114,6 +117,23 @@ static int64_t read_entry(struct content_cursor *c, uint64_t offset,
 	return (int64_t)len;
 }
 
+/*
+ * Of a read that ended there, one of many. What comes next mostly lies behind
+ * it, and what came before before it: files are cut where they were written.
+ */
+static void advise_around(struct store *s, uint64_t offset,
+			  struct data_loc end, bool more)
+{
+	struct data_loc behind = end;
+
+	if (more)
+		data_will_read(s, end, AHEAD_BYTES);
+	if (offset < DATA_LONG_OFFSET + BEHIND_FROM || end.offset < BEHIND_FROM)
+		return;
+	behind.offset -= BEHIND_FROM;
+	data_were_read(s, behind, BEHIND_BYTES);
+}
+
 int64_t content_read(struct store *s, const struct content *content,
 		     uint64_t offset, void *ret, size_t len)
 {
@@ -143,10 +163,8 @@ int64_t content_read(struct store *s, const struct content *content,
 			done += (size_t)r;
 	}
 	content_cursor_release(&c);
-	/* What comes next mostly lies behind it: files are cut where they
-	 * were written. */
-	if (len >= AHEAD_MIN && end.offset && offset + len < content->size)
-		data_will_read(s, end, AHEAD_BYTES);
+	if (len >= AHEAD_MIN && end.offset)
+		advise_around(s, offset, end, offset + len < content->size);
 	return r < 0 ? r : (int64_t)done;
 }
 

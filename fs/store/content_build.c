@@ -37,6 +37,12 @@
 /* Bytes read ahead of the cut: the longer, the less is moved to the front. */
 #define WINDOW_BYTES (4 * CHUNK_BYTES_MAX)
 /*
+ * What was cut of a long file leaves memory in such runs; as the kernel keeps
+ * what lies in a run in part only (a page may be of 2 MiB), they overlap.
+ */
+#define RUN_BYTES (UINT64_C(8) << 20)
+#define RUN_OVERLAP (UINT64_C(2) << 20)
+/*
  * So much is appended even where little space is left: the writes were taken
  * in, a truncation makes room, and without a version no peer gets either.
  */
@@ -66,6 +72,9 @@ struct builder {
 	size_t window_alloc, window_len;
 	uint64_t window_start;
 	uint64_t appended;
+	/* Bytes cut where they lie, of a long file, one behind the other. */
+	struct data_loc run;
+	uint64_t run_len;
 };
 
 /* ---- the list of new names */
@@ -281,6 +290,23 @@ static int fill_window(struct builder *b, size_t len, const uint8_t **ret)
 	return 0;
 }
 
+static void leave_behind(struct builder *b, struct data_loc loc, size_t len)
+{
+	if (b->at < DATA_LONG_OFFSET)
+		return;
+	if (b->run.segment != loc.segment ||
+	    b->run.offset + b->run_len != loc.offset) {
+		b->run = loc;
+		b->run_len = 0;
+	}
+	b->run_len += len;
+	if (b->run_len < RUN_BYTES)
+		return;
+	data_were_read(b->store, b->run, b->run_len);
+	b->run.offset += b->run_len - RUN_OVERLAP;
+	b->run_len = RUN_OVERLAP;
+}
+
 static int cut_chunk(struct builder *b)
 {
 	uint64_t left = b->over.size - b->at;
@@ -300,6 +326,8 @@ static int cut_chunk(struct builder *b)
 	e.len = len;
 	hash_bytes(bytes, len, &e.hash);
 	in_place = overlay_locate(&b->over, b->at, len, &loc);
+	if (in_place)
+		leave_behind(b, loc, len);
 	r = build_name(b, &e.hash, SLICE(bytes, len), in_place ? &loc : NULL);
 	if (r < 0)
 		return r;

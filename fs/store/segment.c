@@ -427,7 +427,8 @@ int segments_read(struct segments *s, struct data_loc loc, void *ret,
 	return r == -ENODATA || r == -ENOENT || r == -EINVAL ? -EUCLEAN : r;
 }
 
-void segments_will_read(struct segments *s, struct data_loc loc, size_t len)
+static void advise(struct segments *s, struct data_loc loc, uint64_t len,
+		   int advice)
 {
 	struct segment *slot;
 
@@ -438,11 +439,20 @@ void segments_will_read(struct segments *s, struct data_loc loc, size_t len)
 	pthread_mutex_unlock(&s->mutex);
 	if (!slot)
 		return;
-	(void)!posix_fadvise(slot->fd, (off_t)loc.offset, (off_t)len,
-			     POSIX_FADV_WILLNEED);
+	(void)!posix_fadvise(slot->fd, (off_t)loc.offset, (off_t)len, advice);
 	pthread_mutex_lock(&s->mutex);
 	slot_unref(s, slot);
 	pthread_mutex_unlock(&s->mutex);
+}
+
+void segments_will_read(struct segments *s, struct data_loc loc, uint64_t len)
+{
+	advise(s, loc, len, POSIX_FADV_WILLNEED);
+}
+
+void segments_were_read(struct segments *s, struct data_loc loc, uint64_t len)
+{
+	advise(s, loc, len, POSIX_FADV_DONTNEED);
 }
 
 /* ---- syncing */

@@ -34,7 +34,9 @@ must_check int segments_append_once(struct segments *, struct slice bytes,
 must_check int segments_read(struct segments *, struct data_loc, void *ret,
 			     size_t len);
 /* Bytes that will be read soon: the kernel may fetch them meanwhile. */
-void segments_will_read(struct segments *, struct data_loc, size_t len);
+void segments_will_read(struct segments *, struct data_loc, uint64_t len);
+/* ... that were, and will not be soon: they need not stay in memory. */
+void segments_were_read(struct segments *, struct data_loc, uint64_t len);
 /*
  * Makes all bytes durable whose append returned before the call. After an
  * error the store has failed.

@@ -197,9 +197,14 @@ int data_read(struct store *s, struct data_loc loc, void *ret, size_t len)
 	return segments_read(s->segments, loc, ret, len);
 }
 
-void data_will_read(struct store *s, struct data_loc loc, size_t len)
+void data_will_read(struct store *s, struct data_loc loc, uint64_t len)
 {
 	segments_will_read(s->segments, loc, len);
+}
+
+void data_were_read(struct store *s, struct data_loc loc, uint64_t len)
+{
+	segments_were_read(s->segments, loc, len);
 }
 
 /* ---- holds */

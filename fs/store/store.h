@@ -265,8 +265,18 @@ must_check int store_segments(struct store *,
 must_check int data_read(struct store *, struct data_loc, void *ret,
 			 size_t len);
 
-/* A hint: this is likely to be read next. */
-void data_will_read(struct store *, struct data_loc, size_t len);
+/* Hints: this is likely to be read next; or was, and need not stay in memory. */
+void data_will_read(struct store *, struct data_loc, uint64_t len);
+void data_were_read(struct store *, struct data_loc, uint64_t len);
+
+/*
+ * What lies so far behind in a file, a long one, does not stay in memory when
+ * it was written, cut or read. The kernel has it as the file's own pages; a
+ * second time it would only push out others, and take the time that memory
+ * takes that was not touched for long (measured: two thirds of a copy of
+ * 2 GiB). Who needs it again reads the disk.
+ */
+#define DATA_LONG_OFFSET (UINT64_C(16) << 20)
 
 /*
  * ---- holds (any: with or without the lock)

@@ -26,15 +26,9 @@
 #define ROOM_TRIES 3
 /* A write larger than this never stands in an extent. */
 #define SMALL_WRITE_MAX INLINE_BYTES_MAX
-/*
- * What comes in such pieces so far behind in a file, a long one, leaves memory
- * when it is on the disk. The kernel has it as the file's own pages; a second
- * time it would only push out others, and take the time that memory takes
- * that was not touched for long (measured: two thirds of a copy of 2 GiB).
- * Its cut reads it from the disk again.
- */
+/* A smaller one does not leave memory at once (DATA_LONG_OFFSET): the disk
+ * gets better pieces later. */
 #define LONG_PIECE_MIN ((size_t)64 * 1024)
-#define LONG_OFFSET_MIN (UINT64_C(16) << 20)
 
 /* ---- handles */
 
@@ -567,7 +561,7 @@ static int write_data(struct tree *t, uint64_t ino, uint64_t offset,
 {
 	cleanup(store_hold_end) struct store_hold hold = store_hold(t->store);
 	struct content_extent e = { .kind = EXTENT_DATA, .len = bytes.len };
-	bool is_long = bytes.len >= LONG_PIECE_MIN && offset >= LONG_OFFSET_MIN;
+	bool is_long = bytes.len >= LONG_PIECE_MIN && offset >= DATA_LONG_OFFSET;
 	int r = is_long ? data_append_once(t->store, bytes, &e.loc) :
 			  data_append(t->store, bytes, &e.loc);
 

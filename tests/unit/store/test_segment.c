@@ -284,6 +284,13 @@ static void test_once(void **state)
 				 0);
 		assert_memory_equal(found, bytes, ONCE_BYTES);
 	}
+	/* (a memory file system has nowhere else to put them) */
+	assert_int_equal(pages_resident(path, 2 * ONCE_BYTES), 2 * pages);
+	segments_were_read(s, loc[0], 2 * ONCE_BYTES);
+	if (works)
+		assert_int_equal(pages_resident(path, 2 * ONCE_BYTES), 0);
+	assert_int_equal(segments_read(s, loc[1], found, ONCE_BYTES), 0);
+	assert_memory_equal(found, bytes, ONCE_BYTES);
 	segments_close(s);
 	free(found);
 	free(bytes);

@@ -5,6 +5,7 @@
  * names; and what a failed operation must leave as it was.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,19 @@ ssize_t pwritev2(int fd, const struct iovec *v, int count, off_t offset,
 	once_asked++;
 	errno = EOPNOTSUPP;
 	return -1;
+}
+
+/* What is to leave memory, all told, and the first byte of it. */
+static uint64_t left_bytes, left_from;
+
+int posix_fadvise(int fd, off_t offset, off_t len, int advice)
+{
+	(void)fd;
+	if (advice != POSIX_FADV_DONTNEED)
+		return 0;
+	left_bytes += (uint64_t)len;
+	left_from = MIN_OF(left_from, (uint64_t)offset);
+	return 0;
 }
 
 static uint64_t draw(uint64_t *seed)
@@ -1482,14 +1496,15 @@ static void test_long_file(void **state)
 		size_t len;
 		bool once;
 	} writes[] = {
-		{ 0, 1 << 20, false },
+		{ 0, 16 << 20, false },
 		{ (16 << 20) - 1, 64 << 10, false },
 		{ 16 << 20, (64 << 10) - 1, false },
 		{ 16 << 20, 64 << 10, true },
-		{ 17 << 20, 1 << 20, true },
+		{ 17 << 20, 31 << 20, true },
 	};
+	const size_t size = 48 << 20;
 	struct fixture f;
-	uint8_t *bytes = calloc(1, 18 << 20), *got = malloc(18 << 20);
+	uint8_t *bytes = calloc(1, size), *got = malloc(size);
 	uint64_t ino, seed = 5;
 
 	(void)state;
@@ -1499,8 +1514,8 @@ static void test_long_file(void **state)
 	for (size_t k = 0; k < ARRAY_SIZE(writes); k++) {
 		uint8_t *at = bytes + writes[k].offset;
 
-		for (size_t i = 0; i < writes[k].len; i++)
-			at[i] = (uint8_t)draw(&seed);
+		for (size_t i = 0; i + 8 <= writes[k].len; i += 8)
+			put_le64(at + i, draw(&seed));
 		once_asked = 0;
 		assert_int_equal(tree_write(f.tree, ino, writes[k].offset,
 					    SLICE(at, writes[k].len), false),
@@ -1508,11 +1523,20 @@ static void test_long_file(void **state)
 		assert_int_equal(once_asked, writes[k].once);
 	}
 	for (int cut = 0; cut < 2; cut++) {
-		assert_int_equal(tree_read(f.tree, ino, 0, got, 18 << 20),
-				 18 << 20);
-		assert_memory_equal(got, bytes, 18 << 20);
-		if (!cut)
+		left_bytes = 0;
+		left_from = UINT64_MAX;
+		for (size_t at = 0; at < size; at += 1 << 20)
+			assert_int_equal(tree_read(f.tree, ino, at, got + at,
+						   1 << 20), 1 << 20);
+		assert_memory_equal(got, bytes, size);
+		if (!cut) {
+			assert_int_equal(left_bytes, 0);
 			tree_release_file(f.tree, ino, true);
+		}
+		/* By the cut, and by reading it. (What was written over lies
+		 * before it, too.) */
+		assert_in_range(left_bytes, 16 << 20, 128 << 20);
+		assert_in_range(left_from, 16 << 20, 18 << 20);
 	}
 	check_tree(&f);
 	fixture_close(&f);
