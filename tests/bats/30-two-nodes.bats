@@ -210,6 +210,7 @@ make_tree() {
 	kin_wait a
 	tail -n 1 -f b/log >seen &
 	reader=$!
+	wait_until grep -qx 100000 seen
 	for n in 100001 100002 100003; do
 		echo "$n" >>a/log
 		kin_wait a
