@@ -170,6 +170,14 @@ int content_stored(struct store *s, const struct content *content,
 			       : content->size;
 		return 0;
 	}
+	if (content->size <= CHUNK_BYTES_MIN) {
+		/* One chunk or one hole: nothing is to be read for that. */
+		struct hash hole;
+
+		r = manifest_hole_root(content->size, &hole);
+		*ret = hash_equal(&content->root, &hole) ? 0 : content->size;
+		return r;
+	}
 	r = content_cursor_init(&c, s, content, CURSOR_LOCKED);
 	while (!r && at < content->size) {
 		struct manifest_entry e;

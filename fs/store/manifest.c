@@ -63,6 +63,22 @@ static void entry_write(struct buf *b, uint8_t level,
 		buf_put(b, e->hash.b, sizeof(e->hash.b));
 }
 
+int manifest_hole_root(uint64_t len, struct hash *ret)
+{
+	const struct manifest_entry hole = {.len = len, .hole = true};
+	cleanup(buf_release) struct buf b = BUF_INIT;
+	int r;
+
+	buf_put_u8(&b, MANIFEST_VERSION);
+	buf_put_u8(&b, 1);
+	buf_put_varint(&b, 1);
+	entry_write(&b, 1, &hole);
+	r = buf_error(&b);
+	if (!r)
+		hash_bytes(b.data, b.len, ret);
+	return r;
+}
+
 /* The bytes of content that it stands for; 0: it is none. */
 static uint64_t block_read(struct reader *r, uint8_t *ret_level)
 {

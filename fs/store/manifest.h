@@ -32,6 +32,9 @@ struct manifest_iter {
 	uint32_t left;
 };
 
+/* The root of a content that is one hole. Errors: -ENOMEM. */
+must_check int manifest_hole_root(uint64_t len, struct hash *ret);
+
 /* How long the well-formed block is that begins here; 0: there is none. */
 size_t manifest_block_bytes(struct slice);
 

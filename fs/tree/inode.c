@@ -268,14 +268,11 @@ int dir_ino(struct tree *t, struct objid dir, uint64_t *ret)
 		*ret = TREE_ROOT_INO;
 	for (size_t k = 0; !r && !objid_is_root(dir) && k < members.count;
 	     k++) {
-		struct row row;
+		uint64_t ino;
 
-		r = row_read(t, members.ids[k], &row);
-		if (r)
-			break;
-		if (row.ino && (!*ret || row.ino < *ret))
-			*ret = row.ino;
-		row_release(&row);
+		r = row_ino(t, members.ids[k], &ino);
+		if (!r && ino && (!*ret || ino < *ret))
+			*ret = ino;
 	}
 	idlist_release(&members);
 	if (!r && !*ret)

@@ -354,20 +354,14 @@ int view_is_empty(struct tree *t, struct objid dir, bool *ret)
 
 int shown_ino(struct tree *t, const struct shown *s, uint64_t *ret)
 {
-	struct row row;
 	int r;
 
-	if (s->type == SHOWN_DIR) {
+	if (s->type == SHOWN_DIR)
 		r = dir_ino(t, s->id, ret);
-	} else if (s->type == SHOWN_SIBLING) {
+	else if (s->type == SHOWN_SIBLING)
 		r = ino_of_sibling(t, s->id, s->tag, ret);
-	} else {
-		r = row_read(t, s->id, &row);
-		if (r)
-			return r;
-		*ret = row.ino;
-		row_release(&row);
-	}
+	else
+		r = row_ino(t, s->id, ret);
 	/* What is shown has a row, and that a number. */
 	return !r && !*ret ? -EUCLEAN : r;
 }

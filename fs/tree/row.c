@@ -138,6 +138,25 @@ int row_read(struct tree *t, struct objid id, struct row *row)
 	return row_of_value(value, id, row);
 }
 
+int row_ino(struct tree *t, struct objid id, uint64_t *ret)
+{
+	struct slice value;
+	struct reader r;
+	int e = store_get(t->store, TABLE_OBJ, SLICE(id.b, sizeof(id.b)),
+			  &value);
+
+	*ret = 0;
+	if (e)
+		return e == -ENOENT ? 0 : e;
+	r = READER(value.data, value.len);
+	if (reader_u8(&r) != LOCAL_FORMAT)
+		reader_fail(&r);
+	(void)reader_u8(&r);	/* flags */
+	(void)reader_u64(&r);	/* lseq */
+	*ret = reader_u64(&r);
+	return reader_ok(&r) < 0 ? -EUCLEAN : 0;
+}
+
 /* (copies: the row's own move when some are added or removed) */
 static int note_contents(struct row *row)
 {

@@ -363,6 +363,8 @@ struct row {
 must_check int row_load(struct tree *, struct objid, struct row *);
 /* The same without its claims: to look at, not to be stored. */
 must_check int row_read(struct tree *, struct objid, struct row *);
+/* The inode number in a row, or 0 where there is none. */
+must_check int row_ino(struct tree *, struct objid, uint64_t *ret);
 /* As it is stored: from a value, and into one, whose first *ret_local bytes
  * are the local part. */
 must_check int row_of_value(struct slice value, struct objid, struct row *ret);

@@ -483,6 +483,43 @@ static void test_check(void **state)
 	}
 }
 
+static uint64_t stored(struct fixture *f, const struct content *c,
+		       int expected)
+{
+	uint64_t bytes = 0;
+
+	store_lock(f->store);
+	assert_int_equal(content_stored(f->store, c, &bytes), expected);
+	store_unlock(f->store);
+	return bytes;
+}
+
+/* What is one chunk or one hole needs no block to tell; a longer one does. */
+static void test_stored(void **state)
+{
+	static const uint64_t sizes[] = {
+		INLINE_BYTES_MAX + 1, 10000, CHUNK_BYTES_MIN,
+		CHUNK_BYTES_MIN + 1,
+	};
+	struct fixture *f = *state;
+	struct content zeros, data;
+
+	for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
+		bool is_long = sizes[k] > CHUNK_BYTES_MIN;
+
+		build_and_commit(f->store, &f->empty, 0, sizes[k], NULL, 0,
+				 &f->bytes, &zeros);
+		free(make_file(f, sizes[k], &data));
+		assert_int_equal(stored(f, &zeros, 0), 0);
+		assert_int_equal(stored(f, &data, 0), sizes[k]);
+		rename_chunk(f, &zeros.root, NULL);
+		rename_chunk(f, &data.root, NULL);
+		assert_int_equal(stored(f, &zeros, is_long),
+				 is_long ? sizes[k] : 0);
+		assert_int_equal(stored(f, &data, is_long), sizes[k]);
+	}
+}
+
 /* ---- damage */
 
 /* Puts changed bytes in the place of a block or chunk. */
@@ -721,6 +758,7 @@ int main(void)
 		TEST(test_walk_and_missing),
 		TEST(test_chunk_table),
 		TEST(test_check),
+		TEST(test_stored),
 		TEST(test_damage),
 		TEST(test_growth),
 		TEST(test_bad_arguments),
