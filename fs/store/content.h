@@ -56,7 +56,6 @@ void content_put(struct buf *, const struct content *);
 void content_get(struct reader *, struct content *ret);
 
 /* ---- chunks and blocks, by hash [locked] */
-bool chunk_exists(struct store *, const struct hash *);
 struct chunk_place {
 	struct data_loc loc;
 	uint32_t len;
@@ -64,6 +63,7 @@ struct chunk_place {
 };
 /* Of these bytes, which lie there. [any] */
 struct chunk_place chunk_place(struct data_loc, struct slice bytes);
+bool chunk_exists(struct store *, const struct hash *);
 /*
  * Says where a chunk lies. Errors: -ENOENT not here.
  */

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +18,21 @@
 #define RWF_DONTCACHE 0x80
 #endif
 
-/* Flags that the kernel, or the file system, does not know are done without. */
+/*
+ * Before Linux 6.16 a page could be dropped that was written to once more while
+ * it was on its way to the disk, as the one where two appends meet ("mm/filemap:
+ * gate dropbehind invalidate on folio !dirty && !writeback").
+ */
+static bool may_drop(void)
+{
+	unsigned int major, minor;
+	struct utsname u;
+
+	return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 16));
+}
+
+/* Flags that the file system does not know are done without. */
 static int write_at(int fd, const void *data, size_t len, uint64_t offset,
 		    int flags)
 {
@@ -48,7 +65,7 @@ int io_write_at(int fd, const void *data, size_t len, uint64_t offset)
 
 int io_write_once_at(int fd, const void *data, size_t len, uint64_t offset)
 {
-	return write_at(fd, data, len, offset, RWF_DONTCACHE);
+	return write_at(fd, data, len, offset, may_drop() ? RWF_DONTCACHE : 0);
 }
 
 int io_read_at(int fd, void *ret, size_t len, uint64_t offset)

@@ -12,7 +12,7 @@ must_check int io_write_at(int fd, const void *data, size_t len,
 			   uint64_t offset);
 /*
  * The same for bytes that nobody reads soon: where the kernel can
- * (RWF_DONTCACHE, Linux 6.14) they are on their way to the disk at once, and
+ * (RWF_DONTCACHE, Linux 6.16) they are on their way to the disk at once, and
  * out of memory when they are there.
  */
 must_check int io_write_once_at(int fd, const void *data, size_t len,
